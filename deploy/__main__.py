@@ -1,0 +1,8 @@
+"""`python -m deploy`: the same as `stepcoder`."""
+
+import sys
+
+from deploy.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Ray and the services on it: what is started where."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from curriculum.actor import CurriculumActor
+from curriculum.prompts import Prompter
+from deploy.config import Config
+from deploy.preflight import Ready
+from learner.service import LearnerService
+from rollout.service import RolloutService
+from rollout.weights import choose_backend
+
+
+def join_cluster(config: Config) -> None:
+    """Join the named cluster, that of the submitted job, or start one on this machine that ends with this process."""
+    r = config.ray
+    address = r.address or os.environ.get("RAY_ADDRESS")
+    common: dict[str, Any] = {"logging_level": "warning", "log_to_driver": True}
+    if address is not None:
+        ray.init(address=address, **common)
+        return
+    ray.init(
+        num_cpus=r.num_cpus,
+        include_dashboard=r.dashboard,
+        dashboard_host=r.dashboard_host,
+        dashboard_port=r.dashboard_port,
+        object_store_memory=None if r.object_store_mib is None else r.object_store_mib << 20,
+        **common,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The four services of a run. Closing ends their actors."""
+
+    curriculum: Any
+    rollout: RolloutService
+    learner: LearnerService
+
+    async def close(self) -> None:
+        await stop_rollout(self.rollout)
+        for actor in (self.curriculum, *self.learner.ranks):
+            ray.kill(actor)
+
+
+def uses_gpus(config: Config) -> bool:
+    """Whether learner and engines compute on GPUs: as set, or as the cluster has them."""
+    if config.learner.device == "auto":
+        return ray.cluster_resources().get("GPU", 0) > 0
+    return config.learner.device == "cuda"
+
+
+def start_rollout(config: Config, ready: Ready) -> RolloutService:
+    """Engines and executors; they load while the caller goes on."""
+    device = "cuda" if uses_gpus(config) else "cpu"
+    return RolloutService(
+        str(ready.model),
+        config.rollout,
+        config.curriculum.prompt,
+        config.executor,
+        seed=config.run.seed,
+        device=device,
+        backend=choose_backend(device, device, same_gpu=False),
+    )
+
+
+async def stop_rollout(rollout: RolloutService) -> None:
+    """End the engines' processes, then their actors and the executors."""
+    await rollout.close()
+    for worker in rollout.workers:
+        ray.kill(worker)
+    rollout.executor.close()
+
+
+async def start_services(config: Config, ready: Ready) -> Services:
+    """Start all actors at once, since each needs seconds to minutes, and connect learner and engines."""
+    model, seed, c = str(ready.model), config.run.seed, config.rollout
+    updates = config.run.steps * config.learner.ppo.epochs * config.learner.ppo.minibatches
+    learner = LearnerService(
+        model, config.learner, seed=seed, total_updates=updates, temperature=c.temperature, cuda=uses_gpus(config)
+    )
+    rollout = start_rollout(config, ready)
+    actor = ray.remote(CurriculumActor).options(name="curriculum", num_cpus=0)
+    curriculum = actor.remote(ready.train, config.curriculum, seed, fits(model, config))
+    services = Services(curriculum, rollout, learner)
+    try:
+        await asyncio.gather(learner.build(), rollout.ready(), curriculum.ready.remote())
+        await learner.connect_engines(rollout.workers, rollout.backend, c.dtype, c.tensor_parallel, c.weights_deadline_s)
+    except BaseException:
+        await services.close()
+        raise
+    return services
+
+
+def fits(model: str, config: Config) -> Any:
+    """The curriculum's question whether a prompt is short enough for this model's tokenizer."""
+    from transformers import AutoTokenizer
+
+    return Prompter(AutoTokenizer.from_pretrained(model), config.curriculum.prompt).fits

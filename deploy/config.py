@@ -1,0 +1,180 @@
+"""The whole configuration of a run: one tree, composed of each part's own settings.
+
+Defaults are the published ones where the paper gives them and live only in these models; a YAML file holds what
+differs. The tree is frozen: what a run was started with is what its run directory says.
+"""
+
+import hashlib
+import json
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from curriculum.config import CurriculumConfig
+from executor.config import ExecutorConfig
+from learner.config import LearnerConfig
+from rollout.config import RolloutConfig
+
+STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+Section = TypeVar("Section", bound=BaseModel)
+
+
+def defaults(model: type[Section]) -> Section:
+    return model.model_validate({})
+
+
+class DataConfig(BaseModel):
+    """The problems: to train on, and held out for evaluation."""
+
+    model_config = STRICT
+
+    train: tuple[str, ...] = Field(
+        ("starter:train",),
+        min_length=1,
+        description="Files of problems in the native format (.jsonl, .jsonl.gz), or starter:train. Source: ours.",
+    )
+    heldout: tuple[str, ...] = Field(
+        ("starter:heldout",),
+        description="Files of problems that are evaluated, never trained on; may be empty. Source: ours.",
+    )
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="Use only the first so many problems of each of the two (problems); none for all. Source: ours.",
+    )
+
+    @field_validator("train", "heldout", mode="before")
+    @classmethod
+    def one_file_is_a_list(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class RunConfig(BaseModel):
+    """Where a run lives, how long it is, and what it keeps."""
+
+    model_config = STRICT
+
+    directory: str = Field(
+        "runs/default",
+        min_length=1,
+        description="The run's directory: a local path or any fsspec URI (s3://bucket/run). Given again, it resumes. "
+        "Source: ours.",
+    )
+    steps: int = Field(
+        100, ge=1, description="Length of the run (steps: generate, train, publish weights). Source: ours."
+    )
+    seed: int = Field(0, ge=0, description="Seed of problem order, sampling and every random mask. Source: ours.")
+    checkpoint_every: int = Field(
+        10, ge=1, description="A checkpoint after every so many steps, and after the last (steps). Source: ours."
+    )
+    keep: int = Field(2, ge=1, description="Checkpoints kept; older ones are deleted (checkpoints). Source: ours.")
+    trajectories_every: int = Field(
+        1, ge=0, description="Write every so many steps' trajectories to Parquet (steps); 0 for never. Source: ours."
+    )
+
+
+class EvalConfig(BaseModel):
+    """Pass rate at full generation, no prefix given, on training and held-out problems."""
+
+    model_config = STRICT
+
+    every: int = Field(
+        0, ge=0, description="Evaluate after every so many steps (steps); 0 for none in between. Source: ours."
+    )
+    at_start: bool = Field(True, description="Evaluate before the first step. Source: ours.")
+    at_end: bool = Field(True, description="Evaluate after the last step. Source: ours.")
+    samples: int = Field(
+        8,
+        ge=1,
+        description="Completions of each problem (completions); more of them, a smaller standard error. Source: ours.",
+    )
+    temperature: float = Field(
+        0.2, ge=0, le=2, description="Sampling temperature; 0 is greedy. Source: paper, recalled."
+    )
+    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus of the sampler (probability). Source: paper, recalled.")
+    train_limit: int | None = Field(
+        None,
+        ge=1,
+        description="Evaluate only so many training problems, always the same (problems); none for all. Source: ours.",
+    )
+
+
+class RayConfig(BaseModel):
+    """The Ray cluster that the run's actors live on."""
+
+    model_config = STRICT
+
+    address: str | None = Field(
+        None,
+        description="Cluster to join: host:port, ray://host:port or auto; none starts one on this machine, or joins "
+        "the one that a submitted job runs in. Source: ours.",
+    )
+    num_cpus: int | None = Field(
+        None,
+        ge=1,
+        description="Logical cores offered when a cluster is started (cores); none for the machine's. Source: ours.",
+    )
+    dashboard: bool = Field(False, description="Start the dashboard with a cluster of our own. Source: ours.")
+    dashboard_host: str = Field("127.0.0.1", description="Address that the dashboard listens on. Source: ours.")
+    dashboard_port: int = Field(8265, ge=1, le=65535, description="Port that the dashboard listens on. Source: Ray.")
+    object_store_mib: int | None = Field(
+        None,
+        ge=80,
+        description="Shared memory of a started cluster's object store (MiB); none for Ray's choice. Source: ours.",
+    )
+
+
+class Config(BaseModel):
+    """Settings of the run as a whole."""
+
+    model_config = STRICT
+
+    model: str = Field(
+        default="smollm2-135m",
+        min_length=1,
+        description="The policy's start and the frozen reference: smollm2-135m, a Hugging Face directory, or a hub "
+        "name. Source: ours.",
+    )
+    subtasks_per_step: int = Field(
+        default=512,
+        ge=1,
+        description="Subtasks of a step; each gets rollout.group_size completions (subtasks). Source: paper.",
+    )
+    max_staleness: Literal[0, 1] = Field(
+        default=1,
+        description="Weight updates that a trajectory may be behind (updates): 0 is strict on-policy, 1 generates the "
+        "next step while this one trains. Source: ours.",
+    )
+    data: DataConfig = Field(default=defaults(DataConfig), description="Problems.")
+    run: RunConfig = Field(default=defaults(RunConfig), description="Directory and length.")
+    eval: EvalConfig = Field(default=defaults(EvalConfig), description="Evaluation.")
+    curriculum: CurriculumConfig = Field(default=defaults(CurriculumConfig), description="What is tried next.")
+    rollout: RolloutConfig = Field(default=defaults(RolloutConfig), description="Generation.")
+    executor: ExecutorConfig = Field(default=defaults(ExecutorConfig), description="Running programs.")
+    learner: LearnerConfig = Field(default=defaults(LearnerConfig), description="Training.")
+    ray: RayConfig = Field(default=defaults(RayConfig), description="Cluster.")
+
+    @model_validator(mode="after")
+    def parts_agree(self) -> "Config":
+        """Settings of different parts that are each possible and together are not."""
+        trajectories = self.subtasks_per_step * self.rollout.group_size
+        if self.learner.ppo.minibatches > trajectories:
+            raise ValueError(
+                f"learner.ppo.minibatches = {self.learner.ppo.minibatches} is more than the {trajectories} "
+                f"trajectories of a step (subtasks_per_step {self.subtasks_per_step} x rollout.group_size "
+                f"{self.rollout.group_size})"
+            )
+        prompt, new = self.curriculum.prompt.max_prompt_tokens, self.rollout.max_new_tokens
+        if prompt + new > self.rollout.max_model_len:
+            raise ValueError(
+                f"rollout.max_model_len = {self.rollout.max_model_len} is less than "
+                f"curriculum.prompt.max_prompt_tokens {prompt} + rollout.max_new_tokens {new} = {prompt + new}"
+            )
+        return self
+
+    def digest(self) -> str:
+        """Short hash of every setting, for manifests."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

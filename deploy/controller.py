@@ -1,0 +1,265 @@
+"""The driver: the training loop, written as the algorithm reads.
+
+    subtasks  = curriculum.next(n)                 # what to try, and from where
+    groups    = rollout.run(subtasks)              # completions, graded while others are still written
+    metrics   = learner.step(groups)               # PPO on the tokens that the tests executed
+    curriculum.report(outcomes); learner.publish() # start points move; engines get the new weights
+
+With `max_staleness` 1 the groups of step k + 1 are generated while step k trains. The driver holds references and
+small numbers only. A step's outcomes are reported in the order of its tickets, so that a run's course depends
+on its seed and its samples, not on which worker was faster.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import ray
+
+from curriculum.problem import Problem
+from curriculum.subtask import Subtask
+from deploy.checkpoint import CheckpointWriter, latest_complete, prune
+from deploy.cluster import Services, join_cluster, start_rollout, start_services, stop_rollout
+from deploy.config import Config
+from deploy.errors import UserError
+from deploy.metrics import MetricsWriter
+from deploy.preflight import Ready
+from deploy.progress import RunProgress
+from deploy.run_directory import RunDirectory
+from deploy.summary import evaluation
+from deploy.trajectories import write_trajectories
+from rollout.engine import Sampling
+from rollout.service import IssuedGroup, RolloutService
+
+log = logging.getLogger(__name__)
+
+RESTARTS = 3
+
+
+def train(config: Config, run: RunDirectory, ready: Ready) -> None:
+    """Train to `run.steps`, from the newest checkpoint if there is one.
+
+    When an actor dies, the services are started anew from the newest checkpoint, a few times at most.
+    """
+    join_cluster(config)
+    try:
+        with RunProgress(config.run.steps, run.resumed_step) as progress:
+            for life in range(RESTARTS + 1):
+                try:
+                    asyncio.run(_Life(config, run, ready, progress).train())
+                    return
+                except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError) as error:
+                    if life == RESTARTS:
+                        raise
+                    reason = str(error).splitlines()[0]
+                    progress.message(f"an actor died ({reason}); starting again from the newest checkpoint")
+                    run.checkpoint = latest_complete(run.checkpoints)
+    finally:
+        ray.shutdown()
+
+
+def evaluate(config: Config, ready: Ready) -> dict[str, Any]:
+    """Pass rates of `ready.model` at full generation, by split; starts engines and executors only."""
+
+    async def run() -> dict[str, Any]:
+        rollout = start_rollout(config, ready)
+        try:
+            await rollout.ready()
+            return await evaluate_splits(rollout, config, ready)
+        finally:
+            await stop_rollout(rollout)
+
+    join_cluster(config)
+    try:
+        return asyncio.run(run())
+    finally:
+        ray.shutdown()
+
+
+class _Life:
+    """One life of the services: from a checkpoint (or the beginning) to the end of the run or the first death."""
+
+    def __init__(self, config: Config, run: RunDirectory, ready: Ready, progress: RunProgress) -> None:
+        self.config, self.run, self.ready, self.progress = config, run, ready, progress
+        self.services: Services
+        self.metrics = MetricsWriter(run.path, run.resumed_step)
+        self.refused = 0
+
+    async def train(self) -> None:
+        self.progress.phase("starting the services")
+        self.services = await start_services(self.config, self.ready)
+        try:
+            with self.metrics:
+                await self._train()
+        finally:
+            await self.services.close()
+
+    async def _train(self) -> None:
+        c, done = self.config, self.run.resumed_step
+        issued = await self._restore()
+        if done == 0 and c.eval.at_start and not self.metrics.evaluated(0):
+            await self._evaluate(0)
+        self.progress.begin_steps()
+        generation: asyncio.Task[_Generated] | None = None
+        for step in range(done + 1, c.run.steps + 1):
+            if generation is None:
+                generation = asyncio.create_task(self._generate(issued or await self._next()))
+                issued = None
+            self.progress.phase("generating")
+            generated, generation = await generation, None
+            ahead: list[Subtask] = []
+            if c.max_staleness > 0 and step < c.run.steps:
+                ahead = await self._next()
+                generation = asyncio.create_task(self._generate(ahead))
+            await self._learn(step, generated)
+            if step % c.run.checkpoint_every == 0 or step == c.run.steps:
+                await self._checkpoint(step, ahead)
+            if (c.eval.every and step % c.eval.every == 0 and step < c.run.steps) or (step == c.run.steps and c.eval.at_end):
+                await self._evaluate(step)
+
+    async def _restore(self) -> list[Subtask] | None:
+        """Put every service where the checkpoint left it; the subtasks that were under way then, if any."""
+        checkpoint = self.run.checkpoint
+        if checkpoint is None:
+            return None
+        self.progress.phase("loading the checkpoint")
+        state = checkpoint.state()
+        await self.services.curriculum.load.remote(state["curriculum"])
+        await self.services.learner.load(str(checkpoint.path))
+        await self.services.learner.publish(checkpoint.step)
+        self.refused = state["refused"]
+        return [await self.services.curriculum.subtask.remote(*item) for item in state["issued"]] or None
+
+    async def _next(self) -> list[Subtask]:
+        return await self.services.curriculum.next.remote(self.config.subtasks_per_step)
+
+    async def _generate(self, subtasks: list[Subtask]) -> "_Generated":
+        start = time.perf_counter()
+        groups = await self.services.rollout.run(subtasks)
+        return _Generated(groups, time.perf_counter() - start)
+
+    async def _learn(self, step: int, generated: "_Generated") -> None:
+        """Train on one step's groups, tell the curriculum, send the weights, write the numbers."""
+        self.progress.phase("training")
+        groups, services = generated.groups, self.services
+        start = time.perf_counter()
+        learned = await services.learner.step(step, [g.trajectories for g in groups], [g.summary.tokens for g in groups])
+        trained = time.perf_counter()
+        await services.curriculum.report.remote([g.summary.outcome for g in groups])
+        self.progress.phase("sending weights")
+        await services.learner.publish(step)
+        published = time.perf_counter()
+        metrics: dict[str, Any] = rollout_metrics(groups, step, generated.seconds) | learned
+        metrics |= await services.curriculum.metrics.remote()
+        metrics["curriculum/histogram"] = {str(k): v for k, v in (await services.curriculum.histogram.remote()).items()}
+        metrics["seconds/train"], metrics["seconds/publish"] = trained - start, published - trained
+        self.metrics.write(step, metrics)
+        self.progress.step(step, metrics)
+        await self._write_trajectories(step, groups)
+        self._watch(metrics)
+
+    def _watch(self, metrics: dict[str, Any]) -> None:
+        """Refused updates are counted; several steps of nothing else end the run."""
+        self.refused = self.refused + 1 if metrics["updates/refused"] == metrics["updates/total"] else 0
+        if self.refused >= self.config.learner.max_bad_steps:
+            raise UserError(
+                f"the gradient was not finite in {self.refused} steps in a row; the run stops before it spoils its checkpoints.\n"
+                "Lower learner.policy.lr or learner.critic.optimizer.lr, or set learner.precision to fp32, and start it again."
+            )
+
+    async def _write_trajectories(self, step: int, groups: Sequence[IssuedGroup]) -> None:
+        every = self.config.run.trajectories_every
+        if every and step % every == 0:
+            write = ray.remote(_write_groups).options(name="write-trajectories", num_cpus=0)
+            await write.remote(str(self.run.trajectories), step, *(g.trajectories for g in groups))
+
+    async def _checkpoint(self, step: int, ahead: Sequence[Subtask]) -> None:
+        self.progress.phase("writing a checkpoint")
+        with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
+            await self.services.learner.save(str(writer.path))
+            writer.write_state(
+                {
+                    "step": step,
+                    "curriculum": await self.services.curriculum.state.remote(),
+                    "issued": [(s.ticket, s.problem.id, s.stage) for s in ahead],
+                    "refused": self.refused,
+                }
+            )
+        prune(self.run.checkpoints, self.config.run.keep)
+        self.run.sync()
+
+    async def _evaluate(self, step: int) -> None:
+        self.progress.phase("evaluating")
+        results = await evaluate_splits(self.services.rollout, self.config, self.ready)
+        self.metrics.write_evaluation(step, results)
+        self.progress.evaluation(step, results)
+
+
+class _Generated:
+    """One step's groups, in the order of their tickets, and how long they took (seconds)."""
+
+    __slots__ = ("groups", "seconds")
+
+    def __init__(self, groups: list[IssuedGroup], seconds: float) -> None:
+        self.groups, self.seconds = groups, seconds
+
+
+async def evaluate_splits(rollout: RolloutService, config: Config, ready: Ready) -> dict[str, Any]:
+    """Pass rate of training and held-out problems at full generation, no prefix given.
+
+    The random numbers are the same at every call, so that two evaluations differ by the weights alone.
+    """
+    e = config.eval
+    sampling = Sampling(e.temperature, e.top_p, 0, config.rollout.max_new_tokens, config.rollout.stop)
+    splits = {"train": spread(ready.train, e.train_limit), "heldout": ready.heldout}
+    problems = [(name, problem) for name, found in splits.items() for problem in found]
+    subtasks = [Subtask(-1 - i, problem, 0, "") for i, (_, problem) in enumerate(problems)]
+    groups = await rollout.run(subtasks, sampling, e.samples)
+    results = {}
+    for name in splits:
+        own = [(p, g.summary.outcome) for (split, p), g in zip(problems, groups, strict=True) if split == name]
+        if own:
+            counts = {p.id: (o.passed, o.total) for p, o in own}
+            results[name] = evaluation(counts, {p.id: p.level for p, _ in own})
+    return results
+
+
+def spread(problems: Sequence[Problem], limit: int | None) -> Sequence[Problem]:
+    """At most `limit` problems, evenly spaced over the file, the same each time."""
+    if limit is None or limit >= len(problems):
+        return problems
+    return [problems[i] for i in np.linspace(0, len(problems) - 1, limit).round().astype(int)]
+
+
+def rollout_metrics(groups: Sequence[IssuedGroup], step: int, seconds: float) -> dict[str, float]:
+    """What the driver can say of a step's completions without touching a token."""
+    summaries = [g.summary for g in groups]
+    total = sum(s.outcome.total for s in summaries)
+    generated = sum(s.generated for s in summaries)
+    full = [s.outcome for s in summaries if s.outcome.stage == 0]
+    verdicts: dict[str, int] = {}
+    for s in summaries:
+        for verdict, count in s.verdicts.items():
+            verdicts[verdict] = verdicts.get(verdict, 0) + count
+    metrics = {
+        "reward/mean": sum(s.reward_sum for s in summaries) / total,
+        "pass_rate": sum(s.outcome.passed for s in summaries) / total,
+        "tokens/generated": float(generated),
+        "tokens/mean_response": generated / total,
+        "tokens_per_s/generate": generated / seconds,
+        "seconds/generate": seconds,
+        "staleness": float(max(step - 1 - s.oldest_version for s in summaries)),
+    }
+    if full:
+        metrics["pass_rate/full"] = sum(o.passed for o in full) / sum(o.total for o in full)
+    return metrics | {f"verdict/{name}": count / total for name, count in sorted(verdicts.items())}
+
+
+def _write_groups(directory: str, step: int, *groups: Any) -> None:
+    """Runs as a Ray task, so that no token passes through the driver."""
+    from pathlib import Path
+
+    write_trajectories(Path(directory), step, (t for group in groups for t in group))

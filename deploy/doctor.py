@@ -1,0 +1,216 @@
+"""`stepcoder doctor`: what this machine has, what is missing for training, and what to do about it."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from deploy import machine
+from deploy.config import Config
+from deploy.errors import UserError
+from deploy.footprint import model_shape, parts
+from deploy.machine import GIB
+from deploy.manifest import ManifestError, verify
+from deploy.preflight import check_model_is_there, problems
+from deploy.starter_model import STARTER, cache_directory
+
+State = Literal["ok", "note", "problem"]
+# (package, module to import, what it is for). vLLM's CPU build has another distribution name and the same module.
+PACKAGES = (
+    ("torch", "torch", "training"),
+    ("transformers", "transformers", "models"),
+    ("vllm", "vllm", "generation"),
+    ("deepspeed", "deepspeed", "training"),
+    ("ray", "ray", "processes"),
+    ("pydantic", "pydantic", "settings"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `advice` says what to do; a `problem` keeps one from training, a `note` does not."""
+
+    what: str
+    found: str
+    state: State = "ok"
+    advice: str = ""
+
+
+def findings(config: Config) -> Iterator[Finding]:
+    yield from hardware(config)
+    yield from software()
+    yield from helpers()
+    yield isolation(config)
+    yield from inputs(config)
+
+
+def hardware(config: Config) -> Iterator[Finding]:
+    cores = machine.cores()
+    yield Finding("cores", str(cores), "ok" if cores >= 2 else "note", "" if cores >= 2 else "two or more train faster")
+    graphics = machine.gpus()
+    yield Finding("GPUs", "\n".join(graphics) or "none", "ok", "" if graphics else "none needed for the starter model")
+    total, free = machine.memory_total(), machine.memory_available()
+    shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
+    need = sum(parts(config, shape).values()) if shape is not None and not graphics else 0.0
+    enough = free >= need
+    yield Finding(
+        "memory",
+        f"{free / GIB:.1f} of {total / GIB:.1f} GiB free"
+        + (f"; {config.model} needs about {need / GIB:.1f}" if need else ""),
+        "ok" if enough else "problem",
+        "" if enough else "free memory, take a smaller model, or lower learner.token_budget and rollout.kv_cache_gib",
+    )
+    shared = machine.shared_memory_free()
+    yield Finding(
+        "/dev/shm",
+        f"{shared / GIB:.1f} GiB free",
+        "ok" if shared >= GIB else "note",
+        "" if shared >= GIB else "Ray's object store falls back to slow disk; in a container give --shm-size=4g",
+    )
+
+
+def installed(package: str) -> str | None:
+    for name in (package, f"{package}-cpu"):
+        try:
+            return version(name) + (" (CPU build)" if name != package else "")
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def software() -> Iterator[Finding]:
+    python = sys.version.split()[0]
+    good = sys.version_info >= (3, 11)
+    yield Finding("python", python, "ok" if good else "problem", "" if good else "needs Python 3.11 or newer")
+    for package, module, purpose in PACKAGES:
+        found = installed(package)
+        if found is None or importlib.util.find_spec(module) is None:
+            yield Finding(package, "missing", "problem", f"needed for {purpose}: run 'make setup'")
+        else:
+            yield Finding(package, found)
+    yield from imports()
+
+
+def imports() -> Iterator[Finding]:
+    """Whether torch loads and sees the GPUs, asked of another process: a broken build can abort its importer."""
+    if importlib.util.find_spec("torch") is None:
+        return
+    facts = "[torch.version.cuda, torch.cuda.device_count(), torch.get_num_threads()]"
+    code = f"import json, torch; print(json.dumps({facts}))"
+    try:
+        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+        cuda, count, threads = json.loads(answer.stdout.splitlines()[-1])
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.strip().splitlines()[-1:] or ["no message"]
+        yield Finding("torch loads", last[0], "problem", "run 'make setup' again")
+        return
+    except (subprocess.TimeoutExpired, ValueError, IndexError) as error:
+        yield Finding("torch loads", type(error).__name__, "problem", "run 'make setup' again")
+        return
+    build = f"CUDA {cuda} build, {count} GPUs" if cuda else "CPU build"
+    blind = bool(machine.gpus()) and not count
+    advice = "the machine has GPUs that this torch can't use: install its CUDA build" if blind else ""
+    yield Finding("torch loads", f"{build}, {threads} threads", "note" if blind else "ok", advice)
+
+
+def helpers() -> Iterator[Finding]:
+    if not machine.gpus():
+        yield preload("tcmalloc", tcmalloc(), "install libtcmalloc-minimal4 (apt): generation is slower without it")
+        yield preload("libiomp5", libiomp5(), "pip install intel-openmp: generation is slower without it")
+    missing = [tool for tool in ("g++", "ninja") if tool_path(tool) is None]
+    advice = f"install {' and '.join(missing)}: DeepSpeed builds a small part once" if missing else ""
+    yield Finding(
+        "g++, ninja", "missing: " + ", ".join(missing) if missing else "there", "problem" if missing else "ok", advice
+    )
+
+
+def preload(name: str, path: Path | None, advice: str) -> Finding:
+    return Finding(name, str(path), "ok") if path else Finding(name, "missing", "note", advice)
+
+
+def tool_path(tool: str) -> str | None:
+    """A build tool on the path or beside this interpreter."""
+    return shutil.which(tool) or shutil.which(tool, path=str(Path(sys.executable).parent))
+
+
+def tcmalloc() -> Path | None:
+    for folder in (f"/usr/lib/{os.uname().machine}-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"):
+        for name in ("libtcmalloc_minimal.so.4", "libtcmalloc.so.4"):
+            if (path := Path(folder) / name).exists():
+                return path
+    return None
+
+
+def libiomp5() -> Path | None:
+    for folder in (Path(sys.prefix) / "lib", Path(sysconfig.get_paths()["purelib"]).parent.parent):
+        if (path := folder / "libiomp5.so").exists():
+            return path
+    return None
+
+
+def isolation(config: Config) -> Finding:
+    """The sandbox's best level here, and why not a better one."""
+    from executor.isolation import probe
+
+    found = probe(config.executor)
+    shown = f"isolation level {found.level} ({found.description})"
+    reasons = "; ".join(f"no level {level}: {why}" for level, why in sorted(found.reasons.items()))
+    if found.level < 4:
+        return Finding("sandbox", shown, "ok" if found.level == 1 else "note", reasons)
+    advice = f"{reasons}. Allow what is named, or, only for programs you trust, set executor.level 4"
+    return Finding("sandbox", shown, "note" if config.executor.level == 4 else "problem", advice)
+
+
+def inputs(config: Config) -> Iterator[Finding]:
+    yield model_finding(config.model)
+    try:
+        data = problems(config)
+        yield Finding("problems", f"{len(data['train'])} to train on, {len(data['heldout'])} held out")
+    except UserError as error:
+        yield Finding("problems", "not usable", "problem", str(error))
+
+
+def model_finding(name: str) -> Finding:
+    try:
+        check_model_is_there(name)
+    except UserError as error:
+        return Finding("model", name, "problem", str(error).removeprefix("model: "))
+    cached = cache_directory() / STARTER
+    if name != STARTER or Path(name).is_dir():
+        return Finding("model", name)
+    if not cached.is_dir():
+        return Finding("model", f"{name}, not converted yet", "ok", "the first run converts it (about 30 s)")
+    try:
+        verify(cached)
+    except ManifestError as error:
+        return Finding("model", f"{name}, damaged", "note", f"{error}; the next run converts it again")
+    return Finding("model", f"{name} in {cached}")
+
+
+def report(found: list[Finding]) -> Any:
+    """The findings as a rich table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    view = Table(title="stepcoder doctor", show_lines=False)
+    for column in ("", "what", "found", "what to do"):
+        view.add_column(column, overflow="fold")
+    marks = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("problem", "bold red")}
+    for item in found:
+        mark, style = marks[item.state]
+        view.add_row(Text(mark, style), item.what, Text(item.found), Text(item.advice))
+    return view
+
+
+if __name__ == "__main__":
+    from deploy.cli import main
+
+    sys.exit(main(["doctor", *sys.argv[1:]]))

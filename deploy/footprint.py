@@ -1,0 +1,104 @@
+"""How much memory a run will need, estimated from the model's files and the configuration.
+
+An estimate errs upward by a little: it is there to refuse what can't fit before minutes are spent on starting it,
+not to predict the peak.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.config import Config
+from deploy.machine import GIB
+from deploy.starter_model import STARTER
+
+PROCESS = 0.7 * GIB  # a Python process that has imported torch
+ENGINE = 1.5 * GIB  # an engine's own buffers beside weights and cache
+RAY = 1.0 * GIB  # Ray's own processes and what the object store holds of a step
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What the estimate needs to know of a model."""
+
+    parameters: int
+    layers: int
+    hidden: int
+    vocabulary: int
+    max_positions: int | None
+
+
+# Before it is converted, the starter model has no files to read.
+STARTER_SHAPE = ModelShape(134_515_008, 30, 576, 49_152, 8_192)
+
+
+def safetensors_parameters(path: Path) -> int:
+    """Number of parameters in a safetensors file, from its header (8 bytes of length, then JSON)."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header: dict[str, Any] = json.loads(file.read(length))
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def model_shape(name_or_directory: str | Path) -> ModelShape | None:
+    """Shape of a local model directory or the starter's name; None for one that is not here yet."""
+    directory = Path(name_or_directory)
+    if not directory.is_dir():
+        return STARTER_SHAPE if str(name_or_directory) == STARTER else None
+    settings: Mapping[str, Any] = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    settings = settings.get("text_config", settings)
+    weights = list(directory.glob("*.safetensors"))
+    if weights:
+        parameters = sum(safetensors_parameters(path) for path in weights)
+    else:
+        parameters = sum(path.stat().st_size for path in directory.glob("pytorch_model*.bin")) // 2
+
+    def number(*names: str, default: int = 0) -> int:
+        return next((int(settings[name]) for name in names if settings.get(name)), default)
+
+    return ModelShape(
+        parameters,
+        number("num_hidden_layers", "n_layer", default=1),
+        number("hidden_size", "n_embd", default=1),
+        number("vocab_size", default=1),
+        number("max_position_embeddings", "n_positions") or None,
+    )
+
+
+def learner_bytes(config: Config, model: ModelShape) -> float:
+    """All learner ranks together: weights, gradients, Adam's two moments, reference, activations, logits."""
+    settings = config.learner
+    embedding = model.vocabulary * model.hidden
+    body = max(0, model.parameters - embedding)
+    share = min(1.0, (settings.critic.layers or model.layers) / model.layers)
+    trained = model.parameters + embedding + body * share  # the critic keeps its own embedding
+    width = 2 if settings.precision == "bf16" else 4
+    split = settings.ranks  # what ZeRO splits exists once, what it does not exists in every rank
+    optimiser = trained * (8 if width == 4 else 12) * (1 if settings.zero_stage >= 1 else split)
+    gradients = trained * 4 * (1 if settings.zero_stage >= 2 else split)
+    weights = trained * width * (1 if settings.zero_stage == 3 else split)
+    reference = model.parameters * width * split if settings.kl.coef > 0 else 0
+    per_token = model.hidden * (2 if settings.gradient_checkpointing else 24) * 4
+    activations = settings.token_budget * model.layers * per_token * split
+    logits = settings.logprob_chunk * model.vocabulary * 4 * 3 * split
+    return weights + gradients + optimiser + reference + activations + logits + PROCESS * split
+
+
+def engine_bytes(config: Config, model: ModelShape) -> float:
+    """All engines together, without GPUs: weights, key-value cache, buffers, two processes each."""
+    width = 4 if config.rollout.dtype == "float32" else 2
+    one = model.parameters * width * 1.5 + config.rollout.kv_cache_gib * GIB + ENGINE + 2 * PROCESS
+    return config.rollout.engines * one
+
+
+def parts(config: Config, model: ModelShape) -> dict[str, float]:
+    """Bytes of main memory by part of a run on one machine without GPUs."""
+    return {
+        "learner": learner_bytes(config, model),
+        "rollout": engine_bytes(config, model),
+        "Ray and driver": RAY + PROCESS,
+    }

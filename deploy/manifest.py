@@ -1,0 +1,79 @@
+"""A directory that can prove it is complete: `manifest.json` lists every file with its size and SHA-256.
+
+The manifest is written last and the directory is renamed into place after it, so a directory
+with a manifest that verifies holds exactly what its writer meant to write.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+class ManifestError(Exception):
+    """The directory is not what its manifest says; the message names the first difference."""
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file() and path != directory / MANIFEST)
+
+
+def _sync(path: Path) -> None:
+    """Force a file or a directory entry to the disk, so that a rename can't outlive the data it names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def seal(directory: Path, about: dict[str, Any]) -> None:
+    """Write the manifest of everything below `directory` and flush all of it. `about` says who wrote it."""
+    files = {}
+    for path in _files(directory):
+        files[path.relative_to(directory).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        _sync(path)
+    manifest = directory / MANIFEST
+    manifest.write_text(json.dumps({**about, "files": files}, indent=1) + "\n", encoding="utf-8")
+    _sync(manifest)
+    for path in [*directory.rglob("*"), directory]:
+        if path.is_dir():
+            _sync(path)
+
+
+def publish(directory: Path, target: Path) -> None:
+    """Rename a sealed directory to its final name and flush the parent's entry."""
+    os.rename(directory, target)
+    _sync(target.parent)
+
+
+def verify(directory: Path) -> dict[str, Any]:
+    """The manifest of a complete directory; raises ManifestError when a file is missing, cut, changed or extra."""
+    path = directory / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        listed: dict[str, dict[str, Any]] = dict(manifest["files"])
+    except FileNotFoundError:
+        raise ManifestError(f"{path} is missing: the writer was stopped before it was done") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ManifestError(f"{path} can't be read ({error})") from None
+    present = {file.relative_to(directory).as_posix() for file in _files(directory)}
+    for name in sorted(present - listed.keys()):
+        raise ManifestError(f"{directory / name} is not in the manifest")
+    for name, entry in listed.items():
+        file = directory / name
+        if name not in present:
+            raise ManifestError(f"{file} is missing")
+        if file.stat().st_size != entry["bytes"]:
+            raise ManifestError(f"{file} has {file.stat().st_size} bytes, the manifest says {entry['bytes']}")
+        if sha256(file) != entry["sha256"]:
+            raise ManifestError(f"{file} has changed: its SHA-256 is not the manifest's")
+    return manifest

@@ -1,0 +1,174 @@
+"""Everything that can be known to be wrong before anything expensive starts.
+
+All faults are gathered and reported at once, within seconds: no engine, no Ray, no torch has been started by then.
+A check that needs a cluster's other machines is left to them.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from curriculum.load import ProblemFileError, load_problems
+from curriculum.problem import Problem
+from deploy import machine
+from deploy.config import Config
+from deploy.errors import UserError
+from deploy.footprint import model_shape, parts
+from deploy.machine import GIB
+from deploy.run_directory import check_writable
+from deploy.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What the checks have found on the way, so that nobody has to look again."""
+
+    model: Path
+    train: tuple[Problem, ...]
+    heldout: tuple[Problem, ...]
+
+
+def preflight(config: Config, writes: bool = True) -> Ready:
+    """Raises UserError with one line a fault. Converts or downloads the model last, when all else is right.
+
+    `writes` is False for what leaves the run directory alone.
+    """
+    faults: list[str] = []
+    data: dict[str, tuple[Problem, ...]] = {}
+
+    def attempt(check: Callable[[], None]) -> None:
+        try:
+            check()
+        except UserError as error:
+            faults.append(str(error))
+
+    def read() -> None:
+        data.update(problems(config))
+
+    if writes:
+        attempt(lambda: check_writable(config.run.directory))
+    attempt(read)
+    attempt(lambda: check_model_is_there(config.model))
+    attempt(lambda: check_ray(config))
+    if own_machine(config):
+        attempt(lambda: check_gpus(config))
+        attempt(lambda: check_memory(config))
+        attempt(lambda: check_sandbox(config))
+    if faults:
+        raise UserError("\n".join(faults))
+    model = resolve_model(config.model)
+    check_length(config, model)
+    return Ready(model, data["train"], data["heldout"])
+
+
+def own_machine(config: Config) -> bool:
+    """Whether the run starts its own Ray here, so that this machine's memory and GPUs are what it gets."""
+    return config.ray.address is None and "RAY_ADDRESS" not in os.environ
+
+
+def read_problems(files: Iterable[str], limit: int | None, key: str) -> tuple[Problem, ...]:
+    """The problems of several files in order; raises UserError for the first bad line or an id used twice."""
+    found: dict[str, Problem] = {}
+    for file in files:
+        try:
+            loaded = load_problems(file)
+        except ProblemFileError as error:
+            raise UserError(f"{key}: {error}") from None
+        for problem in loaded:
+            if problem.id in found:
+                raise UserError(f"{key}: the problem id {problem.id!r} in {file} is already used by an earlier file.")
+            found[problem.id] = problem
+    return tuple(found.values())[:limit]
+
+
+def problems(config: Config) -> dict[str, tuple[Problem, ...]]:
+    """`train` and `heldout`, checked for problems that are in both."""
+    train = read_problems(config.data.train, config.data.limit, "data.train")
+    heldout = read_problems(config.data.heldout, config.data.limit, "data.heldout")
+    shared = {problem.id for problem in train} & {problem.id for problem in heldout}
+    if shared:
+        raise UserError(
+            f"data.heldout: {len(shared)} problems are also in data.train, {min(shared)!r} among them. "
+            "A held-out problem must not be trained on: remove them from one of the two."
+        )
+    return {"train": train, "heldout": heldout}
+
+
+def check_model_is_there(name: str) -> None:
+    """A quick look; conversion and download come after all other checks."""
+    if name == STARTER and not Path(name).is_dir():
+        starter_source()
+    elif Path(name).expanduser().is_dir() or not could_be_hub_name(name):
+        resolve_model(name)
+
+
+def check_length(config: Config, model: Path) -> None:
+    """The model must have been made for sequences as long as the run's."""
+    shape = model_shape(model)
+    if shape is not None and shape.max_positions is not None and config.rollout.max_model_len > shape.max_positions:
+        raise UserError(
+            f"rollout.max_model_len = {config.rollout.max_model_len} is more than the {shape.max_positions} tokens "
+            f"that {config.model} was made for (max_position_embeddings). Set it to {shape.max_positions} or less."
+        )
+
+
+def check_ray(config: Config) -> None:
+    """A given cluster answers; the port of a dashboard of our own is free."""
+    address = config.ray.address
+    if address is not None and address not in ("auto", "local"):
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if not host or not port.isdigit():
+            raise UserError(f"ray.address = {address!r} is not host:port, ray://host:port or auto.")
+        if not machine.reachable(host, int(port)):
+            raise UserError(f"ray.address: no Ray cluster answers at {address}. Start one with 'ray start --head'.")
+    elif (
+        own_machine(config)
+        and config.ray.dashboard
+        and machine.port_in_use(config.ray.dashboard_host, config.ray.dashboard_port)
+    ):
+        raise UserError(
+            f"ray.dashboard_port: port {config.ray.dashboard_port} on {config.ray.dashboard_host} is in use. "
+            "Give another --ray.dashboard_port, or --ray.dashboard false, or stop what uses it."
+        )
+
+
+def check_gpus(config: Config) -> None:
+    if config.learner.device != "cuda":
+        return
+    found = machine.gpus()
+    engines = config.rollout.engines * config.rollout.tensor_parallel
+    need = max(config.learner.ranks, engines)  # the two may share GPUs
+    if len(found) < need:
+        raise UserError(
+            f"learner.device = cuda with learner.ranks = {config.learner.ranks} and {engines} GPUs for engines needs "
+            f"{need} GPUs or more, this machine shows {len(found)}{f' ({found[0]})' if found else ''}. "
+            "Set --learner.device cpu, fewer ranks and engines, or --ray.address of a cluster that has them."
+        )
+
+
+def check_memory(config: Config) -> None:
+    """Only where learner and engines share main memory: on GPUs the engines measure for themselves."""
+    if config.learner.device == "cuda" or (config.learner.device == "auto" and machine.gpus()):
+        return
+    shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
+    if shape is None:
+        return
+    need, available = parts(config, shape), machine.memory_available()
+    if sum(need.values()) > available:
+        listed = ", ".join(f"{name} {size / GIB:.1f}" for name, size in need.items())
+        raise UserError(
+            f"memory: {config.model} needs about {sum(need.values()) / GIB:.1f} GiB with these settings ({listed}), "
+            f"{available / GIB:.1f} GiB are free. Take a smaller model, lower learner.token_budget or "
+            "rollout.kv_cache_gib, limit learner.critic.layers, or free memory."
+        )
+
+
+def check_sandbox(config: Config) -> None:
+    """Programs of a model are not run without the isolation that was asked for."""
+    from executor.isolation import choose
+
+    try:
+        choose(config.executor)
+    except RuntimeError as error:
+        raise UserError(f"executor.level = {config.executor.level}: {error}") from None

@@ -1,0 +1,112 @@
+"""What a person sees while a run goes on: a live line in a terminal, one plain line a step elsewhere.
+
+A line says what the numbers are (`passed 34 %`), not what they are called in the metrics file.
+"""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `7 min`, `1 h 05 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def step_line(metrics: Mapping[str, Any]) -> str:
+    """The numbers of one step that tell whether it learns; those that are absent are left out."""
+    parts = []
+    for key, text in (
+        ("pass_rate", "passed {:4.0%}"),
+        ("reward/mean", "reward {:+.2f}"),
+        ("curriculum/stage_fraction", "start {:.2f} from full"),
+        ("curriculum/full_share", "full generation {:.0%}"),
+        ("executed_share", "executed {:.0%}"),
+        ("kl/reference", "KL {:.3f}"),
+        ("tokens_per_s/generate", "{:.0f} tokens/s"),
+    ):
+        value = metrics.get(key)
+        if isinstance(value, int | float):
+            parts.append(text.format(value))
+    return "  ".join(parts)
+
+
+class RunProgress:
+    """Shows steps `done` .. `total`. Context manager; its methods may be called in any order."""
+
+    def __init__(self, total: int, done: int = 0, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self.total = total
+        self.done = done
+        self._started = time.monotonic()
+        self._mark = self._started
+        self._step_seconds: list[float] = []
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._bar = Bar(
+                SpinnerColumn(),
+                TextColumn("step"),
+                MofNCompleteColumn(),
+                BarColumn(bar_width=24),
+                TextColumn("{task.description}"),
+                console=self.console,
+            )
+            self._task = self._bar.add_task("starting", total=self.total, completed=self.done)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def phase(self, name: str) -> None:
+        """What is going on now, e.g. `generating`. Shown in a terminal only: it is no news of its own."""
+        self._describe(name)
+
+    def message(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def begin_steps(self) -> None:
+        """Start the clock that the time left is reckoned by: everything before was set-up."""
+        self._mark = time.monotonic()
+
+    def step(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Step number `step` (1-based) is done."""
+        now = time.monotonic()
+        self._step_seconds.append(now - self._mark)
+        self._mark = now
+        self.done = step
+        self.message(f"step {step:>{len(str(self.total))}}/{self.total}  {step_line(metrics)}  {self._pace()}")
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=step)
+
+    def evaluation(self, step: int, splits: Mapping[str, Mapping[str, Any]]) -> None:
+        """Pass rates at full generation of the state after `step` steps."""
+        from deploy.summary import interval, points
+
+        shown = ", ".join(f"{name} {points(interval(result))}" for name, result in splits.items())
+        self.message(f"evaluation after step {step}: {shown}")
+        self._mark = time.monotonic()
+
+    def _pace(self) -> str:
+        recent = self._step_seconds[-10:]
+        each = sum(recent) / len(recent)
+        left = each * (self.total - self.done)
+        return f"{self._step_seconds[-1]:.1f} s" + (f"  {duration(left)} left" if left else "")
+
+    def _describe(self, text: str) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=text)

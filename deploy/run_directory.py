@@ -1,0 +1,268 @@
+"""One run, one directory: everything a run writes and everything it needs to go on.
+
+    config.yaml  metrics.jsonl  tensorboard/  trajectories/*.parquet  checkpoints/step-*/  report.json  *.png
+
+Opening it decides between a new run and going on with an old one, and holds the lock until `close()`. A directory is
+only ever continued with the settings it was started with, those excepted that can't change what was already computed.
+With a URI (s3://...) the run works in a local mirror; `sync()` copies what is new, a checkpoint's manifest last, so
+that a checkpoint at the URI is complete or absent too.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from deploy.checkpoint import Checkpoint, latest_complete, sweep
+from deploy.config import Config
+from deploy.errors import UserError
+from deploy.lock import LOCK, RunLock
+from deploy.manifest import MANIFEST
+from deploy.metrics import METRICS, read_metrics
+
+CONFIG = "config.yaml"
+# Settings that a resumed run may change: they decide how long, how often or where, not what a step computes.
+HARMLESS = (
+    "run.directory", "run.steps", "run.checkpoint_every", "run.keep", "run.trajectories_every",
+    "eval.", "ray.", "executor.workers", "executor.actors",
+)  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def harmless(key: str) -> bool:
+    return any(key == name or (name.endswith(".") and key.startswith(name)) for name in HARMLESS)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """`key: old -> new` for every setting that a resumed run may not change. Settings unknown to either count too."""
+    before, after = flat(old), flat(new)
+    changed = []
+    for key in sorted(before.keys() | after.keys()):
+        if not harmless(key) and before.get(key) != after.get(key):
+            changed.append(f"{key}: {before.get(key)!r} -> {after.get(key)!r}")
+    return changed
+
+
+def local_part(directory: str) -> Path:
+    """The local directory a run works in: the path itself, or a URI's mirror in the temporary directory."""
+    if "://" not in directory:
+        return Path(directory).expanduser().absolute()
+    name = hashlib.sha256(directory.encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"stepcoder-run-{os.getuid()}-{name}"
+
+
+class RunDirectory:
+    """The open directory of one run. `checkpoint` is the newest complete one, None for a new run.
+
+    Make it with `RunDirectory.open(config)`; use it as a context manager or call `close()`.
+    """
+
+    def __init__(self, path: Path, uri: str | None, lock: RunLock, config: Config) -> None:
+        self.path = path
+        self.uri = uri
+        self._lock = lock
+        self.config = config
+        self.checkpoint: Checkpoint | None = None
+        self.messages: list[str] = []  # what a person should know about how the run was opened
+
+    @classmethod
+    def open(cls, config: Config) -> Self:
+        """Raises UserError when it can't be written, is in use, or was started with other settings."""
+        directory = config.run.directory
+        path = local_part(directory)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = RunLock(path)
+        except OSError as error:
+            raise unwritable(path, error) from None
+        try:
+            run = cls(path, directory if "://" in directory else None, lock, config)
+            run._open()
+        except BaseException:
+            lock.release()
+            raise
+        return run
+
+    def _open(self) -> None:
+        if self._lock.took_over_from is not None:
+            self._say(f"the driver that wrote here before (process {self._lock.took_over_from}) ended without a word")
+        if self.uri is not None:
+            self._fetch()
+        for folder in (self.checkpoints, self.trajectories):
+            folder.mkdir(exist_ok=True)
+        sweep(self.checkpoints)
+        settings = self.config.model_dump(mode="json")
+        file = self.path / CONFIG
+        if file.is_file():
+            changed = differences(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, settings)
+            if changed and self._begun():
+                listed = "\n  ".join(changed)
+                raise UserError(
+                    f"run.directory: {self.path} holds a run with other settings:\n  {listed}\n"
+                    "Set them back to go on with it, or give another --run.directory for a new run."
+                )
+        aside = file.with_suffix(".tmp")
+        aside.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        os.replace(aside, file)
+        self.checkpoint = latest_complete(self.checkpoints)
+        if self.checkpoint is not None and not self.finished:
+            self._say(f"going on from the checkpoint of step {self.checkpoint.step} of {self.config.run.steps}")
+        elif self.checkpoint is not None:
+            self._say(f"all {self.config.run.steps} steps are done; raise run.steps to go on")
+        elif self._begun():
+            self._say("no complete checkpoint was left: starting from the first step")
+
+    def _begun(self) -> bool:
+        """Whether there is anything to lose: a step's numbers or a checkpoint."""
+        return any(self.checkpoints.glob("step-*")) or any(True for _ in read_metrics(self.metrics_file))
+
+    def _say(self, message: str) -> None:
+        self.messages.append(message)
+        log.info("%s: %s", self.path, message)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def trajectories(self) -> Path:
+        return self.path / "trajectories"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / METRICS
+
+    @property
+    def resumed_step(self) -> int:
+        """Steps already done; 0 for a new run."""
+        return self.checkpoint.step if self.checkpoint is not None else 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do: all steps, and the evaluation after the last one."""
+        last = self.resumed_step
+        if last < self.config.run.steps:
+            return False
+        evaluated = any(record["step"] == last and "eval" in record for record in read_metrics(self.metrics_file))
+        return evaluated or not self.config.eval.at_end
+
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint's manifest says of the run that wrote it."""
+        return {"wrote": "stepcoder", "config": self.config.digest(), "run": self.uri or str(self.path)}
+
+    def close(self) -> None:
+        self.sync()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- a run at a URI ----------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Copy new and changed files to the run's URI and drop deleted checkpoints there; nothing for a local run."""
+        if self.uri is None:
+            return
+        system, root = _remote(self.uri)
+        remote = {name: entry["size"] for name, entry in _listing(system, root).items()}
+        local = {file.relative_to(self.path).as_posix(): file for file in self.path.rglob("*") if file.is_file()}
+        names = [name for name in local if name != LOCK and not any(part.startswith(".") for part in Path(name).parts)]
+        for name in sorted(names, key=lambda name: (name.endswith(MANIFEST), name)):
+            sealed = name.startswith("checkpoints/")
+            if not sealed or remote.get(name) != local[name].stat().st_size:
+                system.makedirs(f"{root}/{Path(name).parent.as_posix()}", exist_ok=True)
+                system.put_file(str(local[name]), f"{root}/{name}")
+        gone = {
+            "/".join(name.split("/")[:2]) for name in remote if name.startswith("checkpoints/") and name not in local
+        }
+        for folder in sorted(gone):
+            system.rm(f"{root}/{folder}", recursive=True)
+
+    def _fetch(self) -> None:
+        """Make the mirror what the URI holds; the mirror may be of another machine's past, the URI is the run."""
+        assert self.uri is not None
+        system, root = _remote(self.uri)
+        remote = _listing(system, root)
+        for entry in self.path.iterdir():
+            if entry.name != LOCK:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        for name in remote:
+            target = self.path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            system.get_file(f"{root}/{name}", str(target))
+
+
+def fetch_checkpoints(directory: str) -> Path:
+    """The checkpoints folder of a run, for reading only; a URI's is copied to a new temporary directory."""
+    if "://" not in directory:
+        return local_part(directory) / "checkpoints"
+    system, root = _remote(directory)
+    copy = Path(tempfile.mkdtemp(prefix="stepcoder-checkpoints-"))
+    for name in _listing(system, root):
+        if name.startswith("checkpoints/"):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            system.get_file(f"{root}/{name}", str(copy / name))
+    return copy / "checkpoints"
+
+
+def _remote(uri: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        system, root = fsspec.core.url_to_fs(uri)
+        system.makedirs(root, exist_ok=True)
+    except Exception as error:  # every file system has its own kinds
+        raise UserError(f"run.directory: can't use {uri}: {error or type(error).__name__}") from None
+    return system, root.rstrip("/")
+
+
+def _listing(system: Any, root: str) -> dict[str, dict[str, Any]]:
+    """Files below `root` by their name relative to it."""
+    system.invalidate_cache()
+    found = system.find(root, detail=True)
+    return {str(path)[len(root) + 1 :]: entry for path, entry in found.items()}
+
+
+def check_writable(directory: str) -> None:
+    """Raise UserError unless a run can be written there; leaves nothing behind."""
+    if "://" in directory:
+        _remote(directory)
+        return
+    path = nearest = local_part(directory)
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"run.directory: can't write to {path} ({error.strerror or error}). "
+        "Give another --run.directory or change its rights."
+    )

@@ -1,0 +1,8 @@
+"""`python -m deploy.train`: the same as `stepcoder train`, as a submitted job starts it."""
+
+import sys
+
+from deploy.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["train", *sys.argv[1:]]))

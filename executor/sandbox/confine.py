@@ -1,0 +1,144 @@
+"""Isolation, applied in two strokes: once to the zygote, and the rest to each program after its fork.
+
+Level 1: namespaces + private root + landlock + seccomp. Level 2: landlock + seccomp. Level 3: seccomp; where the
+user cannot be changed to `nobody`, no file can be opened after the fork, because a filter cannot judge paths.
+Level 4: limits only. A step that fails raises: the caller must then not run anything.
+"""
+
+import errno
+import os
+import resource
+import signal
+from dataclasses import dataclass
+
+from executor.sandbox import landlock, root, seccomp, syscalls
+
+NOBODY = 65534
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a program may use. memory_mib is on top of the zygote's own address space."""
+
+    memory_mib: int
+    output_bytes: int
+    cpu_total_s: int
+    open_files: int
+    threads: int
+    stack_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What was applied to the zygote, and what each child still needs."""
+
+    level: int
+    applied: tuple[str, ...]
+    private_pids: bool
+    filter: seccomp.Template | None
+    process_limit: int
+
+
+def detach_namespaces() -> None:
+    """New user (where not privileged), process, network, IPC, host-name and mount namespaces for the next fork."""
+    flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET
+    flags |= syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
+    if syscalls.has_capability(syscalls.CAP_SYS_ADMIN):
+        syscalls.unshare(flags)
+        return
+    uid, gid = os.geteuid(), os.getegid()
+    syscalls.unshare(flags | syscalls.CLONE_NEWUSER)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def confine_zygote(level: int, threads: int, site_packages: bool) -> Confinement:
+    """Confines this process for good. At level 1 it must be the first process of its own process namespace."""
+    applied: list[str] = []
+    paths = root.readable_paths(site_packages)
+    files, process_limit, template = True, threads, None
+    if level < 4:
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    if level == 1:
+        root.enter_private_root(paths)
+        applied += ["namespaces", "private root"]
+        if os.geteuid() == 0:
+            _become_nobody()
+        syscalls.unshare(syscalls.CLONE_NEWUSER)  # its own count of threads
+        applied.append("user namespace")
+        paths = ["/"]
+    elif level < 4:
+        process_limit = _tasks_of_user() + threads
+        if os.geteuid() == 0 and _world_readable(os.__file__):
+            _become_nobody()
+            applied.append("user nobody")
+        elif level == 3:
+            files = False
+            applied.append("no files")
+    os.chdir("/")
+    if level <= 2:
+        applied.append(f"landlock {landlock.restrict(paths)}")
+    if level < 4:
+        template = seccomp.Template(files)  # raises here where the machine has no table
+        applied.append("seccomp")
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        syscalls.drop_capabilities()
+    return Confinement(level, tuple(applied), level == 1, template, process_limit)
+
+
+def confine_child(confinement: Confinement, limits: Limits, own_bytes: int) -> None:
+    """Limits and filter of one program's process, in the process itself. Raises OSError when a step fails."""
+    die_with_parent()
+    memory = own_bytes + limits.memory_mib * _MIB
+    for kind, value in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_FSIZE, limits.output_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_CPU, limits.cpu_total_s),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+    ):
+        resource.setrlimit(kind, (value, value))
+    if confinement.filter is None:
+        return
+    resource.setrlimit(resource.RLIMIT_NPROC, (confinement.process_limit, confinement.process_limit))
+    syscalls.install_filter(confinement.filter.filled(os.getpid()))
+
+
+def die_with_parent() -> None:
+    """SIGKILL for this process when the thread that started it ends. Cleared by the kernel on a change of user."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def _become_nobody() -> None:
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def _world_readable(path: str) -> bool:
+    """Whether any user may read `path`: every directory on the way must be open to others."""
+    if not os.stat(path).st_mode & 0o004:
+        return False
+    while path != "/":
+        path = os.path.dirname(path)
+        if not os.stat(path).st_mode & 0o001:
+            return False
+    return True
+
+
+def _tasks_of_user() -> int:
+    """Threads of this user now: the process limit counts all of them."""
+    uid, count = os.geteuid(), 0
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                if os.stat(f"/proc/{entry}").st_uid == uid:
+                    count += len(os.listdir(f"/proc/{entry}/task"))
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
+                    raise
+    return count

@@ -1,0 +1,82 @@
+"""The interpreter's state between two tests that share a process.
+
+`restore` puts back what programs commonly change; `changed` finds what it cannot put back
+(patched modules, running threads): the parent then runs the remaining tests in a fresh process.
+Namespaces are watched through the version that CPython keeps in each dictionary, read from memory: comparing
+their values would touch every object's reference count and so copy most of the zygote's pages.
+"""
+
+import _thread
+import builtins
+import ctypes
+import decimal
+import gc
+import random
+import sys
+import threading
+import types
+from typing import Any
+
+_VOLATILE = ("sys", "builtins", "__main__", "threading")  # restored by hand, or different after each fork
+THREAD_STACK = 16 << 20  # bytes; the C library's own default would be the whole stack limit
+# Of a dictionary object: the number of items and, up to CPython 3.13, the version (both 8 bytes, after the head).
+_DICT_COUNTERS = ctypes.c_char * 16
+_DICT_HEAD = 16
+
+
+def _counters(namespace: dict[str, Any]) -> Any:
+    return _DICT_COUNTERS.from_address(id(namespace) + _DICT_HEAD)
+
+
+class Snapshot:
+    """Taken once in the zygote, after the preload and before any program."""
+
+    __slots__ = ("_builtins", "_builtins_counters", "_builtins_raw", "_context", "_counters", "_raw", "_sys")
+
+    def __init__(self) -> None:
+        self._context = decimal.getcontext().copy()
+        self._sys = {name: getattr(sys, name) for name in ("argv", "path", "excepthook", "displayhook", "meta_path")}
+        modules = [m for n, m in sys.modules.items() if n not in _VOLATILE and isinstance(m, types.ModuleType)]
+        self._counters = [_counters(vars(module)) for module in modules]
+        self._raw = [counters.raw for counters in self._counters]
+        self.keep_builtins({})
+
+    def keep_builtins(self, extra: dict[str, Any]) -> None:
+        """What `restore_builtins` goes back to: the present names and `extra`."""
+        builtins.__dict__.update(extra)
+        self._builtins = dict(builtins.__dict__)
+        self._builtins_counters = _counters(builtins.__dict__)
+        self._builtins_raw = self._builtins_counters.raw
+
+    def restore_builtins(self) -> None:
+        """First of all after a test, before the harness itself uses any of them."""
+        if self._builtins_counters.raw != self._builtins_raw:
+            namespace = builtins.__dict__
+            namespace.clear()
+            namespace.update(self._builtins)
+            self._builtins_raw = self._builtins_counters.raw
+
+    def restore(self) -> None:
+        self.restore_builtins()
+        for name, value in self._sys.items():
+            setattr(sys, name, list(value) if isinstance(value, list) else value)
+        sys.settrace(None)
+        sys.setprofile(None)
+        sys.setrecursionlimit(1000)
+        sys.set_int_max_str_digits(4300)
+        decimal.setcontext(self._context.copy())
+        random.seed(0)
+        threading.stack_size(THREAD_STACK)
+        gc.enable()
+
+    def changed(self) -> bool:
+        """Whether a thread still runs or a preloaded module differs from what it was."""
+        return _thread._count() > 0 or [counters.raw for counters in self._counters] != self._raw
+
+
+def wait_for_threads() -> None:
+    """As at the end of an interpreter: threads that are not daemons are part of the program."""
+    main: Any = threading.main_thread()
+    for thread in threading.enumerate():
+        if thread is not main and not thread.daemon:
+            thread.join()

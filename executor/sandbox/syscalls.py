@@ -1,0 +1,93 @@
+"""Linux calls that the standard library lacks, through ctypes: each raises OSError with the call's name.
+
+Only numbers and structs live here; what they are used for is decided by the callers.
+"""
+
+import ctypes
+import functools
+import os
+import platform
+import struct
+from typing import Any
+
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_NOATIME, MS_NODIRATIME = 32, 1024, 2048
+MS_BIND, MS_REC, MS_PRIVATE, MS_RELATIME = 4096, 16384, 1 << 18, 1 << 21
+MNT_DETACH = 2
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+SECCOMP_MODE_FILTER = 2
+CAP_SYS_ADMIN = 21
+
+# pivot_root differs by machine; the landlock calls share one number everywhere.
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+LANDLOCK_CREATE, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT = 444, 445, 446
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(name: str, result: int) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+    return result
+
+
+def syscall(name: str, number: int, *args: Any) -> int:
+    """A raw system call; pointers and integers are passed as 64-bit values."""
+    packed = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
+    return _checked(name, _libc().syscall(ctypes.c_long(number), *packed))
+
+
+def prctl(option: int, arg: Any = 0, arg3: Any = 0) -> int:
+    packed = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in (arg, arg3)]
+    return _checked(f"prctl({option})", _libc().prctl(option, *packed, ctypes.c_ulong(0), ctypes.c_ulong(0)))
+
+
+def unshare(flags: int) -> None:
+    _checked(f"unshare({flags:#x})", _libc().unshare(flags))
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    _checked(
+        f"mount({target})",
+        _libc().mount(source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), data.encode()),
+    )
+
+
+def detach(target: str) -> None:
+    _checked(f"umount2({target})", _libc().umount2(target.encode(), MNT_DETACH))
+
+
+def pivot_root(new: str, old: str) -> None:
+    number = PIVOT_ROOT.get(platform.machine())
+    if number is None:
+        raise OSError(38, f"pivot_root: system-call number unknown on {platform.machine()}")
+    syscall("pivot_root", number, ctypes.c_char_p(new.encode()), ctypes.c_char_p(old.encode()))
+
+
+def drop_capabilities() -> None:
+    """Empties the effective, permitted and inheritable sets of this process."""
+    header = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0))
+    _checked("capset", _libc().capset(header, ctypes.create_string_buffer(24)))
+
+
+def has_capability(number: int) -> bool:
+    header = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0))
+    data = ctypes.create_string_buffer(24)
+    _checked("capget", _libc().capget(header, data))
+    effective = struct.unpack_from("<I", data, 0)[0] | struct.unpack_from("<I", data, 12)[0] << 32
+    return bool(effective >> number & 1)
+
+
+def install_filter(program: bytes) -> None:
+    """Installs a seccomp filter, `program` being 8-byte BPF instructions; needs no_new_privs."""
+    code = ctypes.create_string_buffer(program, len(program))
+    fprog = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", len(program) // 8, ctypes.addressof(code)))
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_void_p(ctypes.addressof(fprog)))

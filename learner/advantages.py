@@ -1,0 +1,49 @@
+"""From rewards and values to advantages. Pure functions over flat vectors of one batch."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def token_rewards(
+    logprobs: Float[Tensor, " R"], reference: Float[Tensor, " R"] | None, reward: float | Tensor, kl_coef: float
+) -> Float[Tensor, " R"]:
+    """The episode's reward on its last token, less a KL penalty on every token.
+
+    r_t = -beta (log pi(a_t) - log pi_ref(a_t)) + [t = last] R   (Ziegler et al. 2019, eq. 2; StepCoder, section 3.1)
+    """
+    rewards = torch.zeros_like(logprobs) if reference is None else -kl_coef * (logprobs - reference)
+    rewards[-1] += reward
+    return rewards
+
+
+def gae(rewards: Float[Tensor, " R"], values: Float[Tensor, " R"], gamma: float, lam: float) -> Float[Tensor, " R"]:
+    """Generalised advantage estimation over one sequence that ends after its last token.
+
+    delta_t = r_t + gamma V_{t+1} - V_t,  A_t = delta_t + gamma lambda A_{t+1}   (Schulman et al. 2016, eq. 16)
+    """
+    following = torch.cat([values[1:], values.new_zeros(1)])
+    deltas = (rewards + gamma * following - values).tolist()
+    running, out = 0.0, [0.0] * len(deltas)
+    for t in range(len(deltas) - 1, -1, -1):
+        running = deltas[t] + gamma * lam * running
+        out[t] = running
+    return torch.tensor(out, dtype=values.dtype)
+
+
+def moments(vectors: Sequence[Tensor]) -> Float[Tensor, "3"]:
+    """Count, sum and sum of squares: what ranks add up before they normalise."""
+    x = torch.cat([v.double() for v in vectors]) if vectors else torch.zeros(0, dtype=torch.float64)
+    return torch.stack([torch.tensor(float(x.numel()), dtype=torch.float64), x.sum(), x.square().sum()])
+
+
+def whiten(advantages: Float[Tensor, " N"], total: Float[Tensor, "3"], eps: float = 1e-8) -> Float[Tensor, " N"]:
+    """Shift and scale by the mean and deviation behind `total` (see `moments`); all zero when there is no spread."""
+    count, s, ss = total.tolist()
+    if count == 0:
+        return advantages
+    mean = s / count
+    deviation = max(ss / count - mean * mean, 0.0) ** 0.5
+    return ((advantages.double() - mean) / (deviation + eps)).to(advantages.dtype)

@@ -1,0 +1,65 @@
+"""Trajectories laid end to end: every per-token quantity of a batch is one flat vector.
+
+N is the number of response tokens of the batch; trajectory i owns tokens
+`starts[i]:starts[i] + lengths[i]`. There is no padding, so no reduction can count it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from learner.masks import CreditRule, credit_mask
+from rollout.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What the loss needs of B trajectories with N response tokens in all."""
+
+    trajectories: tuple[Trajectory, ...]
+    starts: tuple[int, ...]
+    lengths: tuple[int, ...]
+    sampler_logprobs: Float[Tensor, " N"]
+    credit: Bool[Tensor, " N"]
+    generated: Bool[Tensor, " N"]
+    rewards: Float[Tensor, " B"]
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.lengths)
+
+    def per_sequence(self, flat: Tensor) -> list[Tensor]:
+        """A flat [N] vector as one view a trajectory."""
+        return [flat[s : s + n] for s, n in zip(self.starts, self.lengths, strict=True)]
+
+
+def build_batch(trajectories: Sequence[Trajectory], rule: CreditRule, *, step: int, seed: int) -> Batch:
+    """Lay the trajectories out in the given order; `step` and `seed` make random credit reproducible."""
+
+    def flat(field: Callable[[Trajectory], object], dtype: torch.dtype) -> Tensor:
+        parts = [torch.as_tensor(field(t), dtype=dtype) for t in trajectories]
+        return torch.cat(parts) if parts else torch.zeros(0, dtype=dtype)
+
+    lengths = tuple(len(t.response_ids) for t in trajectories)
+    starts, total = [], 0
+    for n in lengths:
+        starts.append(total)
+        total += n
+    return Batch(
+        trajectories=tuple(trajectories),
+        starts=tuple(starts),
+        lengths=lengths,
+        sampler_logprobs=flat(lambda t: t.logprobs, torch.float32),
+        credit=flat(lambda t: credit_mask(t, rule, step=step, seed=seed), torch.bool),
+        generated=torch.ones(total, dtype=torch.bool),
+        rewards=torch.tensor([t.reward for t in trajectories], dtype=torch.float32),
+    )
+
+
+def token_positions(batch: Batch, indices: Sequence[int]) -> Int[Tensor, " M"]:
+    """Flat positions of all tokens of the given trajectories, in that order."""
+    spans = [torch.arange(batch.starts[i], batch.starts[i] + batch.lengths[i]) for i in indices]
+    return torch.cat(spans) if spans else torch.zeros(0, dtype=torch.long)

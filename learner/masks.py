@@ -1,0 +1,48 @@
+"""Which generated tokens take the policy loss: the one place where that is decided."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool
+
+from rollout.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class CreditRule:
+    """`tokens`: fgo | all | random. `compile_error`: all | prefix | line | none, for programs that never ran."""
+
+    tokens: Literal["fgo", "all", "random"] = "fgo"
+    compile_error: Literal["all", "prefix", "line", "none"] = "all"
+
+
+def credit_mask(trajectory: Trajectory, rule: CreditRule, *, step: int, seed: int) -> Bool[np.ndarray, " R"]:
+    """Mask over response tokens.
+
+    fgo: tokens that a unit test executed (StepCoder, section 3.3). all: every generated token, which makes
+    the loss that of plain PPO. random: as many tokens as fgo, drawn without replacement; the
+    draw depends on seed, step, ticket and sample only.
+    """
+    if rule.tokens == "all":
+        return np.ones(len(trajectory.response_ids), dtype=bool)
+    executed = _compile_error_mask(trajectory, rule) if trajectory.verdict == "compile_error" else trajectory.executed
+    if rule.tokens == "fgo":
+        return executed
+    draw = np.random.default_rng([seed, step, trajectory.ticket, trajectory.sample])
+    mask = np.zeros(len(executed), dtype=bool)
+    mask[draw.choice(len(executed), size=int(executed.sum()), replace=False)] = True
+    return mask
+
+
+def _compile_error_mask(trajectory: Trajectory, rule: CreditRule) -> Bool[np.ndarray, " R"]:
+    """A program that does not compile executes nothing; a literal mask would make its reward useless.
+
+    Without a known error line every written token counts, whatever the rule (but `none`).
+    """
+    code, lines, error = trajectory.code, trajectory.token_lines, trajectory.error_line
+    if rule.compile_error == "none":
+        return np.zeros_like(code)
+    if rule.compile_error == "all" or error is None:
+        return code
+    return code & (lines <= error if rule.compile_error == "prefix" else lines == error)

@@ -1,0 +1,142 @@
+"""The three networks over packed rows: policy, critic, frozen reference.
+
+Each takes a `Row`'s tensors and answers one number a response token. The matrix [tokens x vocabulary]
+exists only for `chunk` tokens at a time, in the forward and in the backward pass.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
+
+# Architectures whose attention takes a 4-D mask and whose positions come from `position_ids` alone.
+PACKABLE = frozenset({"llama", "qwen2", "qwen3", "mistral", "gpt2", "gemma", "phi3", "smollm3"})
+
+
+class Policy(nn.Module):
+    """Log-probabilities and entropies of given tokens under a causal language model at a sampling temperature."""
+
+    def __init__(
+        self, model: PreTrainedModel, chunk: int, temperature: float = 1.0, *, autocast: bool = False
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.chunk = chunk
+        self.temperature = temperature
+        self.autocast = autocast
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "1 L"],
+        position_ids: Int[Tensor, "1 L"],
+        mask: Bool[Tensor, "1 1 L L"],
+        select: Int[Tensor, " M"],
+        targets: Int[Tensor, " M"],
+    ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+        with _products(input_ids.device, self.autocast):
+            hidden = _hidden(self.model.get_decoder(), input_ids, position_ids, mask)[select]
+            chunks = zip(hidden.split(self.chunk), targets.split(self.chunk), strict=True)
+            parts = [self._score(h, t) for h, t in chunks]
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+    def _score(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if torch.is_grad_enabled() and hidden.requires_grad:
+            return checkpoint(self._logprobs, hidden, targets, use_reentrant=False)  # type: ignore[return-value]
+        return self._logprobs(hidden, targets)
+
+    def _logprobs(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.model.get_output_embeddings()(hidden).float() / self.temperature
+        log_z = torch.logsumexp(logits, dim=-1)
+        logprobs = logits.gather(1, targets[:, None])[:, 0] - log_z
+        with torch.no_grad():
+            probabilities = torch.exp(logits - log_z[:, None])
+            entropy = log_z - (probabilities * logits).sum(-1)
+        return logprobs, entropy
+
+
+class Critic(nn.Module):
+    """Expected return at each response token: the first layers of the language model and a linear head, zero at first."""
+
+    def __init__(self, trunk: PreTrainedModel, *, autocast: bool = False) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.autocast = autocast
+        self.head = nn.Linear(trunk.config.hidden_size, 1, dtype=trunk.dtype)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "1 L"],
+        position_ids: Int[Tensor, "1 L"],
+        mask: Bool[Tensor, "1 1 L L"],
+        select: Int[Tensor, " M"],
+    ) -> Float[Tensor, " M"]:
+        with _products(input_ids.device, self.autocast):
+            return self.head(_hidden(self.trunk, input_ids, position_ids, mask)[select])[:, 0].float()
+
+
+def _products(device: torch.device, autocast: bool) -> AbstractContextManager[object]:
+    """bf16 matrix products over weights of any dtype. Entered here, inside the module, so that gradients
+    keep the weights' dtype on their way between ranks."""
+    return torch.autocast(device.type, torch.bfloat16) if autocast else nullcontext()
+
+
+def _hidden(trunk: nn.Module, input_ids: Tensor, position_ids: Tensor, mask: Tensor) -> Float[Tensor, "L D"]:
+    out = trunk(input_ids=input_ids, position_ids=position_ids, attention_mask=mask, use_cache=False)
+    return out.last_hidden_state[0]
+
+
+def load_policy(
+    path: Path,
+    dtype: torch.dtype,
+    chunk: int,
+    temperature: float = 1.0,
+    *,
+    autocast: bool = False,
+    checkpointing: bool = False,
+) -> Policy:
+    """A causal language model of a family whose packed computation equals the padded one, else ValueError."""
+    _require_packable(path)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+    if checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return Policy(_without_dropout(model), chunk, temperature, autocast=autocast)
+
+
+def load_critic(path: Path, dtype: torch.dtype, layers: int | None, *, autocast: bool = False) -> Critic:
+    """The language model's trunk (its first `layers` layers) with a fresh value head."""
+    _require_packable(path)
+    config = AutoConfig.from_pretrained(path)
+    if layers is not None:
+        if layers > config.num_hidden_layers:
+            raise ValueError(f"learner.critic.layers is {layers}, but {path} has {config.num_hidden_layers} layers")
+        config.num_hidden_layers = layers
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[:layers]
+    trunk = AutoModel.from_pretrained(path, config=config, dtype=dtype, attn_implementation="sdpa")
+    return Critic(_without_dropout(trunk), autocast=autocast)
+
+
+def frozen(policy: Policy) -> Policy:
+    """The same network without gradients: the reference."""
+    return policy.requires_grad_(False).eval()
+
+
+def _without_dropout(model: PreTrainedModel) -> PreTrainedModel:
+    """Ratios compare two passes over the same tokens, so a pass must not be random."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model.train()
+
+
+def _require_packable(path: Path) -> None:
+    kind = AutoConfig.from_pretrained(path).model_type
+    if kind not in PACKABLE:
+        known = ", ".join(sorted(PACKABLE))
+        raise ValueError(f"{path} is a {kind} model; packed rows are only exact for: {known}")

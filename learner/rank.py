@@ -1,0 +1,176 @@
+"""One learner process: its share of policy, critic and reference, and its end of weight updates and checkpoints.
+
+A thin Ray actor (decorated by the service). Every method that changes state or meets other ranks is called
+on all ranks together, in the same order.
+"""
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from learner.config import LearnerConfig
+from learner.engine import TrainedModel, join_ranks
+from learner.models import Policy, frozen, load_critic, load_policy
+from learner.update import PPOUpdate, Reduce
+from rollout.trajectory import Trajectory
+from rollout.weights import WeightPublisher
+
+DTYPES = {"fp32": torch.float32, "autocast": torch.float32, "bf16": torch.bfloat16}
+
+
+class LearnerRank:
+    """Rank `rank` of `world`. `total_updates` is the length of the learning-rate schedule (updates)."""
+
+    def __init__(
+        self,
+        rank: int,
+        world: int,
+        model: str,
+        config: LearnerConfig,
+        *,
+        seed: int,
+        total_updates: int,
+        temperature: float,
+        cuda: bool,
+        threads: int | None = None,
+    ) -> None:
+        self.rank, self.world, self.config = rank, world, config
+        self._model, self._seed, self._total_updates, self._temperature = Path(model), seed, total_updates, temperature
+        self.device = torch.device("cuda", 0) if cuda else torch.device("cpu")
+        if threads is not None:
+            torch.set_num_threads(threads)
+
+    def address(self) -> tuple[str, int]:
+        """Where other ranks can meet this one: its node's address and a free port."""
+        import ray
+
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return ray.util.get_node_ip_address(), probe.getsockname()[1]
+
+    def build(self, address: str, port: int) -> dict[str, float]:
+        """Meet the other ranks and build the networks. Returns sizes (parameters)."""
+        cuda = self.device.type == "cuda"
+        join_ranks(self.rank, self.world, address, port, cuda=cuda, timeout_s=self.config.rendezvous_timeout_s)
+        torch.manual_seed(self._seed)
+        c, dtype = self.config, DTYPES[self.config.precision]
+        autocast = c.precision == "autocast"
+
+        def policy(kind: torch.dtype, checkpointing: bool) -> Policy:
+            return load_policy(
+                self._model, kind, c.logprob_chunk, self._temperature, autocast=autocast, checkpointing=checkpointing
+            )
+
+        self.policy = TrainedModel(policy(dtype, c.gradient_checkpointing), c.policy, c, self._total_updates)
+        critic = load_critic(self._model, dtype, c.critic.layers, autocast=autocast)
+        self.critic = TrainedModel(critic, c.critic.optimizer, c, self._total_updates)
+        frozen_dtype = torch.float32 if c.precision == "fp32" else torch.bfloat16
+        self.reference = frozen(policy(frozen_dtype, False)).to(self.device) if c.kl.coef > 0 else None
+        self._update = PPOUpdate(
+            self.policy, self.critic, self.reference, c, Reduce(self.world, self._sum, self._max), self.device, self._seed
+        )
+        return {
+            "policy": float(sum(_numel(p) for p in self.policy.module.parameters())),
+            "critic": float(sum(_numel(p) for p in self.critic.module.parameters())),
+        }
+
+    def step(self, step: int, *groups: Sequence[Trajectory]) -> dict[str, float]:
+        """One PPO step on this rank's groups (Ray hands references over as values)."""
+        return self._update.step(step, [t for group in groups for t in group])
+
+    def connect_engines(self, workers: Sequence[Any], backend: str, dtype: str, ranks: int, deadline_s: float) -> None:
+        """Meet the rollout engines; again after one was restarted."""
+        self._publisher = WeightPublisher(backend, dtype, self.rank, deadline_s)
+        shapes = [(name, _shape(p)) for name, p in self._policy_parameters()]
+        self._publisher.connect(workers, shapes, ranks)
+
+    def publish(self, version: int) -> None:
+        """Send the policy to every engine as weights `version`."""
+        self._publisher.publish(self._full_weights(), version)
+
+    def save(self, directory: str) -> None:
+        """Everything of this rank that the next step depends on, and (rank 0) the policy as a Hugging Face folder."""
+        folder = Path(directory)
+        self.policy.save(folder / "learner", "policy")
+        self.critic.save(folder / "learner", "critic")
+        torch.save(torch.get_rng_state(), folder / "learner" / f"random-{self.rank}.pt")
+        weights = {name: tensor.to("cpu", copy=True) for name, tensor in self._full_weights()}
+        if self.rank == 0:
+            self._save_hugging_face(folder / "policy", weights)
+
+    def load(self, directory: str) -> None:
+        """Exactly the state that `save` wrote."""
+        folder = Path(directory)
+        self.policy.load(folder / "learner", "policy")
+        self.critic.load(folder / "learner", "critic")
+        torch.set_rng_state(torch.load(folder / "learner" / f"random-{self.rank}.pt", weights_only=True))
+
+    def _save_hugging_face(self, folder: Path, weights: dict[str, Tensor]) -> None:
+        from transformers import AutoTokenizer
+
+        self._network.model.save_pretrained(folder, state_dict=weights)
+        AutoTokenizer.from_pretrained(self._model).save_pretrained(folder)
+
+    @property
+    def _network(self) -> Policy:
+        module = self.policy.module
+        assert isinstance(module, Policy)
+        return module
+
+    def _policy_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """The model's parameters under their Hugging Face names; tied ones come once."""
+        return self._network.model.named_parameters()
+
+    def _full_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Whole tensors one by one; under ZeRO 3 every rank must iterate, since each gathers its part."""
+        for name, parameter in self._policy_parameters():
+            with _gathered(parameter):
+                yield name, parameter.detach()
+
+    def _sum(self, values: Tensor) -> Tensor:
+        if self.world > 1:
+            values = values.to(self.device)
+            dist.all_reduce(values)
+        return values.cpu()
+
+    def _max(self, value: int) -> int:
+        tensor = torch.tensor([value], device=self.device)
+        if self.world > 1:
+            dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return int(tensor)
+
+
+def _gathered(parameter: torch.nn.Parameter) -> Any:
+    if not hasattr(parameter, "ds_id"):
+        return nullcontext()
+    import deepspeed
+
+    return deepspeed.zero.GatheredParameters([parameter])
+
+
+def _numel(parameter: torch.nn.Parameter) -> int:
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
+
+
+def _shape(parameter: torch.nn.Parameter) -> tuple[int, ...]:
+    return tuple(getattr(parameter, "ds_shape", parameter.shape))
+
+
+def learner_environment(*, cuda: bool) -> dict[str, str]:
+    """Environment variables that a rank's process must be started with."""
+    from rollout.engine import preload_libraries
+
+    environment = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    if cuda:
+        return environment
+    environment |= {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(os.cpu_count() or 1)}
+    if libraries := preload_libraries():
+        environment["LD_PRELOAD"] = ":".join(libraries)
+    return environment

@@ -1,0 +1,24 @@
+"""vLLM's CPU worker, prepared for this project before it builds the model.
+
+It ties the process to its parent, makes our weight-transfer engine known to vLLM (whose
+registry lives in the worker process) and switches on AMX tiles where a machine has them.
+"""
+
+from typing import Any
+
+import torch
+from vllm.distributed.weight_transfer import WeightTransferEngineFactory
+from vllm.v1.worker.cpu_worker import CPUWorker
+
+from rollout.lifeline import tie_to_parent
+
+
+class TiedCPUWorker(CPUWorker):
+    """A CPU worker that ends with its engine and can receive weights over gloo."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        tie_to_parent()
+        WeightTransferEngineFactory.register_engine("gloo", "rollout.gloo_receiver", "GlooReceiver")
+        if torch.cpu._is_amx_tile_supported():
+            torch.cpu._init_amx()  # bf16 kernels die with SIGILL in a process that has not asked for tiles
+        super().__init__(*args, **kwargs)

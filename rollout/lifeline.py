@@ -1,0 +1,31 @@
+"""Ties a child process to its parent, so that no engine outlives the actor that owns it.
+
+An engine's processes are spawned by the actor. When the actor is killed with a
+signal it cannot handle, nobody tells them, and they would go on using a core.
+Invariant: a tied process is gone within about a second of its parent.
+"""
+
+import multiprocessing
+import os
+import threading
+import time
+
+_POLL_S = 0.5
+
+
+def tie_to_parent() -> None:
+    """End this process as soon as the process that spawned it has gone. Nothing happens in a main process.
+
+    The parent's id is compared with the one recorded when it spawned this process, so a parent
+    that died before the call is noticed too.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or parent.pid is None:
+        return
+    threading.Thread(target=_exit_without, args=(parent.pid,), name="lifeline", daemon=True).start()
+
+
+def _exit_without(parent_pid: int) -> None:
+    while os.getppid() == parent_pid:
+        time.sleep(_POLL_S)
+    os._exit(1)  # no handlers: they would talk to processes that are gone

@@ -1,0 +1,92 @@
+"""The rollout workers as the controller sees them: subtasks in, summaries and references to trajectories out."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from curriculum.config import PromptConfig
+from curriculum.subtask import Subtask
+from executor.actor import ExecutorPool
+from executor.config import ExecutorConfig
+from rollout.config import RolloutConfig
+from rollout.engine import Sampling, engine_environment
+from rollout.trajectory import GroupSummary
+from rollout.worker import RolloutWorker
+
+log = logging.getLogger(__name__)
+
+MAX_CONCURRENCY = 4096
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedGroup:
+    """One finished subtask: small numbers, and where its trajectories are (a Ray reference)."""
+
+    summary: GroupSummary
+    trajectories: Any
+
+
+class RolloutService:
+    """`config.engines` workers that share one pool of executors. Subtasks go to the worker with the fewest under way."""
+
+    def __init__(
+        self,
+        model: str,
+        config: RolloutConfig,
+        prompt: PromptConfig,
+        executor: ExecutorConfig,
+        *,
+        seed: int,
+        device: str,
+        backend: str,
+    ) -> None:
+        self.config = config
+        self.backend = backend
+        self.executor = ExecutorPool(executor)
+        actor = ray.remote(RolloutWorker)
+        gpus = config.tensor_parallel if device == "cuda" else 0
+        self.workers = [
+            actor.options(
+                name=f"rollout-{index}",
+                num_cpus=0,
+                num_gpus=gpus,
+                max_concurrency=MAX_CONCURRENCY,
+                runtime_env={"env_vars": engine_environment(config, device)},
+            ).remote(model, config, prompt, self.executor, executor.reward, seed, device=device, backend=backend)
+            for index in range(config.engines)
+        ]
+        self._under_way = [0] * config.engines
+
+    async def ready(self) -> None:
+        await asyncio.gather(*(worker.ready.remote() for worker in self.workers))
+
+    async def run(
+        self, subtasks: Sequence[Subtask], sampling: Sampling | None = None, group_size: int | None = None
+    ) -> list[IssuedGroup]:
+        """All groups, in the order of the subtasks, whatever order they finish in."""
+        return list(await asyncio.gather(*(self._run(subtask, sampling, group_size) for subtask in subtasks)))
+
+    async def _run(self, subtask: Subtask, sampling: Sampling | None, group_size: int | None) -> IssuedGroup:
+        for attempt in range(1, ATTEMPTS + 1):
+            index = min(range(len(self.workers)), key=lambda i: (self._under_way[i], i))
+            self._under_way[index] += 1
+            try:
+                call = self.workers[index].run_apart.options(num_returns=2)
+                summary, trajectories = call.remote(subtask, sampling, group_size)
+                return IssuedGroup(await summary, trajectories)
+            except ray.exceptions.RayTaskError as error:
+                if attempt == ATTEMPTS:
+                    raise
+                log.warning("subtask %d failed on rollout-%d and is issued again: %s", subtask.ticket, index, error.cause)
+            finally:
+                self._under_way[index] -= 1
+        raise AssertionError("unreachable")
+
+    async def close(self) -> None:
+        """End the engines' processes before their actors go."""
+        await asyncio.gather(*(worker.close.remote() for worker in self.workers), return_exceptions=True)

@@ -1,0 +1,79 @@
+"""One completion with everything the learner needs to weigh it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32
+
+from curriculum.subtask import Outcome
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trajectory:
+    """A prompt, the sampled response and what its program did. P prompt tokens, R response tokens.
+
+    `executed` marks response tokens that a unit test executed (FGO); `code` marks those that count
+    as written program (the program, its closing fence, the end token; not prose after the fence).
+    `token_lines` is the 1-based program line on which a response token starts, 0 outside the program.
+    Nothing is ever re-tokenised: `prompt_ids + response_ids` is what the engine saw and sampled.
+    """
+
+    ticket: int
+    sample: int
+    problem_id: str
+    level: str
+    stage: int
+    prompt_ids: Int32[np.ndarray, " P"]
+    response_ids: Int32[np.ndarray, " R"]
+    logprobs: Float32[np.ndarray, " R"]
+    executed: Bool[np.ndarray, " R"]
+    code: Bool[np.ndarray, " R"]
+    token_lines: Int32[np.ndarray, " R"]
+    error_line: int | None
+    reward: float
+    verdict: str
+    finish_reason: str
+    weight_version: int
+    program: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """All completions of one subtask, and what the curriculum is told about them."""
+
+    outcome: Outcome
+    trajectories: tuple[Trajectory, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """The few numbers of a group that the driver handles; the tokens stay in the object store.
+
+    `tokens` is what the learner computes for it (prompt once, responses), `generated` the sampled tokens.
+    """
+
+    outcome: Outcome
+    level: str
+    tokens: int
+    generated: int
+    reward_sum: float
+    verdicts: dict[str, int]
+    oldest_version: int
+
+
+def summarize(group: Group) -> GroupSummary:
+    """Counts over one group; it holds at least one trajectory."""
+    first = group.trajectories[0]
+    generated = sum(len(t.response_ids) for t in group.trajectories)
+    verdicts: dict[str, int] = {}
+    for t in group.trajectories:
+        verdicts[t.verdict] = verdicts.get(t.verdict, 0) + 1
+    return GroupSummary(
+        outcome=group.outcome,
+        level=first.level,
+        tokens=len(first.prompt_ids) + generated,
+        generated=generated,
+        reward_sum=sum(t.reward for t in group.trajectories),
+        verdicts=verdicts,
+        oldest_version=min(t.weight_version for t in group.trajectories),
+    )

@@ -1,0 +1,165 @@
+"""A rollout actor: turns a subtask into a group of graded trajectories with one vLLM engine.
+
+Life of a completion: prompt -> engine -> program -> executor -> masks and reward -> trajectory.
+Invariants: a completion goes to the executor when it is finished, not when its group is; the
+random numbers of a completion depend on (run seed, ticket, sample) alone, so that a subtask
+issued again after a crash draws the same; an infrastructure error raises and is no reward.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from curriculum.config import PromptConfig, PromptForm
+from curriculum.prompts import Prompter, given
+from curriculum.subtask import Outcome, Subtask
+from executor.report import Report
+from executor.reward import reward
+from executor.spans import executed_spans
+from executor.suite import Suite
+from rollout.config import RolloutConfig
+from rollout.engine import Completion, Engine, EngineStats, Sampling, greedy, sampling_of
+from rollout.extract import extract
+from rollout.mask import token_masks
+from rollout.offsets import TokenSpans
+from rollout.trajectory import Group, GroupSummary, Trajectory, summarize
+
+
+class Executor(Protocol):
+    """What grades a program; `executor.actor.ExecutorPool` in a run."""
+
+    async def run(self, program: str, suite: Suite) -> Report: ...
+
+
+class RolloutWorker:
+    """The caller makes it an async Ray actor, with `engine_environment` in its environment, many calls at once."""
+
+    def __init__(
+        self,
+        model: str,
+        config: RolloutConfig,
+        prompt: PromptConfig,
+        executor: Executor,
+        reward_kind: str,
+        seed: int,
+        *,
+        device: str = "cpu",
+        backend: str = "gloo",
+        version: int = 0,
+    ) -> None:
+        """Loads the model; `version` names the weights in the directory `model`."""
+        from transformers import AutoTokenizer
+
+        self._tokenizer = AutoTokenizer.from_pretrained(model)
+        self._prompter = Prompter(self._tokenizer, prompt)
+        self._form: PromptForm = prompt.form
+        self._spans = TokenSpans(self._tokenizer)
+        self._executor = executor
+        self._reward_kind = reward_kind
+        self._seed = seed
+        self._config = config
+        self._engine = Engine(model, config, device=device, backend=backend, version=version)
+
+    async def ready(self) -> bool:
+        """True once the engine answers: the first call returns after the constructor has."""
+        return True
+
+    async def run(self, subtask: Subtask, sampling: Sampling | None = None, group_size: int | None = None) -> Group:
+        """All completions of a subtask, graded. `sampling` and `group_size` replace the config's (evaluation)."""
+        prompt_ids = self._prompter.ids(subtask.problem, subtask.prefix)
+        sampling = sampling or sampling_of(self._config)
+        if self._form == "instruct":  # a reply opens with a fence; it ends with its end token
+            sampling = Sampling(sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_new_tokens)
+        count = group_size or self._config.group_size
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._sample(subtask, prompt_ids, sampling, index)) for index in range(count)]
+        trajectories = tuple(task.result() for task in tasks)
+        passed = sum(trajectory.verdict == "passed" for trajectory in trajectories)
+        outcome = Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, count)
+        return Group(outcome, trajectories)
+
+    async def run_apart(
+        self, subtask: Subtask, sampling: Sampling | None = None, group_size: int | None = None
+    ) -> tuple[GroupSummary, tuple[Trajectory, ...]]:
+        """The same as two values (Ray: `num_returns=2`), so that the driver never holds a token."""
+        group = await self.run(subtask, sampling, group_size)
+        return summarize(group), group.trajectories
+
+    async def greedy(self, prompt_ids: Sequence[int], count: int) -> list[int]:
+        """The most likely next tokens, for checks of the weights."""
+        return await greedy(self._engine, list(prompt_ids), count)
+
+    async def version(self) -> int:
+        return self._engine.version
+
+    async def stats(self) -> EngineStats:
+        return self._engine.stats
+
+    async def join_transfer(self, init_info: dict[str, Any]) -> None:
+        """Called by the learner's `WeightPublisher`, like the three below."""
+        await self._engine.join_transfer(init_info)
+
+    async def start_update(self) -> None:
+        await self._engine.start_update()
+
+    async def receive_update(self, update_info: dict[str, Any]) -> None:
+        await self._engine.receive_update(update_info)
+
+    async def finish_update(self, version: int) -> None:
+        await self._engine.finish_update(version)
+
+    async def close(self) -> None:
+        self._engine.close()
+
+    async def _sample(self, subtask: Subtask, prompt_ids: list[int], sampling: Sampling, index: int) -> Trajectory:
+        seed = sample_seed(self._seed, subtask.ticket, index)
+        completion = await self._engine.generate(prompt_ids, sampling, seed)
+        ended_itself = completion.finish == "eos"
+        written = completion.ids[:-1] if ended_itself else completion.ids
+        text, spans = self._spans(written, prompt_ids[-4:])
+        extracted = extract(given(subtask.prefix), text, self._form)
+        report = await self._executor.run(extracted.program, subtask.problem.suite)
+        masks = token_masks(extracted, spans, executed_spans(extracted.program, report.executed_lines), ended_itself)
+        return _trajectory(
+            subtask, index, prompt_ids, completion, extracted.program, report, reward(report, self._reward_kind), masks
+        )
+
+
+def sample_seed(run_seed: int, ticket: int, sample: int) -> int:
+    """The seed of one completion, 0 <= seed < 2**62: different for every ticket and sample of a run."""
+    digest = hashlib.blake2b(f"{run_seed}/{ticket}/{sample}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 2
+
+
+def _trajectory(
+    subtask: Subtask,
+    index: int,
+    prompt_ids: list[int],
+    completion: Completion,
+    program: str,
+    report: Report,
+    value: float,
+    masks: Any,
+) -> Trajectory:
+    return Trajectory(
+        ticket=subtask.ticket,
+        sample=index,
+        problem_id=subtask.problem.id,
+        level=subtask.problem.level,
+        stage=subtask.stage,
+        prompt_ids=np.asarray(prompt_ids, dtype=np.int32),
+        response_ids=np.asarray(completion.ids, dtype=np.int32),
+        logprobs=np.asarray(completion.logprobs, dtype=np.float32),
+        executed=masks.executed,
+        code=masks.code,
+        token_lines=masks.token_lines,
+        error_line=report.error_line,
+        reward=value,
+        verdict=report.verdict.value,
+        finish_reason=completion.finish,
+        weight_version=completion.version,
+        program=program,
+    )

@@ -1,0 +1,55 @@
+"""Trajectories and learners for tests: tiny random models, made-up completions, real DeepSpeed."""
+
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+
+from learner.config import CriticConfig, KLConfig, LearnerConfig, OptimizerConfig, PPOConfig
+from learner.rank import LearnerRank
+from rollout.trajectory import Trajectory
+
+
+def make_groups(groups: int = 3, completions: int = 4, seed: int = 0, vocabulary: int = 300) -> list[list[Trajectory]]:
+    """Groups of completions with uneven lengths, rewards of both signs and ragged execution masks."""
+    draw = np.random.default_rng(seed)
+    found = []
+    for g in range(groups):
+        prompt = draw.integers(3, vocabulary, size=int(draw.integers(4, 12))).astype(np.int32)
+        members = []
+        for k in range(completions):
+            n = int(draw.integers(1, 14))
+            members.append(
+                Trajectory(
+                    ticket=g, sample=k, problem_id=f"p{g}", level="introductory", stage=0, prompt_ids=prompt,
+                    response_ids=draw.integers(3, vocabulary, size=n).astype(np.int32),
+                    logprobs=(-5 + draw.normal(size=n)).astype(np.float32),
+                    executed=draw.random(n) < 0.7, code=np.ones(n, bool), token_lines=np.ones(n, np.int32),
+                    error_line=None, reward=float(draw.choice([1.0, -0.3, -0.6])), verdict="passed",
+                    finish_reason="eos", weight_version=0, program="",
+                )  # fmt: skip
+            )
+        found.append(members)
+    return found
+
+
+def learner_config(**changes: object) -> LearnerConfig:
+    """fp32, rates that move a tiny model visibly in a step."""
+    fields: dict[str, object] = dict(
+        precision="fp32", token_budget=256,
+        policy=OptimizerConfig(lr=1e-2), critic=CriticConfig(optimizer=OptimizerConfig(lr=1e-2)),
+        ppo=PPOConfig(), kl=KLConfig(coef=0.05),
+    )  # fmt: skip
+    return LearnerConfig(**(fields | changes))  # type: ignore[arg-type]
+
+
+def make_rank(model: Path, config: LearnerConfig, seed: int = 0) -> LearnerRank:
+    """One learner in this process (DeepSpeed keeps one process group a process: they share it)."""
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    rank = LearnerRank(0, 1, str(model), config, seed=seed, total_updates=100, temperature=1.0, cuda=False)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    rank.build("127.0.0.1", port)
+    return rank

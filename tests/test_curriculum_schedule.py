@@ -1,0 +1,236 @@
+"""Moves of start points, draws and saved state; the numbers are worked out by hand."""
+
+import json
+import random
+from collections import Counter
+
+import pytest
+
+from curriculum.config import CurriculumConfig
+from curriculum.curriculum import Curriculum
+from curriculum.problem import Problem
+from curriculum.subtask import Outcome, Subtask
+from executor.suite import Case, Suite
+
+SUITE = Suite("stdin", (Case("1\n", "1\n"),))
+
+
+def make(name: str, conditionals: int) -> Problem:
+    body = "".join(f"if x > {i}:\n    print({i})\n" for i in range(conditionals))
+    return Problem(name, "test", "introductory", f"Do {name}.", "", "x = int(input())\n" + body, SUITE)
+
+
+PROBLEMS = [make("a", 0), make("b", 1), make("c", 4), make("d", 9)]  # 1, 2, 3 and 4 stages
+
+
+def outcome(subtask: Subtask, passed: int, total: int = 4) -> Outcome:
+    return Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, total)
+
+
+def only(name: str, **config) -> Curriculum:
+    return Curriculum([p for p in PROBLEMS if p.id == name], CurriculumConfig(**config), seed=0)
+
+
+def stages_seen(curriculum: Curriculum, passed: int, count: int) -> list[int]:
+    seen = []
+    for _ in range(count):
+        (subtask,) = curriculum.next(1)
+        seen.append(subtask.stage)
+        curriculum.report([outcome(subtask, passed)])
+    return seen
+
+
+def test_a_policy_that_always_passes_needs_the_formulas_number_of_visits() -> None:
+    # rate after k passes is 1 - 0.5^k: 0.5, 0.75, 0.875; the first above 0.8 is k = 3.
+    assert stages_seen(only("c", rho=0.8, alpha=0.5), 4, 8) == [2, 2, 2, 1, 1, 1, 0, 0]
+
+
+def test_the_rate_must_be_strictly_above_rho() -> None:
+    assert stages_seen(only("b", rho=0.5, alpha=0.5, visit_cap=None), 4, 3) == [1, 1, 0]
+    assert stages_seen(only("b", rho=0.5, alpha=1.0, visit_cap=None), 2, 4) == [1, 1, 1, 1]
+
+
+def test_the_rate_is_the_moving_average_and_starts_again_after_a_move() -> None:
+    curriculum = only("c", rho=0.7, alpha=0.25, visit_cap=None)
+    for passed, rate in ((4, 0.25), (2, 0.3125), (0, 0.234375)):
+        curriculum.report([outcome(curriculum.next(1)[0], passed)])
+        assert curriculum.metrics()["curriculum/pass_rate"] == rate
+    while curriculum.metrics()["curriculum/moves"] == 0:
+        curriculum.report([outcome(curriculum.next(1)[0], 4)])
+    assert curriculum.state()["problems"]["c"] == [1, 0.0, 0]
+
+
+def test_a_policy_that_never_passes_gets_to_full_generation_by_the_cap() -> None:
+    curriculum = only("c", visit_cap=2)
+    assert stages_seen(curriculum, 0, 6) == [2, 2, 1, 1, 0, 0]
+    assert curriculum.metrics()["curriculum/moves_by_cap"] == curriculum.metrics()["curriculum/moves"] == 2
+
+
+def test_without_a_cap_it_stays() -> None:
+    assert set(stages_seen(only("c", visit_cap=None), 0, 50)) == {2}
+
+
+def test_outcomes_of_a_stage_that_was_left_change_nothing() -> None:
+    curriculum = only("c", alpha=1.0, rho=0.5)
+    first, second = curriculum.next(2)  # the same problem twice before its outcome came back
+    assert (first.stage, second.stage) == (2, 2)
+    curriculum.report([outcome(first, 4)])
+    before = curriculum.state()
+    curriculum.report([outcome(second, 4), Outcome(9, "unknown", 0, 1, 1)])
+    after = curriculum.state()
+    assert after["problems"] == before["problems"] == {"c": [1, 0.0, 0]}
+    assert curriculum.metrics()["curriculum/stale_outcomes"] == 2
+
+
+def test_full_generation_is_the_last_stage() -> None:
+    curriculum = only("a", alpha=1.0, visit_cap=1)
+    assert stages_seen(curriculum, 4, 5) == [0] * 5
+    assert curriculum.metrics()["curriculum/moves"] == 0
+
+
+@pytest.mark.parametrize("bad", [(5, 4), (-1, 4), (0, 0)])
+def test_impossible_outcomes_are_refused(bad: tuple[int, int]) -> None:
+    curriculum = only("b")
+    with pytest.raises(ValueError, match="passed"):
+        curriculum.report([outcome(curriculum.next(1)[0], *bad)])
+
+
+def test_no_schedule_is_full_generation_throughout() -> None:
+    curriculum = Curriculum(PROBLEMS, CurriculumConfig(schedule="none"), seed=0)
+    subtasks = curriculum.next(8)
+    assert {(s.stage, s.prefix) for s in subtasks} == {(0, "")}
+    curriculum.report([outcome(s, 4) for s in subtasks])
+    assert curriculum.histogram() == {0: 4}
+
+
+def test_linear_gives_each_stage_an_even_share_and_ends_at_full_generation() -> None:
+    curriculum = only("c", schedule="linear", linear_subtasks=9)
+    assert [s.stage for s in curriculum.next(11)] == [2, 2, 2, 2, 1, 1, 1, 0, 0, 0, 0]
+
+
+def test_mixed_draws_all_stages_evenly_and_repeats_itself() -> None:
+    counts = Counter(s.stage for s in only("c", schedule="mixed").next(900))
+    assert set(counts) == {0, 1, 2}
+    assert all(abs(count - 300) < 5 * (900 * 2 / 9) ** 0.5 for count in counts.values())
+    assert only("c", schedule="mixed").next(50) == only("c", schedule="mixed").next(50)
+
+
+def test_paper_reading_gives_one_conditional_no_curriculum() -> None:
+    assert Curriculum(PROBLEMS, CurriculumConfig(reading="paper"), 0).histogram() == {0: 2, 1: 1, 2: 1}
+    assert Curriculum(PROBLEMS, CurriculumConfig(), 0).histogram() == {0: 1, 1: 1, 2: 1, 3: 1}
+
+
+def test_metrics_by_hand() -> None:
+    curriculum = Curriculum(PROBLEMS, CurriculumConfig(alpha=1.0, rho=0.5), seed=0)
+    metrics = curriculum.metrics()
+    assert metrics["curriculum/stage_fraction"] == 0.75  # a has no stage but full generation
+    assert metrics["curriculum/full_generation_share"] == 0.25
+    curriculum.report([Outcome(0, "c", 2, 4, 4), Outcome(1, "b", 1, 4, 4), Outcome(2, "d", 3, 1, 4)])
+    metrics = curriculum.metrics()
+    assert metrics["curriculum/stage_fraction"] == (0 + 0 + 0.5 + 1) / 4
+    assert metrics["curriculum/full_generation_share"] == 0.5
+    assert metrics["curriculum/pass_rate"] == 0.25 / 4
+    assert curriculum.histogram() == {0: 2, 1: 1, 3: 1}
+
+
+def test_an_epoch_draws_each_problem_once_in_an_order_of_its_own() -> None:
+    problems = [make(f"p{i:02}", i % 3) for i in range(30)]
+    curriculum = Curriculum(problems, CurriculumConfig(), seed=3)
+    epochs = [[s.problem.id for s in curriculum.next(30)] for _ in range(4)]
+    assert all(sorted(epoch) == [p.id for p in problems] for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+    assert [s.ticket for s in curriculum.next(3)] == [120, 121, 122]
+
+
+def test_sampling_by_courses_draws_a_problem_once_for_each_of_its_stages() -> None:
+    curriculum = Curriculum(PROBLEMS, CurriculumConfig(sampling="courses"), seed=0)
+    for _ in range(3):
+        assert Counter(s.problem.id for s in curriculum.next(10)) == {"a": 1, "b": 2, "c": 3, "d": 4}
+
+
+def test_order_depends_on_the_seed_and_not_on_the_order_of_the_file() -> None:
+    problems = [make(f"p{i:02}", 1) for i in range(20)]
+    shuffled = random.Random(0).sample(problems, 20)
+    first = [s.problem.id for s in Curriculum(problems, CurriculumConfig(), 0).next(20)]
+    assert [s.problem.id for s in Curriculum(shuffled, CurriculumConfig(), 0).next(20)] == first
+    assert [s.problem.id for s in Curriculum(problems, CurriculumConfig(), 1).next(20)] != first
+
+
+def play(curriculum: Curriculum, rng: random.Random, rounds: int) -> list[Subtask]:
+    handed = []
+    for _ in range(rounds):
+        subtasks = curriculum.next(3)
+        handed += subtasks
+        curriculum.report([outcome(s, rng.randint(0, 4)) for s in subtasks])
+    return handed
+
+
+@pytest.mark.parametrize("schedule", ["threshold", "linear", "mixed", "none"])
+@pytest.mark.parametrize("sampling", ["uniform", "courses"])
+def test_a_resumed_run_goes_on_exactly(schedule: str, sampling: str) -> None:
+    config = CurriculumConfig.model_validate({"schedule": schedule, "sampling": sampling, "linear_subtasks": 60})
+    problems = [make(f"p{i}", i) for i in range(7)]
+    whole = Curriculum(problems, config, seed=5)
+    play(whole, random.Random(1), 10)
+    resumed = Curriculum(problems[::-1], config, seed=5)
+    resumed.load(json.loads(json.dumps(whole.state())))
+    assert resumed.state() == whole.state()
+    assert resumed.metrics() == whole.metrics()
+    assert play(resumed, random.Random(2), 20) == play(whole, random.Random(2), 20)
+    assert resumed.state() == whole.state()
+
+
+def test_adding_and_removing_problems_keeps_what_is_known_of_the_others() -> None:
+    config = CurriculumConfig(alpha=1.0, rho=0.5)
+    before = Curriculum(PROBLEMS, config, seed=0)
+    before.next(6)
+    before.report([Outcome(0, "c", 2, 4, 4), Outcome(1, "d", 3, 1, 4), Outcome(2, "b", 1, 4, 4)])
+    after = Curriculum([make("0new", 4), *PROBLEMS[1:3], make("z", 1)], config, seed=0)
+    after.load(before.state())
+    state = after.state()
+    assert state["problems"] == {"b": [0, 0.0, 0], "c": [1, 0.0, 0]}
+    assert after.histogram() == {0: 1, 1: 2, 2: 1}
+    assert (state["epoch"], state["position"], state["ticket"]) == (2, 0, 6)
+    assert sorted(s.problem.id for s in after.next(4)) == ["0new", "b", "c", "z"]
+
+
+def test_a_solution_that_lost_courses_is_taken_from_its_first_one() -> None:
+    config = CurriculumConfig()
+    before = Curriculum([make("p", 9)], config, seed=0)
+    before.report([Outcome(0, "p", 3, 0, 4)])
+    after = Curriculum([make("p", 1)], config, seed=0)
+    after.load(before.state())
+    assert after.next(1)[0].stage == 1
+
+
+def test_state_of_another_format_is_refused() -> None:
+    with pytest.raises(ValueError, match="format"):
+        only("a").load({"format": 99})
+
+
+def test_a_subtask_can_be_issued_again_from_its_numbers() -> None:
+    curriculum = Curriculum(PROBLEMS, CurriculumConfig(), seed=0)
+    for subtask in curriculum.next(8):
+        assert curriculum.subtask(subtask.ticket, subtask.problem.id, subtask.stage) == subtask
+
+
+def test_problems_that_never_fit_are_not_drawn() -> None:
+    curriculum = Curriculum(PROBLEMS, CurriculumConfig(), 0, fits=lambda p, prefix: p.id != "b" and len(prefix) < 60)
+    assert sorted({s.problem.id for s in curriculum.next(30)}) == ["a", "c", "d"]
+    assert all(len(s.prefix) < 60 for s in curriculum.next(30))
+    assert curriculum.metrics()["curriculum/too_long_problems"] == 1
+    with pytest.raises(ValueError, match="max_prompt_tokens"):
+        Curriculum(PROBLEMS, CurriculumConfig(), 0, fits=lambda p, prefix: False).next(1)
+
+
+def test_unparsable_solutions_are_counted() -> None:
+    broken = Problem("old", "test", "interview", "Do it.", "", "if x:\n    print 'old'\n", SUITE)
+    curriculum = Curriculum([*PROBLEMS, broken], CurriculumConfig(), 0)
+    assert curriculum.metrics()["curriculum/unparsable_solutions"] == 1
+
+
+def test_problem_ids_must_be_there_and_unique() -> None:
+    with pytest.raises(ValueError, match="'b' occurs more than once"):
+        Curriculum([*PROBLEMS, make("b", 3)], CurriculumConfig(), 0)
+    with pytest.raises(ValueError, match="at least one"):
+        Curriculum([], CurriculumConfig(), 0)

@@ -1,0 +1,241 @@
+"""The command as a user meets it: each mistake one clear message and exit code 2, within seconds, no traceback."""
+
+import json
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_model import build_tiny_model
+
+from deploy.checkpoint import CheckpointWriter
+from deploy.metrics import MetricsWriter
+from deploy.run_directory import RunDirectory
+from deploy.settings import load_config
+from deploy.summary import evaluation
+
+ROOT = Path(__file__).parent.parent
+STARTER = ["--config", "configs/starter.yaml"]
+
+
+def stepcoder(*arguments: str, seconds: float = 20.0) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own and hold it to a deadline."""
+    command = [sys.executable, "-m", "deploy", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
+
+
+def refused(*arguments: str) -> str:
+    started = time.monotonic()
+    result = stepcoder(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert time.monotonic() - started < 10
+    assert "Traceback" not in result.stderr and result.stdout == ""
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
+    """A run directory with checkpoints of steps 4 and 8."""
+    folder = tmp_path_factory.mktemp("run")
+    for step in (4, 8):
+        with CheckpointWriter(folder / "checkpoints", step) as writer:
+            shutil.copytree(tiny, writer.path / "policy")
+            writer.write_state({"step": step})
+    return folder
+
+
+def test_help_is_quick_and_lists_the_commands() -> None:
+    def cpu_seconds() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    stepcoder("--help")  # the first call may compile
+    before = cpu_seconds()
+    result = stepcoder("--help")
+    assert cpu_seconds() - before < 1.0
+    assert result.returncode == 0
+    for command in ("train", "eval", "doctor", "export"):
+        assert f"    {command} " in result.stdout
+
+
+def test_train_help_explains_every_setting_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom deploy.cli import main\ntry:\n    main(['train', '--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'ray', 'vllm', 'deepspeed', 'transformers'} & set(sys.modules)\nassert not heavy, heavy\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    assert result.returncode == 0, result.stderr
+    assert "--learner.policy.lr" in result.stdout and "default 5e-07" in result.stdout
+
+
+def test_version() -> None:
+    assert stepcoder("--version").stdout.startswith("stepcoder ")
+
+
+def test_python_m_deploy_train_is_the_same_command() -> None:
+    command = [sys.executable, "-m", "deploy.train", *STARTER, "--run.stepz", "3"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)
+    assert result.returncode == 2
+    assert result.stderr == "stepcoder: unknown key run.stepz (command line). The nearest known key is run.steps.\n"
+
+
+def test_check_prints_the_resolved_settings_and_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    result = stepcoder("train", *STARTER, "--check", "--model", str(tiny), "--run.directory", str(place))
+    assert result.returncode == 0, result.stderr
+    (tmp_path / "resolved.yaml").write_text(result.stdout, encoding="utf-8")
+    again = load_config(tmp_path / "resolved.yaml", [], {})
+    assert again == load_config(
+        ROOT / "configs/starter.yaml", ["--model", str(tiny), "--run.directory", str(place)], {}
+    )
+    assert not place.exists()
+
+
+def test_a_wrong_model_path_is_refused() -> None:
+    assert "model: './no-such-model' was not found" in refused("train", *STARTER, "--model", "./no-such-model")
+
+
+def test_a_missing_data_file_is_refused() -> None:
+    assert "data.train: no-such.jsonl" in refused("train", *STARTER, "--data.train", "no-such.jsonl")
+
+
+def test_a_broken_line_is_refused_with_file_line_and_field(tmp_path: Path) -> None:
+    good = (ROOT / "curriculum/starter/train.jsonl").read_text(encoding="utf-8").splitlines()[:3]
+    bad = json.loads(good[2]) | {"level": "hard"}
+    file = tmp_path / "mine.jsonl"
+    file.write_text("\n".join([*good[:2], json.dumps(bad)]) + "\n", encoding="utf-8")
+    message = refused("train", *STARTER, "--data.train", str(file))
+    assert "mine.jsonl, line 3" in message and "level" in message
+
+
+def test_a_held_out_problem_that_is_trained_on_is_refused() -> None:
+    assert "also in data.train" in refused("train", *STARTER, "--data.heldout", "starter:train")
+
+
+def test_an_unwritable_run_directory_is_refused() -> None:
+    assert "run.directory: can't write to /proc/run" in refused("train", *STARTER, "--run.directory", "/proc/run")
+
+
+def test_a_port_in_use_is_refused() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        message = refused("train", *STARTER, "--ray.dashboard", "--ray.dashboard_port", port)
+    assert f"port {port} on 127.0.0.1 is in use" in message
+
+
+def test_a_cluster_that_does_not_answer_is_refused() -> None:
+    assert "no Ray cluster answers" in refused("train", *STARTER, "--ray.address", "127.0.0.1:1")
+
+
+def test_too_little_memory_is_refused_with_the_parts_of_the_estimate() -> None:
+    message = refused("train", *STARTER, "--rollout.kv_cache_gib", "100000")
+    assert "GiB with these settings (learner" in message and "are free" in message
+
+
+def test_gpus_that_are_not_there_are_refused() -> None:
+    message = refused("train", *STARTER, "--learner.device", "cuda", "--learner.ranks", "4096")
+    assert "needs 4096 GPUs" in message
+
+
+def test_a_model_shorter_than_the_run_is_refused(tiny: Path) -> None:
+    message = refused("train", *STARTER, "--model", str(tiny), "--rollout.max_model_len", "100000")
+    assert "more than the 1024 tokens" in message
+
+
+def test_all_faults_are_told_at_once() -> None:
+    message = refused(
+        "train", *STARTER, "--model", "./nothing", "--data.train", "nothing.jsonl", "--run.directory", "/proc/run"
+    )
+    assert len(message.splitlines()) == 3
+
+
+def test_a_finished_run_shows_its_result_and_starts_nothing(tiny: Path, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    words = ["--model", str(tiny), "--run.directory", str(place), "--run.steps", "3"]
+    with (
+        RunDirectory.open(load_config(ROOT / "configs/starter.yaml", words, {})) as run,
+        MetricsWriter(place) as metrics,
+    ):
+        for step, passed in ((0, 1), (3, 3)):
+            metrics.write_evaluation(
+                step, {"train": evaluation({"a": [passed, 4], "b": [passed, 4]}, dict.fromkeys("ab", "x"))}
+            )
+        with CheckpointWriter(run.checkpoints, 3) as writer:
+            writer.write_state({})
+    result = stepcoder("train", *STARTER, *words)
+    assert result.returncode == 0, result.stderr
+    assert "all 3 steps are done" in result.stderr
+    assert "25.0 %" in result.stdout and "75.0 %" in result.stdout and "+50.0 points" in result.stdout
+    assert (place / "learning_curve.png").stat().st_size > 10_000
+    report = json.loads((place / "report.json").read_text(encoding="utf-8"))
+    assert report["splits"]["train"]["difference"]["mean"] == 0.5
+
+
+def test_a_run_with_other_settings_is_refused(tiny: Path, run: Path) -> None:
+    words = ["--model", str(tiny), "--run.directory", str(run), "--rollout.group_size", "6"]
+    (run / "config.yaml").write_text(stepcoder("train", *STARTER, *words, "--check").stdout, encoding="utf-8")
+    message = refused("train", *STARTER, *words, "--rollout.group_size", "4")
+    assert "holds a run with other settings:\n  rollout.group_size: 6 -> 4\n" in message
+
+
+def test_export_writes_a_directory_that_loads(run: Path, tiny: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    result = stepcoder("export", "--run", str(run), "--out", str(tmp_path / "plain"))
+    assert result.returncode == 0 and "after 8 steps" in result.stdout
+    half = stepcoder(
+        "export", "--run", str(run), "--step", "4", "--dtype", "float16", "--out", str(tmp_path / "half"), seconds=60
+    )
+    assert half.returncode == 0, half.stderr
+    original = AutoModelForCausalLM.from_pretrained(tiny).state_dict()
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "plain").state_dict()
+    assert all(torch.equal(original[name], plain[name]) for name in original)
+    cast = AutoModelForCausalLM.from_pretrained(tmp_path / "half")
+    assert cast.dtype == torch.float16
+    assert all(torch.equal(original[name].half(), tensor) for name, tensor in cast.state_dict().items())
+    assert AutoTokenizer.from_pretrained(tmp_path / "half").decode([5]) == AutoTokenizer.from_pretrained(tiny).decode(
+        [5]
+    )
+
+
+def test_export_refuses_what_it_cannot_do(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("", encoding="utf-8")
+    assert "not an empty directory" in refused("export", "--run", str(run), "--out", str(tmp_path / "full"))
+    assert "checkpoints of steps 4, 8" in refused(
+        "export", "--run", str(run), "--step", "5", "--out", str(tmp_path / "x")
+    )
+    assert "no checkpoints" in refused("export", "--run", str(tmp_path), "--out", str(tmp_path / "x"))
+
+
+def test_doctor_names_each_fault_and_what_to_do(tiny: Path) -> None:
+    good = stepcoder("doctor", *STARTER, "--model", str(tiny), seconds=120)
+    assert good.returncode == 0, good.stdout + good.stderr
+    for word in (
+        "cores",
+        "memory",
+        "GPUs",
+        "sandbox",
+        "isolation level",
+        "torch",
+        "vllm",
+        "deepspeed",
+        "ray",
+        "problems",
+    ):
+        assert word in good.stdout
+    bad = stepcoder("doctor", *STARTER, "--model", "./nothing", "--data.train", "nothing.jsonl", seconds=120)
+    assert bad.returncode == 1
+    assert "Not ready to train: model, problems." in bad.stdout

@@ -1,0 +1,221 @@
+"""The local pool: levels, order, restarts, limits on the host's side, and what is left when it dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from executor.config import ExecutorConfig
+from executor.isolation import check, choose, probe
+from executor.pool import LocalPool
+from executor.report import Report, Verdict
+from executor.sandbox import seccomp
+from executor.sandbox.syscall_tables import TABLES
+from executor.suite import Case, Suite
+
+DOUBLE = "print(int(input()) * 2)\n"
+SUITE = Suite("stdin", (Case("2", "4"), Case("3", "6")))
+CONFIG = ExecutorConfig(workers=2, cpu_s=1.0, wall_s=3.0, memory_mib=256, output_kib=64)
+
+
+def descendants() -> set[int]:
+    """Processes below this one."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    found, wave = set(), {os.getpid()}
+    while wave:
+        wave = {pid for pid, parent in parents.items() if parent in wave} - found
+        found |= wave
+    return found
+
+
+def test_each_level_judges_alike() -> None:
+    for level in (1, 2, 3, 4):
+        if level < 4 and check(CONFIG, level) is not None:
+            continue  # this machine cannot; `probe` says why
+        with LocalPool(CONFIG.model_copy(update={"level": level, "workers": 1, "cpu_s": 0.3})) as pool:
+            assert pool.level == level
+            assert pool.run(DOUBLE, SUITE).passed
+            assert pool.run("print(5)", SUITE).verdict is Verdict.WRONG_ANSWER
+            assert pool.run("import os; os.abort()", SUITE).error == "killed by SIGABRT"
+            assert pool.run("while True: pass", SUITE).verdict is Verdict.TIMEOUT
+            assert pool.run("import difflib, html.parser\nprint(int(input()) * 2)", SUITE).passed or level == 3
+
+
+def test_probe_reports_a_level_with_reasons_for_the_better_ones() -> None:
+    found = probe(CONFIG)
+    assert set(found.reasons) == set(range(1, found.level))
+    assert check(CONFIG, 4) is not None  # the attack does get out where nothing holds it
+
+
+def test_an_interpreter_that_does_not_exist_is_refused_at_once() -> None:
+    with pytest.raises(RuntimeError, match="no isolation can be had"):
+        choose(CONFIG.model_copy(update={"python": Path("/nowhere/python")}))
+    with pytest.raises(RuntimeError, match="level 1 cannot be had"):
+        choose(CONFIG.model_copy(update={"python": Path("/nowhere/python"), "level": 1}))
+
+
+def test_filters_exist_for_both_machines() -> None:
+    for machine in TABLES:
+        program = seccomp.build(1, machine=machine)
+        assert len(program) % 8 == 0 and len(program) // 8 < 4096
+        for forbidden in ("socket", "execve", "ptrace", "mount", "io_uring_setup", "memfd_create"):
+            assert forbidden not in TABLES[machine]
+    with pytest.raises(KeyError):
+        seccomp.build(1, machine="riscv64")
+
+
+def test_map_keeps_the_order_and_run_is_safe_from_many_threads() -> None:
+    with LocalPool(CONFIG) as pool:
+        programs = [f"print(int(input()) * {factor})" for factor in range(20)]
+        reports = list(pool.map((program, SUITE) for program in programs))
+        assert [r.passed for r in reports] == [factor == 2 for factor in range(20)]
+        results: dict[int, Report] = {}
+
+        def one(factor: int) -> None:
+            results[factor] = pool.run(programs[factor], SUITE)
+
+        threads = [threading.Thread(target=one, args=(factor,)) for factor in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {factor for factor, report in results.items() if report.passed} == {2}
+
+
+def test_a_dead_zygote_costs_nobody_a_verdict() -> None:
+    with LocalPool(CONFIG.model_copy(update={"workers": 1})) as pool:
+        assert pool.run(DOUBLE, SUITE).passed
+        for _ in range(3):
+            future = pool.submit("import time\ntime.sleep(0.3)\n" + DOUBLE, SUITE)
+            time.sleep(0.1)
+            for pid in descendants():
+                os.kill(pid, signal.SIGKILL)
+            report = future.result(20)
+            assert report.passed, report
+
+
+def test_a_sandbox_that_keeps_failing_is_an_infra_error() -> None:
+    with LocalPool(CONFIG.model_copy(update={"workers": 1, "infra_retries": 1})) as pool:
+        stop = threading.Event()
+
+        def killer() -> None:
+            while not stop.is_set():
+                for pid in descendants():
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        continue
+                time.sleep(0.01)
+
+        thread = threading.Thread(target=killer)
+        thread.start()
+        try:
+            report = pool.run("import time\ntime.sleep(2)", SUITE)
+        finally:
+            stop.set()
+            thread.join()
+        assert report.verdict is Verdict.INFRA_ERROR and report.error
+        assert pool.run(DOUBLE, SUITE).passed
+
+
+def test_verdict_of_the_first_failing_test_and_every_outcome() -> None:
+    program = "x = int(input())\nprint(x // (x - 3), end='')\n"
+    suite = Suite("stdin", (Case("4", "4"), Case("3", "0"), Case("5", "9"), Case("6", "2")))
+    with LocalPool(CONFIG) as pool:
+        report = pool.run(program, suite)
+    assert [t.verdict.value for t in report.tests] == ["passed", "runtime_error", "wrong_answer", "passed"]
+    assert (report.verdict, report.error_line) == (Verdict.RUNTIME_ERROR, 2)
+    assert report.error == "ZeroDivisionError: integer division or modulo by zero"
+    assert [t.stdout for t in report.tests] == ["4", "", "2", "2"]
+    assert report.cpu_s > 0 and report.peak_memory_mib > 1
+
+
+def test_tests_after_a_timeout_are_not_run() -> None:
+    program = "x = int(input())\nwhile x == 1: pass\nprint(x)"
+    suite = Suite("stdin", (Case("0", "0"), Case("1", "1"), Case("2", "2"), Case("1", "1")))
+    with LocalPool(CONFIG.model_copy(update={"cpu_s": 0.2})) as pool:
+        first = pool.run(program, suite)
+    with LocalPool(CONFIG.model_copy(update={"cpu_s": 0.2, "max_timeouts": 2})) as pool:
+        second = pool.run(program, suite)
+    assert [t.verdict.value for t in first.tests] == ["passed", "timeout", "timeout", "timeout"]
+    assert "not run" in (first.tests[2].error or "")
+    assert [t.verdict.value for t in second.tests] == ["passed", "timeout", "passed", "timeout"]
+
+
+def test_every_test_in_its_own_process_on_request() -> None:
+    program = "import collections\nC = collections.Counter\nC.n = getattr(C, 'n', 0) + 1\nprint(C.n)"
+    suite = Suite("stdin", (Case("", "1"), Case("", "1")))
+    with LocalPool(CONFIG.model_copy(update={"isolate_tests": True})) as pool:
+        assert pool.run(program, suite).passed
+
+
+def test_asserts() -> None:
+    suite = Suite("assert", (Case("assert f(2) == 4"), Case("import math\nassert math.isclose(f(1.5), 3)")))
+    with LocalPool(CONFIG) as pool:
+        assert pool.run("def f(x): return 2 * x", suite).passed
+        wrong = pool.run("def f(x): return x", suite)
+    assert [t.verdict.value for t in wrong.tests] == ["wrong_answer", "runtime_error"]
+    assert wrong.tests[1].error == "AssertionError"
+
+
+def test_descriptors_processes_and_files_stay_flat() -> None:
+    programs = [DOUBLE, "while True: print(10 ** 99)", "import os; os.abort()", "def f(", "import os; os.fork()"]
+    files = set(os.listdir("/tmp")) | set(os.listdir("/dev/shm"))
+    start = descendants()
+    with LocalPool(CONFIG) as pool:
+        list(pool.map((program, SUITE) for program in programs * 4))
+        descriptors, processes = len(os.listdir("/proc/self/fd")), len(descendants())
+        list(pool.map((program, SUITE) for program in programs * 10))
+        assert len(os.listdir("/proc/self/fd")) <= descriptors
+        assert len(descendants()) == processes
+    assert descendants() == start
+    new = (set(os.listdir("/tmp")) | set(os.listdir("/dev/shm"))) - files
+    assert not {name for name in new if "sandbox" in name or "coverage" in name}
+
+
+def test_no_process_outlives_a_killed_parent() -> None:
+    program = (
+        "import sys, threading\n"
+        "from executor.config import ExecutorConfig\nfrom executor.pool import LocalPool\n"
+        "from executor.suite import Case, Suite\n"
+        "pool = LocalPool(ExecutorConfig(workers=2, cpu_s=60, wall_s=60))\n"
+        "for _ in range(2): pool.submit('while True: pass', Suite('stdin', (Case('', ''),)))\n"
+        "print('started', flush=True)\nthreading.Event().wait()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None and parent.stdout.readline() == "started\n"
+    deadline = time.monotonic() + 20
+    while len(family := descendants() - {parent.pid}) < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(family) >= 4
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 5
+    while any(alive(pid) for pid in family) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(alive(pid) for pid in family)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_closed_pool_takes_nothing() -> None:
+    pool = LocalPool(CONFIG)
+    pool.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.run(DOUBLE, SUITE)

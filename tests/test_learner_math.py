@@ -1,0 +1,179 @@
+"""Advantages, losses, masks and packing against numbers worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learner.advantages import gae, moments, token_rewards, whiten
+from learner.losses import Totals, loss_weights, ppo_clip, value_clip
+from learner.masks import CreditRule, credit_mask
+from learner.packing import Piece, pack
+from learner.service import deal
+from rollout.trajectory import Trajectory
+
+
+def trajectory(**changes: object) -> Trajectory:
+    """Five tokens, of which the tests executed the first, second and last."""
+    fields: dict[str, object] = dict(
+        ticket=3, sample=1, problem_id="p", level="introductory", stage=0,
+        prompt_ids=np.array([1, 2], np.int32), response_ids=np.array([5, 6, 7, 8, 9], np.int32),
+        logprobs=np.zeros(5, np.float32), executed=np.array([1, 1, 0, 0, 1], bool), code=np.array([1, 1, 1, 1, 0], bool),
+        token_lines=np.array([1, 1, 2, 3, 0], np.int32), error_line=None, reward=-1.0, verdict="passed",
+        finish_reason="eos", weight_version=0, program="",
+    )  # fmt: skip
+    return Trajectory(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_reward_comes_on_the_last_token_and_kl_on_every_token():
+    # beta 0.1; log-ratios 0.5, 0, -1 -> -0.05, 0, +0.1; the last also gets the reward 1
+    rewards = token_rewards(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([-1.5, -2.0, -2.0]), 1.0, 0.1)
+    assert rewards.tolist() == pytest.approx([-0.05, 0.0, 1.1])
+
+
+def test_gae_by_hand():
+    # gamma 0.9, lambda 0.5; rewards 0, 0, 1; values 0.2, 0.4, 0.6
+    # delta_2 = 1 - 0.6 = 0.4;  delta_1 = 0.9*0.6 - 0.4 = 0.14;  delta_0 = 0.9*0.4 - 0.2 = 0.16
+    # A_2 = 0.4;  A_1 = 0.14 + 0.45*0.4 = 0.32;  A_0 = 0.16 + 0.45*0.32 = 0.304
+    advantages = gae(torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.2, 0.4, 0.6]), 0.9, 0.5)
+    assert advantages.tolist() == pytest.approx([0.304, 0.32, 0.4])
+
+
+def test_gae_with_lambda_one_is_return_less_value():
+    values = torch.tensor([0.3, -0.2, 0.9])
+    advantages = gae(torch.tensor([0.1, 0.0, 1.0]), values, 1.0, 1.0)
+    assert (advantages + values).tolist() == pytest.approx([1.1, 1.0, 1.0])
+
+
+def test_whitening_uses_the_moments_of_all_ranks():
+    # all tokens: 1, 3 here and 5, 7 on another rank: mean 4, deviation sqrt(5)
+    total = moments([torch.tensor([1.0, 3.0])]) + moments([torch.tensor([5.0, 7.0])])
+    assert whiten(torch.tensor([1.0, 3.0]), total).tolist() == pytest.approx([-3 / math.sqrt(5), -1 / math.sqrt(5)], rel=1e-6)
+
+
+def test_whitening_without_spread_or_tokens_makes_no_nan():
+    same = torch.tensor([2.0, 2.0])
+    assert whiten(same, moments([same])).tolist() == [0.0, 0.0]
+    assert whiten(same, moments([])).tolist() == [2.0, 2.0]
+
+
+def test_ppo_clip_by_hand():
+    # ratios 1.5 and 0.5, advantages 1 and -1, clip 0.2: min(1.5, 1.2) = 1.2; min(-0.5, -0.8) = -0.8; mean 0.2
+    old = torch.zeros(2)
+    new = torch.log(torch.tensor([1.5, 0.5])).requires_grad_()
+    loss, clipped = ppo_clip(new, old, torch.tensor([1.0, -1.0]), torch.full((2,), 0.5), 0.2, 0.2)
+    loss.backward()
+    assert loss.item() == pytest.approx(-0.2)
+    assert clipped.tolist() == [True, True]
+    assert new.grad is not None and new.grad.tolist() == [0.0, 0.0]
+
+
+def test_masked_tokens_get_exactly_no_gradient():
+    new = torch.randn(6, requires_grad=True)
+    mask = torch.tensor([1, 0, 1, 0, 0, 1]).bool()
+    weights = loss_weights(mask, torch.zeros(6).long(), "masked_tokens", Totals(3, 6, 1))
+    loss, _ = ppo_clip(new, new.detach() + 0.01, torch.randn(6), weights, 0.2, 0.2)
+    loss.backward()
+    assert new.grad is not None
+    assert (new.grad[~mask] == 0).all() and (new.grad[mask] != 0).all()
+
+
+def test_value_clip_by_hand():
+    # old 0, return 1, clip 0.2. value 0.5: held at 0.2, error max(0.25, 0.64) = 0.64; value 0.1: 0.81; weights 1/2
+    values = torch.tensor([0.5, 0.1])
+    loss = value_clip(values, torch.zeros(2), torch.ones(2), torch.full((2,), 0.5), 0.2)
+    assert loss.item() == pytest.approx((0.64 + 0.81) / 2)
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "expected"),
+    [
+        ("masked_tokens", [1 / 3, 0, 1 / 3, 1 / 3, 0]),  # three loss tokens
+        ("all_tokens", [1 / 5, 0, 1 / 5, 1 / 5, 0]),  # five generated tokens
+        ("sequences", [1 / 2, 0, 1 / 4, 1 / 4, 0]),  # two sequences with loss tokens: one, and two
+    ],
+)
+def test_normalizers_by_hand(normalizer: str, expected: list[float]):
+    mask = torch.tensor([1, 0, 1, 1, 0]).bool()
+    weights = loss_weights(mask, torch.tensor([0, 0, 1, 1, 2]), normalizer, Totals(3, 5, 2))
+    assert weights.tolist() == pytest.approx(expected)
+
+
+def test_an_empty_mask_adds_nothing_and_makes_no_nan():
+    for normalizer in ("masked_tokens", "all_tokens", "sequences"):
+        weights = loss_weights(torch.zeros(3).bool(), torch.zeros(3).long(), normalizer, Totals(0, 3, 0))
+        assert weights.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_fgo_credits_executed_tokens_and_all_credits_every_token():
+    t = trajectory()
+    assert credit_mask(t, CreditRule("fgo"), step=1, seed=0).tolist() == [True, True, False, False, True]
+    assert credit_mask(t, CreditRule("all"), step=1, seed=0).all()
+
+
+def test_random_credit_has_the_count_of_fgo_and_depends_on_the_step_alone():
+    t = trajectory()
+    masks = [credit_mask(t, CreditRule("random"), step=s, seed=0).tolist() for s in (1, 1, 2, 3, 4)]
+    assert masks[0] == masks[1]
+    assert all(sum(m) == 3 for m in masks)
+    assert len({tuple(m) for m in masks}) > 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("all", [True, True, True, True, False]),
+        ("prefix", [True, True, True, False, False]),
+        ("line", [False, False, True, False, False]),
+        ("none", [False, False, False, False, False]),
+    ],
+)
+def test_credit_of_a_program_that_does_not_compile(rule: str, expected: list[bool]):
+    broken = trajectory(verdict="compile_error", executed=np.zeros(5, bool), error_line=2)
+    assert credit_mask(broken, CreditRule("fgo", rule), step=1, seed=0).tolist() == expected  # type: ignore[arg-type]
+
+
+def test_a_row_shows_each_completion_its_prompt_and_itself():
+    row = pack([Piece([1, 2], (([5, 6, 7], 0), ([8, 9], 3)))], 100)[0]
+    # the last token of each completion predicts nothing and is left out
+    assert row.input_ids.tolist() == [[1, 2, 5, 6, 8]]
+    assert row.position_ids.tolist() == [[0, 1, 2, 3, 2]]
+    assert row.select.tolist() == [1, 2, 3, 1, 4]
+    assert row.targets.tolist() == [5, 6, 7, 8, 9]
+    assert row.flat.tolist() == [0, 1, 2, 3, 4]
+    assert row.attention_mask()[0, 0].int().tolist() == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 0],
+        [1, 1, 0, 0, 1],
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    groups=st.lists(st.tuples(st.integers(1, 20), st.lists(st.integers(1, 12), min_size=1, max_size=6)), min_size=1, max_size=8),
+    budget=st.integers(16, 60),
+)
+def test_packing_scores_every_token_once_within_the_budget(groups: list[tuple[int, list[int]]], budget: int):
+    pieces, start = [], 0
+    for prompt, lengths in groups:
+        items = []
+        for n in lengths:
+            items.append(([7] * n, start))
+            start += n
+        pieces.append(Piece([1] * prompt, tuple(items)))
+    rows = pack(pieces, budget)
+    flat = torch.cat([r.flat for r in rows])
+    assert sorted(flat.tolist()) == list(range(start))
+    longest = max(p + n - 1 for p, ns in groups for n in ns)
+    assert all(r.input_ids.numel() <= max(budget, longest) for r in rows)
+
+
+def test_groups_are_dealt_evenly_over_ranks():
+    shares = deal([10, 1, 1, 8, 2, 2], 2)
+    assert sorted(i for share in shares for i in share) == list(range(6))
+    assert shares == [[0, 5], [1, 2, 3, 4]]  # 10 + 2 and 1 + 1 + 8 + 2 tokens

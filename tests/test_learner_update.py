@@ -1,0 +1,211 @@
+"""The learner's step on tiny real models: exact against plain computations."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from learner.config import CreditConfig, KLConfig, PPOConfig
+from learner.models import Policy
+from learner.packing import Piece, pack
+from tests.learner_tools import learner_config, make_groups, make_rank
+from tests.tiny_model import build_tiny_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+SIZES = dict(vocab_size=300, hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
+ROPE = dict(intermediate_size=64, num_key_value_heads=2, max_position_embeddings=128)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: LlamaForCausalLM(LlamaConfig(**SIZES, **ROPE)),
+        lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES, **ROPE)),
+        lambda: GPT2LMHeadModel(GPT2Config(vocab_size=300, n_embd=32, n_layer=2, n_head=4, n_positions=128)),
+    ],
+    ids=["llama", "qwen2", "gpt2"],
+)
+def test_packed_and_shared_equals_one_sequence_at_a_time(network):
+    torch.manual_seed(0)
+    causal = network().eval()
+    groups = make_groups()
+    pieces, start = [], 0
+    for group in groups:
+        items = []
+        for t in group:
+            items.append((t.response_ids, start))
+            start += len(t.response_ids)
+        pieces.append(Piece(group[0].prompt_ids, tuple(items)))
+    rows = pack(pieces, 80)
+    assert len(rows) > 1 and any(len(p.items) > 1 for p in pieces)
+    policy = Policy(causal, chunk=7)
+    packed = torch.zeros(start)
+    for row in rows:
+        packed[row.flat] = policy(row.input_ids, row.position_ids, row.attention_mask(), row.select, row.targets)[0]
+    packed.sum().backward()
+    gradients = {name: p.grad.clone() for name, p in causal.named_parameters()}
+    causal.zero_grad()
+    alone = []
+    for group in groups:
+        for t in group:
+            ids = torch.tensor([*t.prompt_ids, *t.response_ids]).long()[None]
+            logits = causal(ids).logits[0, len(t.prompt_ids) - 1 : -1]
+            alone.append(torch.log_softmax(logits, -1).gather(1, torch.tensor(t.response_ids).long()[:, None])[:, 0])
+    torch.cat(alone).sum().backward()
+    torch.testing.assert_close(packed, torch.cat(alone), rtol=1e-5, atol=1e-5)
+    for name, p in causal.named_parameters():
+        scale = p.grad.abs().max()
+        assert (gradients[name] - p.grad).abs().max() <= 1e-5 * scale + 1e-7, name
+
+
+def plain_ppo(logprobs, values, rewards, lengths, clip=0.2, gamma=1.0, lam=0.95):
+    """Plain PPO's policy loss, token mean, one update: no curriculum, no mask, no KL."""
+    old, advantages, at = logprobs.detach(), [], 0
+    for reward, n in zip(rewards, lengths, strict=True):
+        v = values[at : at + n]
+        nxt = torch.cat([v[1:], torch.zeros(1)])
+        r = torch.zeros(n)
+        r[-1] = reward
+        delta = (r + gamma * nxt - v).tolist()
+        a, running = [0.0] * n, 0.0
+        for t in reversed(range(n)):
+            running = delta[t] + gamma * lam * running
+            a[t] = running
+        advantages.append(torch.tensor(a))
+        at += n
+    adv = torch.cat(advantages)
+    x = adv.double()
+    mean = float(x.sum()) / len(x)
+    std = max(float(x.square().sum()) / len(x) - mean * mean, 0.0) ** 0.5
+    adv = ((x - mean) / (std + 1e-8)).float()
+    ratio = torch.exp(logprobs - old)
+    surrogate = torch.minimum(ratio * adv, torch.clamp(ratio, 1 - clip, 1 + clip) * adv)
+    return -(surrogate * torch.full((len(adv),), 1.0 / len(adv))).sum()
+
+
+@pytest.mark.parametrize("credit", ["off", "all ones"])
+def test_without_mask_and_kl_a_step_is_plain_ppo_bit_for_bit(model: Path, credit: str):
+    groups = make_groups()
+    if credit == "all ones":
+        for group in groups:
+            for t in group:
+                t.executed[:] = True
+    config = learner_config(
+        kl=KLConfig(coef=0.0), credit=CreditConfig(tokens="all" if credit == "off" else "fgo"), token_budget=1024
+    )
+    rank = make_rank(model, config)
+    causal = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, attn_implementation="sdpa")
+    adam = torch.optim.AdamW(causal.parameters(), lr=config.policy.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+
+    pieces, start = [], 0
+    for group in groups:
+        items = []
+        for t in group:
+            items.append((t.response_ids, start))
+            start += len(t.response_ids)
+        pieces.append(Piece(group[0].prompt_ids, tuple(items)))
+    (row,) = pack(pieces, 1024)
+    scored, _ = Policy(causal, config.logprob_chunk)(
+        row.input_ids, row.position_ids, row.attention_mask(), row.select, row.targets
+    )
+    order = torch.argsort(row.flat)
+    flat = [t for group in groups for t in group]
+    lengths = [len(t.response_ids) for t in flat]
+    # the critic's head is zero at first, so every value is 0
+    loss = plain_ppo(scored[order], torch.zeros(start), [t.reward for t in flat], lengths)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(causal.parameters(), config.policy.max_grad_norm)
+    adam.step()
+
+    metrics = rank.step(1, *groups)
+    assert metrics["policy/loss"] == loss.item()
+    ours = dict(rank._network.model.named_parameters())
+    for name, p in causal.named_parameters():
+        assert torch.equal(ours[name], p), name
+
+
+def weights(rank) -> dict[str, torch.Tensor]:
+    return {n: p.detach().clone() for n, p in rank._network.model.named_parameters()} | {
+        f"critic.{n}": p.detach().clone() for n, p in rank.critic.module.named_parameters()
+    }
+
+
+def test_tokens_outside_the_mask_do_not_move_the_policy(model: Path):
+    before = make_groups()
+    after = make_groups()
+    for group in after:
+        for t in group:
+            t.executed[:] = False
+    rank = make_rank(model, learner_config(kl=KLConfig(coef=0.0)))
+    start = weights(rank)
+    rank.step(1, *after)
+    assert all(torch.equal(v, start[n]) for n, v in weights(rank).items() if not n.startswith("critic."))
+    rank.step(2, *before)
+    assert not all(torch.equal(v, start[n]) for n, v in weights(rank).items() if not n.startswith("critic."))
+
+
+def test_the_loss_does_not_depend_on_the_split_into_micro_batches(model: Path):
+    results = []
+    for budget in (16, 48, 1024):
+        rank = make_rank(model, learner_config(token_budget=budget))
+        results.append((rank.step(1, *make_groups()), weights(rank)))
+    for metrics, found in results[1:]:
+        assert metrics["policy/loss"] == pytest.approx(results[0][0]["policy/loss"], rel=1e-5, abs=1e-7)
+        assert metrics["grad_norm/policy"] == pytest.approx(results[0][0]["grad_norm/policy"], rel=1e-4)
+        assert metrics["value/loss"] == pytest.approx(results[0][0]["value/loss"], rel=1e-5)
+        assert found.keys() == results[0][1].keys()
+
+
+def test_a_checkpoint_resumes_bit_for_bit(model: Path, tmp_path: Path):
+    config = learner_config(ppo=PPOConfig(epochs=2, minibatches=2))
+    straight = make_rank(model, config)
+    for step in (1, 2, 3):
+        last = straight.step(step, *make_groups(seed=step))
+    stopped = make_rank(model, config)
+    stopped.step(1, *make_groups(seed=1))
+    stopped.save(str(tmp_path / "checkpoint"))
+    resumed = make_rank(model, config, seed=99)
+    resumed._update = stopped._update.__class__(
+        resumed.policy, resumed.critic, resumed.reference, config, stopped._update.reduce, resumed.device, 0
+    )
+    resumed.load(str(tmp_path / "checkpoint"))
+    for step in (2, 3):
+        again = resumed.step(step, *make_groups(seed=step))
+    timeless = {k for k in last if not k.startswith(("seconds/", "tokens_per_s/"))}
+    assert {k: last[k] for k in timeless} == {k: again[k] for k in timeless}
+    expected = weights(straight)
+    assert all(torch.equal(v, expected[n]) for n, v in weights(resumed).items())
+
+
+def test_a_saved_policy_loads_in_transformers(model: Path, tmp_path: Path):
+    rank = make_rank(model, learner_config())
+    rank.step(1, *make_groups())
+    rank.save(str(tmp_path / "checkpoint"))
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint" / "policy", dtype=torch.float32)
+    ours = dict(rank._network.model.named_parameters())
+    for name, p in loaded.named_parameters():
+        assert torch.equal(ours[name], p), name
+
+
+def test_an_update_with_a_gradient_that_is_not_finite_is_refused(model: Path):
+    rank = make_rank(model, learner_config())
+    rank.step(1, *make_groups())
+    start = weights(rank)
+    poisoned = make_groups(seed=5)
+    poisoned[0][0].logprobs[:] = math.nan
+    sampler = learner_config(ppo=PPOConfig(old_logprobs="sampler"))
+    update = rank._update.__class__(
+        rank.policy, rank.critic, rank.reference, sampler, rank._update.reduce, rank.device, 0
+    )
+    metrics = update.step(2, [t for group in poisoned for t in group])
+    assert metrics["updates/refused"] == 1.0
+    assert all(torch.equal(v, start[n]) for n, v in weights(rank).items())
+    assert rank.step(3, *make_groups(seed=6))["updates/refused"] == 0.0

@@ -1,0 +1,185 @@
+"""The real vLLM engine inside a Ray actor: what it answers, how it takes new weights, how it dies."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from ray.exceptions import RayActorError
+from tiny_model import build_tiny_model
+from transformers import AutoModelForCausalLM
+
+from rollout.config import RolloutConfig
+from rollout.engine import Completion, Engine, Sampling, engine_environment, greedy
+from rollout.weights import WeightPublisher
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = RolloutConfig(
+    dtype="float32", max_model_len=256, max_num_seqs=16, kv_cache_gib=1, cpu_threads=1, weights_deadline_s=60.0
+)
+PROMPT = [14, 71, 52, 87, 117, 97]
+
+
+class Served:
+    """An engine as a Ray actor, with nothing around it."""
+
+    def __init__(self, model: str) -> None:
+        self.engine = Engine(model, CONFIG)
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+    async def generate(self, prompt: list[int], sampling: Sampling, seed: int) -> Completion:
+        return await self.engine.generate(prompt, sampling, seed)
+
+    async def greedy(self, prompt: list[int], count: int) -> list[int]:
+        return await greedy(self.engine, prompt, count)
+
+    async def version(self) -> int:
+        return self.engine.version
+
+    async def join_transfer(self, init_info: dict[str, Any]) -> None:
+        await self.engine.join_transfer(init_info)
+
+    async def start_update(self) -> None:
+        await self.engine.start_update()
+
+    async def receive_update(self, update_info: dict[str, Any]) -> None:
+        await self.engine.receive_update(update_info)
+
+    async def finish_update(self, version: int) -> None:
+        await self.engine.finish_update(version)
+
+
+def fresh_greedy(models: list[str], count: int) -> list[list[int]]:
+    """What vLLM itself writes with each model, in an engine that never saw other weights."""
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    from vllm import LLM, SamplingParams
+
+    written = []
+    for model in models:
+        llm = LLM(model, dtype="float32", max_model_len=256, enforce_eager=True, block_size=32)
+        output = llm.generate({"prompt_token_ids": PROMPT}, SamplingParams(temperature=0, max_tokens=count))
+        written.append(list(output[0].outputs[0].token_ids))
+        del llm
+    return written
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}},
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return [str(build_tiny_model(tmp_path_factory.mktemp(f"model{seed}"), seed)) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def engine(cluster: None, models: list[str]) -> Any:
+    actor = ray.remote(Served).options(
+        num_cpus=0, max_concurrency=64, runtime_env={"env_vars": engine_environment(CONFIG)}
+    )
+    return actor.remote(models[0])
+
+
+@pytest.fixture(scope="module")
+def references(cluster: None, models: list[str]) -> list[list[int]]:
+    task = ray.remote(fresh_greedy).options(num_cpus=0, runtime_env={"env_vars": engine_environment(CONFIG)})
+    return ray.get(task.remote(models, 40), timeout=120)
+
+
+def generate(engine: Any, sampling: Sampling, seeds: list[int]) -> list[Completion]:
+    return ray.get([engine.generate.remote(PROMPT, sampling, seed) for seed in seeds], timeout=120)
+
+
+def test_a_seed_decides_what_is_sampled(engine: Any) -> None:
+    sampling = Sampling(temperature=1.0, max_new_tokens=24)
+    first = generate(engine, sampling, [1, 2, 3])
+    again = generate(engine, sampling, [3, 2, 1])
+    assert [completion.ids for completion in first] == [completion.ids for completion in reversed(again)]
+    assert len({tuple(completion.ids) for completion in first}) == 3
+
+
+def test_logprobs_are_those_of_the_sampled_tokens_at_the_sampling_temperature(engine: Any, models: list[str]) -> None:
+    import torch
+
+    (completion,) = generate(engine, Sampling(temperature=0.7, max_new_tokens=16), [5])
+    model = AutoModelForCausalLM.from_pretrained(models[0], dtype=torch.float32)
+    with torch.no_grad():
+        logits = model(torch.tensor([PROMPT + completion.ids])).logits[0, len(PROMPT) - 1 : -1]
+    expected = torch.log_softmax(logits / 0.7, -1).gather(1, torch.tensor(completion.ids)[:, None])[:, 0]
+    assert completion.logprobs == pytest.approx(expected.tolist(), abs=2e-4)
+
+
+def test_a_completion_says_why_it_ended(engine: Any, models: list[str]) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(models[0])
+    (long,) = generate(engine, Sampling(temperature=1.0, max_new_tokens=12), [7])
+    assert (long.finish, len(long.ids)) == ("length", 12)
+    character = tokenizer.decode(long.ids)[3]
+    (stopped,) = generate(engine, Sampling(temperature=1.0, max_new_tokens=12, stop=(character,)), [7])
+    assert stopped.finish == "stop"
+    assert stopped.ids == long.ids[: len(stopped.ids)] and character in tokenizer.decode(stopped.ids)
+    ended = [c for c in generate(engine, Sampling(temperature=2.0, max_new_tokens=250), list(range(24)))]
+    ids_of_eos = [c.ids for c in ended if c.finish == "eos"]
+    assert ids_of_eos and all(ids[-1] == tokenizer.eos_token_id for ids in ids_of_eos)
+
+
+def test_a_prompt_without_room_is_refused_with_the_setting_to_change(engine: Any) -> None:
+    with pytest.raises(ValueError, match="rollout.max_model_len"):
+        ray.get(engine.generate.remote([1] * 256, Sampling(temperature=1.0), 0), timeout=60)
+
+
+def test_after_each_weight_update_it_writes_what_a_fresh_engine_writes(
+    engine: Any, models: list[str], references: list[list[int]]
+) -> None:
+    assert len({tuple(reference) for reference in references}) == 3
+    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=60) == references[0]
+    learners = [AutoModelForCausalLM.from_pretrained(model) for model in models]
+    shapes = [(name, tuple(parameter.shape)) for name, parameter in learners[0].named_parameters()]
+    publisher = WeightPublisher("gloo", "float32", deadline_s=60.0)
+    publisher.connect([engine], shapes, host="127.0.0.1")
+    for version, index in enumerate((1, 2, 0), start=1):
+        flying = engine.generate.remote(PROMPT, Sampling(temperature=1.0, max_new_tokens=200), 1)
+        publisher.publish(learners[index].named_parameters(), version)
+        assert ray.get(engine.version.remote()) == version
+        assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=60) == references[index]
+        assert ray.get(flying, timeout=60).version < version + 1  # went on after the update
+    publisher.close()
+
+
+def test_tensors_in_another_order_are_refused_before_anything_is_sent_wrong(engine: Any, models: list[str]) -> None:
+    learner = AutoModelForCausalLM.from_pretrained(models[0])
+    named = list(learner.named_parameters())
+    publisher = WeightPublisher("gloo", "float32", rank=1)
+    publisher.connect([engine], [(name, tuple(parameter.shape)) for name, parameter in named], host="127.0.0.1")
+    with pytest.raises(ValueError, match="order of connect"):
+        publisher.publish(reversed(named), 9)
+
+
+def test_its_processes_die_with_an_actor_that_was_killed(engine: Any) -> None:
+    actor = psutil.Process(ray.get(engine.pid.remote(), timeout=60))
+    children = actor.children(recursive=True)
+    assert any("EngineCore" in " ".join(child.cmdline()) for child in children)
+    actor.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(child.is_running() for child in children):
+        time.sleep(0.1)
+    assert [child for child in children if child.is_running()] == []
+    with pytest.raises(RayActorError):  # at once, not at the deadline of 60 s
+        WeightPublisher("gloo", "float32", deadline_s=60.0).connect([engine], [("a", (1,))], host="127.0.0.1")
+    assert time.monotonic() < deadline + 10
