@@ -71,9 +71,8 @@ def usable_cuts(problem: Problem, kind: ConditionalKind, starts: list[int]) -> l
     cuts = []
     for line in sorted({span.line for span in conditionals(problem.solution, kind)}):
         blank = not problem.solution[: starts[line - 1]].strip()
-        # A prefix that is exactly the starter code says nothing new; after a helper function of its own it does.
-        in_starter = first < line - 1 < end or (first == 0 and line - 1 <= end)
-        if not blank and not in_starter:
+        # A prefix that is exactly the starter code is a stage of its own: full generation writes the signature too.
+        if not blank and not first < line - 1 < end:
             cuts.append(line)
     return cuts
 

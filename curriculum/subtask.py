@@ -7,7 +7,9 @@ from curriculum.problem import Problem
 
 @dataclass(frozen=True, slots=True)
 class Subtask:
-    """Write `problem`'s program from `prefix` on. Stage 0 is full generation (prefix ""); higher stages start nearer the end.
+    """Write `problem`'s program from `prefix` on.
+
+    Stage 0 is full generation (prefix ""); higher stages start nearer the end.
 
     `ticket` counts subtasks of a run from 0. It names the group of completions, seeds their
     sampling, and stays the same when a subtask is issued again after a worker died.

@@ -1,29 +1,39 @@
 """Ray and the services on it: what is started where."""
 
 import asyncio
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import ray
 
 from curriculum.actor import CurriculumActor
 from curriculum.prompts import Prompter
 from deploy.config import Config
+from deploy.guardian import watch_over
 from deploy.preflight import Ready
 from learner.service import LearnerService
 from rollout.service import RolloutService
 from rollout.weights import choose_backend
 
 
+def own_cluster() -> list[psutil.Process]:
+    """Ray's processes that this driver has just started."""
+    return [p for p in psutil.Process().children(recursive=True) if p.is_running()]
+
+
 def join_cluster(config: Config) -> None:
     """Join the named cluster, that of the submitted job, or start one on this machine that ends with this process."""
     r = config.ray
     address = r.address or os.environ.get("RAY_ADDRESS")
-    common: dict[str, Any] = {"logging_level": "warning", "log_to_driver": True}
+    common: dict[str, Any] = {"logging_level": "warning", "log_to_driver": r.worker_logs}
     if address is not None:
         ray.init(address=address, **common)
         return
+    # A cluster of our own takes a token by default, which concerns nobody: it ends with this process.
+    logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     ray.init(
         num_cpus=r.num_cpus,
         include_dashboard=r.dashboard,
@@ -32,6 +42,7 @@ def join_cluster(config: Config) -> None:
         object_store_memory=None if r.object_store_mib is None else r.object_store_mib << 20,
         **common,
     )
+    watch_over(own_cluster())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +55,8 @@ class Services:
 
     async def close(self) -> None:
         await stop_rollout(self.rollout)
-        for actor in (self.curriculum, *self.learner.ranks):
-            ray.kill(actor)
+        self.learner.close()
+        ray.kill(self.curriculum)
 
 
 def uses_gpus(config: Config) -> bool:
@@ -72,8 +83,6 @@ def start_rollout(config: Config, ready: Ready) -> RolloutService:
 async def stop_rollout(rollout: RolloutService) -> None:
     """End the engines' processes, then their actors and the executors."""
     await rollout.close()
-    for worker in rollout.workers:
-        ray.kill(worker)
     rollout.executor.close()
 
 
@@ -90,7 +99,9 @@ async def start_services(config: Config, ready: Ready) -> Services:
     services = Services(curriculum, rollout, learner)
     try:
         await asyncio.gather(learner.build(), rollout.ready(), curriculum.ready.remote())
-        await learner.connect_engines(rollout.workers, rollout.backend, c.dtype, c.tensor_parallel, c.weights_deadline_s)
+        await learner.connect_engines(
+            rollout.workers, rollout.backend, c.dtype, c.tensor_parallel, c.weights_deadline_s
+        )
     except BaseException:
         await services.close()
         raise

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from curriculum.config import CurriculumConfig
+from curriculum.problem import Level
 from executor.config import ExecutorConfig
 from learner.config import LearnerConfig
 from rollout.config import RolloutConfig
@@ -31,21 +32,26 @@ class DataConfig(BaseModel):
     model_config = STRICT
 
     train: tuple[str, ...] = Field(
-        ("starter:train",),
+        default=("starter:train",),
         min_length=1,
         description="Files of problems in the native format (.jsonl, .jsonl.gz), or starter:train. Source: ours.",
     )
     heldout: tuple[str, ...] = Field(
-        ("starter:heldout",),
+        default=("starter:heldout",),
         description="Files of problems that are evaluated, never trained on; may be empty. Source: ours.",
     )
+    levels: tuple[Level, ...] = Field(
+        default=("introductory", "interview", "competition"),
+        min_length=1,
+        description="Use only problems of these levels, to train on and held out (levels). Source: ours.",
+    )
     limit: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Use only the first so many problems of each of the two (problems); none for all. Source: ours.",
     )
 
-    @field_validator("train", "heldout", mode="before")
+    @field_validator("train", "heldout", "levels", mode="before")
     @classmethod
     def one_file_is_a_list(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -57,21 +63,29 @@ class RunConfig(BaseModel):
     model_config = STRICT
 
     directory: str = Field(
-        "runs/default",
+        default="runs/default",
         min_length=1,
         description="The run's directory: a local path or any fsspec URI (s3://bucket/run). Given again, it resumes. "
         "Source: ours.",
     )
     steps: int = Field(
-        100, ge=1, description="Length of the run (steps: generate, train, publish weights). Source: ours."
+        default=100, ge=1, description="Length of the run (steps: generate, train, publish weights). Source: ours."
     )
-    seed: int = Field(0, ge=0, description="Seed of problem order, sampling and every random mask. Source: ours.")
+    seed: int = Field(
+        default=0, ge=0, description="Seed of problem order, sampling and every random mask. Source: ours."
+    )
     checkpoint_every: int = Field(
-        10, ge=1, description="A checkpoint after every so many steps, and after the last (steps). Source: ours."
+        default=10,
+        ge=1,
+        description="A checkpoint after every so many steps, and after the last (steps). Source: ours.",
     )
-    keep: int = Field(2, ge=1, description="Checkpoints kept; older ones are deleted (checkpoints). Source: ours.")
+    keep: int = Field(
+        default=2, ge=1, description="Checkpoints kept; older ones are deleted (checkpoints). Source: ours."
+    )
     trajectories_every: int = Field(
-        1, ge=0, description="Write every so many steps' trajectories to Parquet (steps); 0 for never. Source: ours."
+        default=1,
+        ge=0,
+        description="Write every so many steps' trajectories to Parquet (steps); 0 for never. Source: ours.",
     )
 
 
@@ -81,21 +95,23 @@ class EvalConfig(BaseModel):
     model_config = STRICT
 
     every: int = Field(
-        0, ge=0, description="Evaluate after every so many steps (steps); 0 for none in between. Source: ours."
+        default=0, ge=0, description="Evaluate after every so many steps (steps); 0 for none in between. Source: ours."
     )
-    at_start: bool = Field(True, description="Evaluate before the first step. Source: ours.")
-    at_end: bool = Field(True, description="Evaluate after the last step. Source: ours.")
+    at_start: bool = Field(default=True, description="Evaluate before the first step. Source: ours.")
+    at_end: bool = Field(default=True, description="Evaluate after the last step. Source: ours.")
     samples: int = Field(
-        8,
+        default=8,
         ge=1,
         description="Completions of each problem (completions); more of them, a smaller standard error. Source: ours.",
     )
     temperature: float = Field(
-        0.2, ge=0, le=2, description="Sampling temperature; 0 is greedy. Source: paper, recalled."
+        default=0.2, ge=0, le=2, description="Sampling temperature; 0 is greedy. Source: paper, recalled."
     )
-    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus of the sampler (probability). Source: paper, recalled.")
+    top_p: float = Field(
+        default=0.95, gt=0, le=1, description="Nucleus of the sampler (probability). Source: paper, recalled."
+    )
     train_limit: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Evaluate only so many training problems, always the same (problems); none for all. Source: ours.",
     )
@@ -107,20 +123,26 @@ class RayConfig(BaseModel):
     model_config = STRICT
 
     address: str | None = Field(
-        None,
+        default=None,
         description="Cluster to join: host:port, ray://host:port or auto; none starts one on this machine, or joins "
         "the one that a submitted job runs in. Source: ours.",
     )
     num_cpus: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Logical cores offered when a cluster is started (cores); none for the machine's. Source: ours.",
     )
-    dashboard: bool = Field(False, description="Start the dashboard with a cluster of our own. Source: ours.")
-    dashboard_host: str = Field("127.0.0.1", description="Address that the dashboard listens on. Source: ours.")
-    dashboard_port: int = Field(8265, ge=1, le=65535, description="Port that the dashboard listens on. Source: Ray.")
+    dashboard: bool = Field(default=False, description="Start the dashboard with a cluster of our own. Source: ours.")
+    dashboard_host: str = Field(default="127.0.0.1", description="Address that the dashboard listens on. Source: ours.")
+    dashboard_port: int = Field(
+        default=8265, ge=1, le=65535, description="Port that the dashboard listens on. Source: Ray."
+    )
+    worker_logs: bool = Field(
+        default=False,
+        description="Show what the actors print in this terminal too; Ray's log files always have it. Source: ours.",
+    )
     object_store_mib: int | None = Field(
-        None,
+        default=None,
         ge=80,
         description="Shared memory of a started cluster's object store (MiB); none for Ray's choice. Source: ours.",
     )

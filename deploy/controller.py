@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray.exceptions import RayActorError, WorkerCrashedError
 
 from curriculum.problem import Problem
 from curriculum.subtask import Subtask
@@ -51,7 +52,7 @@ def train(config: Config, run: RunDirectory, ready: Ready) -> None:
                 try:
                     asyncio.run(_Life(config, run, ready, progress).train())
                     return
-                except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError) as error:
+                except (RayActorError, WorkerCrashedError) as error:
                     if life == RESTARTS:
                         raise
                     reason = str(error).splitlines()[0]
@@ -117,8 +118,10 @@ class _Life:
             await self._learn(step, generated)
             if step % c.run.checkpoint_every == 0 or step == c.run.steps:
                 await self._checkpoint(step, ahead)
-            if (c.eval.every and step % c.eval.every == 0 and step < c.run.steps) or (step == c.run.steps and c.eval.at_end):
+            if c.eval.every and step % c.eval.every == 0 and step < c.run.steps:
                 await self._evaluate(step)
+        if c.eval.at_end and not self.metrics.evaluated(c.run.steps):
+            await self._evaluate(c.run.steps)
 
     async def _restore(self) -> list[Subtask] | None:
         """Put every service where the checkpoint left it; the subtasks that were under way then, if any."""
@@ -146,7 +149,9 @@ class _Life:
         self.progress.phase("training")
         groups, services = generated.groups, self.services
         start = time.perf_counter()
-        learned = await services.learner.step(step, [g.trajectories for g in groups], [g.summary.tokens for g in groups])
+        learned = await services.learner.step(
+            step, [g.trajectories for g in groups], [g.summary.tokens for g in groups]
+        )
         trained = time.perf_counter()
         await services.curriculum.report.remote([g.summary.outcome for g in groups])
         self.progress.phase("sending weights")
@@ -166,8 +171,8 @@ class _Life:
         self.refused = self.refused + 1 if metrics["updates/refused"] == metrics["updates/total"] else 0
         if self.refused >= self.config.learner.max_bad_steps:
             raise UserError(
-                f"the gradient was not finite in {self.refused} steps in a row; the run stops before it spoils its checkpoints.\n"
-                "Lower learner.policy.lr or learner.critic.optimizer.lr, or set learner.precision to fp32, and start it again."
+                f"the gradient was not finite in {self.refused} steps in a row; the run stops here.\n"
+                "Lower learner.policy.lr or learner.critic.optimizer.lr, or set learner.precision to fp32."
             )
 
     async def _write_trajectories(self, step: int, groups: Sequence[IssuedGroup]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from curriculum.load import ProblemFileError, load_problems
 from curriculum.problem import Problem
 from deploy import machine
-from deploy.config import Config
+from deploy.config import Config, DataConfig
 from deploy.errors import UserError
 from deploy.footprint import model_shape, parts
 from deploy.machine import GIB
@@ -67,7 +67,7 @@ def own_machine(config: Config) -> bool:
     return config.ray.address is None and "RAY_ADDRESS" not in os.environ
 
 
-def read_problems(files: Iterable[str], limit: int | None, key: str) -> tuple[Problem, ...]:
+def read_problems(files: Iterable[str], key: str) -> tuple[Problem, ...]:
     """The problems of several files in order; raises UserError for the first bad line or an id used twice."""
     found: dict[str, Problem] = {}
     for file in files:
@@ -79,13 +79,21 @@ def read_problems(files: Iterable[str], limit: int | None, key: str) -> tuple[Pr
             if problem.id in found:
                 raise UserError(f"{key}: the problem id {problem.id!r} in {file} is already used by an earlier file.")
             found[problem.id] = problem
-    return tuple(found.values())[:limit]
+    return tuple(found.values())
+
+
+def chosen(data: DataConfig, files: Iterable[str], key: str) -> tuple[Problem, ...]:
+    """The problems of the wanted levels, at most `data.limit` of them."""
+    found = [problem for problem in read_problems(files, key) if problem.level in data.levels]
+    if files and not found:
+        raise UserError(f"{key}: no problem is of the levels {', '.join(data.levels)}; change data.levels.")
+    return tuple(found[: data.limit])
 
 
 def problems(config: Config) -> dict[str, tuple[Problem, ...]]:
     """`train` and `heldout`, checked for problems that are in both."""
-    train = read_problems(config.data.train, config.data.limit, "data.train")
-    heldout = read_problems(config.data.heldout, config.data.limit, "data.heldout")
+    train = chosen(config.data, config.data.train, "data.train")
+    heldout = chosen(config.data, config.data.heldout, "data.heldout")
     shared = {problem.id for problem in train} & {problem.id for problem in heldout}
     if shared:
         raise UserError(

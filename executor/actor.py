@@ -1,4 +1,4 @@
-"""The pool over Ray: CPU actors on any node, each with a local pool of slots; a dead actor costs a re-run, not a verdict.
+"""The pool over Ray: CPU actors on any node, each with a local pool of slots; a dead actor costs a re-run only.
 
 `ExecutorPool` is a picklable value: it holds actor handles, and any asyncio actor or driver may call `run`. Each caller
 sends an actor at most twice as many programs as it has slots; the rest wait in the caller (back-pressure).
@@ -40,10 +40,10 @@ class ExecutorWorker:
 
 
 class ExecutorPool:
-    """Programs over the actors `executor-0` ... ; use `start` to make them, then pass this object on freely."""
+    """Programs over the actors `executor-0` ... ; made once by the driver, then passed on freely."""
 
     def __init__(self, config: ExecutorConfig) -> None:
-        """Starts the actors (Ray must be initialised). Their slots are CPU work of short bursts: one CPU an actor."""
+        """Starts the actors; Ray must be initialised. They ask Ray for no CPU: their work comes in short bursts."""
         self.config = config
         make = ray.remote(ExecutorWorker)
         self.actors: list[Any] = [
@@ -75,7 +75,7 @@ class ExecutorPool:
         return list(await asyncio.gather(*(actor.level.remote() for actor in self.actors)))
 
     async def run(self, program: str, suite: Suite) -> Report:
-        """The report of `program`; an `infra_error` only after the retries of the config, on other actors where there are.
+        """The report of `program`; an `infra_error` only after the retries, on other actors where there are any.
 
         ValueError for a suite that cannot judge.
         """
@@ -102,7 +102,7 @@ class ExecutorPool:
         return Report(Verdict.INFRA_ERROR, error=error)
 
     async def _take(self, avoid: int) -> int:
-        """The actor with the fewest programs of ours, another than `avoid` if there is one; waits while all are full."""
+        """The actor with the fewest programs of ours, not `avoid` if another has room; waits while all are full."""
         room = self._condition()
         limit = 2 * self.config.workers
         async with room:

@@ -26,7 +26,9 @@ def same_value(expected: Any, actual: Any, kind: str) -> bool:
     """A returned value (decoded data) against the expected one; `apps` also accepts `expected[0]`."""
     if _strict_value(expected, actual):
         return True
-    return kind == "apps" and isinstance(expected, list | tuple) and bool(expected) and _strict_value(expected[0], actual)
+    return (
+        kind == "apps" and isinstance(expected, list | tuple) and bool(expected) and _strict_value(expected[0], actual)
+    )
 
 
 def close(expected: float, actual: float) -> bool:
@@ -79,7 +81,7 @@ def _same_float(expected: Any, actual: Any) -> bool:
 
 
 def _same_dict(expected: dict[Any, Any], actual: dict[Any, Any]) -> bool:
-    """JSON knows only string keys: where the expected ones all are, the actual ones are read as JSON would write them."""
+    """JSON knows only string keys: where all expected ones are, the actual ones are read as JSON writes them."""
     if all(isinstance(key, str) for key in expected):
         actual = {_json_key(key): value for key, value in actual.items()}
     return expected.keys() == actual.keys() and all(_strict_value(expected[key], actual[key]) for key in expected)

@@ -12,43 +12,66 @@ class ExecutorConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     level: Literal["auto", 1, 2, 3, 4] = Field(
-        "auto",
+        default="auto",
         description="Isolation: auto takes the best level of 1-3 that this machine allows and refuses to start without "
         "one; 4 is no isolation and has to be asked for. Source: ours",
     )
-    actors: int = Field(1, ge=1, description="Executor actors of the Ray pool (count). Source: ours")
-    workers: int = Field(2, ge=1, le=256, description="Programs run at once by one actor or local pool. Source: ours")
-    cpu_s: float = Field(4.0, gt=0, le=600, description="CPU time of one test, which decides (seconds). Source: ours")
+    actors: int = Field(default=1, ge=1, description="Executor actors of the Ray pool (count). Source: ours")
+    workers: int = Field(
+        default=2, ge=1, le=256, description="Programs run at once by one actor or local pool. Source: ours"
+    )
+    cpu_s: float = Field(
+        default=4.0, gt=0, le=600, description="CPU time of one test, which decides (seconds). Source: ours"
+    )
     wall_s: float = Field(
-        20.0, gt=0, le=3600, description="Wall-clock backstop of one test, for programs that sleep (seconds). Source: ours"
+        default=20.0,
+        gt=0,
+        le=3600,
+        description="Wall-clock backstop of one test, for programs that sleep (seconds). Source: ours",
     )
-    compile_s: float = Field(10.0, gt=0, le=600, description="CPU time to compile a program (seconds). Source: ours")
-    memory_mib: int = Field(1024, ge=64, description="Address space of a program beyond the sandbox's (MiB). Source: ours")
+    compile_s: float = Field(
+        default=10.0, gt=0, le=600, description="CPU time to compile a program (seconds). Source: ours"
+    )
+    memory_mib: int = Field(
+        default=1024, ge=64, description="Address space of a program beyond the sandbox's (MiB). Source: ours"
+    )
     output_kib: int = Field(
-        1024, ge=1, le=1 << 20, description="Output of one test, each of stdout, stderr and result (KiB). Source: ours"
+        default=1024,
+        ge=1,
+        le=1 << 20,
+        description="Output of one test, each of stdout, stderr and result (KiB). Source: ours",
     )
-    open_files: int = Field(64, ge=16, description="Open descriptors of a program (count). Source: ours")
-    threads: int = Field(64, ge=1, description="Threads of a program (count). Source: ours")
-    stack_mib: int = Field(512, ge=8, description="Stack of a program's main thread (MiB). Source: ours")
+    open_files: int = Field(default=64, ge=16, description="Open descriptors of a program (count). Source: ours")
+    threads: int = Field(default=64, ge=1, description="Threads of a program (count). Source: ours")
+    stack_mib: int = Field(default=512, ge=8, description="Stack of a program's main thread (MiB). Source: ours")
     max_timeouts: int = Field(
-        1, ge=1, description="Timeouts in one program after which its other tests are not run (count). Source: ours"
+        default=1,
+        ge=1,
+        description="Timeouts in one program after which its other tests are not run (count). Source: ours",
     )
     isolate_tests: bool = Field(
-        False, description="A fresh process for every test instead of only where state leaks: 4x slower. Source: ours"
+        default=False,
+        description="A fresh process for every test instead of only where state leaks: 4x slower. Source: ours",
     )
     compare: Literal["strict", "apps"] = Field(
-        "strict", description="Output comparison: strict for training, apps as published APPS figures. Source: ours"
+        default="strict",
+        description="Output comparison: strict for training, apps as published APPS figures. Source: ours",
     )
     reward: Literal["stepcoder", "binary", "ratio"] = Field(
-        "stepcoder",
+        default="stepcoder",
         description="stepcoder: 1, -0.3, -0.6, -1; binary: 1 or 0; ratio: -0.3 + 1.3 x share passed. Source: paper",
     )
-    coverage: bool = Field(True, description="Record the executed lines. Source: paper")
-    stdout_chars: int = Field(1000, ge=0, description="Output kept in a report for a person (characters). Source: ours")
-    infra_retries: int = Field(2, ge=0, description="New runs of a program after the sandbox failed. Source: ours")
+    coverage: bool = Field(default=True, description="Record the executed lines. Source: paper")
+    stdout_chars: int = Field(
+        default=1000, ge=0, description="Output kept in a report for a person (characters). Source: ours"
+    )
+    infra_retries: int = Field(
+        default=2, ge=0, description="New runs of a program after the sandbox failed. Source: ours"
+    )
     python: Path | None = Field(
-        None, description="Interpreter (3.11 or later) that runs programs; none: the one that runs this. Source: ours"
+        default=None,
+        description="Interpreter (3.11 or later) that runs programs; none: the one that runs this. Source: ours",
     )
     site_packages: bool = Field(
-        False, description="Let programs import the packages installed for that interpreter. Source: ours"
+        default=False, description="Let programs import the packages installed for that interpreter. Source: ours"
     )

@@ -54,9 +54,10 @@ class Isolation:
 
 def probe(config: ExecutorConfig | None = None) -> Isolation:
     """Tries levels 1 to 3 in turn; about 0.2 s each. Reads the interpreter and packages from `config`."""
+    config = config or ExecutorConfig.model_validate({})
     reasons: dict[int, str] = {}
     for level in (1, 2, 3):
-        reason = check(config or ExecutorConfig(), level)
+        reason = check(config, level)
         if reason is None:
             return Isolation(level, reasons)
         reasons[level] = reason

@@ -101,7 +101,7 @@ class Slot:
             if isinstance(frame, dict) and frame.get("c") == "ok":
                 progress.probed.update(frame["lines"])
                 while self._test(zygote, child, plan, progress):
-                    pass
+                    self._prepare(zygote, plan.cases[len(progress.outcomes)])
             else:
                 progress.compile_error = _compile_error(frame, child.end()[0], time.monotonic() - started)
         finally:
@@ -119,10 +119,11 @@ class Slot:
             offset += os.pwrite(zygote.stdin, view[offset:], offset)
 
     def _test(self, zygote: Zygote, child: Child, plan: Plan, progress: _Progress) -> bool:
-        """Waits for one test, judges it; True when the next one may run in the same process (and was told to)."""
+        """Lets one test run and judges it; True when there is a next one that may run in the same process."""
         index = len(progress.outcomes)
         case = plan.cases[index]
         cpu_start, start = child.cpu(), time.monotonic()
+        zygote.go()
         frame = child.frame(self._config.cpu_s, self._config.wall_s)
         if isinstance(frame, dict) and frame.get("t") != index:
             frame = "garbled"
@@ -140,15 +141,17 @@ class Slot:
         progress.outcomes.append(TestOutcome(verdict, cpu, wall, error, line, shown))
         if isinstance(frame, str) or frame.get("dirty", True) or self._config.isolate_tests:
             return False
-        if index + 1 == len(plan.cases):
-            return False
-        self._prepare(zygote, plan.cases[index + 1])
-        zygote.go()
-        return True
+        return index + 1 < len(plan.cases)
 
-    def _judge(self, case: PlannedCase, frame: dict[str, Any] | str, code: int, text: str) -> tuple[Verdict, str | None, int | None]:
+    def _judge(
+        self, case: PlannedCase, frame: dict[str, Any] | str, code: int, text: str
+    ) -> tuple[Verdict, str | None, int | None]:
         if frame == "timeout":
-            return Verdict.TIMEOUT, f"more than {self._config.cpu_s:g} s of CPU or {self._config.wall_s:g} s of wall time", None
+            return (
+                Verdict.TIMEOUT,
+                f"more than {self._config.cpu_s:g} s of CPU or {self._config.wall_s:g} s of wall time",
+                None,
+            )
         if frame == "flood":
             return Verdict.OUTPUT_LIMIT, f"a result of more than {self._config.output_kib} KiB", None
         if frame == "garbled":

@@ -250,7 +250,7 @@ def _paint(unit: _Unit, values: bytearray, code: bytearray, units: list[_Unit], 
 
 
 def _settle_comments(values: bytearray, code: bytearray, units: list[_Unit], source: _Source) -> None:
-    """A comment behind code belongs to it; one on its own line to the next statement of its suite, else the previous."""
+    """A comment behind code belongs to it; one on its own line to the next statement of its suite, else the last."""
     starts = [unit.start for unit in units]
     for start, end in source.comments:
         if code[start]:

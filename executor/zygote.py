@@ -28,7 +28,13 @@ _START_S, _ANSWER_S = 30.0, 30.0
 _F_ADD_SEALS, _SEAL, _SHRINK, _GROW = 1033, 1, 2, 4
 _BOOT = "import sys; sys.path.insert(0, {root!r}); from executor.sandbox.zygote import main; main(sys.argv[1])"
 # The seed of hashes is fixed so that a verdict does not depend on the order of a set; one arena keeps memory countable.
-_ENVIRONMENT = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+_ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "MALLOC_ARENA_MAX": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+}
 
 
 class InfraError(RuntimeError):
@@ -36,7 +42,7 @@ class InfraError(RuntimeError):
 
 
 class Zygote:
-    """One fork server. Life cycle: construct (may raise InfraError), then `submit` and `ended` in turn, then `close`."""
+    """One fork server. Life cycle: construct (may raise InfraError), `submit` and `ended` in turn, `close`."""
 
     def __init__(self, config: ExecutorConfig, level: int) -> None:
         self._process: subprocess.Popen[bytes] | None = None

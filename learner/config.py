@@ -15,16 +15,19 @@ class OptimizerConfig(BaseModel):
 
     model_config = STRICT
 
-    lr: float = Field(5e-7, gt=0, description="Peak learning rate. Source: paper, policy.")
-    warmup_steps: int = Field(0, ge=0, description="Updates over which the rate rises from 0 (updates). Source: ours.")
-    schedule: Literal["constant", "linear"] = Field(
-        "constant", description="Rate after the warm-up: constant, or falling linearly to 0 at the last step. Source: ours."
+    lr: float = Field(default=5e-7, gt=0, description="Peak learning rate. Source: paper, policy.")
+    warmup_steps: int = Field(
+        default=0, ge=0, description="Updates over which the rate rises from 0 (updates). Source: ours."
     )
-    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's first-moment decay.")
-    beta2: float = Field(0.95, ge=0, lt=1, description="Adam's second-moment decay. Source: ours.")
-    eps: float = Field(1e-8, gt=0, description="Adam's denominator constant.")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay. Source: ours.")
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global L2 norm.")
+    schedule: Literal["constant", "linear"] = Field(
+        default="constant",
+        description="Rate after the warm-up: constant, or falling linearly to 0 at the last step. Source: ours.",
+    )
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="Adam's first-moment decay.")
+    beta2: float = Field(default=0.95, ge=0, lt=1, description="Adam's second-moment decay. Source: ours.")
+    eps: float = Field(default=1e-8, gt=0, description="Adam's denominator constant.")
+    weight_decay: float = Field(default=0.0, ge=0, description="Decoupled weight decay. Source: ours.")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="Gradients are scaled down to this global L2 norm.")
 
 
 class CriticConfig(BaseModel):
@@ -33,16 +36,22 @@ class CriticConfig(BaseModel):
     model_config = STRICT
 
     layers: int | None = Field(
-        None, ge=1, description="Use only the first layers of the model (layers); none for all. Fewer is cheaper. Source: ours."
+        default=None,
+        ge=1,
+        description="Use only the model's first layers (layers); none for all. Source: ours.",
     )
     optimizer: OptimizerConfig = Field(
-        default_factory=lambda: OptimizerConfig(lr=1.5e-6), description="The critic's own optimiser. Source: paper, lr 1.5e-6."
+        default_factory=lambda: OptimizerConfig(lr=1.5e-6),
+        description="The critic's own optimiser. Source: paper, lr 1.5e-6.",
     )
-    value_clip: float = Field(0.2, gt=0, description="Clip range of the value change in one step's updates. Source: paper's group.")
+    value_clip: float = Field(
+        default=0.2, gt=0, description="Clip range of the value change within one step. Source: paper's group."
+    )
     mask: Literal["all", "executed"] = Field(
-        "all", description="Tokens in the value loss: all generated ones, or only those of the policy loss. Source: ours."
+        default="all",
+        description="Tokens in the value loss: all generated ones, or only those of the policy loss. Source: ours.",
     )
-    loss_weight: float = Field(0.5, gt=0, description="Factor of the value loss. Source: ours.")
+    loss_weight: float = Field(default=0.5, gt=0, description="Factor of the value loss. Source: ours.")
 
 
 class PPOConfig(BaseModel):
@@ -50,25 +59,32 @@ class PPOConfig(BaseModel):
 
     model_config = STRICT
 
-    gamma: float = Field(1.0, gt=0, le=1, description="Discount per token. Source: paper's group.")
-    lam: float = Field(0.95, ge=0, le=1, description="GAE lambda. Source: paper's group.")
-    clip_low: float = Field(0.2, gt=0, lt=1, description="The ratio is clipped below at 1 - clip_low. Source: paper's group.")
-    clip_high: float = Field(0.2, gt=0, description="The ratio is clipped above at 1 + clip_high. Source: paper's group.")
-    epochs: int = Field(1, ge=1, description="Passes over one step's trajectories (passes). Source: ours.")
-    minibatches: int = Field(1, ge=1, description="Optimiser updates in one pass (updates). Source: ours.")
-    normalize_advantage: bool = Field(
-        True, description="Shift and scale advantages to mean 0, deviation 1 over the loss tokens of the step. Source: ours."
+    gamma: float = Field(default=1.0, gt=0, le=1, description="Discount per token. Source: paper's group.")
+    lam: float = Field(default=0.95, ge=0, le=1, description="GAE lambda. Source: paper's group.")
+    clip_low: float = Field(
+        default=0.2, gt=0, lt=1, description="The ratio is clipped below at 1 - clip_low. Source: paper's group."
     )
-    advantage_clip: float | None = Field(None, gt=0, description="Clip the normalised advantage to this size; none for no clip.")
+    clip_high: float = Field(
+        default=0.2, gt=0, description="The ratio is clipped above at 1 + clip_high. Source: paper's group."
+    )
+    epochs: int = Field(default=1, ge=1, description="Passes over one step's trajectories (passes). Source: ours.")
+    minibatches: int = Field(default=1, ge=1, description="Optimiser updates in one pass (updates). Source: ours.")
+    normalize_advantage: bool = Field(
+        default=True,
+        description="Shift and scale advantages to mean 0, deviation 1 over the loss tokens of the step. Source: ours.",
+    )
+    advantage_clip: float | None = Field(
+        default=None, gt=0, description="Clip the normalised advantage to this size; none for no clip."
+    )
     normalizer: Literal["masked_tokens", "all_tokens", "sequences"] = Field(
-        "masked_tokens",
-        description="The policy loss is divided by: loss tokens, generated tokens, or each sequence by its own loss tokens "
-        "and then by the number of sequences. Changes the step size. Source: ours.",
+        default="masked_tokens",
+        description="The policy loss is divided by: loss tokens, generated tokens, or each sequence by its own loss "
+        "tokens and then by the number of sequences. Changes the step size. Source: ours.",
     )
     old_logprobs: Literal["learner", "sampler"] = Field(
-        "learner",
-        description="Log-probabilities in the ratio's denominator: recomputed by the learner, or the engine's own (one forward "
-        "pass less; the ratio then also corrects the sampler-learner gap). Source: ours.",
+        default="learner",
+        description="Log-probabilities in the ratio's denominator: recomputed by the learner, or the engine's own (one "
+        "forward pass less; the ratio then also corrects the sampler-learner gap). Source: ours.",
     )
 
 
@@ -77,7 +93,11 @@ class KLConfig(BaseModel):
 
     model_config = STRICT
 
-    coef: float = Field(0.05, ge=0, description="Beta of the token-level penalty in the reward; 0 drops the reference model. Source: paper.")
+    coef: float = Field(
+        default=0.05,
+        ge=0,
+        description="Beta of the token-level penalty in the reward; 0 drops the reference model. Source: paper.",
+    )
 
 
 class CreditConfig(BaseModel):
@@ -86,10 +106,14 @@ class CreditConfig(BaseModel):
     model_config = STRICT
 
     tokens: Literal["fgo", "all", "random"] = Field(
-        "fgo", description="fgo: tokens that a unit test executed (paper); all: every one; random: as many per sequence as fgo, at random (control)."
+        default="fgo",
+        description="fgo: tokens that a unit test executed (paper); all: every one; random: as many per sequence as "
+        "fgo, at random (control).",
     )
     compile_error: Literal["all", "prefix", "line", "none"] = Field(
-        "all", description="Tokens of a program that does not compile: all, up to the error line, that line only, or none. Source: ours."
+        default="all",
+        description="Tokens of a program that does not compile: all, up to the error line, that line only, or none. "
+        "Source: ours.",
     )
 
 
@@ -98,19 +122,35 @@ class LearnerConfig(BaseModel):
 
     model_config = STRICT
 
-    ranks: int = Field(1, ge=1, description="Learner processes; one a GPU, or CPU processes over gloo (processes).")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the learner computes; auto takes GPUs if there are any.")
-    precision: Literal["fp32", "autocast", "bf16"] = Field(
-        "autocast", description="fp32 throughout; autocast: fp32 weights, bf16 products; bf16: bf16 weights, fp32 master copy in the optimiser."
+    ranks: int = Field(
+        default=1, ge=1, description="Learner processes; one a GPU, or CPU processes over gloo (processes)."
     )
-    zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage: what is split over the ranks.")
-    gradient_checkpointing: bool = Field(False, description="Recompute activations in the backward pass: less memory, a third more time.")
-    token_budget: int = Field(1024, ge=16, description="Tokens in one micro-batch; a longer group of completions is split (tokens).")
-    logprob_chunk: int = Field(512, ge=1, description="Response tokens whose logits exist at a time (tokens).")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where the learner computes; auto takes GPUs if there are any."
+    )
+    precision: Literal["fp32", "autocast", "bf16"] = Field(
+        default="autocast",
+        description="fp32 throughout; autocast: fp32 weights, bf16 products; bf16: bf16 weights, fp32 master copy in "
+        "the optimiser.",
+    )
+    zero_stage: Literal[0, 1, 2, 3] = Field(
+        default=0, description="DeepSpeed ZeRO stage: what is split over the ranks."
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="Recompute activations in the backward pass: less memory, a third more time."
+    )
+    token_budget: int = Field(
+        default=1024, ge=16, description="Tokens in one micro-batch; a longer group of completions is split (tokens)."
+    )
+    logprob_chunk: int = Field(default=512, ge=1, description="Response tokens whose logits exist at a time (tokens).")
     policy: OptimizerConfig = Field(default_factory=OptimizerConfig, description="The policy's optimiser.")
     critic: CriticConfig = Field(default_factory=CriticConfig, description="The value model.")
     ppo: PPOConfig = Field(default_factory=PPOConfig, description="Advantages and loss.")
-    kl: KLConfig = Field(default_factory=KLConfig, description="Penalty towards the reference model.")
+    kl: KLConfig = Field(default_factory=KLConfig, description="Penalty towards the reference.")
     credit: CreditConfig = Field(default_factory=CreditConfig, description="Tokens that take the policy loss.")
-    max_bad_steps: int = Field(3, ge=1, description="Stop after this many refused steps in a row: loss or gradient not finite (steps).")
-    rendezvous_timeout_s: float = Field(120.0, gt=0, description="Deadline for learner processes to find each other (seconds).")
+    max_bad_steps: int = Field(
+        default=3, ge=1, description="Stop after this many refused steps in a row: loss or gradient not finite (steps)."
+    )
+    rendezvous_timeout_s: float = Field(
+        default=120.0, gt=0, description="Deadline for learner processes to find each other (seconds)."
+    )

@@ -19,9 +19,7 @@ from learner.config import LearnerConfig, OptimizerConfig
 
 def join_ranks(rank: int, world: int, address: str, port: int, *, cuda: bool, timeout_s: float) -> None:
     """Enter the learner's process group; raises after `timeout_s` seconds when a rank is missing."""
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE=str(world), LOCAL_RANK="0", MASTER_ADDR=address, MASTER_PORT=str(port)
-    )
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), LOCAL_RANK="0", MASTER_ADDR=address, MASTER_PORT=str(port))
     import deepspeed
 
     # A shared-memory all-reduce for CPU ranks that needs a compiler and 40 s to build; gloo does the same work.
@@ -38,7 +36,9 @@ def join_ranks(rank: int, world: int, address: str, port: int, *, cuda: bool, ti
 class TrainedModel:
     """A module with its optimiser, schedule and gradient clipping."""
 
-    def __init__(self, module: nn.Module, optimizer: OptimizerConfig, config: LearnerConfig, total_updates: int) -> None:
+    def __init__(
+        self, module: nn.Module, optimizer: OptimizerConfig, config: LearnerConfig, total_updates: int
+    ) -> None:
         import deepspeed
 
         adam = torch.optim.AdamW(
@@ -50,7 +50,7 @@ class TrainedModel:
             fused=True,
         )
         adam.register_step_pre_hook(self._before_update)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
+        schedule: Any = torch.optim.lr_scheduler.LambdaLR(
             adam, lambda update: learning_rate_factor(optimizer, update, total_updates)
         )
         self._max_norm = optimizer.max_grad_norm

@@ -60,6 +60,6 @@ def value_clip(
     weights: Float[Tensor, " M"],
     clip: float,
 ) -> Float[Tensor, ""]:
-    """Squared error with the value held near the old one (the larger of both errors), as in the PPO code of Schulman et al."""
+    """Squared error with the value held near the old one, the larger of both (OpenAI baselines, ppo2)."""
     near = old_values + torch.clamp(values - old_values, -clip, clip)
     return (torch.maximum((values - returns).square(), (near - returns).square()) * weights).sum()

@@ -20,9 +20,7 @@ PACKABLE = frozenset({"llama", "qwen2", "qwen3", "mistral", "gpt2", "gemma", "ph
 class Policy(nn.Module):
     """Log-probabilities and entropies of given tokens under a causal language model at a sampling temperature."""
 
-    def __init__(
-        self, model: PreTrainedModel, chunk: int, temperature: float = 1.0, *, autocast: bool = False
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, chunk: int, temperature: float = 1.0, *, autocast: bool = False) -> None:
         super().__init__()
         self.model = model
         self.chunk = chunk
@@ -39,17 +37,21 @@ class Policy(nn.Module):
     ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
         with _products(input_ids.device, self.autocast):
             hidden = _hidden(self.model.get_decoder(), input_ids, position_ids, mask)[select]
-            chunks = zip(hidden.split(self.chunk), targets.split(self.chunk), strict=True)
-            parts = [self._score(h, t) for h, t in chunks]
+            chunks = list(zip(hidden.split(self.chunk), targets.split(self.chunk), strict=True))
+            score = self._logprobs if len(chunks) == 1 else self._recomputed
+            parts = [score(h, t) for h, t in chunks]
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
-    def _score(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _recomputed(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits live while a chunk is scored, and again while its gradient is computed."""
         if torch.is_grad_enabled() and hidden.requires_grad:
             return checkpoint(self._logprobs, hidden, targets, use_reentrant=False)  # type: ignore[return-value]
         return self._logprobs(hidden, targets)
 
     def _logprobs(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.model.get_output_embeddings()(hidden).float() / self.temperature
+        head = self.model.get_output_embeddings()
+        assert head is not None
+        logits = head(hidden).float() / self.temperature
         log_z = torch.logsumexp(logits, dim=-1)
         logprobs = logits.gather(1, targets[:, None])[:, 0] - log_z
         with torch.no_grad():
@@ -59,7 +61,7 @@ class Policy(nn.Module):
 
 
 class Critic(nn.Module):
-    """Expected return at each response token: the first layers of the language model and a linear head, zero at first."""
+    """Expected return at each response token: first layers of the language model, a linear head, zero at first."""
 
     def __init__(self, trunk: PreTrainedModel, *, autocast: bool = False) -> None:
         super().__init__()

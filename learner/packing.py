@@ -109,5 +109,11 @@ def _row(pieces: Sequence[Piece]) -> Row:
         return torch.from_numpy(np.concatenate(parts).astype(np.int64))
 
     return Row(
-        long(ids)[None], long(positions)[None], long(prompt_of), long(completion_of), long(select), long(targets), long(flat)
+        long(ids)[None],
+        long(positions)[None],
+        long(prompt_of),
+        long(completion_of),
+        long(select),
+        long(targets),
+        long(flat),
     )

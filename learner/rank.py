@@ -74,7 +74,13 @@ class LearnerRank:
         frozen_dtype = torch.float32 if c.precision == "fp32" else torch.bfloat16
         self.reference = frozen(policy(frozen_dtype, False)).to(self.device) if c.kl.coef > 0 else None
         self._update = PPOUpdate(
-            self.policy, self.critic, self.reference, c, Reduce(self.world, self._sum, self._max), self.device, self._seed
+            self.policy,
+            self.critic,
+            self.reference,
+            c,
+            Reduce(self.world, self._sum, self._max),
+            self.device,
+            self._seed,
         )
         return {
             "policy": float(sum(_numel(p) for p in self.policy.module.parameters())),

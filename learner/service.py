@@ -4,6 +4,7 @@ Every call goes to all ranks. Groups of completions are dealt by their number of
 lightest rank, so that the split depends on the groups alone.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,15 +18,32 @@ class LearnerService:
     """`config.ranks` processes, one GPU or `cpus` cores each."""
 
     def __init__(
-        self, model: str, config: LearnerConfig, *, seed: int, total_updates: int, temperature: float, cuda: bool, cpus: float = 0.0
+        self,
+        model: str,
+        config: LearnerConfig,
+        *,
+        seed: int,
+        total_updates: int,
+        temperature: float,
+        cuda: bool,
+        cpus: float = 0.0,
     ) -> None:
         self.config = config
         actor = ray.remote(LearnerRank)
         environment = {"env_vars": learner_environment(cuda=cuda)}
-        self.ranks = [
+        self.ranks: list[Any] = [
             actor.options(
                 name=f"learner-{rank}", num_cpus=cpus, num_gpus=1 if cuda else 0, runtime_env=environment
-            ).remote(rank, config.ranks, model, config, seed=seed, total_updates=total_updates, temperature=temperature, cuda=cuda)
+            ).remote(
+                rank,
+                config.ranks,
+                model,
+                config,
+                seed=seed,
+                total_updates=total_updates,
+                temperature=temperature,
+                cuda=cuda,
+            )
             for rank in range(config.ranks)
         ]
 
@@ -33,14 +51,18 @@ class LearnerService:
         address, port = await self.ranks[0].address.remote()
         return (await self._all("build", address, port))[0]
 
-    async def connect_engines(self, workers: Sequence[Any], backend: str, dtype: str, ranks: int, deadline_s: float) -> None:
+    async def connect_engines(
+        self, workers: Sequence[Any], backend: str, dtype: str, ranks: int, deadline_s: float
+    ) -> None:
         await self._all("connect_engines", list(workers), backend, dtype, ranks, deadline_s)
 
     async def step(self, step: int, groups: Sequence[Any], tokens: Sequence[int]) -> dict[str, float]:
         """One PPO step. `groups`: references to groups of trajectories; `tokens`: their sizes."""
         shares = deal(tokens, len(self.ranks))
-        refs = [rank.step.remote(step, *(groups[i] for i in share)) for rank, share in zip(self.ranks, shares, strict=True)]
-        return (await _gather(refs))[0]
+        refs = [
+            rank.step.remote(step, *(groups[i] for i in share)) for rank, share in zip(self.ranks, shares, strict=True)
+        ]
+        return (await asyncio.gather(*refs))[0]
 
     async def publish(self, version: int) -> None:
         await self._all("publish", version)
@@ -51,15 +73,13 @@ class LearnerService:
     async def load(self, directory: str) -> None:
         await self._all("load", directory)
 
+    def close(self) -> None:
+        for rank in self.ranks:
+            ray.kill(rank)
+
     async def _all(self, method: str, *arguments: Any) -> list[Any]:
-        return await _gather([getattr(rank, method).remote(*arguments) for rank in self.ranks])
-
-
-async def _gather(refs: Sequence[Any]) -> list[Any]:
-    """All answers; the first failure is raised at once instead of waiting for ranks that wait for the failed one."""
-    import asyncio
-
-    return list(await asyncio.gather(*refs))
+        """All answers; a failure is raised at once, without waiting for ranks that wait for the failed one."""
+        return await asyncio.gather(*(getattr(rank, method).remote(*arguments) for rank in self.ranks))
 
 
 def deal(tokens: Sequence[int], ranks: int) -> list[list[int]]:

@@ -125,7 +125,9 @@ class PPOUpdate:
         return tuple(t.to(self.device) for t in tensors)
 
     @torch.no_grad()
-    def _score(self, network: Callable[..., Tensor | tuple[Tensor, ...]], rows: Sequence[Row], size: int, *, tokens: bool) -> Tensor:
+    def _score(
+        self, network: Callable[..., Tensor | tuple[Tensor, ...]], rows: Sequence[Row], size: int, *, tokens: bool
+    ) -> Tensor:
         """One number a response token, [N], without gradients."""
         out = torch.zeros(size)
         for row in rows:
@@ -186,10 +188,16 @@ class PPOUpdate:
             self.critic.backward(value_loss * c.critic.loss_weight * self.reduce.world)
             tally.add("policy/loss", loss.detach() * self.reduce.world, 0.0)
             tally.add("value/loss", value_loss.detach() * self.reduce.world, 0.0)
-            tally.add("policy/clip_share", clipped[policy_weights[at] > 0].float().sum(), float((policy_weights[at] > 0).sum()))
+            tally.add(
+                "policy/clip_share",
+                clipped[policy_weights[at] > 0].float().sum(),
+                float((policy_weights[at] > 0).sum()),
+            )
             tally.add("policy/entropy", entropy.sum(), len(at))
             if first:
-                tally.add("gap/logprob_abs_mean", (logprobs.detach().cpu() - batch.sampler_logprobs[at]).abs().sum(), len(at))
+                tally.add(
+                    "gap/logprob_abs_mean", (logprobs.detach().cpu() - batch.sampler_logprobs[at]).abs().sum(), len(at)
+                )
         policy_norm, policy_applied = self.policy.update()
         critic_norm, critic_applied = self.critic.update()
         for name in ("policy/loss", "value/loss"):
@@ -201,7 +209,9 @@ class PPOUpdate:
     def _weights(self, batch: Batch, part: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Loss weights [N] of policy and critic, zero outside `part`, normalised over all ranks."""
         c = self.config
-        sequence = torch.cat([torch.full((batch.lengths[i],), k) for k, i in enumerate(part)] or [torch.zeros(0).long()])
+        sequence = torch.cat(
+            [torch.full((batch.lengths[i],), k) for k, i in enumerate(part)] or [torch.zeros(0).long()]
+        )
         at = token_positions(batch, part)
         credit = batch.credit[at]
         values_mask = credit if c.critic.mask == "executed" else torch.ones_like(credit)

@@ -10,45 +10,54 @@ class RolloutConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    engines: int = Field(1, ge=1, description="Rollout actors, one vLLM engine each (count). Source: ours.")
-    tensor_parallel: int = Field(1, ge=1, description="Devices that share one engine (count). Source: ours.")
-    group_size: int = Field(16, ge=1, description="Completions of one subtask (count). Source: paper.")
-    max_new_tokens: int = Field(1024, ge=1, description="Longest completion (tokens). Source: paper.")
-    temperature: float = Field(0.8, ge=0.0, le=2.0, description="Sampling temperature; 0 is greedy. Source: paper.")
-    top_p: float = Field(0.9, gt=0.0, le=1.0, description="Nucleus mass kept when sampling. Source: paper.")
-    top_k: int = Field(0, ge=0, description="Most likely tokens kept when sampling (count); 0 keeps all. Source: ours.")
+    engines: int = Field(default=1, ge=1, description="Rollout actors, one vLLM engine each (count). Source: ours.")
+    tensor_parallel: int = Field(default=1, ge=1, description="Devices that share one engine (count). Source: ours.")
+    group_size: int = Field(default=16, ge=1, description="Completions of one subtask (count). Source: paper.")
+    max_new_tokens: int = Field(default=1024, ge=1, description="Longest completion (tokens). Source: paper.")
+    temperature: float = Field(
+        default=0.8, ge=0.0, le=2.0, description="Sampling temperature; 0 is greedy. Source: paper."
+    )
+    top_p: float = Field(default=0.9, gt=0.0, le=1.0, description="Nucleus mass kept when sampling. Source: paper.")
+    top_k: int = Field(
+        default=0, ge=0, description="Most likely tokens kept when sampling (count); 0 keeps all. Source: ours."
+    )
     stop: tuple[str, ...] = Field(
-        ("\n```",),
+        default=("\n```",),
         description="Strings that end a completion (kept in it). Used by the prefill prompt form; an instruct reply "
         "opens with a fence and ends with its end token. Source: ours.",
     )
     dtype: Literal["bfloat16", "float16", "float32"] = Field(
-        "bfloat16", description="Number format of the engines' weights and of weights on their way. Source: ours."
+        default="bfloat16",
+        description="Number format of the engines' weights and of weights on their way. Source: ours.",
     )
     max_model_len: int = Field(
-        2048, ge=16, description="Longest prompt and completion together (tokens). Source: ours."
+        default=2048, ge=16, description="Longest prompt and completion together (tokens). Source: ours."
     )
-    max_num_seqs: int = Field(128, ge=1, description="Completions decoded at once by an engine (count). Source: ours.")
+    max_num_seqs: int = Field(
+        default=128, ge=1, description="Completions decoded at once by an engine (count). Source: ours."
+    )
     block_size: int = Field(
-        32, ge=16, description="Key-value cache block (tokens); prompts share whole blocks only. Source: ours."
+        default=32, ge=16, description="Key-value cache block (tokens); prompts share whole blocks only. Source: ours."
     )
     kv_cache_gib: int = Field(
-        2, ge=1, description="Memory of an engine's key-value cache without a GPU (GiB). Source: ours, measured."
+        default=2,
+        ge=1,
+        description="Memory of an engine's key-value cache without a GPU (GiB). Source: ours, measured.",
     )
     gpu_memory_utilization: float = Field(
-        0.85, gt=0.0, le=1.0, description="Share of a GPU's memory that an engine takes. Source: ours."
+        default=0.85, gt=0.0, le=1.0, description="Share of a GPU's memory that an engine takes. Source: ours."
     )
     enforce_eager: bool = Field(
-        True,
+        default=True,
         description="Run without compilation: starts in 16 s instead of 76 s, 15% slower on CPU. Turn off for long "
         "runs on GPUs. Source: ours, measured.",
     )
     cpu_threads: int = Field(
-        0,
+        default=0,
         ge=0,
         description="Threads of an engine without a GPU (count); 0 takes every core that the process may use. With "
         "several engines on a node give each its share. Source: ours.",
     )
     weights_deadline_s: float = Field(
-        300.0, gt=0.0, description="Longest wait for one step of a weight update (s). Source: ours."
+        default=300.0, gt=0.0, description="Longest wait for one step of a weight update (s). Source: ours."
     )

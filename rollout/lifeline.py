@@ -14,15 +14,14 @@ _POLL_S = 0.5
 
 
 def tie_to_parent() -> None:
-    """End this process as soon as the process that spawned it has gone. Nothing happens in a main process.
+    """End this process as soon as the process that started it has gone.
 
-    The parent's id is compared with the one recorded when it spawned this process, so a parent
-    that died before the call is noticed too.
+    A process spawned by multiprocessing knows its parent's id from its start, so that a parent that
+    died before the call is noticed too. For any other process (a Ray worker) it is the present parent.
     """
     parent = multiprocessing.parent_process()
-    if parent is None or parent.pid is None:
-        return
-    threading.Thread(target=_exit_without, args=(parent.pid,), name="lifeline", daemon=True).start()
+    parent_pid = os.getppid() if parent is None or parent.pid is None else parent.pid
+    threading.Thread(target=_exit_without, args=(parent_pid,), name="lifeline", daemon=True).start()
 
 
 def _exit_without(parent_pid: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError
 
 from curriculum.config import PromptConfig
 from curriculum.subtask import Subtask
@@ -32,7 +33,7 @@ class IssuedGroup:
 
 
 class RolloutService:
-    """`config.engines` workers that share one pool of executors. Subtasks go to the worker with the fewest under way."""
+    """`config.engines` workers on one pool of executors. A subtask goes to the worker with the fewest under way."""
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class RolloutService:
         self.executor = ExecutorPool(executor)
         actor = ray.remote(RolloutWorker)
         gpus = config.tensor_parallel if device == "cuda" else 0
-        self.workers = [
+        self.workers: list[Any] = [
             actor.options(
                 name=f"rollout-{index}",
                 num_cpus=0,
@@ -79,14 +80,18 @@ class RolloutService:
                 call = self.workers[index].run_apart.options(num_returns=2)
                 summary, trajectories = call.remote(subtask, sampling, group_size)
                 return IssuedGroup(await summary, trajectories)
-            except ray.exceptions.RayTaskError as error:
+            except RayTaskError as error:
                 if attempt == ATTEMPTS:
                     raise
-                log.warning("subtask %d failed on rollout-%d and is issued again: %s", subtask.ticket, index, error.cause)
+                log.warning(
+                    "subtask %d failed on rollout-%d and is issued again: %s", subtask.ticket, index, error.cause
+                )
             finally:
                 self._under_way[index] -= 1
         raise AssertionError("unreachable")
 
     async def close(self) -> None:
-        """End the engines' processes before their actors go."""
+        """End the engines' processes, then their actors."""
         await asyncio.gather(*(worker.close.remote() for worker in self.workers), return_exceptions=True)
+        for worker in self.workers:
+            ray.kill(worker)

@@ -14,7 +14,8 @@ class Trajectory:
 
     `executed` marks response tokens that a unit test executed (FGO); `code` marks those that count
     as written program (the program, its closing fence, the end token; not prose after the fence).
-    `token_lines` is the 1-based program line on which a response token starts, 0 outside the program.
+    `token_lines` is the 1-based program line of a response token's first code character (of the one after it, where
+    the token is white space only); 0 outside the program.
     Nothing is ever re-tokenised: `prompt_ids + response_ids` is what the engine saw and sampled.
     """
 

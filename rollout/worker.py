@@ -23,6 +23,7 @@ from executor.suite import Suite
 from rollout.config import RolloutConfig
 from rollout.engine import Completion, Engine, EngineStats, Sampling, greedy, sampling_of
 from rollout.extract import extract
+from rollout.lifeline import tie_to_parent
 from rollout.mask import token_masks
 from rollout.offsets import TokenSpans
 from rollout.trajectory import Group, GroupSummary, Trajectory, summarize
@@ -53,6 +54,7 @@ class RolloutWorker:
         """Loads the model; `version` names the weights in the directory `model`."""
         from transformers import AutoTokenizer
 
+        tie_to_parent()  # a Ray worker can outlive a killed node process by a minute
         self._tokenizer = AutoTokenizer.from_pretrained(model)
         self._prompter = Prompter(self._tokenizer, prompt)
         self._form: PromptForm = prompt.form

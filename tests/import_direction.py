@@ -1,4 +1,4 @@
-"""Imports go one way: executor <- curriculum <- rollout <- learner <- deploy. Exits 1 naming each import that does not."""
+"""Imports go one way: executor <- curriculum <- rollout <- learner <- deploy. Exits 1 naming each that does not."""
 
 import ast
 import sys

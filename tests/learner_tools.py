@@ -22,12 +22,23 @@ def make_groups(groups: int = 3, completions: int = 4, seed: int = 0, vocabulary
             n = int(draw.integers(1, 14))
             members.append(
                 Trajectory(
-                    ticket=g, sample=k, problem_id=f"p{g}", level="introductory", stage=0, prompt_ids=prompt,
+                    ticket=g,
+                    sample=k,
+                    problem_id=f"p{g}",
+                    level="introductory",
+                    stage=0,
+                    prompt_ids=prompt,
                     response_ids=draw.integers(3, vocabulary, size=n).astype(np.int32),
                     logprobs=(-5 + draw.normal(size=n)).astype(np.float32),
-                    executed=draw.random(n) < 0.7, code=np.ones(n, bool), token_lines=np.ones(n, np.int32),
-                    error_line=None, reward=float(draw.choice([1.0, -0.3, -0.6])), verdict="passed",
-                    finish_reason="eos", weight_version=0, program="",
+                    executed=draw.random(n) < 0.7,
+                    code=np.ones(n, bool),
+                    token_lines=np.ones(n, np.int32),
+                    error_line=None,
+                    reward=float(draw.choice([1.0, -0.3, -0.6])),
+                    verdict="passed",
+                    finish_reason="eos",
+                    weight_version=0,
+                    program="",
                 )  # fmt: skip
             )
         found.append(members)

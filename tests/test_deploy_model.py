@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, 
         patch.setenv("STEPCODER_CACHE", str(cache))
         yield resolve_model("smollm2-135m"), "\n".join(lines)
     log.removeHandler(handler)
+    shutil.rmtree(cache)  # 270 MB that pytest would keep
 
 
 def test_the_starter_model_is_converted_and_loads(converted: tuple[Path, str]) -> None:

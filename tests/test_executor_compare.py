@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (tables of examples, a row each)
 """Comparison rules, the reward table, the split of a suite, and the codec: all pure."""
 
 import json
@@ -148,7 +149,15 @@ def test_a_suite_that_could_pass_unseen_is_refused(suite: Suite, message: str) -
         plan(suite)
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary() | st.complex_numbers(allow_nan=False)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.complex_numbers(allow_nan=False)
+)
 KEYS = st.integers() | st.text() | st.tuples(st.integers(), st.text())
 DATA = st.recursive(
     SCALARS | st.sets(KEYS),

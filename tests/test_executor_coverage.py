@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (tables of examples, a row each)
 """Our probes against coverage.py, construct by construct, and their exactness in every way of dying."""
 
 import argparse

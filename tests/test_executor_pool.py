@@ -141,6 +141,14 @@ def test_verdict_of_the_first_failing_test_and_every_outcome() -> None:
     assert report.cpu_s > 0 and report.peak_memory_mib > 1
 
 
+def test_cpu_time_is_that_of_the_test() -> None:
+    spin = "import time\nend = time.process_time() + float(input())\nwhile time.process_time() < end: pass"
+    suite = Suite("stdin", (Case("0.1", ""), Case("0", ""), Case("0.2", "")))
+    with LocalPool(CONFIG) as pool:
+        first, second, third = (test.cpu_s for test in pool.run(spin, suite).tests)
+    assert 0.1 <= first < 0.15 and second < 0.05 and 0.2 <= third < 0.25
+
+
 def test_tests_after_a_timeout_are_not_run() -> None:
     program = "x = int(input())\nwhile x == 1: pass\nprint(x)"
     suite = Suite("stdin", (Case("0", "0"), Case("1", "1"), Case("2", "2"), Case("1", "1")))

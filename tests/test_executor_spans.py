@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (tables of examples, a row each)
 """Executed lines to executed characters: worked examples by hand, and what must hold for any program.
 
 In an example, text between « and » is what must come out as executed; the marks are no part of the program.
@@ -123,7 +124,9 @@ def programs(draw: st.DrawFn, depth: int = 3, indent: str = "") -> str:
         elif kind == "match":
             text += f"{indent}match a:\n{inner}case 1 | 2:\n" + draw(programs(depth=depth - 1, indent=inner + "    "))
         else:
-            text += f"{indent}@d\n{indent}def f(a,\n  b):\n" + draw(st.sampled_from(["", f"{inner}'''doc'''\n"])) + body[0]
+            text += (
+                f"{indent}@d\n{indent}def f(a,\n  b):\n" + draw(st.sampled_from(["", f"{inner}'''doc'''\n"])) + body[0]
+            )
     return text
 
 

@@ -21,8 +21,9 @@ def trajectory(**changes: object) -> Trajectory:
     fields: dict[str, object] = dict(
         ticket=3, sample=1, problem_id="p", level="introductory", stage=0,
         prompt_ids=np.array([1, 2], np.int32), response_ids=np.array([5, 6, 7, 8, 9], np.int32),
-        logprobs=np.zeros(5, np.float32), executed=np.array([1, 1, 0, 0, 1], bool), code=np.array([1, 1, 1, 1, 0], bool),
-        token_lines=np.array([1, 1, 2, 3, 0], np.int32), error_line=None, reward=-1.0, verdict="passed",
+        logprobs=np.zeros(5, np.float32), executed=np.array([1, 1, 0, 0, 1], bool), 
+        code=np.array([1, 1, 1, 1, 0], bool), token_lines=np.array([1, 1, 2, 3, 0], np.int32), error_line=None,
+        reward=-1.0, verdict="passed",
         finish_reason="eos", weight_version=0, program="",
     )  # fmt: skip
     return Trajectory(**(fields | changes))  # type: ignore[arg-type]
@@ -51,7 +52,9 @@ def test_gae_with_lambda_one_is_return_less_value():
 def test_whitening_uses_the_moments_of_all_ranks():
     # all tokens: 1, 3 here and 5, 7 on another rank: mean 4, deviation sqrt(5)
     total = moments([torch.tensor([1.0, 3.0])]) + moments([torch.tensor([5.0, 7.0])])
-    assert whiten(torch.tensor([1.0, 3.0]), total).tolist() == pytest.approx([-3 / math.sqrt(5), -1 / math.sqrt(5)], rel=1e-6)
+    assert whiten(torch.tensor([1.0, 3.0]), total).tolist() == pytest.approx(
+        [-3 / math.sqrt(5), -1 / math.sqrt(5)], rel=1e-6
+    )
 
 
 def test_whitening_without_spread_or_tokens_makes_no_nan():
@@ -155,7 +158,9 @@ def test_a_row_shows_each_completion_its_prompt_and_itself():
 
 @settings(deadline=None, max_examples=60)
 @given(
-    groups=st.lists(st.tuples(st.integers(1, 20), st.lists(st.integers(1, 12), min_size=1, max_size=6)), min_size=1, max_size=8),
+    groups=st.lists(
+        st.tuples(st.integers(1, 20), st.lists(st.integers(1, 12), min_size=1, max_size=6)), min_size=1, max_size=8
+    ),
     budget=st.integers(16, 60),
 )
 def test_packing_scores_every_token_once_within_the_budget(groups: list[tuple[int, list[int]]], budget: int):

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from rollout.config import RolloutConfig
 from rollout.engine import Completion, Engine, Sampling, engine_environment, greedy
+from rollout.lifeline import tie_to_parent
 from rollout.weights import WeightPublisher
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +30,7 @@ class Served:
     """An engine as a Ray actor, with nothing around it."""
 
     def __init__(self, model: str) -> None:
+        tie_to_parent()
         self.engine = Engine(model, CONFIG)
 
     async def pid(self) -> int:
@@ -171,15 +173,19 @@ def test_tensors_in_another_order_are_refused_before_anything_is_sent_wrong(engi
         publisher.publish(reversed(named), 9)
 
 
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
 def test_its_processes_die_with_an_actor_that_was_killed(engine: Any) -> None:
     actor = psutil.Process(ray.get(engine.pid.remote(), timeout=60))
     children = actor.children(recursive=True)
     assert any("EngineCore" in " ".join(child.cmdline()) for child in children)
     actor.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(child.is_running() for child in children):
+    while time.monotonic() < deadline and any(alive(child) for child in children):
         time.sleep(0.1)
-    assert [child for child in children if child.is_running()] == []
+    assert [child for child in children if alive(child)] == []
     with pytest.raises(RayActorError):  # at once, not at the deadline of 60 s
         WeightPublisher("gloo", "float32", deadline_s=60.0).connect([engine], [("a", (1,))], host="127.0.0.1")
     assert time.monotonic() < deadline + 10

@@ -1,8 +1,8 @@
 """Runs one program's tests inside its own process, one after the other, and tells what happened, frame by frame.
 
 It holds no expected output. Whatever a program does to it can change only what that program
-is seen to answer. A frame is a 4-byte length and JSON; before each test but the first the
-harness waits for one byte from the parent, which by then has the next input in place.
+is seen to answer. A frame is a 4-byte length and JSON; before each test the harness waits for one
+byte from the parent, which by then has the input in place and has read this process's CPU clock.
 """
 
 import ast
@@ -56,11 +56,11 @@ class Harness:
         self._snapshot.keep_builtins(self._names)  # found even in a namespace that the program cleared
         cases = self._job["cases"]
         for index in range(self._job["first"], len(cases)):
-            if index > self._job["first"]:
-                os.read(self._streams.go, 1)
+            os.read(self._streams.go, 1)
             frame = self._test(code, cases[index])
             frame["t"] = index
             self._send(frame)
+        os.read(self._streams.go, 1)  # stays until the parent has read this process's clock, and kills it
 
     def _send(self, frame: dict[str, Any]) -> None:
         data = self._encode(frame).encode("ascii")

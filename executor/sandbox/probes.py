@@ -123,6 +123,6 @@ def _at(node: Any, line: int) -> Any:
     """Gives `node` and what it contains the position `line`, where it has none."""
     for child in ast.walk(node):
         if "lineno" in child._attributes and not hasattr(child, "lineno"):
-            child.lineno = child.end_lineno = line
-            child.col_offset = child.end_col_offset = 0
+            for name, value in (("lineno", line), ("end_lineno", line), ("col_offset", 0), ("end_col_offset", 0)):
+                setattr(child, name, value)
     return node

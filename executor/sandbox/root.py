@@ -13,8 +13,15 @@ from executor.sandbox import syscalls
 _SCAFFOLD = "/tmp"  # only shadowed inside the private mount namespace
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # Mount options that an unprivileged remount must keep: statvfs bit -> mount bit.
-_KEEP = ((1, syscalls.MS_RDONLY), (2, syscalls.MS_NOSUID), (4, syscalls.MS_NODEV), (8, syscalls.MS_NOEXEC),
-         (1024, syscalls.MS_NOATIME), (2048, syscalls.MS_NODIRATIME), (4096, syscalls.MS_RELATIME))
+_KEEP = (
+    (1, syscalls.MS_RDONLY),
+    (2, syscalls.MS_NOSUID),
+    (4, syscalls.MS_NODEV),
+    (8, syscalls.MS_NOEXEC),
+    (1024, syscalls.MS_NOATIME),
+    (2048, syscalls.MS_NODIRATIME),
+    (4096, syscalls.MS_RELATIME),
+)
 
 
 def readable_paths(site_packages: bool) -> list[str]:

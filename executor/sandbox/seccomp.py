@@ -65,7 +65,9 @@ def _conditional(pid: int, files: bool) -> dict[str, list[_Instruction]]:
     stream_pair = [_arg(0), _ins(_JEQ, 1, 1, 0), _errno(_EPERM), _arg(1), _ins(_AND, 0xF), _ins(_JEQ, 1, 1, 0)]
     rules = {
         "clone": [_arg(0), _ins(_JSET, _CLONE_THREAD, 0, 1), _ins(_RET, _ALLOW), _errno(_EPERM)],
-        "clone3": [_errno(_ENOSYS)],  # flags lie in memory, out of the filter's reach: the C library falls back to clone
+        "clone3": [
+            _errno(_ENOSYS)
+        ],  # flags lie in memory, out of the filter's reach: the C library falls back to clone
         "kill": _one_of(0, (pid,)),
         "tgkill": _one_of(0, (pid,)),
         "prlimit64": _one_of(0, (0, pid)),
@@ -111,7 +113,9 @@ class Template:
     def __init__(self, files: bool) -> None:
         self._program = build(self._PLACEHOLDER, files)
         needle = struct.pack("<I", self._PLACEHOLDER)
-        self._places = [place for place in range(4, len(self._program), 8) if self._program[place : place + 4] == needle]
+        self._places = [
+            place for place in range(4, len(self._program), 8) if self._program[place : place + 4] == needle
+        ]
 
     def filled(self, pid: int) -> bytes:
         program = bytearray(self._program)

@@ -1,0 +1,133 @@
+"""The whole loop as a user starts it: real vLLM, DeepSpeed, Ray and sandbox on a tiny random model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+import yaml
+
+from tests.tiny_model import build_tiny_model
+
+ROOT = Path(__file__).resolve().parent.parent
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+def write_config(folder: Path, model: Path, name: str, **changes: object) -> Path:
+    """Two subtasks of four short completions a step, in fp32, a checkpoint every two steps."""
+    config: dict[str, object] = {
+        "model": str(model),
+        "subtasks_per_step": 2,
+        "max_staleness": 0,
+        "data": {"limit": 6},
+        "run": {"directory": str(folder / name), "steps": STEPS, "checkpoint_every": 2, "seed": 3},
+        "eval": {"samples": 1, "train_limit": 2},
+        "curriculum": {"visit_cap": 1, "prompt": {"max_prompt_tokens": 900}},
+        "rollout": {
+            "group_size": 4, "max_new_tokens": 12, "temperature": 1.0, "top_p": 1.0, "max_model_len": 1024,
+            "dtype": "float32", "kv_cache_gib": 1, "cpu_threads": "0",
+        },
+        "learner": {"precision": "fp32", "policy": {"lr": 1e-3}, "critic": {"layers": 1}, "token_budget": 512},
+        "executor": {"workers": 1},
+    }  # fmt: skip
+    file = folder / f"{name}.yaml"
+    file.write_text(yaml.safe_dump(config | changes))
+    return file
+
+
+def start(config: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "deploy.train", "--config", str(config)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    return output
+
+
+def metrics(run: Path) -> dict[int, dict[str, object]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    untimed = lambda d: {k: v for k, v in d.items() if not k.startswith(("seconds/", "tokens_per_s/", "gap/"))}  # noqa: E731
+    return {line["step"]: untimed(line) for line in lines if "eval" not in line}
+
+
+def learner_state(run: Path) -> dict[str, object]:
+    folder = run / "checkpoints" / f"step-{STEPS:08d}" / "learner"
+    return {
+        str(file.relative_to(folder)): torch.load(file, weights_only=False) for file in sorted(folder.rglob("*.pt"))
+    }
+
+
+def assert_same(a: object, b: object, where: str = "") -> None:
+    """Equal through dictionaries and lists, tensors bit for bit; directories in DeepSpeed's notes do not count."""
+    if isinstance(a, torch.Tensor):
+        assert isinstance(b, torch.Tensor) and torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert isinstance(b, dict) and a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, list | tuple):
+        assert isinstance(b, list | tuple) and len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}/{i}")
+    else:
+        assert a == b, where
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_killed(model: Path, tmp_path: Path):
+    straight = tmp_path / "straight"
+    output = finish(start(write_config(tmp_path, model, "straight")))
+    assert "step 4/4" in output and "learning curve" in output
+    assert (straight / "learning_curve.png").stat().st_size > 10_000
+    assert len(list((straight / "trajectories").glob("*.parquet"))) == STEPS
+
+    killed = tmp_path / "killed"
+    config = write_config(tmp_path, model, "killed")
+    process = start(config)
+    deadline = time.monotonic() + 200
+    while not (killed / "checkpoints" / "step-00000002").is_dir():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.1)
+    family = descendants(process.pid)
+    assert any("EngineCore" in " ".join(p.cmdline()) or "EngineCore" in p.name() for p in family if p.is_running())
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE], alive
+
+    output = finish(start(config))
+    assert "going on from the checkpoint of step 2 of 4" in output
+    assert metrics(killed) == metrics(straight)
+    states = [
+        json.loads((run / "checkpoints" / f"step-{STEPS:08d}" / "state.json").read_text()) for run in (straight, killed)
+    ]
+    assert states[0] == states[1]
+    assert_same(learner_state(straight), learner_state(killed))
+
+
+def test_generation_may_run_a_step_ahead_of_training(model: Path, tmp_path: Path):
+    finish(start(write_config(tmp_path, model, "ahead", max_staleness=1, eval={"at_start": False, "at_end": False})))
+    found = metrics(tmp_path / "ahead")
+    assert sorted(found) == [1, 2, 3, 4]
+    assert found[1]["staleness"] == 0
+    assert max(float(found[s]["staleness"]) for s in (2, 3, 4)) == 1  # type: ignore[arg-type]
+    state = json.loads((tmp_path / "ahead" / "checkpoints" / "step-00000002" / "state.json").read_text())
+    assert len(state["issued"]) == 2
