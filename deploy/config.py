@@ -181,12 +181,10 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def parts_agree(self) -> "Config":
         """Settings of different parts that are each possible and together are not."""
-        trajectories = self.subtasks_per_step * self.rollout.group_size
-        if self.learner.ppo.minibatches > trajectories:
+        if self.learner.ppo.minibatches > self.subtasks_per_step:
             raise ValueError(
-                f"learner.ppo.minibatches = {self.learner.ppo.minibatches} is more than the {trajectories} "
-                f"trajectories of a step (subtasks_per_step {self.subtasks_per_step} x rollout.group_size "
-                f"{self.rollout.group_size})"
+                f"learner.ppo.minibatches = {self.learner.ppo.minibatches} is more than the {self.subtasks_per_step} "
+                "groups of a step (subtasks_per_step), which are split between them"
             )
         prompt, new = self.curriculum.prompt.max_prompt_tokens, self.rollout.max_new_tokens
         if prompt + new > self.rollout.max_model_len:

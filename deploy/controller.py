@@ -91,6 +91,7 @@ class _Life:
 
     async def train(self) -> None:
         self.progress.phase("starting the services")
+        self.progress.message("starting engines, learner, executors and curriculum (half a minute on a small machine)")
         self.services = await start_services(self.config, self.ready)
         try:
             with self.metrics:
@@ -198,6 +199,9 @@ class _Life:
 
     async def _evaluate(self, step: int) -> None:
         self.progress.phase("evaluating")
+        e = self.config.eval
+        count = len(spread(self.ready.train, e.train_limit)) + len(self.ready.heldout)
+        self.progress.message(f"evaluating {count} problems, {e.samples} completions each, no prefix given")
         results = await evaluate_splits(self.services.rollout, self.config, self.ready)
         self.metrics.write_evaluation(step, results)
         self.progress.evaluation(step, results)

@@ -68,7 +68,11 @@ class PPOConfig(BaseModel):
         default=0.2, gt=0, description="The ratio is clipped above at 1 + clip_high. Source: paper's group."
     )
     epochs: int = Field(default=1, ge=1, description="Passes over one step's trajectories (passes). Source: ours.")
-    minibatches: int = Field(default=1, ge=1, description="Optimiser updates in one pass (updates). Source: ours.")
+    minibatches: int = Field(
+        default=1,
+        ge=1,
+        description="Optimiser updates in one pass, each on its share of the groups (updates). Source: ours.",
+    )
     normalize_advantage: bool = Field(
         default=True,
         description="Shift and scale advantages to mean 0, deviation 1 over the loss tokens of the step. Source: ours.",

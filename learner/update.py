@@ -112,13 +112,19 @@ class PPOUpdate:
         return rows + [_idle_row()] * (self.reduce.max(len(rows)) - len(rows))
 
     def _minibatches(self, batch: Batch, step: int, epoch: int) -> Iterator[list[int]]:
-        """A random split of the trajectories, the same whenever (seed, step, epoch) is the same."""
-        count = self.config.ppo.minibatches
-        order = np.arange(len(batch.lengths))
+        """A random split of the groups, the same whenever (seed, step, epoch) is the same.
+
+        Whole groups, so that a prompt is computed once in an epoch.
+        """
+        groups: dict[int, list[int]] = {}
+        for i, t in enumerate(batch.trajectories):
+            groups.setdefault(t.ticket, []).append(i)
+        count, members = self.config.ppo.minibatches, list(groups.values())
+        order = np.arange(len(members))
         if count > 1:
             np.random.default_rng([self.seed, step, epoch]).shuffle(order)
         for part in np.array_split(order, count):
-            yield sorted(int(i) for i in part)
+            yield sorted(i for g in part for i in members[g])
 
     def _inputs(self, row: Row) -> tuple[Tensor, ...]:
         tensors = (row.input_ids, row.position_ids, row.attention_mask(), row.select)
