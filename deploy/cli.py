@@ -43,7 +43,7 @@ examples:
   stepcoder train --config configs/starter.yaml --run.directory runs/second --run.seed 1
   stepcoder train --config configs/starter.yaml --model ~/models/my-model --data.train mine.jsonl
   stepcoder train --config configs/starter.yaml --check            only check, and print the resolved settings
-  ray job submit --working-dir . -- python -m deploy.train --config configs/starter.yaml"""
+  ray job submit --working-dir . -- python -m deploy.train --config configs/starter.yaml --run.directory /shared/run"""
 
 EVAL_EXAMPLES = """\
 examples:

@@ -13,6 +13,7 @@ from curriculum.actor import CurriculumActor
 from curriculum.prompts import Prompter
 from deploy.config import Config
 from deploy.guardian import watch_over
+from deploy.placement import Placement, placement
 from deploy.preflight import Ready
 from learner.service import LearnerService
 from rollout.service import RolloutService
@@ -54,29 +55,26 @@ class Services:
     learner: LearnerService
 
     async def close(self) -> None:
-        await stop_rollout(self.rollout)
         self.learner.close()
         ray.kill(self.curriculum)
+        await stop_rollout(self.rollout)
 
 
-def uses_gpus(config: Config) -> bool:
-    """Whether learner and engines compute on GPUs: as set, or as the cluster has them."""
-    if config.learner.device == "auto":
-        return ray.cluster_resources().get("GPU", 0) > 0
-    return config.learner.device == "cuda"
+def gpus() -> float:
+    return ray.cluster_resources().get("GPU", 0)
 
 
-def start_rollout(config: Config, ready: Ready) -> RolloutService:
+def start_rollout(config: Config, ready: Ready, place: Placement) -> RolloutService:
     """Engines and executors; they load while the caller goes on."""
-    device = "cuda" if uses_gpus(config) else "cpu"
     return RolloutService(
         str(ready.model),
         config.rollout,
         config.curriculum.prompt,
         config.executor,
         seed=config.run.seed,
-        device=device,
-        backend=choose_backend(device, device, same_gpu=False),
+        device=place.device,
+        gpu_share=place.gpu_share,
+        backend=choose_backend(place.device, place.device, place.shared),
     )
 
 
@@ -90,10 +88,11 @@ async def start_services(config: Config, ready: Ready) -> Services:
     """Start all actors at once, since each needs seconds to minutes, and connect learner and engines."""
     model, seed, c = str(ready.model), config.run.seed, config.rollout
     updates = config.run.steps * config.learner.ppo.epochs * config.learner.ppo.minibatches
+    place = placement(config, gpus())
     learner = LearnerService(
-        model, config.learner, seed=seed, total_updates=updates, temperature=c.temperature, cuda=uses_gpus(config)
+        model, config.learner, seed=seed, total_updates=updates, temperature=c.temperature, gpu_share=place.gpu_share
     )
-    rollout = start_rollout(config, ready)
+    rollout = start_rollout(config, ready, place)
     actor = ray.remote(CurriculumActor).options(name="curriculum", num_cpus=0)
     curriculum = actor.remote(ready.train, config.curriculum, seed, fits(model, config))
     services = Services(curriculum, rollout, learner)

@@ -181,10 +181,12 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def parts_agree(self) -> "Config":
         """Settings of different parts that are each possible and together are not."""
-        if self.learner.ppo.minibatches > self.subtasks_per_step:
+        share = self.subtasks_per_step // self.learner.ranks
+        if self.learner.ppo.minibatches > share:
             raise ValueError(
-                f"learner.ppo.minibatches = {self.learner.ppo.minibatches} is more than the {self.subtasks_per_step} "
-                "groups of a step (subtasks_per_step), which are split between them"
+                f"learner.ppo.minibatches = {self.learner.ppo.minibatches} is more than the {share} groups that each "
+                f"learner rank gets in a step (subtasks_per_step {self.subtasks_per_step} over learner.ranks "
+                f"{self.learner.ranks})"
             )
         prompt, new = self.curriculum.prompt.max_prompt_tokens, self.rollout.max_new_tokens
         if prompt + new > self.rollout.max_model_len:

@@ -23,10 +23,11 @@ from ray.exceptions import RayActorError, WorkerCrashedError
 from curriculum.problem import Problem
 from curriculum.subtask import Subtask
 from deploy.checkpoint import CheckpointWriter, latest_complete, prune
-from deploy.cluster import Services, join_cluster, start_rollout, start_services, stop_rollout
+from deploy.cluster import Services, fits, gpus, join_cluster, start_rollout, start_services, stop_rollout
 from deploy.config import Config
 from deploy.errors import UserError
 from deploy.metrics import MetricsWriter
+from deploy.placement import placement
 from deploy.preflight import Ready
 from deploy.progress import RunProgress
 from deploy.run_directory import RunDirectory
@@ -53,7 +54,7 @@ def train(config: Config, run: RunDirectory, ready: Ready) -> None:
                     asyncio.run(_Life(config, run, ready, progress).train())
                     return
                 except (RayActorError, WorkerCrashedError) as error:
-                    if life == RESTARTS:
+                    if life == RESTARTS or "creation task" in str(error):
                         raise
                     reason = str(error).splitlines()[0]
                     progress.message(f"an actor died ({reason}); starting again from the newest checkpoint")
@@ -66,7 +67,7 @@ def evaluate(config: Config, ready: Ready) -> dict[str, Any]:
     """Pass rates of `ready.model` at full generation, by split; starts engines and executors only."""
 
     async def run() -> dict[str, Any]:
-        rollout = start_rollout(config, ready)
+        rollout = start_rollout(config, ready, placement(config, gpus(), engines_only=True))
         try:
             await rollout.ready()
             return await evaluate_splits(rollout, config, ready)
@@ -104,6 +105,8 @@ class _Life:
         issued = await self._restore()
         if done == 0 and c.eval.at_start and not self.metrics.evaluated(0):
             await self._evaluate(0)
+        if 0 < done < c.run.steps and c.eval.every and done % c.eval.every == 0 and not self.metrics.evaluated(done):
+            await self._evaluate(done)
         self.progress.begin_steps()
         generation: asyncio.Task[_Generated] | None = None
         for step in range(done + 1, c.run.steps + 1):
@@ -135,7 +138,9 @@ class _Life:
         await self.services.learner.load(str(checkpoint.path))
         await self.services.learner.publish(checkpoint.step)
         self.refused = state["refused"]
-        return [await self.services.curriculum.subtask.remote(*item) for item in state["issued"]] or None
+        known = {problem.id for problem in self.ready.train}
+        kept = [item for item in state["issued"] if item[1] in known]
+        return [await self.services.curriculum.subtask.remote(*item) for item in kept] or None
 
     async def _next(self) -> list[Subtask]:
         return await self.services.curriculum.next.remote(self.config.subtasks_per_step)
@@ -186,6 +191,10 @@ class _Life:
         self.progress.phase("writing a checkpoint")
         with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
             await self.services.learner.save(str(writer.path))
+            if not (writer.path / "policy" / "config.json").is_file():
+                raise UserError(
+                    f"run.directory: the learner's node does not see {self.run.path}. Give a path on a shared disk."
+                )
             writer.write_state(
                 {
                     "step": step,
@@ -221,10 +230,14 @@ async def evaluate_splits(rollout: RolloutService, config: Config, ready: Ready)
 
     The random numbers are the same at every call, so that two evaluations differ by the weights alone.
     """
-    e = config.eval
+    e, prompt_fits = config.eval, fits(str(ready.model), config)
     sampling = Sampling(e.temperature, e.top_p, 0, config.rollout.max_new_tokens, config.rollout.stop)
     splits = {"train": spread(ready.train, e.train_limit), "heldout": ready.heldout}
     problems = [(name, problem) for name, found in splits.items() for problem in found]
+    too_long = [p.id for _, p in problems if not prompt_fits(p, "")]
+    if too_long:
+        log.warning("%d problems have too long a prompt (%s ...): they are left out", len(too_long), too_long[0])
+        problems = [(name, p) for name, p in problems if p.id not in set(too_long)]
     subtasks = [Subtask(-1 - i, problem, 0, "") for i, (_, problem) in enumerate(problems)]
     groups = await rollout.run(subtasks, sampling, e.samples)
     results = {}

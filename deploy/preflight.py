@@ -16,6 +16,7 @@ from deploy.config import Config, DataConfig
 from deploy.errors import UserError
 from deploy.footprint import model_shape, parts
 from deploy.machine import GIB
+from deploy.placement import placement
 from deploy.run_directory import check_writable
 from deploy.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
 
@@ -47,6 +48,7 @@ def preflight(config: Config, writes: bool = True) -> Ready:
         data.update(problems(config))
 
     if writes:
+        attempt(lambda: check_lasting(config))
         attempt(lambda: check_writable(config.run.directory))
     attempt(read)
     attempt(lambda: check_model_is_there(config.model))
@@ -60,6 +62,16 @@ def preflight(config: Config, writes: bool = True) -> Ready:
     model = resolve_model(config.model)
     check_length(config, model)
     return Ready(model, data["train"], data["heldout"])
+
+
+def check_lasting(config: Config) -> None:
+    """A submitted job runs in a copy of the source tree that Ray unpacks and throws away."""
+    directory = config.run.directory
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and "://" not in directory and not Path(directory).is_absolute():
+        raise UserError(
+            f"run.directory: {directory!r} would lie in the submitted job's copy of the source tree, which "
+            "does not last. Give an absolute path that all nodes see, or a URI."
+        )
 
 
 def own_machine(config: Config) -> bool:
@@ -142,22 +154,12 @@ def check_ray(config: Config) -> None:
 
 
 def check_gpus(config: Config) -> None:
-    if config.learner.device != "cuda":
-        return
-    found = machine.gpus()
-    engines = config.rollout.engines * config.rollout.tensor_parallel
-    need = max(config.learner.ranks, engines)  # the two may share GPUs
-    if len(found) < need:
-        raise UserError(
-            f"learner.device = cuda with learner.ranks = {config.learner.ranks} and {engines} GPUs for engines needs "
-            f"{need} GPUs or more, this machine shows {len(found)}{f' ({found[0]})' if found else ''}. "
-            "Set --learner.device cpu, fewer ranks and engines, or --ray.address of a cluster that has them."
-        )
+    placement(config, len(machine.gpus()))
 
 
 def check_memory(config: Config) -> None:
     """Only where learner and engines share main memory: on GPUs the engines measure for themselves."""
-    if config.learner.device == "cuda" or (config.learner.device == "auto" and machine.gpus()):
+    if placement(config, len(machine.gpus())).cuda:
         return
     shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
     if shape is None:

@@ -89,7 +89,7 @@ class RunDirectory:
         directory = config.run.directory
         path = local_part(directory)
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            make_directory(path, mirror="://" in directory)
             lock = RunLock(path)
         except OSError as error:
             raise unwritable(path, error) from None
@@ -259,6 +259,13 @@ def check_writable(directory: str) -> None:
             pass
     except OSError as error:
         raise unwritable(path, error) from None
+
+
+def make_directory(path: Path, mirror: bool) -> None:
+    """A mirror has a name that others can guess, in a place where anyone may write: it must be ours alone."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700 if mirror else 0o777)
+    if mirror and path.stat().st_uid != os.getuid():
+        raise UserError(f"run.directory: its mirror {path} belongs to someone else. Remove it or set TMPDIR.")
 
 
 def unwritable(path: Path, error: OSError) -> UserError:

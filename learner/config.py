@@ -5,7 +5,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -90,6 +90,12 @@ class PPOConfig(BaseModel):
         description="Log-probabilities in the ratio's denominator: recomputed by the learner, or the engine's own (one "
         "forward pass less; the ratio then also corrects the sampler-learner gap). Source: ours.",
     )
+    importance_cap: float | None = Field(
+        default=2.0,
+        gt=0,
+        description="With old_logprobs learner: weigh a token by its probability under the learner over that under the "
+        "engine that sampled it, at most this; none for no weight. Source: truncated importance sampling.",
+    )
 
 
 class KLConfig(BaseModel):
@@ -146,7 +152,9 @@ class LearnerConfig(BaseModel):
     token_budget: int = Field(
         default=1024, ge=16, description="Tokens in one micro-batch; a longer group of completions is split (tokens)."
     )
-    logprob_chunk: int = Field(default=512, ge=1, description="Response tokens whose logits exist at a time (tokens).")
+    logprob_chunk: int = Field(
+        default=512, ge=1, description="About so many response tokens of a micro-batch have logits at a time (tokens)."
+    )
     policy: OptimizerConfig = Field(default_factory=OptimizerConfig, description="The policy's optimiser.")
     critic: CriticConfig = Field(default_factory=CriticConfig, description="The value model.")
     ppo: PPOConfig = Field(default_factory=PPOConfig, description="Advantages and loss.")
@@ -158,3 +166,11 @@ class LearnerConfig(BaseModel):
     rendezvous_timeout_s: float = Field(
         default=120.0, gt=0, description="Deadline for learner processes to find each other (seconds)."
     )
+
+    @model_validator(mode="after")
+    def parts_agree(self) -> "LearnerConfig":
+        if self.precision == "bf16" and self.zero_stage == 0:
+            raise ValueError(
+                "learner.precision bf16 needs learner.zero_stage 1, 2 or 3, which keep the fp32 master copy"
+            )
+        return self

@@ -2,7 +2,7 @@
 
 Gradient accumulation is ours: any number of `backward` calls, then one `update`. Gradients are averaged over
 ranks, so a loss that is a share of a global sum is scaled by the number of ranks first. An update
-whose gradient is not finite is refused: weights, moments and schedule stay as they were.
+whose gradient is not finite is refused: weights and moments stay as they were.
 """
 
 import math
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from learner.config import LearnerConfig, OptimizerConfig
 
+# Ranks wait for each other while rank 0 talks to engines or a slow disk writes a checkpoint.
+COLLECTIVE_TIMEOUT_S = 1800.0
+
 
 def join_ranks(rank: int, world: int, address: str, port: int, *, cuda: bool, timeout_s: float) -> None:
     """Enter the learner's process group; raises after `timeout_s` seconds when a rank is missing."""
@@ -27,7 +30,7 @@ def join_ranks(rank: int, world: int, address: str, port: int, *, cuda: bool, ti
     deepspeed.init_distributed(
         dist_backend="nccl" if cuda else "gloo",
         auto_mpi_discovery=False,
-        timeout=timedelta(seconds=timeout_s),
+        timeout=timedelta(seconds=max(timeout_s, COLLECTIVE_TIMEOUT_S)),
         rank=rank,
         world_size=world,
     )
@@ -92,7 +95,7 @@ class TrainedModel:
         self.engine.step()
         if self._partitioned:
             self._norm = float(self.engine.get_global_grad_norm() or 0.0)
-        return self._norm, not self._refused
+        return self._norm, not self._refused and bool(self.engine.was_step_applied())
 
     def _before_update(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         """Runs when gradients are reduced over the ranks and not yet applied: clip and refuse what is not finite."""

@@ -1,7 +1,7 @@
 """The three networks over packed rows: policy, critic, frozen reference.
 
 Each takes a `Row`'s tensors and answers one number a response token. The matrix [tokens x vocabulary]
-exists only for `chunk` tokens at a time, in the forward and in the backward pass.
+exists only for a part of the tokens at a time, in the forward and in the backward pass.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -18,12 +18,18 @@ PACKABLE = frozenset({"llama", "qwen2", "qwen3", "mistral", "gpt2", "gemma", "ph
 
 
 class Policy(nn.Module):
-    """Log-probabilities and entropies of given tokens under a causal language model at a sampling temperature."""
+    """Log-probabilities and entropies of given tokens under a causal language model at a sampling temperature.
 
-    def __init__(self, model: PreTrainedModel, chunk: int, temperature: float = 1.0, *, autocast: bool = False) -> None:
+    The tokens are scored in `pieces` parts, always as many: under ZeRO 3 each part gathers the output layer, and
+    every rank must do so equally often.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, pieces: int, temperature: float = 1.0, *, autocast: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
-        self.chunk = chunk
+        self.pieces = pieces
         self.temperature = temperature
         self.autocast = autocast
 
@@ -37,9 +43,9 @@ class Policy(nn.Module):
     ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
         with _products(input_ids.device, self.autocast):
             hidden = _hidden(self.model.get_decoder(), input_ids, position_ids, mask)[select]
-            chunks = list(zip(hidden.split(self.chunk), targets.split(self.chunk), strict=True))
-            score = self._logprobs if len(chunks) == 1 else self._recomputed
-            parts = [score(h, t) for h, t in chunks]
+            score = self._logprobs if self.pieces == 1 else self._recomputed
+            pairs = zip(hidden.tensor_split(self.pieces), targets.tensor_split(self.pieces), strict=True)
+            parts = [score(h, t) for h, t in pairs]
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
     def _recomputed(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,7 +102,7 @@ def _hidden(trunk: nn.Module, input_ids: Tensor, position_ids: Tensor, mask: Ten
 def load_policy(
     path: Path,
     dtype: torch.dtype,
-    chunk: int,
+    pieces: int,
     temperature: float = 1.0,
     *,
     autocast: bool = False,
@@ -107,7 +113,7 @@ def load_policy(
     model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
     if checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return Policy(_without_dropout(model), chunk, temperature, autocast=autocast)
+    return Policy(_without_dropout(model), pieces, temperature, autocast=autocast)
 
 
 def load_critic(path: Path, dtype: torch.dtype, layers: int | None, *, autocast: bool = False) -> Critic:
@@ -134,6 +140,8 @@ def _without_dropout(model: PreTrainedModel) -> PreTrainedModel:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
+        if hasattr(module, "attention_dropout"):
+            vars(module)["attention_dropout"] = 0.0
     return model.train()
 
 

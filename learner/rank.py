@@ -39,13 +39,10 @@ class LearnerRank:
         total_updates: int,
         temperature: float,
         cuda: bool,
-        threads: int | None = None,
     ) -> None:
         self.rank, self.world, self.config = rank, world, config
         self._model, self._seed, self._total_updates, self._temperature = Path(model), seed, total_updates, temperature
         self.device = torch.device("cuda", 0) if cuda else torch.device("cpu")
-        if threads is not None:
-            torch.set_num_threads(threads)
 
     def address(self) -> tuple[str, int]:
         """Where other ranks can meet this one: its node's address and a free port."""
@@ -62,10 +59,11 @@ class LearnerRank:
         torch.manual_seed(self._seed)
         c, dtype = self.config, DTYPES[self.config.precision]
         autocast = c.precision == "autocast"
+        pieces = -(-c.token_budget // c.logprob_chunk)
 
         def policy(kind: torch.dtype, checkpointing: bool) -> Policy:
             return load_policy(
-                self._model, kind, c.logprob_chunk, self._temperature, autocast=autocast, checkpointing=checkpointing
+                self._model, kind, pieces, self._temperature, autocast=autocast, checkpointing=checkpointing
             )
 
         self.policy = TrainedModel(policy(dtype, c.gradient_checkpointing), c.policy, c, self._total_updates)
@@ -93,6 +91,8 @@ class LearnerRank:
 
     def connect_engines(self, workers: Sequence[Any], backend: str, dtype: str, ranks: int, deadline_s: float) -> None:
         """Meet the rollout engines; again after one was restarted."""
+        if hasattr(self, "_publisher"):
+            self._publisher.close()
         self._publisher = WeightPublisher(backend, dtype, self.rank, deadline_s)
         shapes = [(name, _shape(p)) for name, p in self._policy_parameters()]
         self._publisher.connect(workers, shapes, ranks)
@@ -169,14 +169,14 @@ def _shape(parameter: torch.nn.Parameter) -> tuple[int, ...]:
     return tuple(getattr(parameter, "ds_shape", parameter.shape))
 
 
-def learner_environment(*, cuda: bool) -> dict[str, str]:
-    """Environment variables that a rank's process must be started with."""
+def learner_environment(*, cuda: bool, ranks: int) -> dict[str, str]:
+    """Environment variables that a rank's process must be started with; CPU ranks share the machine's cores."""
     from rollout.engine import preload_libraries
 
     environment = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     if cuda:
         return environment
-    environment |= {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(os.cpu_count() or 1)}
+    environment |= {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // ranks))}
     if libraries := preload_libraries():
         environment["LD_PRELOAD"] = ":".join(libraries)
     return environment

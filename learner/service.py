@@ -15,7 +15,7 @@ from learner.rank import LearnerRank, learner_environment
 
 
 class LearnerService:
-    """`config.ranks` processes, one GPU or `cpus` cores each."""
+    """`config.ranks` processes with `gpu_share` of a GPU each; 0 is on CPUs."""
 
     def __init__(
         self,
@@ -25,16 +25,13 @@ class LearnerService:
         seed: int,
         total_updates: int,
         temperature: float,
-        cuda: bool,
-        cpus: float = 0.0,
+        gpu_share: float = 0.0,
     ) -> None:
-        self.config = config
+        cuda = gpu_share > 0
         actor = ray.remote(LearnerRank)
-        environment = {"env_vars": learner_environment(cuda=cuda)}
+        environment = {"env_vars": learner_environment(cuda=cuda, ranks=config.ranks)}
         self.ranks: list[Any] = [
-            actor.options(
-                name=f"learner-{rank}", num_cpus=cpus, num_gpus=1 if cuda else 0, runtime_env=environment
-            ).remote(
+            actor.options(name=f"learner-{rank}", num_cpus=0, num_gpus=gpu_share, runtime_env=environment).remote(
                 rank,
                 config.ranks,
                 model,

@@ -60,6 +60,7 @@ class Targets:
     old_values: Float[Tensor, " N"]
     advantages: Float[Tensor, " N"]
     returns: Float[Tensor, " N"]
+    correction: Float[Tensor, " N"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +165,9 @@ class PPOUpdate:
         tally.add("value/error", (values - returns).abs().sum(), batch.tokens)
         tally.add("value/mean", values.sum(), batch.tokens)
         tally.add("executed_share", float(batch.credit.sum()), batch.tokens)
-        return Targets(old, values, advantages, returns)
+        return Targets(
+            old, values, advantages, returns, sampler_correction(old, batch.sampler_logprobs, c.ppo.importance_cap)
+        )
 
     def _update(self, batch: Batch, targets: Targets, part: Sequence[int], tally: Tally, *, first: bool) -> bool:
         """Gradients of one minibatch over its rows, then one update of both networks; False when one was refused."""
@@ -178,7 +181,7 @@ class PPOUpdate:
                 logprobs,
                 targets.old_logprobs[at].to(self.device),
                 targets.advantages[at].to(self.device),
-                policy_weights[at].to(self.device),
+                (policy_weights * targets.correction)[at].to(self.device),
                 c.ppo.clip_low,
                 c.ppo.clip_high,
             )
@@ -229,6 +232,14 @@ class PPOUpdate:
             flat[at] = loss_weights(mask, sequence, normalizer, Totals(*counts))
             weights.append(flat)
         return weights[0], weights[1]
+
+
+def sampler_correction(
+    old: Float[Tensor, " N"], sampler: Float[Tensor, " N"], cap: float | None
+) -> Float[Tensor, " N"]:
+    """Truncated importance weights min(pi_old / pi_sampler, cap): what was sampled came from the engine's numbers,
+    which are those of another kernel and, with max_staleness 1, of older weights."""
+    return torch.ones_like(old) if cap is None else torch.exp(old - sampler).clamp(max=cap)
 
 
 def _idle_row() -> Row:

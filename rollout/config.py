@@ -15,7 +15,7 @@ class RolloutConfig(BaseModel):
     group_size: int = Field(default=16, ge=1, description="Completions of one subtask (count). Source: paper.")
     max_new_tokens: int = Field(default=1024, ge=1, description="Longest completion (tokens). Source: paper.")
     temperature: float = Field(
-        default=0.8, ge=0.0, le=2.0, description="Sampling temperature; 0 is greedy. Source: paper."
+        default=0.8, gt=0.0, le=2.0, description="Sampling temperature; the learner's logits get it too. Source: paper."
     )
     top_p: float = Field(default=0.9, gt=0.0, le=1.0, description="Nucleus mass kept when sampling. Source: paper.")
     top_k: int = Field(

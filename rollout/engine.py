@@ -61,7 +61,7 @@ def sampling_of(config: RolloutConfig) -> Sampling:
     return Sampling(config.temperature, config.top_p, config.top_k, config.max_new_tokens, config.stop)
 
 
-def engine_environment(config: RolloutConfig, device: str = "cpu") -> dict[str, str]:
+def engine_environment(config: RolloutConfig, device: str = "cpu", backend: str = "gloo") -> dict[str, str]:
     """Environment variables that an engine's actor must be started with (Ray: `runtime_env["env_vars"]`).
 
     They have to be there before the process starts: the preloaded libraries and the thread binding
@@ -72,7 +72,7 @@ def engine_environment(config: RolloutConfig, device: str = "cpu") -> dict[str, 
         environment["TORCH_COMPILE_DISABLE"] = "1"  # vLLM's sampler would compile itself: 20 s at the first request
     if device != "cpu":
         # handles of shared GPU memory travel inside weight updates and are no plain data
-        return environment | {"VLLM_ALLOW_INSECURE_SERIALIZATION": "1"}
+        return environment | ({"VLLM_ALLOW_INSECURE_SERIALIZATION": "1"} if backend == "ipc" else {})
     environment |= {
         "VLLM_TARGET_DEVICE": "cpu",
         "VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib),
@@ -92,6 +92,15 @@ def preload_libraries() -> list[str]:
     for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"):
         found.append(Path(folder) / "libtcmalloc_minimal.so.4")
     return [str(path) for path in found if path.is_file()]
+
+
+def engine_died(error: BaseException) -> bool:
+    """Whether an error (or one of a group) says that the engine's process is gone."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    if isinstance(error, BaseExceptionGroup):
+        return any(engine_died(inner) for inner in error.exceptions)
+    return isinstance(error, EngineDeadError)
 
 
 class Engine:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from curriculum.config import PromptConfig
 from curriculum.subtask import Subtask
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MAX_CONCURRENCY = 4096
 ATTEMPTS = 3
+CLOSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +45,20 @@ class RolloutService:
         *,
         seed: int,
         device: str,
+        gpu_share: float,
         backend: str,
     ) -> None:
         self.config = config
         self.backend = backend
         self.executor = ExecutorPool(executor)
         actor = ray.remote(RolloutWorker)
-        gpus = config.tensor_parallel if device == "cuda" else 0
         self.workers: list[Any] = [
             actor.options(
                 name=f"rollout-{index}",
                 num_cpus=0,
-                num_gpus=gpus,
+                num_gpus=gpu_share * config.tensor_parallel,
                 max_concurrency=MAX_CONCURRENCY,
-                runtime_env={"env_vars": engine_environment(config, device)},
+                runtime_env={"env_vars": engine_environment(config, device, backend)},
             ).remote(model, config, prompt, self.executor, executor.reward, seed, device=device, backend=backend)
             for index in range(config.engines)
         ]
@@ -92,6 +93,15 @@ class RolloutService:
 
     async def close(self) -> None:
         """End the engines' processes, then their actors."""
-        await asyncio.gather(*(worker.close.remote() for worker in self.workers), return_exceptions=True)
+        closing = [asyncio.ensure_future(_answer(worker.close.remote())) for worker in self.workers]
+        await asyncio.wait(closing, timeout=CLOSE_S)  # a worker may still be starting, or be dead
         for worker in self.workers:
             ray.kill(worker)
+
+
+async def _answer(ref: Any) -> None:
+    """Waits for a call whose failure does not matter."""
+    try:
+        await ref
+    except RayError:
+        pass

@@ -8,6 +8,8 @@ issued again after a crash draws the same; an infrastructure error raises and is
 
 import asyncio
 import hashlib
+import logging
+import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -21,12 +23,14 @@ from executor.reward import reward
 from executor.spans import executed_spans
 from executor.suite import Suite
 from rollout.config import RolloutConfig
-from rollout.engine import Completion, Engine, EngineStats, Sampling, greedy, sampling_of
+from rollout.engine import Completion, Engine, EngineStats, Sampling, engine_died, greedy, sampling_of
 from rollout.extract import extract
 from rollout.lifeline import tie_to_parent
 from rollout.mask import token_masks
 from rollout.offsets import TokenSpans
 from rollout.trajectory import Group, GroupSummary, Trajectory, summarize
+
+log = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
@@ -87,7 +91,13 @@ class RolloutWorker:
         self, subtask: Subtask, sampling: Sampling | None = None, group_size: int | None = None
     ) -> tuple[GroupSummary, tuple[Trajectory, ...]]:
         """The same as two values (Ray: `num_returns=2`), so that the driver never holds a token."""
-        group = await self.run(subtask, sampling, group_size)
+        try:
+            group = await self.run(subtask, sampling, group_size)
+        except Exception as error:
+            if engine_died(error):
+                log.critical("the engine's process is gone; this actor ends, so that the run starts its services anew")
+                os._exit(1)
+            raise
         return summarize(group), group.trajectories
 
     async def greedy(self, prompt_ids: Sequence[int], count: int) -> list[int]:

@@ -13,6 +13,7 @@ from learner.losses import Totals, loss_weights, ppo_clip, value_clip
 from learner.masks import CreditRule, credit_mask
 from learner.packing import Piece, pack
 from learner.service import deal
+from learner.update import sampler_correction
 from rollout.trajectory import Trajectory
 
 
@@ -182,3 +183,10 @@ def test_groups_are_dealt_evenly_over_ranks():
     shares = deal([10, 1, 1, 8, 2, 2], 2)
     assert sorted(i for share in shares for i in share) == list(range(6))
     assert shares == [[0, 5], [1, 2, 3, 4]]  # 10 + 2 and 1 + 1 + 8 + 2 tokens
+
+
+def test_importance_weights_by_hand():
+    # learner over sampler: e^0.5 = 1.6487, e^-1 = 0.3679, e^2 = 7.39 held at 2
+    weights = sampler_correction(torch.tensor([-1.0, -2.0, -1.0]), torch.tensor([-1.5, -1.0, -3.0]), 2.0)
+    assert weights.tolist() == pytest.approx([1.6487, 0.3679, 2.0], abs=1e-4)
+    assert sampler_correction(torch.zeros(2), torch.ones(2), None).tolist() == [1.0, 1.0]

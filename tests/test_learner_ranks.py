@@ -25,7 +25,7 @@ def three_steps(
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     async def run() -> list[dict[str, float]]:
         config = learner_config(ranks=ranks, zero_stage=zero_stage)
-        service = LearnerService(str(model), config, seed=0, total_updates=10, temperature=1.0, cuda=False)
+        service = LearnerService(str(model), config, seed=0, total_updates=10, temperature=1.0)
         try:
             await service.build()
             found = []

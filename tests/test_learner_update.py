@@ -53,7 +53,7 @@ def test_packed_and_shared_equals_one_sequence_at_a_time(network):
         pieces.append(Piece(group[0].prompt_ids, tuple(items)))
     rows = pack(pieces, 80)
     assert len(rows) > 1 and any(len(p.items) > 1 for p in pieces)
-    policy = Policy(causal, chunk=7)
+    policy = Policy(causal, pieces=3)
     packed = torch.zeros(start)
     for row in rows:
         packed[row.flat] = policy(row.input_ids, row.position_ids, row.attention_mask(), row.select, row.targets)[0]
@@ -106,7 +106,11 @@ def test_without_mask_and_kl_a_step_is_plain_ppo_bit_for_bit(model: Path, credit
             for t in group:
                 t.executed[:] = True
     config = learner_config(
-        kl=KLConfig(coef=0.0), credit=CreditConfig(tokens="all" if credit == "off" else "fgo"), token_budget=1024
+        kl=KLConfig(coef=0.0),
+        credit=CreditConfig(tokens="all" if credit == "off" else "fgo"),
+        ppo=PPOConfig(importance_cap=None),
+        token_budget=1024,
+        logprob_chunk=1024,
     )
     rank = make_rank(model, config)
     causal = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, attn_implementation="sdpa")
@@ -120,9 +124,7 @@ def test_without_mask_and_kl_a_step_is_plain_ppo_bit_for_bit(model: Path, credit
             start += len(t.response_ids)
         pieces.append(Piece(group[0].prompt_ids, tuple(items)))
     (row,) = pack(pieces, 1024)
-    scored, _ = Policy(causal, config.logprob_chunk)(
-        row.input_ids, row.position_ids, row.attention_mask(), row.select, row.targets
-    )
+    scored, _ = Policy(causal, 1)(row.input_ids, row.position_ids, row.attention_mask(), row.select, row.targets)
     order = torch.argsort(row.flat)
     flat = [t for group in groups for t in group]
     lengths = [len(t.response_ids) for t in flat]
