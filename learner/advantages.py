@@ -19,6 +19,18 @@ def token_rewards(
     return rewards
 
 
+def without_group_mean(rewards: Float[Tensor, " B"], groups: Sequence[int]) -> Float[Tensor, " B"]:
+    """Each reward less the mean of the others of its group; a completion alone in its group keeps its reward.
+
+    R_i - 1/(k-1) sum_{j != i} R_j   (RLOO; Ahmadian et al. 2024): unbiased, since R_i is not in its own baseline.
+    """
+    index = torch.unique(torch.tensor(groups), return_inverse=True)[1]
+    size = int(index.max()) + 1 if len(groups) else 0
+    count = torch.zeros(size).index_add_(0, index, torch.ones(len(groups)))[index]
+    total = torch.zeros(size).index_add_(0, index, rewards)[index]
+    return rewards - torch.where(count > 1, (total - rewards) / (count - 1).clamp(min=1), torch.zeros_like(rewards))
+
+
 def gae(rewards: Float[Tensor, " R"], values: Float[Tensor, " R"], gamma: float, lam: float) -> Float[Tensor, " R"]:
     """Generalised advantage estimation over one sequence that ends after its last token.
 

@@ -73,6 +73,11 @@ class PPOConfig(BaseModel):
         ge=1,
         description="Optimiser updates in one pass, each on its share of the groups (updates). Source: ours.",
     )
+    reward_baseline: Literal["none", "group"] = Field(
+        default="none",
+        description="group: subtract from each reward the mean of the subtask's other completions: the critic then "
+        "explains only the rest. Pays while the critic knows little. Source: RLOO, Ahmadian et al. 2024.",
+    )
     normalize_advantage: bool = Field(
         default=True,
         description="Shift and scale advantages to mean 0, deviation 1 over the loss tokens of the step. Source: ours.",

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from learner.advantages import gae, moments, token_rewards, whiten
+from learner.advantages import gae, moments, token_rewards, whiten, without_group_mean
 from learner.batch import Batch, build_batch, token_positions
 from learner.config import LearnerConfig
 from learner.engine import TrainedModel
@@ -150,7 +150,10 @@ class PPOUpdate:
         values = self._score(self.critic, rows, batch.tokens, tokens=False)
         reference = None if self.reference is None else self._score(self.reference, rows, batch.tokens, tokens=True)
         advantages = torch.zeros(batch.tokens)
-        for s, n, reward in zip(batch.starts, batch.lengths, batch.rewards, strict=True):
+        episode = batch.rewards
+        if c.ppo.reward_baseline == "group":
+            episode = without_group_mean(episode, [t.ticket for t in batch.trajectories])
+        for s, n, reward in zip(batch.starts, batch.lengths, episode, strict=True):
             span = slice(s, s + n)
             rewards = token_rewards(old[span], None if reference is None else reference[span], reward, c.kl.coef)
             advantages[span] = gae(rewards, values[span], c.ppo.gamma, c.ppo.lam)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learner.advantages import gae, moments, token_rewards, whiten
+from learner.advantages import gae, moments, token_rewards, whiten, without_group_mean
 from learner.losses import Totals, loss_weights, ppo_clip, value_clip
 from learner.masks import CreditRule, credit_mask
 from learner.packing import Piece, pack
@@ -190,3 +190,10 @@ def test_importance_weights_by_hand():
     weights = sampler_correction(torch.tensor([-1.0, -2.0, -1.0]), torch.tensor([-1.5, -1.0, -3.0]), 2.0)
     assert weights.tolist() == pytest.approx([1.6487, 0.3679, 2.0], abs=1e-4)
     assert sampler_correction(torch.zeros(2), torch.ones(2), None).tolist() == [1.0, 1.0]
+
+
+def test_group_baseline_leaves_one_out():
+    # group 7: 1, 0, -1 -> 1 - (0 - 1)/2 = 1.5, 0 - 0 = 0, -1 - 0.5 = -1.5; group 9 has one member and keeps its reward
+    rewards = without_group_mean(torch.tensor([1.0, 0.5, 0.0, -1.0]), [7, 9, 7, 7])
+    assert rewards.tolist() == pytest.approx([1.5, 0.5, 0.0, -1.5])
+    assert without_group_mean(torch.full((4,), -0.3), [1, 1, 1, 1]).abs().max() < 1e-6
