@@ -192,4 +192,4 @@ def _credit_and_kl(axes: Any, steps: Sequence[dict[str, Any]]) -> None:
         other.tick_params(colors=MUTED, length=0)
         other.spines[:].set_visible(False)
         handles += other.get_legend_handles_labels()[0]
-    axes.legend(handles=handles, loc="upper left", frameon=False, fontsize=9)
+    axes.legend(handles=handles, loc="center left", frameon=False, fontsize=9)

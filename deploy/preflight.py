@@ -42,7 +42,8 @@ def preflight(config: Config, writes: bool = True) -> Ready:
         try:
             check()
         except UserError as error:
-            faults.append(str(error))
+            if str(error) not in faults:  # two checks may find the same
+                faults.append(str(error))
 
     def read() -> None:
         data.update(problems(config))

@@ -75,8 +75,9 @@ def check_directory(path: Path) -> None:
 
 def not_found(name: str) -> UserError:
     path = Path(name).expanduser()
-    parent = path.parent if path.parent.is_dir() else Path.cwd()
-    folders = [entry.name for entry in parent.iterdir() if entry.is_dir()] if os.access(parent, os.R_OK) else []
+    parent = path.parent
+    readable = parent.is_dir() and os.access(parent, os.R_OK)
+    folders = [entry.name for entry in parent.iterdir() if (entry / "config.json").is_file()] if readable else []
     close = nearest(path.name, [*folders, STARTER])
     hint = ""
     if close:

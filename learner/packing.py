@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+Tokens = Sequence[int] | np.ndarray
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
@@ -42,8 +44,8 @@ class Row:
 class Piece:
     """Some completions of one prompt: `items` are (response ids, flat start) pairs."""
 
-    prompt_ids: Sequence[int]
-    items: tuple[tuple[Sequence[int], int], ...]
+    prompt_ids: Tokens
+    items: tuple[tuple[Tokens, int], ...]
 
     @property
     def cost(self) -> int:
@@ -71,7 +73,7 @@ def pack(groups: Sequence[Piece], token_budget: int) -> list[Row]:
 
 
 def _split(group: Piece, token_budget: int) -> list[Piece]:
-    parts: list[list[tuple[Sequence[int], int]]] = [[]]
+    parts: list[list[tuple[Tokens, int]]] = [[]]
     used = len(group.prompt_ids)
     for ids, start in group.items:
         if parts[-1] and used + len(ids) - 1 > token_budget:

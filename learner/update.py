@@ -104,8 +104,8 @@ class PPOUpdate:
             groups.setdefault((t.ticket, t.weight_version), []).append(i)
         pieces = [
             Piece(
-                batch.trajectories[members[0]].prompt_ids,  # type: ignore[arg-type]
-                tuple((batch.trajectories[i].response_ids, batch.starts[i]) for i in members),  # type: ignore[misc]
+                batch.trajectories[members[0]].prompt_ids,
+                tuple((batch.trajectories[i].response_ids, batch.starts[i]) for i in members),
             )
             for members in groups.values()
         ]

@@ -74,7 +74,7 @@ def test_packed_and_shared_equals_one_sequence_at_a_time(network):
 
 
 def plain_ppo(logprobs, values, rewards, lengths, clip=0.2, gamma=1.0, lam=0.95):
-    """Plain PPO's policy loss, token mean, one update: no curriculum, no mask, no KL."""
+    """Plain PPO's policy and value loss, token means, one update: no curriculum, no mask, no KL."""
     old, advantages, at = logprobs.detach(), [], 0
     for reward, n in zip(rewards, lengths, strict=True):
         v = values[at : at + n]
@@ -89,13 +89,15 @@ def plain_ppo(logprobs, values, rewards, lengths, clip=0.2, gamma=1.0, lam=0.95)
         advantages.append(torch.tensor(a))
         at += n
     adv = torch.cat(advantages)
+    share = torch.full((len(adv),), 1.0 / len(adv))
+    value_loss = ((values - (adv + values)).square() * share).sum()
     x = adv.double()
     mean = float(x.sum()) / len(x)
     std = max(float(x.square().sum()) / len(x) - mean * mean, 0.0) ** 0.5
     adv = ((x - mean) / (std + 1e-8)).float()
     ratio = torch.exp(logprobs - old)
     surrogate = torch.minimum(ratio * adv, torch.clamp(ratio, 1 - clip, 1 + clip) * adv)
-    return -(surrogate * torch.full((len(adv),), 1.0 / len(adv))).sum()
+    return -(surrogate * share).sum(), value_loss
 
 
 @pytest.mark.parametrize("credit", ["off", "all ones"])
@@ -129,13 +131,14 @@ def test_without_mask_and_kl_a_step_is_plain_ppo_bit_for_bit(model: Path, credit
     flat = [t for group in groups for t in group]
     lengths = [len(t.response_ids) for t in flat]
     # the critic's head is zero at first, so every value is 0
-    loss = plain_ppo(scored[order], torch.zeros(start), [t.reward for t in flat], lengths)
+    loss, value_loss = plain_ppo(scored[order], torch.zeros(start), [t.reward for t in flat], lengths)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(causal.parameters(), config.policy.max_grad_norm)
     adam.step()
 
     metrics = rank.step(1, *groups)
     assert metrics["policy/loss"] == loss.item()
+    assert metrics["value/loss"] == value_loss.item()
     ours = dict(rank._network.model.named_parameters())
     for name, p in causal.named_parameters():
         assert torch.equal(ours[name], p), name

@@ -1,0 +1,111 @@
+"""A job on a running Ray cluster: submitted, followed, stopped, and submitted again."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.loop_tools import ROOT, metrics, write_config
+from tests.tiny_model import build_tiny_model
+
+EXCLUDES = '{"excludes": [".venv", ".cache", "runs", ".git"]}'
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Head:
+    """`ray start --head` with its own home (where Ray keeps its token) and ports."""
+
+    def __init__(self, home: Path) -> None:
+        self.environment = os.environ | {
+            "HOME": str(home),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+            self.environment.pop(name, None)
+        self.address = f"http://127.0.0.1:{free_port()}"
+        command = [
+            "ray", "start", "--head", "--block", "--num-cpus=2", f"--port={free_port()}",
+            f"--dashboard-port={self.address.rsplit(':', 1)[1]}", "--include-dashboard=true",
+        ]  # fmt: skip
+        self.log = (home / "head.log").open("w")
+        self.process = subprocess.Popen(
+            command, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    def job(self, *arguments: str, timeout: float = 200) -> str:
+        command = ["ray", "job", arguments[0], "--address", self.address, *arguments[1:]]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, timeout=timeout, text=True, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def submit(self, name: str, config: Path, *, wait: bool) -> str:
+        return self.job(
+            "submit", *([] if wait else ["--no-wait"]), "--submission-id", name, "--working-dir", ".",
+            "--runtime-env-json", EXCLUDES, "--", "python", "-m", "deploy.train", "--config", str(config),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(signal.SIGTERM)
+        psutil.wait_procs(family, timeout=15)
+        for process in family:
+            if process.is_running():
+                process.kill()
+        self.process.wait(timeout=20)
+        self.log.close()
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[Head]:
+    home = tmp_path / "home"
+    home.mkdir()
+    found = Head(home)
+    deadline = time.monotonic() + 60
+    while True:
+        assert found.process.poll() is None and time.monotonic() < deadline, (home / "head.log").read_text()
+        try:
+            found.job("list", timeout=20)
+            break
+        except (AssertionError, subprocess.TimeoutExpired):
+            time.sleep(1)
+    yield found
+    found.close()
+
+
+def engines() -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["name"]) if "EngineCore" in (p.info["name"] or "")]
+
+
+def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, tmp_path: Path) -> None:
+    config = write_config(
+        tmp_path, build_tiny_model(tmp_path / "model"), "job", eval={"at_start": False, "at_end": False}
+    )
+    run, before = tmp_path / "job", set(engines())
+    head.submit("first", config, wait=False)
+    deadline = time.monotonic() + 150
+    while not (run / "checkpoints" / "step-00000002").is_dir():
+        assert time.monotonic() < deadline, head.job("logs", "first")
+        time.sleep(0.2)
+    assert "step 1/4" in head.job("logs", "first")
+    head.job("stop", "first")
+    deadline = time.monotonic() + 20
+    while set(engines()) - before:
+        assert time.monotonic() < deadline, "an engine outlived its job"
+        time.sleep(0.2)
+    output = head.submit("second", config, wait=True)
+    assert "going on from the checkpoint of step" in output and "step 4/4" in output
+    assert sorted(metrics(run)) == [1, 2, 3, 4]
