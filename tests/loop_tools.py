@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -39,9 +40,12 @@ def write_config(folder: Path, model: Path, name: str, **changes: object) -> Pat
 def metrics(run: Path) -> dict[int, dict[str, object]]:
     """Step -> what its line says, without times and without the gap, which depends on how requests were batched."""
     unstable = ("seconds/", "tokens_per_s/", "gap/")
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return {
-        line["step"]: {key: value for key, value in line.items() if not key.startswith(unstable)}
-        for line in lines
-        if "eval" not in line
+        step: {key: value for key, value in line.items() if not key.startswith(unstable)}
+        for step, line in step_lines(run).items()
     }
+
+
+def step_lines(run: Path) -> dict[int, dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line for line in lines if "eval" not in line}

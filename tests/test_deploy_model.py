@@ -87,6 +87,7 @@ def test_a_directory_that_is_no_model_is_refused_with_what_it_lacks(tmp_path: Pa
 
 def test_a_wrong_path_names_what_was_tried_and_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "my-model").mkdir()
+    (tmp_path / "my-model" / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"was not found.*Did you mean '.*my-model'"):
         resolve_model(str(tmp_path / "my-modle"))
     with pytest.raises(UserError, match="Did you mean 'smollm2-135m'"):

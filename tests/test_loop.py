@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from tests.loop_tools import ROOT, STEPS, metrics, write_config
+from tests.loop_tools import ROOT, STEPS, metrics, step_lines, write_config
 from tests.tiny_model import build_tiny_model
 
 
@@ -66,6 +66,8 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
     output = finish(start(write_config(tmp_path, model, "straight")))
     assert "step 4/4" in output and "learning curve" in output
     assert (straight / "learning_curve.png").stat().st_size > 10_000
+    # in fp32 engine and learner agree on every sampled token, after every sync of the weights
+    assert all(line["gap/logprob_abs_mean"] < 1e-4 for line in step_lines(straight).values())
     assert len(list((straight / "trajectories").glob("*.parquet"))) == STEPS
 
     killed = tmp_path / "killed"
