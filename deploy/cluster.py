@@ -36,6 +36,7 @@ def join_cluster(config: Config) -> None:
     # A cluster of our own takes a token by default, which concerns nobody: it ends with this process.
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     ray.init(
+        address="local",  # not a cluster that someone once started on this machine
         num_cpus=r.num_cpus,
         include_dashboard=r.dashboard,
         dashboard_host=r.dashboard_host,

@@ -144,8 +144,8 @@ def test_too_little_memory_is_refused_with_the_parts_of_the_estimate() -> None:
 
 
 def test_gpus_that_are_not_there_are_refused() -> None:
-    message = refused("train", *STARTER, "--learner.device", "cuda", "--learner.ranks", "4096")
-    assert "needs 4096 GPUs" in message
+    message = refused("train", *STARTER, "--learner.device", "cuda", "--rollout.engines", "4096")
+    assert "need 4097 GPUs" in message
 
 
 def test_a_model_shorter_than_the_run_is_refused(tiny: Path) -> None:

@@ -1,10 +1,12 @@
 """A job on a running Ray cluster: submitted, followed, stopped, and submitted again."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,11 +37,12 @@ class Head:
         for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
             self.environment.pop(name, None)
         dashboard = free_port()
+        self.sessions = tempfile.mkdtemp(prefix="ray-")  # short: Ray keeps sockets there
         self.address = f"http://127.0.0.1:{dashboard}"
         command = [
             "ray", "start", "--head", "--block", "--num-cpus=2", f"--port={free_port()}",
             f"--dashboard-port={dashboard}", "--include-dashboard=true",
-            f"--dashboard-agent-listen-port={free_port()}",
+            f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir={self.sessions}",
         ]  # fmt: skip
         self.log = (home / "head.log").open("w")
         self.process = subprocess.Popen(
@@ -75,6 +78,7 @@ class Head:
                 process.kill()
         self.process.wait(timeout=20)
         self.log.close()
+        shutil.rmtree(self.sessions, ignore_errors=True)
 
 
 @pytest.fixture

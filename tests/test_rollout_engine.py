@@ -75,6 +75,7 @@ def fresh_greedy(models: list[str], count: int) -> list[list[int]]:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     ray.init(
+        address="local",
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
