@@ -19,6 +19,8 @@ from learner.service import LearnerService
 from rollout.service import RolloutService
 from rollout.weights import choose_backend
 
+START_ATTEMPTS = 3
+
 
 def own_cluster() -> list[psutil.Process]:
     """Ray's processes that this driver has just started."""
@@ -35,15 +37,25 @@ def join_cluster(config: Config) -> None:
         return
     # A cluster of our own takes a token by default, which concerns nobody: it ends with this process.
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
-    ray.init(
-        address="local",  # not a cluster that someone once started on this machine
-        num_cpus=r.num_cpus,
-        include_dashboard=r.dashboard,
-        dashboard_host=r.dashboard_host,
-        dashboard_port=r.dashboard_port,
-        object_store_memory=None if r.object_store_mib is None else r.object_store_mib << 20,
-        **common,
-    )
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            ray.init(
+                address="local",  # not a cluster that someone once started on this machine
+                num_cpus=r.num_cpus,
+                include_dashboard=r.dashboard,
+                dashboard_host=r.dashboard_host,
+                dashboard_port=r.dashboard_port,
+                object_store_memory=None if r.object_store_mib is None else r.object_store_mib << 20,
+                **common,
+            )
+            break
+        except Exception as error:
+            # Ray gives its processes 30 s to find each other, which a busy machine may exceed.
+            if attempt == START_ATTEMPTS or "timed out during startup" not in str(error):
+                raise
+            for process in own_cluster():
+                process.kill()
+            ray.shutdown()
     watch_over(own_cluster())
 
 

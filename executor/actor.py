@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
 from executor.config import ExecutorConfig
 from executor.pool import LocalPool
@@ -72,7 +72,14 @@ class ExecutorPool:
 
     async def ready(self) -> list[int]:
         """Waits for every actor; the isolation level of each. Raises what an actor raised at its start."""
-        return list(await asyncio.gather(*(actor.level.remote() for actor in self.actors)))
+        return list(await asyncio.gather(*(self._level(actor) for actor in self.actors)))
+
+    async def _level(self, actor: Any) -> int:
+        while True:
+            try:
+                return await actor.level.remote()
+            except ActorUnavailableError:  # between its death and its restart
+                await asyncio.sleep(_RESTART_PAUSE_S)
 
     async def run(self, program: str, suite: Suite) -> Report:
         """The report of `program`; an `infra_error` only after the retries, on other actors where there are any.

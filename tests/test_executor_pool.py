@@ -1,6 +1,5 @@
 """The local pool: levels, order, restarts, limits on the host's side, and what is left when it dies."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from executor.config import ExecutorConfig
@@ -100,9 +100,8 @@ def test_a_dead_zygote_costs_nobody_a_verdict() -> None:
         for _ in range(3):
             future = pool.submit("import time\ntime.sleep(0.3)\n" + DOUBLE, SUITE)
             time.sleep(0.1)
-            for pid in descendants():
-                with contextlib.suppress(ProcessLookupError):  # a child dies with the zygote that was killed before it
-                    os.kill(pid, signal.SIGKILL)
+            for zygote in psutil.Process().children():  # what runs below it dies with it
+                zygote.kill()
             report = future.result(20)
             assert report.passed, report
 
