@@ -1,0 +1,67 @@
+"""`stepcoder eval`."""
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+
+from deploy.commands.common import RAW, stop
+from deploy.errors import UserError
+
+EXAMPLES = """\
+examples:
+  stepcoder eval --run runs/starter                                newest checkpoint, with the run's own settings
+  stepcoder eval --run runs/starter --step 20 --eval.samples 32
+  stepcoder eval --config configs/starter.yaml --model smollm2-135m --out before.json
+
+Any setting of 'stepcoder train --help' may follow; those under eval., data. and rollout. matter."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    evaluate = commands.add_parser(
+        "eval", help="pass rate of a checkpoint or model", epilog=EXAMPLES, formatter_class=RAW,
+        allow_abbrev=False,
+        description="Pass rate at full generation, no prefix given, with its 95% interval.",
+        usage="stepcoder eval [--run DIR [--step N]] [--config FILE] [--out FILE] [--SETTING VALUE ...]",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--run", metavar="DIR", help="run whose checkpoint to evaluate; without it, the setting 'model' is"
+    )
+    evaluate.add_argument(
+        "--step", type=int, metavar="N", help="checkpoint of this step (default: the newest complete one)"
+    )
+    evaluate.add_argument("--config", metavar="FILE", help="YAML file with settings (default: the run's own)")
+    evaluate.add_argument("--out", metavar="FILE", type=Path, help="also write the result as JSON")
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from rich.console import Console
+
+    from deploy.preflight import preflight
+    from deploy.settings import load_config
+    from deploy.summary import rates_table
+
+    if options.step is not None and options.run is None:
+        raise UserError("--step needs --run.")
+    file, target = options.config, None
+    if options.run is not None:
+        from deploy.export import find_checkpoint
+
+        checkpoint = find_checkpoint(options.run, options.step)
+        target = checkpoint.policy
+        own = checkpoint.path.parent.parent / "config.yaml"
+        file = file or (own if own.is_file() else None)
+    config = load_config(file, settings)
+    if target is not None:
+        config = config.model_copy(update={"model": str(target)})
+    ready = preflight(config, writes=False)
+    signal.signal(signal.SIGTERM, stop)
+    from deploy import controller
+
+    result = controller.evaluate(config, ready)
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    Console(width=None if sys.stdout.isatty() else 110).print(rates_table(result, str(target or config.model)))
+    return 0

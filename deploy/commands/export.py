@@ -1,0 +1,37 @@
+"""`stepcoder export`."""
+
+import argparse
+from pathlib import Path
+
+from deploy.commands.common import RAW
+
+EXAMPLES = """\
+examples:
+  stepcoder export --run runs/starter --out my-model
+  stepcoder export --run s3://bucket/run --step 200 --out my-model --dtype float16"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    export = commands.add_parser(
+        "export", help="write the trained model as a Hugging Face directory", epilog=EXAMPLES,
+        formatter_class=RAW, allow_abbrev=False,
+        description="Write a checkpoint's policy and tokenizer for transformers and vLLM.",
+    )  # fmt: skip
+    export.add_argument("--run", metavar="DIR", required=True, help="run directory or URI")
+    export.add_argument(
+        "--step", type=int, metavar="N", help="checkpoint of this step (default: the newest complete one)"
+    )
+    export.add_argument("--out", metavar="DIR", type=Path, required=True, help="new or empty directory to write to")
+    export.add_argument(
+        "--dtype", choices=("bfloat16", "float16", "float32"), help="number format (default: as trained)"
+    )
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from deploy.export import export as write
+    from deploy.export import find_checkpoint
+
+    checkpoint = find_checkpoint(options.run, options.step)
+    out = write(checkpoint, options.out, options.dtype)
+    print(f"{out}: the policy after {checkpoint.step} steps")
+    return 0

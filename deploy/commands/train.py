@@ -1,0 +1,86 @@
+"""`stepcoder train`."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from deploy.commands.common import RAW, SettingsHelp, stop
+
+if TYPE_CHECKING:
+    from deploy.config import Config
+    from deploy.run_directory import RunDirectory
+
+
+DESCRIPTION = """\
+Train, or go on with a run that was interrupted: what decides is whether run.directory holds one. Everything is
+checked before anything starts; a wrong key or value is refused with the nearest right one."""
+
+EXAMPLES = """\
+examples:
+  stepcoder train --config configs/starter.yaml
+  stepcoder train --config configs/starter.yaml --run.directory runs/second --run.seed 1
+  stepcoder train --config configs/starter.yaml --model ~/models/my-model --data.train mine.jsonl
+  stepcoder train --config configs/starter.yaml --check            only check, and print the resolved settings
+  ray job submit --working-dir . -- python -m deploy.train --config configs/starter.yaml --run.directory /shared/run"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    train = commands.add_parser(
+        "train", help="train a model, or go on with an interrupted run", description=DESCRIPTION, epilog=EXAMPLES,
+        formatter_class=RAW, allow_abbrev=False, add_help=False,
+        usage="stepcoder train [--config FILE] [--check] [--SETTING VALUE ...]",
+    )  # fmt: skip
+    train.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
+    train.add_argument(
+        "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
+    )
+    train.add_argument("-h", "--help", action=SettingsHelp)
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from deploy.preflight import preflight
+    from deploy.settings import load_config
+
+    config = load_config(options.config, settings)
+    ready = preflight(config)
+    if options.check:
+        import yaml
+
+        print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), end="")
+        return 0
+    from deploy.run_directory import RunDirectory
+
+    signal.signal(signal.SIGTERM, stop)
+    with RunDirectory.open(config) as run:
+        for message in run.messages:
+            print(f"{run.path}: {message}", file=sys.stderr)
+        if not run.finished:
+            from deploy import controller
+
+            controller.train(config, run, ready)
+        finish(config, run)
+    return 0
+
+
+def finish(config: "Config", run: "RunDirectory") -> None:
+    """The end of a run for a person: table, picture, where the checkpoint is."""
+    from rich.console import Console
+
+    from deploy.metrics import read_metrics
+    from deploy.plot import learning_curve
+    from deploy.summary import report, table
+
+    if not any(True for _ in read_metrics(run.metrics_file)):
+        return
+    result = report(run.metrics_file)
+    (run.path / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    picture = learning_curve(run.metrics_file, run.path / "learning_curve.png", f"StepCoder: {config.model}")
+    console = Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False)
+    if result["splits"]:
+        console.print(table(result))
+    place = run.uri or os.path.relpath(run.path)
+    print(f"learning curve  {os.path.relpath(picture)}\nrun directory   {place}")
+    print(f"take the model  stepcoder export --run {place} --out my-model")
