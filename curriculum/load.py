@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails
 
 from curriculum.conditionals import parse
 from curriculum.problem import Level, Problem
+from curriculum.values import from_json
 from executor.suite import Case, Suite
 
 STARTER_DIR = Path(__file__).parent / "starter"
@@ -58,6 +59,7 @@ class StdinTest(_Model):
 
 class CallTest(_Model):
     input: list[Any] = Field(description="Positional arguments of the call.")
+    keywords: dict[str, Any] = Field(default={}, description="Keyword arguments of the call, by name.")
     output: Any = Field(description="The value that the call returns, as JSON.")
 
 
@@ -72,18 +74,29 @@ class _ProblemLine(_Model):
     statement: str = Field(min_length=1, description="What is asked, as the model reads it.")
     starter_code: str = Field(description="Code that the program begins with, such as a signature; may be empty.")
     solution: str = Field(description="A reference program that passes all tests.")
+    setup: str = Field(
+        default="", description="Trusted code run before each program in its namespace, such as imports; may be empty."
+    )
 
 
 class StdinProblem(_ProblemLine):
     """A program that reads standard input and prints its answer."""
 
     style: Literal["stdin"]
-    entry_point: None = Field(default=None, description="Only call style has one.")
+    entry_point: str | None = Field(
+        default=None,
+        pattern=r"^[^\W\d]\w*$",
+        description="A function without parameters that is called once the program has run, where it defines one.",
+    )
     tests: list[StdinTest] = Field(min_length=1)
 
 
 class CallProblem(_ProblemLine):
-    """A function or method that is called with arguments and returns its answer."""
+    """A function or method that is called with arguments and returns its answer.
+
+    `{"$list_node": [1, 2]}` and `{"$tree_node": [1, null, 2]}` are LeetCode's lists and trees, and
+    `{"$dict": [[1, "a"]]}` is a dictionary whose keys are not texts.
+    """
 
     style: Literal["call"]
     entry_point: str = Field(pattern=ENTRY_POINT_PATTERN, description="A function name or `Class().method`.")
@@ -113,7 +126,7 @@ def load_problems(path: str | Path) -> list[Problem]:
     file = resolve(path)
     problems: list[Problem] = []
     first_seen: dict[str, int] = {}
-    for number, raw in _lines(file):
+    for number, raw in numbered_lines(file):
         if not raw.strip():
             continue
         problem = parse_line(raw, str(file), number)
@@ -149,7 +162,7 @@ def parse_line(raw: bytes, file: str, number: int) -> Problem:
     except UnicodeDecodeError as error:
         fail(None, f"not UTF-8: byte {raw[error.start]:#04x} at column {error.start + 1}; save the file as UTF-8")
     try:
-        data = json.loads(text, parse_int=_parse_int, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        data = json.loads(text, parse_int=parse_int, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
         fail(None, f"not valid JSON: {error.msg} at column {error.colno}")
     except _BadValue as error:
@@ -169,7 +182,7 @@ def parse_line(raw: bytes, file: str, number: int) -> Problem:
         fail(*_explain(details[0]))
     if isinstance(line, CallProblem):
         _check_arity(line, fail)
-    return _problem(line)
+    return _problem(line, fail)
 
 
 def schema_text() -> str:
@@ -178,11 +191,15 @@ def schema_text() -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
-def _problem(line: StdinProblem | CallProblem | AssertProblem) -> Problem:
+def _problem(line: StdinProblem | CallProblem | AssertProblem, fail: Any) -> Problem:
     if isinstance(line, AssertProblem):
         cases = tuple(Case(test.code) for test in line.tests)
-    else:
+    elif isinstance(line, StdinProblem):
         cases = tuple(Case(test.input, test.output) for test in line.tests)
+    else:
+        cases = tuple(_call_case(test, index, fail) for index, test in enumerate(line.tests))
+    if line.setup and parse(line.setup) is None:
+        fail("setup", "does not parse")
     return Problem(
         id=line.id,
         source=line.source,
@@ -190,11 +207,21 @@ def _problem(line: StdinProblem | CallProblem | AssertProblem) -> Problem:
         statement=line.statement,
         starter_code=line.starter_code,
         solution=line.solution,
-        suite=Suite(line.style, cases, line.entry_point),
+        suite=Suite(line.style, cases, line.entry_point, line.setup),
     )
 
 
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
+def _call_case(test: CallTest, index: int, fail: Any) -> Case:
+    values = {}
+    for name in ("input", "keywords", "output"):
+        try:
+            values[name] = from_json(getattr(test, name))
+        except ValueError as error:
+            fail(f"tests.{index}.{name}", str(error))
+    return Case(**values)
+
+
+def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
     """Numbered raw lines. Bytes, so that a bad one is found in its own line."""
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
@@ -226,7 +253,7 @@ def _explain(error: ErrorDetails) -> tuple[str | None, str]:
     if kind == "too_short" and field == "tests":
         return field, "no tests: a problem needs at least one"
     if kind == "none_required":
-        return field, "only call style has an entry point"
+        return field, "only call style and stdin style have an entry point"
     return field or None, f"{error['msg'][0].lower()}{error['msg'][1:]} (got {type(value).__name__})"
 
 
@@ -256,13 +283,22 @@ def _check_arity(line: CallProblem, fail: Any) -> None:
     if not isinstance(node, ast.FunctionDef) or node.decorator_list:
         return
     bound = len(names) - 1  # self
-    most = len(node.args.posonlyargs) + len(node.args.args) - bound
+    positional = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)][bound:]
+    most = len(positional)
     least = most - len(node.args.defaults)
+    by_name = {argument.arg for argument in node.args.kwonlyargs}
     for index, test in enumerate(line.tests):
-        if len(test.input) < least or (len(test.input) > most and node.args.vararg is None):
+        given, names = len(test.input), set(test.keywords)
+        if (given + len(names - by_name) < least) or (given > most and node.args.vararg is None):
             takes = str(most) if least == most else f"{least} to {most}"
-            reason = f"{len(test.input)} arguments, but `{line.entry_point}` of the solution takes {takes}"
+            reason = f"{given + len(names)} arguments, but `{line.entry_point}` of the solution takes {takes}"
             fail(f"tests.{index}.input", reason)
+        unknown = names - by_name - set(positional[given:])
+        if unknown and node.args.kwarg is None:
+            reason = (
+                f"`{line.entry_point}` of the solution takes no such argument there{_nearest(min(unknown), positional)}"
+            )
+            fail(f"tests.{index}.keywords.{min(unknown)}", reason)
 
 
 class _BadValue(Exception):
@@ -285,11 +321,11 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _parse_int(text: str) -> int:
+def parse_int(text: str) -> int:
     """Decimal text of any length to int, whatever the interpreter's limit on digits (real data sets exceed it)."""
     if len(text) <= _SAFE_DIGITS:
         return int(text)
     if text[0] == "-":
-        return -_parse_int(text[1:])
+        return -parse_int(text[1:])
     low = len(text) // 2
-    return _parse_int(text[:-low]) * 10**low + _parse_int(text[-low:])
+    return parse_int(text[:-low]) * 10**low + parse_int(text[-low:])

@@ -48,7 +48,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield from hardware(config)
     yield from software()
     yield from helpers()
-    yield isolation(config)
+    yield from isolation(config)
     yield from inputs(config)
 
 
@@ -156,17 +156,34 @@ def libiomp5() -> Path | None:
     return None
 
 
-def isolation(config: Config) -> Finding:
-    """The sandbox's best level here, and why not a better one."""
-    from executor.isolation import probe
+def isolation(config: Config) -> Iterator[Finding]:
+    """The best level of the sandbox here, each level by itself, and what runs the programs."""
+    from executor.isolation import LEVELS, check
 
-    found = probe(config.executor)
-    shown = f"isolation level {found.level} ({found.description})"
-    reasons = "; ".join(f"no level {level}: {why}" for level, why in sorted(found.reasons.items()))
-    if found.level < 4:
-        return Finding("sandbox", shown, "ok" if found.level == 1 else "note", reasons)
-    advice = f"{reasons}. Allow what is named, or, only for programs you trust, set executor.level 4"
-    return Finding("sandbox", shown, "note" if config.executor.level == 4 else "problem", advice)
+    try:
+        version, monitoring = machine.interpreter(config.executor.python)
+    except RuntimeError as error:
+        yield Finding("programs run on", "nothing", "problem", f"{error}; set executor.python")
+        return
+    way, advice = (
+        ("sys.monitoring", "") if monitoring else ("probes", "executor.python 3.12 or later records them faster")
+    )
+    yield Finding("programs run on", f"Python {version}, executed lines by {way}", "ok", advice)
+    missing = {level: check(config.executor, level) for level in (1, 2, 3)}
+    best = next((level for level, reason in missing.items() if reason is None), 4)
+    wanted = config.executor.level
+    if wanted in missing and missing[wanted] is not None:
+        yield Finding("sandbox", f"no isolation level {wanted}", "problem", "set executor.level to auto")
+    elif best == 4 and wanted != 4:
+        advice = "allow what is named below, or, only for programs you trust, set executor.level 4"
+        yield Finding("sandbox", f"isolation level 4 ({LEVELS[4]})", "problem", advice)
+    else:
+        level = best if wanted == "auto" else wanted
+        weak = "programs run without isolation" if level == 4 else ""
+        yield Finding("sandbox", f"isolation level {level} ({LEVELS[level]})", "note" if level > 1 else "ok", weak)
+    for level, reason in missing.items():
+        shown = f"{'available' if reason is None else 'not available'} ({LEVELS[level]})"
+        yield Finding(f"level {level}", shown, "ok" if reason is None else "note", reason or "")
 
 
 def inputs(config: Config) -> Iterator[Finding]:

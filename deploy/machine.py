@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 GIB = 1024**3
@@ -69,6 +70,24 @@ def gpus() -> list[str]:
         return []
     found = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
     return found if visible is None else found[: len([part for part in visible.split(",") if part.strip()])]
+
+
+def interpreter(python: Path | None) -> tuple[str, bool]:
+    """Version of a Python interpreter (None: this one), and whether it has `sys.monitoring`.
+
+    RuntimeError where it does not start.
+    """
+    code = "import sys; print('.'.join(map(str, sys.version_info[:3])), hasattr(sys, 'monitoring'))"
+    command = [str(python or sys.executable), "-I", "-c", code]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        found, monitoring = answer.stdout.split()
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines()[-1:] or ["it is no Python interpreter"]
+        raise RuntimeError(f"{command[0]} does not start: {said[0]}") from None
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        raise RuntimeError(f"{command[0]} does not start: {error}") from None
+    return found, monitoring == "True"
 
 
 def port_in_use(host: str, port: int) -> bool:

@@ -19,6 +19,7 @@ from deploy.machine import GIB
 from deploy.placement import placement
 from deploy.run_directory import check_writable
 from deploy.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
+from executor import reward
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def preflight(config: Config, writes: bool = True) -> Ready:
         attempt(lambda: check_lasting(config))
         attempt(lambda: check_writable(config.run.directory))
     attempt(read)
+    attempt(lambda: check_reward(config))
     attempt(lambda: check_model_is_there(config.model))
     attempt(lambda: check_ray(config))
     if own_machine(config):
@@ -114,6 +116,14 @@ def problems(config: Config) -> dict[str, tuple[Problem, ...]]:
             "A held-out problem must not be trained on: remove them from one of the two."
         )
     return {"train": train, "heldout": heldout}
+
+
+def check_reward(config: Config) -> None:
+    """A reward of the user's own is imported and tried before anything learns from it."""
+    try:
+        reward.check(config.executor.reward)
+    except ValueError as error:
+        raise UserError(f"executor.reward: {error}") from error
 
 
 def check_model_is_there(name: str) -> None:

@@ -2,14 +2,19 @@
 
 `strict` (training): blanks at line ends and trailing blank lines are ignored, tokens are compared;
 two tokens written as non-integer numbers may differ by rounding. No case folding, no sets; NaN equals nothing.
-`apps` (evaluation): the cascade of the official APPS harness, which forgives order and duplicates.
+`apps` (evaluation): the cascade of the official APPS harness (github.com/hendrycks/apps, eval/testing_util.py), which
+forgives order and duplicates; a returned value has to be equal exactly. It differs from that harness
+in one place only: a tuple equals a list at every depth.
 """
 
 import math
+import operator
 import re
+from collections.abc import Callable
 from typing import Any
 
 from executor.sandbox.codec import Opaque
+from executor.sandbox.structures import BinaryTree, LinkedList
 
 # Of contest checkers: absolute or relative difference.
 TOLERANCE = 1e-6
@@ -24,11 +29,10 @@ def same_text(expected: str, actual: str, kind: str) -> bool:
 
 def same_value(expected: Any, actual: Any, kind: str) -> bool:
     """A returned value (decoded data) against the expected one; `apps` also accepts `expected[0]`."""
-    if _strict_value(expected, actual):
-        return True
-    return (
-        kind == "apps" and isinstance(expected, list | tuple) and bool(expected) and _strict_value(expected[0], actual)
-    )
+    if kind != "apps":
+        return _same(expected, actual, _same_float)
+    wanted = [expected, expected[0]] if isinstance(expected, list | tuple) and expected else [expected]
+    return any(_same(value, actual, operator.eq) for value in wanted)
 
 
 def close(expected: float, actual: float) -> bool:
@@ -60,15 +64,18 @@ def _same_token(expected: str, actual: str) -> bool:
     return close(float(expected), float(actual))
 
 
-def _strict_value(expected: Any, actual: Any) -> bool:
+def _same(expected: Any, actual: Any, same_float: Callable[[Any, Any], bool]) -> bool:
     if isinstance(expected, Opaque) or isinstance(actual, Opaque):
         return False
     if isinstance(expected, float) or isinstance(actual, float):
-        return _same_float(expected, actual)
+        return same_float(expected, actual)
     if isinstance(expected, list | tuple) and isinstance(actual, list | tuple):
-        return len(expected) == len(actual) and all(map(_strict_value, expected, actual))
+        pairs = zip(expected, actual, strict=False)
+        return len(expected) == len(actual) and all(_same(a, b, same_float) for a, b in pairs)
     if isinstance(expected, dict) and isinstance(actual, dict):
-        return _same_dict(expected, actual)
+        return _same_dict(expected, actual, same_float)
+    if isinstance(expected, LinkedList | BinaryTree):
+        return type(expected) is type(actual) and _same(expected.values, actual.values, same_float)
     return expected == actual
 
 
@@ -80,11 +87,11 @@ def _same_float(expected: Any, actual: Any) -> bool:
     return expected == actual
 
 
-def _same_dict(expected: dict[Any, Any], actual: dict[Any, Any]) -> bool:
+def _same_dict(expected: dict[Any, Any], actual: dict[Any, Any], same_float: Callable[[Any, Any], bool]) -> bool:
     """JSON knows only string keys: where all expected ones are, the actual ones are read as JSON writes them."""
     if all(isinstance(key, str) for key in expected):
         actual = {_json_key(key): value for key, value in actual.items()}
-    return expected.keys() == actual.keys() and all(_strict_value(expected[key], actual[key]) for key in expected)
+    return expected.keys() == actual.keys() and all(_same(expected[key], actual[key], same_float) for key in expected)
 
 
 def _json_key(key: Any) -> Any:
@@ -94,36 +101,37 @@ def _json_key(key: Any) -> Any:
 
 
 def _apps_text(expected: str, actual: str) -> bool:
-    """Stages in the order of the official harness: lines, stripped lines, numbers, sets of tokens a line."""
-    if expected.strip() == actual.strip():
+    """The official stages: text, stripped lines, one number a line, sets of tokens a line, the same rounded."""
+    got = actual.splitlines()
+    for text in ("\n".join(got), "\n".join(line.strip() for line in got)):
+        if text.strip() == expected.strip():
+            return True
+    wanted = [line.strip() for line in expected.split("\n") if line]
+    if got == wanted:
         return True
-    wanted = [line.strip() for line in expected.strip().split("\n") if line.strip()]
-    got = [line.strip() for line in actual.strip().split("\n") if line.strip()]
-    if wanted == got or _all_close(wanted, got):
+    got = [line for line in got if line]
+    if got == wanted or _all_close(wanted, got):
         return True
-    left, right = [line.split() for line in wanted], [line.split() for line in got]
-    if len(left) == len(right) and all(map(_all_close, left, right)):
+    left = [line.split() for line in wanted]
+    right = [tokens for tokens in (line.split() for line in got) if tokens]
+    if {frozenset(tokens) for tokens in left} == {frozenset(tokens) for tokens in right}:
         return True
-    as_sets = [{frozenset(tokens) for tokens in side} for side in (left, right)]
-    if as_sets[0] == as_sets[1]:
-        return True
-    rounded = [{frozenset(map(_rounded, tokens)) for tokens in side} for side in (left, right)]
-    return rounded[0] == rounded[1]
+    try:
+        return _rounded(left) == _rounded(right)
+    except ValueError:  # not all are numbers
+        return False
 
 
 def _all_close(wanted: list[str], got: list[str]) -> bool:
-    """np.allclose on whole lists of numbers: |a - b| <= 1e-8 + 1e-5 |b|, b being the expected one."""
-    if len(wanted) != len(got) or not wanted:
+    """np.allclose of lines that are a number each: |a - b| <= 1e-8 + 1e-5 |b|, b being the expected one."""
+    if len(wanted) != len(got):
         return False
     try:
         pairs = [(float(a), float(b)) for a, b in zip(got, wanted, strict=True)]
     except ValueError:
         return False
-    return all(a == b or abs(a - b) <= 1e-8 + 1e-5 * abs(b) for a, b in pairs)
+    return all(a == b or (abs(a - b) <= 1e-8 + 1e-5 * abs(b) and math.isfinite(b)) for a, b in pairs)
 
 
-def _rounded(token: str) -> str:
-    try:
-        return str(round(float(token), 3))
-    except (ValueError, OverflowError):
-        return token
+def _rounded(lines: list[list[str]]) -> set[frozenset[float]]:
+    return {frozenset(round(float(token), 3) for token in tokens) for tokens in lines}

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from executor.reward import check_name
 
 
 class ExecutorConfig(BaseModel):
@@ -57,9 +59,10 @@ class ExecutorConfig(BaseModel):
         default="strict",
         description="Output comparison: strict for training, apps as published APPS figures. Source: ours",
     )
-    reward: Literal["stepcoder", "binary", "ratio"] = Field(
+    reward: str = Field(
         default="stepcoder",
-        description="stepcoder: 1, -0.3, -0.6, -1; binary: 1 or 0; ratio: -0.3 + 1.3 x share passed. Source: paper",
+        description="stepcoder: 1, -0.3, -0.6, -1; binary: 1 or 0; ratio: -0.3 + 1.3 x share passed; ladder: rises "
+        "with the stage reached and the share passed; package.module:function: your own, of the report. Source: paper",
     )
     coverage: bool = Field(default=True, description="Record the executed lines. Source: paper")
     stdout_chars: int = Field(
@@ -75,3 +78,9 @@ class ExecutorConfig(BaseModel):
     site_packages: bool = Field(
         default=False, description="Let programs import the packages installed for that interpreter. Source: ours"
     )
+
+    @field_validator("reward")
+    @classmethod
+    def _reward_name(cls, name: str) -> str:
+        check_name(name)
+        return name

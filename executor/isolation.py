@@ -30,7 +30,7 @@ def attack(parent):
         return True
     attempts = {
         "a socket": lambda: socket.socket(),
-        "a file to write": lambda: open("/tmp/.sandbox-probe", "w"),
+        "a file to write": lambda: open(os.devnull, "w"),
         "a process": lambda: os._exit(0) if os.fork() == 0 else None,
         "the parent's memory": lambda: open(f"/proc/{parent}/mem", "rb"),
         "the parent's environment": lambda: open(f"/proc/{parent}/environ", "rb").read(),

@@ -1,21 +1,31 @@
-"""A suite split in two: what the child gets (inputs), and what stays in the parent (expected outputs).
+"""A suite split in two: what the child gets (inputs), and what stays in the parent (expected outputs and checks).
 
-An assert of the form `f(literals) == literal` becomes a call with an expected value. Any other assert
-runs as code beside the program ("guarded"), where a determined program can forge its success.
+An assert that is one call with constant arguments and a check of its answer becomes that call, and is checked here
+(executor.asserts). Any other assert runs as code beside the program ("guarded"). It passes only if it ran to its end
+and brought back its seal, a random word that the child holds. Still forgeable there: a program can dig for the seal
+and for the expected values in its own process, or return an object that compares equal to everything.
 """
 
 import ast
 import json
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from executor.asserts import Unsupported, question
 from executor.sandbox import codec
+from executor.sandbox.structures import BinaryTree, LinkedList
 from executor.suite import Case, Suite
+
+_NODE_TAGS = ('{"l": [', '{"n": [')  # of executor.sandbox.codec
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCase:
-    """`wire` goes to the child as JSON, `stdin` as a file; `expected` never leaves. kind: text, value or code."""
+    """`wire` goes to the child as JSON, `stdin` as a file; `expected` never leaves, but for the seal of guarded code.
+
+    kind and expected: text, a str; value, any data; check, an executor.asserts.Check; code, the seal.
+    """
 
     kind: str
     wire: dict[str, Any] | None
@@ -25,10 +35,11 @@ class PlannedCase:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The cases in order, and their inputs as one JSON text that is the same for every program of the suite."""
+    """The cases in order; their inputs and the setup as JSON texts that are the same for every program of the suite."""
 
     cases: tuple[PlannedCase, ...]
     wire: str
+    setup: str
 
 
 def plan(suite: Suite) -> Plan:
@@ -37,9 +48,16 @@ def plan(suite: Suite) -> Plan:
         raise ValueError("a suite without tests cannot judge a program: give at least one test")
     if suite.style == "call" and not suite.entry_point:
         raise ValueError("a suite in call style needs an entry point: a function name or `Class().method`")
+    try:
+        compile(suite.setup, "<setup>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"the suite's setup does not compile: {error}") from error
     make = {"stdin": _stdin, "call": _call, "assert": _assertion}[suite.style]
     cases = tuple(make(case, suite.entry_point, number) for number, case in enumerate(suite.cases, 1))
-    return Plan(cases, json.dumps([case.wire for case in cases], check_circular=False))
+    wire = json.dumps([case.wire for case in cases], check_circular=False)
+    # Of all tests, since a program may name the classes in annotations. Inside a text JSON would escape these quotes.
+    nodes = any(tag in wire for tag in _NODE_TAGS) or any(_needs_nodes(case) for case in suite.cases)
+    return Plan(cases, wire, json.dumps({"code": suite.setup, "nodes": nodes}))
 
 
 def _stdin(case: Case, entry: str | None, number: int) -> PlannedCase:
@@ -52,8 +70,31 @@ def _stdin(case: Case, entry: str | None, number: int) -> PlannedCase:
 def _call(case: Case, entry: str | None, number: int) -> PlannedCase:
     if not isinstance(case.input, list | tuple):
         raise ValueError(f"test {number}: a test in call style has a list of positional arguments as input")
-    wire = {"fn": entry, "args": [codec.encode(argument) for argument in case.input]}
-    return PlannedCase("value", wire, case.output)
+    try:
+        return PlannedCase("value", _wire(str(entry), list(case.input), case.keywords), case.output)
+    except codec.TooLarge as error:
+        raise ValueError(f"test {number}: the arguments are too large: {error}") from error
+
+
+def _wire(function: str, args: list[Any], keywords: dict[str, Any]) -> dict[str, Any]:
+    """TooLarge for arguments that nest too deep."""
+    wire: dict[str, Any] = {"fn": function, "args": [codec.encode(argument) for argument in args]}
+    if keywords:
+        wire["kwargs"] = {name: codec.encode(value) for name, value in keywords.items()}
+    return wire
+
+
+def _needs_nodes(case: Case) -> bool:
+    """Whether the expected answer, or the assert, has a list or a tree."""
+    if isinstance(case.input, str):
+        return "list_node(" in case.input or "tree_node(" in case.input
+    return _has_nodes(case.output)
+
+
+def _has_nodes(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_has_nodes(part) for part in value)
+    return isinstance(value, LinkedList | BinaryTree)
 
 
 def _assertion(case: Case, entry: str | None, number: int) -> PlannedCase:
@@ -65,23 +106,9 @@ def _assertion(case: Case, entry: str | None, number: int) -> PlannedCase:
         raise ValueError(f"test {number}: the assert does not parse: {error}") from error
     if not any(isinstance(node, ast.Assert) for statement in body for node in ast.walk(statement)):
         raise ValueError(f"test {number}: the code has no assert, so it could not fail")
-    return _as_call(body) or PlannedCase("code", {"code": case.input})
-
-
-def _as_call(body: list[ast.stmt]) -> PlannedCase | None:
-    """`assert f(literals) == literal` (either way round) as data; None for any other code."""
-    if len(body) != 1 or not isinstance(body[0], ast.Assert):
-        return None
-    test = body[0].test
-    if not (isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq)):
-        return None
-    for call, literal in ((test.left, test.comparators[0]), (test.comparators[0], test.left)):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and all(k.arg for k in call.keywords):
-            try:
-                expected = ast.literal_eval(literal)
-                args = [codec.encode(ast.literal_eval(argument)) for argument in call.args]
-                kwargs = {str(k.arg): codec.encode(ast.literal_eval(k.value)) for k in call.keywords}
-            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, codec.TooLarge):
-                continue
-            return PlannedCase("value", {"fn": call.func.id, "args": args, "kwargs": kwargs}, expected)
-    return None
+    try:
+        asked = question(body)
+        return PlannedCase("check", _wire(asked.function, asked.args, asked.keywords), asked.check)
+    except (Unsupported, codec.TooLarge):
+        seal = secrets.token_hex(16)
+        return PlannedCase("code", {"code": case.input, "seal": seal}, seal)

@@ -23,7 +23,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TestOutcome:
-    """One test: verdict, CPU and wall seconds, the exception and its line, truncated output for a person."""
+    """One test: verdict, CPU and wall seconds, the exception and its line, truncated output for a person.
+
+    `executed_lines`: lines of the program that this test executed, with what it took to define them.
+    """
 
     __test__ = False  # not a pytest class
 
@@ -33,6 +36,7 @@ class TestOutcome:
     error: str | None = None
     error_line: int | None = None
     stdout: str = ""
+    executed_lines: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

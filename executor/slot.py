@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from executor.compare import same_text, same_value
@@ -19,6 +19,7 @@ from executor.report import Report, TestOutcome, Verdict
 from executor.sandbox import codec
 from executor.zygote import MAP_BYTES, Child, InfraError, Zygote
 
+_MAX_LINE = (1 << 31) - 1
 _LIMIT_CHECKED = (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR, Verdict.TIMEOUT, Verdict.PASSED)
 
 
@@ -26,8 +27,11 @@ _LIMIT_CHECKED = (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR, Verdict.TIMEOUT, 
 class _Progress:
     """What is known of the program so far."""
 
-    outcomes: list[TestOutcome]
-    probed: set[int]
+    lines: int  # of the program, none less than it has
+    outcomes: list[TestOutcome] = field(default_factory=list)
+    probed: set[int] = field(default_factory=set)
+    executed: dict[bytes, tuple[int, ...]] = field(default_factory=dict)  # lines of a test, by the map that it left
+    forged: bool = False  # lines that cannot be recorded, or a monitor that was tampered with
     cpu_s: float = 0.0
     peak_mib: float = 0.0
     compile_error: tuple[str, int | None] | None = None
@@ -61,36 +65,35 @@ class Slot:
 
     def _run(self, zygote: Zygote, program: str, plan: Plan, start: float) -> Report:
         lines = program.count("\n") + program.count("\r") + program.count("\f") + 1
-        zygote.clear_coverage(lines)
-        progress = _Progress([], set())
+        progress = _Progress(lines)
         source = json.dumps(program)
         while len(progress.outcomes) < len(plan.cases) and progress.compile_error is None:
             self._process(zygote, source, plan, progress)
             self._skip_after_timeouts(plan, progress)
-        recorded = zygote.recorded_lines(lines)
         if progress.compile_error is not None:
             error, line = progress.compile_error
             return Report(Verdict.COMPILE_ERROR, error=error, error_line=line, cpu_s=progress.cpu_s,
                           wall_s=time.monotonic() - start, peak_memory_mib=progress.peak_mib)  # fmt: skip
         failed = next((t for t in progress.outcomes if t.verdict is not Verdict.PASSED), None)
-        trusted = recorded <= progress.probed and lines + 2 < MAP_BYTES // 8
+        executed = set().union(*progress.executed.values())
         return Report(
             verdict=failed.verdict if failed else Verdict.PASSED,
             tests=tuple(progress.outcomes),
-            executed_lines=tuple(sorted(recorded & progress.probed)),
+            executed_lines=tuple(sorted(executed)),
             error=failed.error if failed else None,
             error_line=failed.error_line if failed else None,
             cpu_s=progress.cpu_s,
             wall_s=time.monotonic() - start,
             peak_memory_mib=progress.peak_mib,
-            coverage_trusted=trusted,
+            coverage_trusted=not progress.forged and lines < MAP_BYTES,
         )
 
     def _process(self, zygote: Zygote, source: str, plan: Plan, progress: _Progress) -> None:
         """Runs tests in one process of the program until one of them spoils it."""
         config, first = self._config, len(progress.outcomes)
         coverage = "true" if config.coverage else "false"
-        job = f'{{"source":{source},"coverage":{coverage},"first":{first},"cases":{plan.wire}}}'
+        setup = f'"setup":{plan.setup},"cases":{plan.wire}'
+        job = f'{{"source":{source},"coverage":{coverage},"first":{first},{setup}}}'
         self._prepare(zygote, plan.cases[first])
         child = Child(zygote, job.encode("ascii"), (config.output_kib << 10) + (1 << 16))
         started = time.monotonic()
@@ -123,6 +126,7 @@ class Slot:
         index = len(progress.outcomes)
         case = plan.cases[index]
         cpu_start, start = child.cpu(), time.monotonic()
+        zygote.clear_coverage(progress.lines)
         zygote.go()
         frame = child.frame(self._config.cpu_s, self._config.wall_s)
         if isinstance(frame, dict) and frame.get("t") != index:
@@ -130,6 +134,7 @@ class Slot:
         code, cpu_end = 0, child.cpu()
         if isinstance(frame, str):
             code, cpu_end, _ = child.end()
+        progress.forged |= isinstance(frame, dict) and "unwatched" in frame
         output = os.pread(zygote.stdout, self._config.output_kib << 10, 0)
         over = any(os.fstat(fd).st_size >= self._config.output_kib << 10 for fd in (zygote.stdout, zygote.stderr))
         text = output.decode("utf-8", "surrogateescape")
@@ -138,7 +143,8 @@ class Slot:
             verdict, error = Verdict.OUTPUT_LIMIT, f"more than {self._config.output_kib} KiB of output"
         cpu, wall = max(cpu_end - cpu_start, 0.0), time.monotonic() - start
         shown = text[: self._config.stdout_chars].encode("utf-8", "replace").decode()
-        progress.outcomes.append(TestOutcome(verdict, cpu, wall, error, line, shown))
+        executed = _executed(zygote, progress)
+        progress.outcomes.append(TestOutcome(verdict, cpu, wall, error, line, shown, executed))
         if isinstance(frame, str) or frame.get("dirty", True) or self._config.isolate_tests:
             return False
         return index + 1 < len(plan.cases)
@@ -166,12 +172,18 @@ class Slot:
         if case.kind == "text":
             return self._text(case, text)
         if case.kind == "code":
-            done = frame.get("done") is True
-            return (Verdict.PASSED, None, None) if done else (Verdict.RUNTIME_ERROR, "no outcome", None)
+            if frame.get("done") is False:
+                return Verdict.WRONG_ANSWER, "an assert of the test failed", None
+            sealed = frame.get("done") == case.expected
+            return (Verdict.PASSED, None, None) if sealed else (Verdict.RUNTIME_ERROR, "no outcome", None)
         if "value" not in frame:
             return Verdict.RUNTIME_ERROR, "the call did not return", None
         try:
-            same = same_value(case.expected, codec.decode(frame["value"]), self._config.compare)
+            answer = codec.decode(frame["value"])
+            if case.kind == "check":
+                same = case.expected.holds(answer)
+            else:
+                same = same_value(case.expected, answer, self._config.compare)
         except (ValueError, TypeError, RecursionError, AttributeError, IndexError):
             return Verdict.RUNTIME_ERROR, "the program disturbed its harness", None
         return (Verdict.PASSED if same else Verdict.WRONG_ANSWER), None, None
@@ -188,10 +200,19 @@ class Slot:
             progress.outcomes.extend([skipped] * missing)
 
 
+def _executed(zygote: Zygote, progress: _Progress) -> tuple[int, ...]:
+    """Lines of the test that has just run. Many tests of a program leave the same map, which is then read once."""
+    cells = zygote.coverage(progress.lines)
+    if cells not in progress.executed:
+        recorded = [line for line, cell in enumerate(cells) if cell]
+        progress.executed[cells] = tuple(line for line in recorded if line in progress.probed)
+        progress.forged |= len(recorded) > len(progress.executed[cells])
+    return progress.executed[cells]
+
+
 def _compile_error(frame: dict[str, Any] | str, code: int, seconds: float) -> tuple[str, int | None]:
     if isinstance(frame, dict) and frame.get("c") == "error":
-        line = frame.get("line")
-        return str(frame.get("error")), line if isinstance(line, int) else None
+        return _message(frame), _line(frame)
     if frame == "exit":
         return f"the compiler died: {_exit_verdict(code)[1]}", None
     return f"compiling did not end within {seconds:.1f} s", None
@@ -210,7 +231,17 @@ def _exit_verdict(code: int) -> tuple[Verdict, str, None]:
 
 
 def _error_verdict(frame: dict[str, Any]) -> tuple[Verdict, str, int | None]:
-    line = frame.get("line")
     kinds = {"MemoryError": Verdict.MEMORY_LIMIT, "TooLarge": Verdict.OUTPUT_LIMIT}
     verdict = kinds.get(str(frame.get("kind")), Verdict.RUNTIME_ERROR)
-    return verdict, str(frame["error"])[:1000], line if isinstance(line, int) else None
+    return verdict, _message(frame), _line(frame)
+
+
+def _message(frame: dict[str, Any]) -> str:
+    """As a text that can be written down: a program may have put anything here."""
+    error = frame["error"]
+    return error[:1000].encode("utf-8", "replace").decode() if isinstance(error, str) else "an error without a message"
+
+
+def _line(frame: dict[str, Any]) -> int | None:
+    line = frame.get("line")
+    return line if isinstance(line, int) and 0 < line <= _MAX_LINE else None

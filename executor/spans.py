@@ -10,21 +10,32 @@ import ast
 import bisect
 import io
 import re
+import sys
 import tokenize
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 Span = tuple[int, int]
+_Part = ast.stmt | ast.ExceptHandler | ast.match_case
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _SUITES = ("body", "handlers", "cases", "orelse", "finalbody")
+_NO_LINES = (0, -1)
+_FILE = "<spans>"
+_NO_WARNINGS = ("ignore", None, Warning, re.compile(_FILE), 0)
+_STRING_OR_COMMENT = re.compile(
+    r'''"""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*"""'''
+    r"|'''[^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*'''"
+    r"""|"[^"\\]*(?:\\.[^"\\]*)*"|'[^'\\]*(?:\\.[^'\\]*)*'|(\#[^\r\n]*)""",
+    re.DOTALL,
+)
 
 
 @dataclass(slots=True)
 class _Unit:
     """A piece of the program with one value: a statement's own source, or the header of a clause.
 
-    `value` is None while nothing is known of it; `inherits` marks what never has an event of its own.
+    `value` is None while nothing is known of it; `inherits` marks what has no event of its own, or not always.
     """
 
     start: int
@@ -39,22 +50,22 @@ class _Unit:
 def executed_spans(program: str, executed_lines: Iterable[int]) -> list[Span]:
     """Half-open spans in characters, sorted and disjoint. A program that does not parse has none."""
     try:
-        tree = _parse(program)
+        tree = parse(program)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return []
     source = _Source(program)
     recorded = sorted(set(executed_lines))
-    units = [_statement(statement, source) for statement in tree.body]
-    root = _Unit(0, len(program), (0, 0), suites=[units], value=bool(recorded))
-    _put_docstring(units, tree)
+    root = _Unit(0, len(program), (0, 0), value=bool(recorded))
+    _divide(root, tree, source)
     _evaluate(root, recorded)
-    return _merge(program, root, source)
+    return _merge(root, source)
 
 
-def _parse(program: str) -> ast.Module:
-    with warnings.catch_warnings():  # an odd escape in a program is no matter of ours
-        warnings.simplefilter("ignore")
-        return ast.parse(program)
+def parse(program: str) -> ast.Module:
+    """As ast.parse, without warnings: an odd escape in a program is no matter of this process."""
+    if _NO_WARNINGS not in warnings.filters:  # `catch_warnings` is not for threads
+        warnings.filterwarnings("ignore", module=_FILE)
+    return ast.parse(program, _FILE)
 
 
 class _Source:
@@ -63,10 +74,13 @@ class _Source:
     def __init__(self, program: str) -> None:
         self.text = program
         self.starts = [0, *(m.end() for m in _NEWLINE.finditer(program))]
-        self.comments = _comments(program, self)
+        self.comments = _comments(program, self.starts) if "#" in program else []
+        self._ascii = program.isascii()
 
     def offset(self, line: int, column: int) -> int:
         start = self.starts[line - 1]
+        if self._ascii:
+            return start + column
         end = self.starts[line] if line < len(self.starts) else len(self.text)
         text = self.text[start:end]
         if text.isascii():
@@ -79,15 +93,14 @@ class _Source:
     def first(self, node: ast.AST) -> int:
         decorators = getattr(node, "decorator_list", None)
         if decorators:
-            return self.text.rindex("@", 0, self.offset(decorators[0].lineno, decorators[0].col_offset))
+            return self.before("@", self.offset(decorators[0].lineno, decorators[0].col_offset))
         if isinstance(node, ast.match_case):
-            pattern = node.pattern
-            return self.text.rindex("case", 0, self.offset(pattern.lineno, pattern.col_offset))
+            return self.before("case", self.offset(node.pattern.lineno, node.pattern.col_offset))
         return self.offset(node.lineno, node.col_offset)  # type: ignore[attr-defined]
 
     def last(self, node: ast.AST) -> int:
-        if isinstance(node, ast.match_case):
-            return self.last(node.body[-1])
+        while isinstance(node, ast.match_case):
+            node = node.body[-1]
         return self.offset(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
 
     def indent(self, place: int) -> int:
@@ -109,50 +122,61 @@ class _Source:
             end = self.comments[place][0]
         return end
 
-    def keyword(self, word: str, start: int, end: int) -> int:
-        """The last place of `word` in [start, end) that is neither in a comment nor part of a name."""
-        for match in reversed(list(re.finditer(rf"\b{word}\b", self.text[start:end]))):
-            place = start + match.start()
-            if not any(a <= place < b for a, b in self.comments):
-                return place
-        raise ValueError(f"no {word!r} between {start} and {end}")
+    def before(self, word: str, end: int) -> int:
+        """The last place of `word` before `end` that is not in a comment."""
+        place = self.text.rindex(word, 0, end)
+        while (comment := bisect.bisect_right(self.comments, (place, len(self.text))) - 1) >= 0:
+            start, behind = self.comments[comment]
+            if place >= behind:
+                break
+            place = self.text.rindex(word, 0, start)
+        return place
 
 
-def _comments(program: str, source: _Source) -> list[Span]:
-    found: list[Span] = []
+def _comments(program: str, starts: list[int]) -> list[Span]:
+    """Of a program that parses. Comments inside a statement may be left out: they belong to it in any case."""
+    if sys.version_info < (3, 12):
+        return [m.span(1) for m in _STRING_OR_COMMENT.finditer(program) if m.group(1) is not None]
+    found: list[Span] = []  # quotes nest inside f-strings: no expression finds their ends
     try:
         for token in tokenize.generate_tokens(io.StringIO(program, newline="").readline):
             if token.type == tokenize.COMMENT:
-                start = source.starts[token.start[0] - 1] + token.start[1]
+                start = starts[token.start[0] - 1] + token.start[1]
                 found.append((start, start + len(token.string)))
     except (tokenize.TokenError, SyntaxError, IndexError):
         return found
     return found
 
 
-def _statement(node: ast.stmt | ast.ExceptHandler | ast.match_case, source: _Source) -> _Unit:
+def _divide(root: _Unit, tree: ast.Module, source: _Source) -> None:
+    """Gives `root` the units of the whole program. Without recursion: a chain of `elif` nests as deep as it is long."""
+    pending: list[tuple[_Unit, ast.AST]] = [(root, tree)]
+    while pending:
+        unit, node = pending.pop()
+        header_end = unit.end
+        for name in _SUITES:
+            parts = getattr(node, name, None)
+            if not parts or not isinstance(parts, list):
+                continue
+            units = [_own(part, source) for part in parts]
+            pending.extend(zip(units, parts, strict=True))
+            if name == "body":
+                _put_docstring(units, node)
+            if name in ("orelse", "finalbody") and not _is_elif(node, name, source):
+                place = source.before("else" if name == "orelse" else "finally", units[0].start)
+                units = [_Unit(place, units[-1].end, (0, 0), follows=True, suites=[units])]
+            header_end = min(header_end, units[0].start)
+            unit.suites.append(units)
+        if unit.suites:
+            unit.lines = (unit.lines[0], source.line(source.code_end(unit.start, header_end) - 1))
+
+
+def _own(node: _Part, source: _Source) -> _Unit:
     start, end = source.first(node), source.last(node)
+    if isinstance(node, ast.Global | ast.Nonlocal):
+        return _Unit(start, end, _NO_LINES, inherits=True)
     unit = _Unit(start, end, (source.line(start), source.line(max(start, end - 1))))
-    unit.inherits = isinstance(node, ast.Global | ast.Nonlocal)
-    header_end = end
-    previous_end = start
-    for name in _SUITES:
-        parts = getattr(node, name, None)
-        if not isinstance(parts, list) or not parts:
-            continue
-        units = [_statement(part, source) for part in parts]
-        if name == "body":
-            _put_docstring(units, node)
-        if name in ("orelse", "finalbody") and not _is_elif(node, name, source):
-            word = "else" if name == "orelse" else "finally"
-            place = source.keyword(word, previous_end, units[0].start)
-            clause = _Unit(place, units[-1].end, (0, 0), follows=True, suites=[units])
-            units = [clause]
-        header_end = min(header_end, units[0].start)
-        previous_end = units[-1].end
-        unit.suites.append(units)
-    if unit.suites:
-        unit.lines = (unit.lines[0], source.line(source.code_end(start, header_end) - 1))
+    unit.inherits = isinstance(node, ast.AnnAssign) and node.value is None  # no event inside a function
     return unit
 
 
@@ -169,35 +193,29 @@ def _put_docstring(units: list[_Unit], node: ast.AST) -> None:
     if isinstance(node, scope) and body and isinstance(body[0], ast.Expr):
         value = body[0].value
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            units[0].inherits = True
+            units[0].inherits, units[0].lines = True, _NO_LINES
 
 
-def _evaluate(unit: _Unit, recorded: list[int]) -> None:
-    """Sets the value of everything below `unit`, whose own value is known."""
-    for suite in unit.suites:
-        for child in suite:
-            if child.follows:
-                continue
-            if not child.inherits:
-                child.value = _any_between(recorded, *child.lines)
-        for child in suite:
-            if child.follows:
-                _evaluate_clause(child, recorded, bool(unit.value))
-        _inherit(suite, bool(unit.value))
-        for child in suite:
-            if not child.follows:
-                _evaluate(child, recorded)
+def _evaluate(root: _Unit, recorded: list[int]) -> None:
+    """Sets the value of everything below `root`, whose own value is known."""
+    pending = [root]
+    while pending:
+        unit = pending.pop()
+        for suite in unit.suites:
+            for child in suite:
+                if child.follows:
+                    _evaluate_suite(child.suites[0], recorded, bool(unit.value))
+                    child.value = child.suites[0][0].value
+                    pending.extend(child.suites[0])
+            _evaluate_suite(suite, recorded, bool(unit.value))
+            pending.extend(child for child in suite if not child.follows)
 
 
-def _evaluate_clause(clause: _Unit, recorded: list[int], parent: bool) -> None:
-    suite = clause.suites[0]
+def _evaluate_suite(suite: list[_Unit], recorded: list[int], parent: bool) -> None:
     for child in suite:
-        if not child.inherits:
-            child.value = _any_between(recorded, *child.lines)
+        if not child.follows:
+            child.value = _any_between(recorded, *child.lines) or (None if child.inherits else False)
     _inherit(suite, parent)
-    clause.value = suite[0].value
-    for child in suite:
-        _evaluate(child, recorded)
 
 
 def _inherit(suite: list[_Unit], parent: bool) -> None:
@@ -219,34 +237,32 @@ def _any_between(recorded: list[int], first: int, last: int) -> bool:
     return place < len(recorded) and recorded[place] <= last
 
 
-def _merge(program: str, root: _Unit, source: _Source) -> list[Span]:
+def _merge(root: _Unit, source: _Source) -> list[Span]:
     """Paints the units outside in, settles what lies between them, and joins characters of equal value."""
-    values, code = bytearray(len(program)), bytearray(len(program))
-    units: list[_Unit] = []
-    _paint(root, values, code, units, source)
+    values, code = bytearray(len(source.text)), bytearray(len(source.text))
+    units = _paint(root, values, code, source)
+    settled = bytearray(code)
+    for start, end in source.comments:
+        settled[start:end] = b"\1" * (end - start)
+    _settle_semicolons(values, code, settled, source)
     _settle_comments(values, code, units, source)
-    _settle_rest(values, code, source)
-    spans: list[Span] = []
-    start: int | None = None
-    for place, value in enumerate([*values, 0]):
-        if value and start is None:
-            start = place
-        elif not value and start is not None:
-            spans.append((start, place))
-            start = None
-    return spans
+    _settle_rest(values, settled, source)
+    return [match.span() for match in re.finditer(b"\1+", values)]
 
 
-def _paint(unit: _Unit, values: bytearray, code: bytearray, units: list[_Unit], source: _Source) -> None:
-    """Fills `values`, flags in `code` what a statement or header owns, and lists the units in order of their start."""
-    for suite in unit.suites:
-        for child in suite:
-            values[child.start : child.end] = bytes([bool(child.value)]) * (child.end - child.start)
-            inner = child.suites[0][0].start if child.suites else child.end
-            owned = source.code_end(child.start, inner)
-            code[child.start : owned] = b"\1" * (owned - child.start)
-            units.append(child)
-            _paint(child, values, code, units, source)
+def _paint(root: _Unit, values: bytearray, code: bytearray, source: _Source) -> list[_Unit]:
+    """Fills `values`, flags in `code` what a statement or header owns; returns the units in order of their start."""
+    units: list[_Unit] = []
+    pending = [child for suite in reversed(root.suites) for child in reversed(suite)]
+    while pending:
+        child = pending.pop()
+        values[child.start : child.end] = bytes([bool(child.value)]) * (child.end - child.start)
+        inner = child.suites[0][0].start if child.suites else child.end
+        owned = source.code_end(child.start, inner)
+        code[child.start : owned] = b"\1" * (owned - child.start)
+        units.append(child)
+        pending.extend(below for suite in reversed(child.suites) for below in reversed(suite))
+    return units
 
 
 def _settle_comments(values: bytearray, code: bytearray, units: list[_Unit], source: _Source) -> None:
@@ -275,23 +291,20 @@ def _of_comment(place: int, units: list[_Unit], starts: list[int], source: _Sour
     return bool(units[following].value) if following < len(units) else False
 
 
-def _settle_rest(values: bytearray, code: bytearray, source: _Source) -> None:
-    """`;` goes with the statement before it, everything else (blanks, `\\`) with what comes next."""
-    text, settled = source.text, bytearray(code)
-    for start, end in source.comments:
-        settled[start:end] = b"\1" * (end - start)
-    last: int | None = None
-    for place, character in enumerate(text):
-        if code[place] and not character.isspace():
-            last = place
-        elif character == ";" and not settled[place] and last is not None:
-            values[place], settled[place] = values[last], 1
-    following: int | None = None
-    for place in range(len(text) - 1, -1, -1):
-        if settled[place]:
-            if not text[place].isspace():
-                following = values[place]
-        elif following is not None:
-            values[place] = following
-    tail = len(text.rstrip())
-    values[tail:] = bytes([values[tail - 1] if tail else 0]) * (len(text) - tail)
+def _settle_semicolons(values: bytearray, code: bytearray, settled: bytearray, source: _Source) -> None:
+    """`;` goes with the statement before it."""
+    place = source.text.find(";")
+    while place >= 0:
+        if not settled[place]:
+            values[place], settled[place] = values[code.rindex(1, 0, place)], 1
+        place = source.text.find(";", place + 1)
+
+
+def _settle_rest(values: bytearray, settled: bytearray, source: _Source) -> None:
+    """Everything else, blanks and `\\`, goes with what comes next."""
+    for match in re.finditer(b"\0+", settled):
+        start, end = match.span()
+        if end < len(settled):
+            values[start:end] = bytes([values[end]]) * (end - start)
+    tail = len(source.text.rstrip())
+    values[tail:] = bytes([values[tail - 1] if tail else 0]) * (len(values) - tail)

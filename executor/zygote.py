@@ -19,11 +19,10 @@ import time
 from pathlib import Path
 
 from executor.config import ExecutorConfig
-from executor.sandbox import coverage_map
 
 log = logging.getLogger(__name__)
 
-MAP_BYTES = 16_384 * coverage_map.WORD
+MAP_BYTES = 16_384  # of coverage: one more than the lines of a program that can be recorded
 _START_S, _ANSWER_S = 30.0, 30.0
 _F_ADD_SEALS, _SEAL, _SHRINK, _GROW = 1033, 1, 2, 4
 _BOOT = "import sys; sys.path.insert(0, {root!r}); from executor.sandbox.zygote import main; main(sys.argv[1])"
@@ -47,6 +46,7 @@ class Zygote:
     def __init__(self, config: ExecutorConfig, level: int) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._owned: list[int] = []
+        self._oom_kills = _oom_kills()
         try:
             self._start(config, level)
         except (OSError, subprocess.SubprocessError) as error:
@@ -117,8 +117,6 @@ class Zygote:
         self.control.settimeout(_ANSWER_S)
         self.applied: tuple[str, ...] = tuple(hello["applied"])
         self.python: str = hello["python"]
-        self._empty = struct.pack("<Q", hello["empty"]) * (MAP_BYTES // coverage_map.WORD)
-        self._empty_word: int = hello["empty"]
 
     def submit(self, job: bytes) -> int:
         """Starts a program; returns its pidfd, which the caller closes."""
@@ -166,15 +164,13 @@ class Zygote:
         return data
 
     def clear_coverage(self, lines: int) -> None:
-        size = min((lines + 2) * coverage_map.WORD, MAP_BYTES)
-        self.map[:size] = self._empty[:size]
+        """Before each test; `lines` is that of the program."""
+        size = min(lines + 1, MAP_BYTES)
+        self.map[:size] = bytes(size)
 
-    def recorded_lines(self, lines: int) -> set[int]:
-        """Lines whose cell was written, up to `lines`."""
-        count = min(lines + 2, MAP_BYTES // coverage_map.WORD)
-        empty = self._empty_word
-        words = struct.unpack_from(f"<{count}Q", self.map)
-        return {line for line, word in enumerate(words) if word != empty}
+    def coverage(self, lines: int) -> bytes:
+        """A byte a line as they are now, from line 0, which does not exist: not zero where the line was executed."""
+        return self.map[: min(lines + 1, MAP_BYTES)]
 
     def drain(self) -> None:
         """Throws away what a dead child left in the result pipe."""
@@ -183,6 +179,12 @@ class Zygote:
                 pass
         except BlockingIOError:
             pass
+
+    def refuse_lack_of_memory(self) -> None:
+        """InfraError where the kernel killed a process since the last look because memory ran out."""
+        before, self._oom_kills = self._oom_kills, _oom_kills()
+        if self._oom_kills > before:
+            raise InfraError("the machine ran out of memory and the kernel killed a process: give it fewer workers")
 
     def close(self) -> None:
         if self._process is not None:
@@ -233,6 +235,8 @@ class Child:
                 self._buffer += os.read(self._zygote.result, 1 << 18)
             elif self._zygote.control.fileno() in ready:
                 self._exit = self._zygote.ended()
+                if self._exit[0] == -signal.SIGKILL:
+                    self._zygote.refuse_lack_of_memory()
                 return "exit"
             cpu, wall = self.cpu() - cpu_start, time.monotonic() - start
             if cpu >= cpu_s or wall >= wall_s:
@@ -270,6 +274,15 @@ class Child:
                 self._pidfd = -1
         self._zygote.drain()
         return self._exit
+
+
+def _oom_kills() -> int:
+    """Processes that the kernel has killed for want of memory, of the machine or of a control group; 0 if not told."""
+    try:
+        text = Path("/proc/vmstat").read_text()
+    except OSError:
+        return 0
+    return int(dict(line.split() for line in text.splitlines()).get("oom_kill", 0))
 
 
 def _cpu_clock(pidfd: int) -> int | None:

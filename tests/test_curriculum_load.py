@@ -121,7 +121,7 @@ def test_missing_key(tmp_path: Path, key: str) -> None:
         ({"style": "calls"}, "style", "did you mean `call`?"),
         ({"style": None}, "style", "not one of"),
         ({"style": []}, "style", "not one of"),
-        ({"style": "stdin", "tests": STDIN["tests"]}, "entry_point", "only call style"),
+        ({"style": "assert", "tests": ASSERT["tests"]}, "entry_point", "only call style and stdin"),
         ({"statement": 5}, "statement", "valid string (got int)"),
         ({"statement": ""}, "statement", "at least 1 character"),
         ({"id": 7}, "id", "valid string (got int)"),

@@ -174,8 +174,7 @@ def test_asserts() -> None:
     with LocalPool(CONFIG) as pool:
         assert pool.run("def f(x): return 2 * x", suite).passed
         wrong = pool.run("def f(x): return x", suite)
-    assert [t.verdict.value for t in wrong.tests] == ["wrong_answer", "runtime_error"]
-    assert wrong.tests[1].error == "AssertionError"
+    assert [t.verdict.value for t in wrong.tests] == ["wrong_answer", "wrong_answer"]
 
 
 def test_descriptors_processes_and_files_stay_flat() -> None:

@@ -1,21 +1,22 @@
 """Python values as plain JSON data and back, by their built-in type only: no code of a program's class runs.
 
 A subclass of a built-in is read through the built-in's own methods, so that overridden
-comparison, hash or repr have no effect. What has no data form becomes `Opaque`.
+comparison, hash or repr have no effect. What has no data form becomes `Opaque`. The nodes of LeetCode's lists and
+trees are read by their attributes, whatever these do: what comes out is data again, and bounded.
 JSON form: scalars and lists as they are; everything else a one-key object with a tag.
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from executor.sandbox.structures import BinaryTree, LinkedList, TooLarge, list_values, tree_nodes
+
 MAX_DEPTH = 200
 MAX_NODES = 2_000_000
+_MAX_COLLISIONS = 1000
 _JSON_INT = 1 << 62
-
-
-class TooLarge(Exception):
-    """A value that is nested too deep (also: cyclic) or has too many parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,32 @@ class _Encoder:
         module = type.__getattribute__(kind, "__module__") if isinstance(kind, type) else ""
         if isinstance(module, str) and module.split(".")[0] == "numpy" and hasattr(value, "tolist"):
             return self.encode(value.tolist(), depth + 1)
-        return {"o": str(type.__getattribute__(kind, "__name__"))}
+        name = str(type.__getattribute__(kind, "__name__"))
+        if kind is LinkedList:
+            return {"l": [self.encode(v, depth + 1) for v in value.values]}
+        if kind is BinaryTree:
+            return {"n": [self.encode(v, depth + 1) for v in value.values]}
+        try:
+            if name == "ListNode":
+                return {"l": [self.encode(v, depth + 1) for v in list_values(value)]}
+            if name == "TreeNode":
+                return {"n": self._tree(value, depth)}
+        except AttributeError:
+            return {"o": name}  # another class of that name
+        return {"o": name}
+
+    def _tree(self, root: Any, depth: int) -> list[Any]:
+        """A node that holds None is no missing child: it becomes a value that equals nothing."""
+        found: list[Any] = []
+        for node in tree_nodes(root):
+            value = None if node is None else self.encode(node.val, depth + 1)
+            found.append({"o": "NoneType"} if node is not None and value is None else value)
+            self.nodes += 1
+            if self.nodes > MAX_NODES:
+                raise TooLarge(f"a tree of more than {MAX_NODES} parts, or with a cycle")
+        while found[-1] is None:
+            found.pop()
+        return found
 
 
 def encode(value: Any) -> Any:
@@ -86,20 +112,45 @@ def decode(data: Any) -> Any:
         case "i":
             return int(body, 16)
         case "f":
-            return float(body)
+            return _float(body)
         case "t":
             return tuple(decode(v) for v in body)
         case "d":
-            return {_hashable(decode(k)): decode(v) for k, v in body}
+            keys = _distinct([decode(k) for k, _ in body])
+            return {key: decode(v) for key, (_, v) in zip(keys, body, strict=True)}
         case "s":
-            return {_hashable(decode(v)) for v in body}
+            return set(_distinct([decode(v) for v in body]))
         case "b":
             return bytes.fromhex(body)
         case "c":
-            return complex(decode(body[0]), decode(body[1]))
+            real, imaginary = (decode(part) for part in body)
+            return complex(_float(real), _float(imaginary))
+        case "l":
+            return LinkedList(tuple(decode(v) for v in body))
+        case "n":
+            return BinaryTree(tuple(decode(v) for v in body))
         case "o":
             return Opaque(str(body))
     raise ValueError(f"unknown tag {tag!r}")
+
+
+def _float(value: Any) -> float:
+    """Of a text or a float only: an integer may be too large for one."""
+    if isinstance(value, str | float):
+        return float(value)
+    raise ValueError("a tagged number is a text or a float")
+
+
+def refuse_collisions(values: list[Any]) -> None:
+    """ValueError for keys that were chosen so that a table of them takes quadratic time."""
+    if len(values) > _MAX_COLLISIONS and max(Counter(map(hash, values)).values()) > _MAX_COLLISIONS:
+        raise ValueError(f"more than {_MAX_COLLISIONS} keys have the same hash")
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    values = [_hashable(v) for v in values]
+    refuse_collisions(values)
+    return values
 
 
 def _hashable(value: Any) -> Any:

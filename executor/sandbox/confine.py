@@ -1,8 +1,8 @@
 """Isolation, applied in two strokes: once to the zygote, and the rest to each program after its fork.
 
-Level 1: namespaces + private root + landlock + seccomp. Level 2: landlock + seccomp. Level 3: seccomp; where the
-user cannot be changed to `nobody`, no file can be opened after the fork, because a filter cannot judge paths.
-Level 4: limits only. A step that fails raises: the caller must then not run anything.
+Level 1: namespaces + private root + landlock + seccomp. Level 2: landlock + seccomp. Level 3: seccomp; files stay
+readable only where this process can take a user of its own that can read the library, because a filter cannot judge
+paths. Level 4: limits only. A step that fails raises: the caller must then not run anything.
 """
 
 import errno
@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from executor.sandbox import landlock, root, seccomp, syscalls
 
 NOBODY = 65534
+# Users of nobody's: above those that systems hand out, below the sign bit. One a zygote, so that threads are counted
+# for each alone and neighbours are strangers to each other.
+_SPARE_USERS = range(0x7000_0000, 0x7FFF_0000)
+_PENDING_SIGNALS = 64  # a program could else use up those of its user
 _MIB = 1 << 20
 
 
@@ -34,6 +38,7 @@ class Confinement:
     """What was applied to the zygote, and what each child still needs."""
 
     level: int
+    zygote: int
     applied: tuple[str, ...]
     private_pids: bool
     filter: seccomp.Template | None
@@ -58,24 +63,30 @@ def confine_zygote(level: int, threads: int, site_packages: bool) -> Confinement
     """Confines this process for good. At level 1 it must be the first process of its own process namespace."""
     applied: list[str] = []
     paths = root.readable_paths(site_packages)
-    files, process_limit, template = True, threads, None
+    files, process_limit, template, keep = True, threads, None, None
     if level < 4:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     if level == 1:
         root.enter_private_root(paths)
         applied += ["namespaces", "private root"]
         if os.geteuid() == 0:
-            _become_nobody()
+            _leave_root()
         syscalls.unshare(syscalls.CLONE_NEWUSER)  # its own count of threads
         applied.append("user namespace")
         paths = ["/"]
     elif level < 4:
-        process_limit = _tasks_of_user() + threads
-        if os.geteuid() == 0 and _world_readable(os.__file__):
-            _become_nobody()
-            applied.append("user nobody")
-        elif level == 3:
-            files = False
+        readable = _world_readable(os.__file__)
+        files = level == 2 or (os.geteuid() == 0 and readable)
+        if os.geteuid() == 0:
+            keep = syscalls.CAP_DAC_READ_SEARCH if files and not readable else None
+            counted_alone = _leave_root(keep)
+            applied.append("user of its own" if counted_alone else "user nobody")
+        else:
+            counted_alone = _own_user_namespace()
+            applied += ["user namespace"] if counted_alone else []
+        if not counted_alone:
+            process_limit += _tasks_of_user()
+        if not files:
             applied.append("no files")
     os.chdir("/")
     if level <= 2:
@@ -84,13 +95,15 @@ def confine_zygote(level: int, threads: int, site_packages: bool) -> Confinement
         template = seccomp.Template(files)  # raises here where the machine has no table
         applied.append("seccomp")
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-        syscalls.drop_capabilities()
-    return Confinement(level, tuple(applied), level == 1, template, process_limit)
+        syscalls.drop_capabilities(keep)
+    return Confinement(level, os.getpid(), tuple(applied), level == 1, template, process_limit)
 
 
 def confine_child(confinement: Confinement, limits: Limits, own_bytes: int) -> None:
     """Limits and filter of one program's process, in the process itself. Raises OSError when a step fails."""
     die_with_parent()
+    if os.getppid() != confinement.zygote:
+        raise OSError(errno.ESRCH, "the fork server ended before its program started")
     memory = own_bytes + limits.memory_mib * _MIB
     for kind, value in (
         (resource.RLIMIT_AS, memory),
@@ -99,6 +112,7 @@ def confine_child(confinement: Confinement, limits: Limits, own_bytes: int) -> N
         (resource.RLIMIT_NOFILE, limits.open_files),
         (resource.RLIMIT_CPU, limits.cpu_total_s),
         (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_SIGPENDING, _PENDING_SIGNALS),
         (resource.RLIMIT_MEMLOCK, 0),
     ):
         resource.setrlimit(kind, (value, value))
@@ -113,10 +127,38 @@ def die_with_parent() -> None:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
-def _become_nobody() -> None:
+def _leave_root(keep: int | None = None) -> bool:
+    """Becomes a user that nobody else is (True), or `nobody` where too few users are mapped; keeps one capability."""
     os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    if keep is not None:
+        syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
+    alone = True
+    try:
+        _become(_SPARE_USERS[int.from_bytes(os.urandom(4), "little") % len(_SPARE_USERS)])
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        alone = False
+        _become(NOBODY)
+    if keep is not None:
+        syscalls.drop_capabilities(keep)  # a change of user disables it
+    return alone
+
+
+def _become(user: int) -> None:
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
+def _own_user_namespace() -> bool:
+    """Whether this process could have one, in which its threads are counted alone."""
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.ENOSPC, errno.EINVAL):
+            return False
+        raise
+    return True
 
 
 def _world_readable(path: str) -> bool:

@@ -5,7 +5,6 @@ is seen to answer. A frame is a 4-byte length and JSON; before each test the har
 byte from the parent, which by then has the input in place and has read this process's CPU clock.
 """
 
-import ast
 import atexit
 import builtins
 import gc
@@ -17,13 +16,14 @@ import types
 from dataclasses import dataclass
 from typing import Any
 
-from executor.sandbox import codec
-from executor.sandbox.probes import Instrumented
+from executor.sandbox import codec, monitoring, structures
+from executor.sandbox.probes import Probes
 from executor.sandbox.state import Snapshot, wait_for_threads
 
 _COMPILE_RECURSION = 15_000
 _MESSAGE_CHARS = 500
 PROGRAM_FILE = "<program>"
+TEST_FILE = "<test>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,18 @@ class Harness:
         self._coverage = coverage
         self._snapshot = snapshot
         self._encode = json.JSONEncoder(check_circular=False).encode
-        self._names: dict[str, Any] = {}
+        self._recorder: monitoring.LineMonitor | Probes | None = None
         self._write = os.write
 
     def run(self) -> None:
         code = self._compile()
         if code is None:
             return
-        self._snapshot.keep_builtins(self._names)  # found even in a namespace that the program cleared
+        self._setup = compile(self._job["setup"]["code"], "<setup>", "exec", dont_inherit=True)
         cases = self._job["cases"]
         for index in range(self._job["first"], len(cases)):
-            os.read(self._streams.go, 1)
+            if not os.read(self._streams.go, 1):  # the parent is gone
+                return
             frame = self._test(code, cases[index])
             frame["t"] = index
             self._send(frame)
@@ -71,40 +72,43 @@ class Harness:
     def _compile(self) -> types.CodeType | None:
         source = self._job["source"]
         sys.setrecursionlimit(_COMPILE_RECURSION)
-        lines: list[int] = []
         try:
-            tree: Any = source
-            if self._job["coverage"]:
-                try:
-                    instrumented = Instrumented(source, len(self._coverage))
-                    tree, lines = instrumented.tree, sorted(instrumented.lines)
-                    self._names = {instrumented.name: self._coverage, instrumented.mark: self._mark}
-                    code = compile(tree, PROGRAM_FILE, "exec", dont_inherit=True)
-                except RecursionError:  # a tree of Python objects nests less deep than the compiler's own
-                    lines, self._names = [], {}
-                    code = compile(source, PROGRAM_FILE, "exec", dont_inherit=True)
-            else:
+            code = self._watched(source) if self._job["coverage"] else None
+            if code is None:
                 code = compile(source, PROGRAM_FILE, "exec", dont_inherit=True)
         except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError) as error:
             self._send({"c": "error", "error": _describe(error), "line": getattr(error, "lineno", None)})
             return None
-        self._send({"c": "ok", "lines": lines})
+        self._send({"c": "ok", "lines": [] if self._recorder is None else self._recorder.lines})
         return code
 
-    def _mark(self, line: int) -> None:
-        self._coverage[line] = 1
+    def _watched(self, source: str) -> types.CodeType | None:
+        """The program with its lines recorded; None where that cannot be had."""
+        if monitoring.AVAILABLE:
+            code = compile(source, PROGRAM_FILE, "exec", dont_inherit=True)
+            self._recorder = monitoring.LineMonitor(code, self._coverage)
+            return code
+        try:
+            self._recorder = Probes(source, PROGRAM_FILE, self._coverage)
+        except RecursionError:  # a tree of Python objects nests less deep than the compiler's own
+            return None
+        return self._recorder.code
 
     def _test(self, code: types.CodeType, case: dict[str, Any] | None) -> dict[str, Any]:
         self._snapshot.restore()
         self._open_streams()
+        if self._recorder is not None:
+            self._recorder.restart()
         module = types.ModuleType("__main__" if case is None or case.get("main") else "solution")
         namespace = module.__dict__
-        namespace.update(self._names)
         namespace["__builtins__"] = builtins
+        if self._job["setup"]["nodes"]:
+            namespace.update(structures.NODES)
         sys.modules[module.__name__] = module
         frame: dict[str, Any]
         try:
             try:
+                exec(self._setup, namespace)
                 exec(code, namespace)
                 frame = self._answer(namespace, case)
             finally:
@@ -115,30 +119,53 @@ class Harness:
             self._snapshot.restore_builtins()
             frame = _failure(error, is_program=case is None or bool(case.get("main")))
         self._snapshot.restore_builtins()
-        problem = _finish(namespace)
+        if "error" in frame:
+            namespace.clear()  # its outcome is known, and its finalisers find nothing to change that with
+        del module, namespace
+        problem = _finish()
         if problem is not None and "error" not in frame:
             frame = problem
         self._snapshot.restore_builtins()
         frame["dirty"] = self._snapshot.changed()
+        if self._recorder is not None and not self._recorder.intact():
+            frame["unwatched"] = frame["dirty"] = True
         return frame
 
     def _answer(self, namespace: dict[str, Any], case: dict[str, Any] | None) -> dict[str, Any]:
         """What the case asks for, once the program itself has run."""
         if case is None:
             return {"done": True}
-        if "code" in case:
-            exec(compile(ast.parse(case["code"], "<test>"), "<test>", "exec"), namespace)
-            return {"done": True}
         self._snapshot.restore_builtins()
-        target = _resolve(namespace, case["fn"])
+        if "code" in case:
+            return self._guarded(namespace, case["code"], case["seal"])
         if case.get("main"):
-            target()
+            if case["fn"] in namespace:  # else the program is a script, and its output is there
+                _resolve(namespace, case["fn"])()
             return {"done": True}
         keywords = {name: codec.decode(value) for name, value in case.get("kwargs", {}).items()}
         arguments = [codec.decode(argument) for argument in case["args"]]
-        value = target(*arguments, **keywords)
+        if self._job["setup"]["nodes"]:
+            keywords = structures.build(keywords, namespace)
+            arguments = structures.build(arguments, namespace)
+        value = _resolve(namespace, case["fn"])(*arguments, **keywords)
         self._snapshot.restore_builtins()  # the encoder uses them
         return {"value": codec.encode(value)}
+
+    def _guarded(self, namespace: dict[str, Any], source: str, seal: str) -> dict[str, Any]:
+        """Runs a test's code; the seal comes back only when all of it ran, outside of any trace of the program."""
+        code = compile(source, TEST_FILE, "exec", dont_inherit=True)
+        sys.settrace(None)
+        sys.setprofile(None)
+        try:
+            exec(code, namespace)
+        except AssertionError as error:
+            trace = error.__traceback__
+            while trace is not None and trace.tb_next is not None:
+                trace = trace.tb_next
+            if trace is None or trace.tb_frame.f_code.co_filename != TEST_FILE:
+                raise
+            return {"done": False}
+        return {"done": seal}
 
     def _open_streams(self) -> None:
         """Descriptors 0, 1 and 2 and the objects of `sys` anew, whatever the last test did to them."""
@@ -164,14 +191,17 @@ def _end_of_program() -> None:
     """What the interpreter does at its end: other threads, exit handlers, the last flush."""
     wait_for_threads()
     atexit._run_exitfuncs()
-    sys.stdout.flush()
+    if not getattr(sys.stdout, "closed", sys.stdout is None):
+        sys.stdout.flush()
 
 
-def _finish(namespace: dict[str, Any]) -> dict[str, Any] | None:
-    """Ends the test's objects now, so that neither their output nor their finalisers reach the next test."""
+def _finish() -> dict[str, Any] | None:
+    """Ends the test's objects now, so that neither their output nor their finalisers reach the next test.
+
+    Nothing refers to the program's module any more, so the collector runs finalisers first, which find all its names.
+    """
     try:
         atexit._clear()
-        namespace.clear()
         sys.modules.pop("solution", None)
         sys.modules.pop("__main__", None)
         for name in ("last_type", "last_value", "last_traceback"):

@@ -1,25 +1,122 @@
-"""Line probes put into a program's syntax tree: `__cov__[line] = 1` before each statement.
+"""Line probes put into a program: a store before each statement, for interpreters without `sys.monitoring`.
 
-Every probe is written before its statement runs, into memory that outlives the process,
-so the executed lines are exact in every way of dying. Constructs without room for a
-statement (`except X:`, `case P:`) get an expression that marks their line.
+Every probe is written before its statement runs, into memory that outlives the process, so the executed lines are
+exact in every way of dying. Constructs without room for a statement (`except X:`, `case P:`) get an expression that
+marks their line. A probe that was hit is jumped over until the next test: its first instruction is overwritten in
+place, so that a loop runs at nearly full speed. Where the bytecode is not laid out as in CPython 3.11, probes stay.
 """
 
 import ast
+import ctypes
+import sys
+import types
 from collections.abc import Iterator
 from typing import Any
 
 _Body = list[ast.stmt]
+_SWITCH: Any = ("\0switch",)  # the constant that stands for a `_Switch` until the program is compiled
+_PATCHES = sys.implementation.name == "cpython" and sys.version_info[:2] == (3, 11)
+_STORE_SUBSCR, _LOAD_CONST, _JUMP_FORWARD, _EXTENDED_ARG = 60, 100, 110, 144  # of CPython 3.11
+_CACHE_WORDS = 1  # behind STORE_SUBSCR
+
+
+class Probes:
+    """A program compiled with probes: `code` to run, and the `lines` that can be recorded."""
+
+    __slots__ = ("_switches", "code", "lines")
+
+    def __init__(self, source: str, file: str, cells: Any) -> None:
+        """`cells`: the coverage map, indexed by line; lines behind its end get no probe. Raises as compile does."""
+        instrumented = Instrumented(source, len(cells))
+        self.lines = sorted(instrumented.lines)
+        self._switches: list[_Switch] = []
+        self.code = self._connected(compile(instrumented.tree, file, "exec", dont_inherit=True), cells)
+
+    def restart(self) -> None:
+        """Records every line once more, from now on."""
+        for switch in self._switches:
+            switch.on()
+
+    def intact(self) -> bool:
+        """Always: nothing can be undone but by writing to the bytecode."""
+        return True
+
+    def _connected(self, code: types.CodeType, cells: Any) -> types.CodeType:
+        """`code` and all code inside it with a switch in place of the constant."""
+        switch, used, constants = _Switch(cells), False, list(code.co_consts)
+        for index, constant in enumerate(constants):
+            if isinstance(constant, types.CodeType):
+                constants[index] = self._connected(constant, cells)
+            elif constant == _SWITCH:
+                constants[index], used = switch, True
+        connected = code.replace(co_consts=tuple(constants))
+        if used and _PATCHES:
+            switch.connect(connected)
+            self._switches.append(switch)
+        return connected
+
+
+class _Switch:
+    """What the probes of one code object store into: marks the line, then has the probe jumped over."""
+
+    __slots__ = ("_places", "_words", "mark")
+
+    def __init__(self, cells: Any) -> None:
+        self.mark = cells.__setitem__
+        self._words: Any = None
+        self._places: dict[int, list[tuple[int, int, int]]] = {}  # line: (instruction, itself, the jump instead)
+
+    def __setitem__(self, line: int, one: int) -> None:
+        self.mark(line, one)
+        for place, _, jump in self._places.get(line, ()):
+            self._words[place] = jump
+
+    def on(self) -> None:
+        for places in self._places.values():
+            for place, word, _ in places:
+                self._words[place] = word
+
+    def connect(self, code: types.CodeType) -> None:
+        """Finds the probes in the bytecode of `code`, which must outlive this object and must not have run."""
+        text = code.co_code
+        memory = (ctypes.c_char * len(text)).from_address(id(code) + types.CodeType.__basicsize__)
+        if memory.raw != text:
+            return
+        self._words = words = memoryview(memory).cast("B").cast("H")
+        operations, constants = text[::2], code.co_consts
+        store = operations.find(_STORE_SUBSCR)
+        while store >= 0:
+            (line, before), start = _constant(text, store - 1), -1
+            if before >= 0:
+                target, before = _constant(text, before)
+                if before >= 0 and constants[target] is self:
+                    _, start = _constant(text, before)
+                    start += 1
+            if start > 0:
+                jump = _JUMP_FORWARD | (store + _CACHE_WORDS - start) << 8
+                self._places.setdefault(constants[line], []).append((start, words[start], jump))
+            store = operations.find(_STORE_SUBSCR, store + 1)
+
+
+def _constant(text: bytes, at: int) -> tuple[int, int]:
+    """Of a LOAD_CONST at word `at`: its operand, and the word before it and its prefixes; (-1, -1) for others."""
+    if text[2 * at] != _LOAD_CONST:
+        return -1, -1
+    operand, shift = text[2 * at + 1], 8
+    at -= 1
+    while at >= 0 and text[2 * at] == _EXTENDED_ARG:
+        operand |= text[2 * at + 1] << shift
+        at, shift = at - 1, shift + 8
+    return operand, at
 
 
 class Instrumented:
-    """A program with probes: `tree` to compile, the probe's names, and the lines that can be recorded."""
+    """A program with probes: `tree` to compile, and the lines that can be recorded."""
 
-    __slots__ = ("_capacity", "lines", "mark", "name", "tree")
+    __slots__ = ("_capacity", "lines", "tree")
 
     def __init__(self, source: str, capacity: int) -> None:
         """`capacity` is the number of lines that the map holds; later lines get no probe. Raises as ast.parse does."""
-        self.name, self.mark = _free_names(source)
         self.lines: set[int] = set()
         self.tree = ast.parse(source, "<program>")
         self._capacity = capacity
@@ -44,10 +141,6 @@ class Instrumented:
         """The suite with a probe before each statement, after what must stay first."""
         start = _leading(parent, body) if field == "body" else 0
         new: _Body = list(body[:start])
-        scope_start = field == "body" and isinstance(parent, ast.Module | ast.ClassDef)
-        if scope_start:
-            # Without it a class body would ask its own namespace, and a module the slower unspecialised lookup.
-            new.append(_at(ast.Global(names=[self.name, self.mark]), 1))
         if isinstance(parent, ast.Module):
             new.extend(p for s in body[:start] if isinstance(s, ast.ImportFrom) for p in self._probes(s))
         if isinstance(parent, ast.ExceptHandler) and parent.type is None and field == "body":
@@ -58,25 +151,28 @@ class Instrumented:
             new.append(statement)
         return new
 
-    def _probes(self, statement: ast.stmt) -> Iterator[ast.stmt]:
-        lines = {statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))}
-        for line in sorted(lines):
-            yield from self._probe(line, statement.lineno)
+    def _probes(self, statement: ast.stmt) -> list[ast.stmt]:
+        decorators = getattr(statement, "decorator_list", None)
+        if not decorators:
+            return self._probe(statement.lineno, statement.lineno)
+        lines = {statement.lineno, *(decorator.lineno for decorator in decorators)}
+        return [probe for line in sorted(lines) for probe in self._probe(line, statement.lineno)]
 
-    def _probe(self, line: int, at: int) -> Iterator[ast.stmt]:
-        if line < self._capacity:
-            self.lines.add(line)
-            place: dict[str, Any] = {"lineno": at, "col_offset": 0, "end_lineno": at, "end_col_offset": 0}
-            name = ast.Name(self.name, ast.Load(), **place)
-            target = ast.Subscript(name, ast.Constant(line, **place), ast.Store(), **place)
-            yield ast.Assign([target], ast.Constant(1, **place), **place)
+    def _probe(self, line: int, at: int) -> list[ast.stmt]:
+        if line >= self._capacity:
+            return []
+        self.lines.add(line)
+        place: dict[str, Any] = {"lineno": at, "col_offset": 0}
+        target = ast.Subscript(ast.Constant(_SWITCH, **place), ast.Constant(line, **place), ast.Store(), **place)
+        return [ast.Assign([target], ast.Constant(1, **place), **place)]
 
     def _marking(self, line: int, expression: ast.expr) -> ast.expr:
         """`expression`, marking `line` before it is evaluated."""
         if line >= self._capacity:
             return expression
         self.lines.add(line)
-        call = ast.Call(ast.Name(self.mark, ast.Load()), [ast.Constant(line)], [])
+        mark = ast.Attribute(ast.Constant(_SWITCH), "mark", ast.Load())
+        call = ast.Call(mark, [ast.Constant(line), ast.Constant(1)], [])
         return _at(ast.BoolOp(ast.Or(), [call, expression]), line)
 
     def _case(self, case: ast.match_case) -> Iterator[ast.match_case]:
@@ -109,14 +205,6 @@ def _leading(parent: ast.AST, body: _Body) -> int:
                 break
             start += 1
     return start
-
-
-def _free_names(source: str) -> tuple[str, str]:
-    """Names that the program does not use; dunder on both sides, because others are mangled in classes."""
-    suffix = ""
-    while f"__cov{suffix}__" in source or f"__mark{suffix}__" in source:
-        suffix = str(int(suffix or 0) + 1)
-    return f"__cov{suffix}__", f"__mark{suffix}__"
 
 
 def _at(node: Any, line: int) -> Any:

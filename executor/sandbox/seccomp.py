@@ -17,9 +17,12 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 _WRITE_FLAGS = 0o3 | 0o100 | 0o1000 | 0o2000  # access mode, O_CREAT, O_TRUNC, O_APPEND
 _CLONE_THREAD = 0x10000
+_CLONE_NEW = 0x7E020000  # every kind of namespace
 _FCNTL = (0, 1, 2, 3, 4, 1030, 1032)  # DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, GETPIPE_SZ
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
 _PRCTL = (15, 16)  # the name of a thread
+
+_LINKS = ("readlink", "readlinkat")  # where no file can be opened they would still show what other processes have open
 
 # Allowed whatever the arguments, the frequent ones first. Names absent from a machine's table are skipped.
 _PLAIN = """
@@ -64,7 +67,13 @@ def _no_bits(index: int, bits: int, otherwise: int) -> list[_Instruction]:
 def _conditional(pid: int, files: bool) -> dict[str, list[_Instruction]]:
     stream_pair = [_arg(0), _ins(_JEQ, 1, 1, 0), _errno(_EPERM), _arg(1), _ins(_AND, 0xF), _ins(_JEQ, 1, 1, 0)]
     rules = {
-        "clone": [_arg(0), _ins(_JSET, _CLONE_THREAD, 0, 1), _ins(_RET, _ALLOW), _errno(_EPERM)],
+        "clone": [
+            _arg(0),
+            _ins(_JSET, _CLONE_NEW, 2, 0),
+            _ins(_JSET, _CLONE_THREAD, 0, 1),
+            _ins(_RET, _ALLOW),
+            _errno(_EPERM),
+        ],
         "clone3": [
             _errno(_ENOSYS)
         ],  # flags lie in memory, out of the filter's reach: the C library falls back to clone
@@ -96,7 +105,7 @@ def build(pid: int, files: bool = True, machine: str | None = None) -> bytes:
         _ins(_LD, 0),
     ]
     for name in _PLAIN:
-        if name in numbers:
+        if name in numbers and (files or name not in _LINKS):
             program += [_ins(_JEQ, numbers[name], 0, 1), _ins(_RET, _ALLOW)]
     for name, body in _conditional(pid, files).items():
         if name in numbers:

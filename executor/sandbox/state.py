@@ -3,7 +3,8 @@
 `restore` puts back what programs commonly change; `changed` finds what it cannot put back
 (patched modules, running threads): the parent then runs the remaining tests in a fresh process.
 Namespaces are watched through the version that CPython keeps in each dictionary, read from memory: comparing
-their values would touch every object's reference count and so copy most of the zygote's pages.
+their values would touch every object's reference count and so copy most of the zygote's pages. Where there is no such
+version (CPython 3.14) every test counts as having changed something.
 """
 
 import _thread
@@ -28,29 +29,35 @@ def _counters(namespace: dict[str, Any]) -> Any:
     return _DICT_COUNTERS.from_address(id(namespace) + _DICT_HEAD)
 
 
+def _versioned() -> bool:
+    """Whether the counters of a dictionary tell of a value that was replaced."""
+    namespace = {"name": 0}
+    before = _counters(namespace).raw
+    namespace["name"] = 1
+    return _counters(namespace).raw != before
+
+
 class Snapshot:
     """Taken once in the zygote, after the preload and before any program."""
 
-    __slots__ = ("_builtins", "_builtins_counters", "_builtins_raw", "_context", "_counters", "_raw", "_sys")
+    __slots__ = (
+        "_builtins", "_builtins_counters", "_builtins_raw", "_context", "_counters", "_raw", "_sys", "_versioned",
+    )  # fmt: skip
 
     def __init__(self) -> None:
+        self._versioned = _versioned()
         self._context = decimal.getcontext().copy()
         self._sys = {name: getattr(sys, name) for name in ("argv", "path", "excepthook", "displayhook", "meta_path")}
         modules = [m for n, m in sys.modules.items() if n not in _VOLATILE and isinstance(m, types.ModuleType)]
         self._counters = [_counters(vars(module)) for module in modules]
         self._raw = [counters.raw for counters in self._counters]
-        self.keep_builtins({})
-
-    def keep_builtins(self, extra: dict[str, Any]) -> None:
-        """What `restore_builtins` goes back to: the present names and `extra`."""
-        builtins.__dict__.update(extra)
         self._builtins = dict(builtins.__dict__)
         self._builtins_counters = _counters(builtins.__dict__)
         self._builtins_raw = self._builtins_counters.raw
 
     def restore_builtins(self) -> None:
         """First of all after a test, before the harness itself uses any of them."""
-        if self._builtins_counters.raw != self._builtins_raw:
+        if not self._versioned or self._builtins_counters.raw != self._builtins_raw:
             namespace = builtins.__dict__
             namespace.clear()
             namespace.update(self._builtins)
@@ -71,7 +78,9 @@ class Snapshot:
 
     def changed(self) -> bool:
         """Whether a thread still runs or a preloaded module differs from what it was."""
-        return _thread._count() > 0 or [counters.raw for counters in self._counters] != self._raw
+        if _thread._count() > 0 or not self._versioned:
+            return True
+        return [counters.raw for counters in self._counters] != self._raw
 
 
 def wait_for_threads() -> None:

@@ -18,9 +18,9 @@ MS_REMOUNT, MS_NOATIME, MS_NODIRATIME = 32, 1024, 2048
 MS_BIND, MS_REC, MS_PRIVATE, MS_RELATIME = 4096, 16384, 1 << 18, 1 << 21
 MNT_DETACH = 2
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 8, 22, 38
 SECCOMP_MODE_FILTER = 2
-CAP_SYS_ADMIN = 21
+CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 2, 21
 
 # pivot_root differs by machine; the landlock calls share one number everywhere.
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
@@ -72,10 +72,13 @@ def pivot_root(new: str, old: str) -> None:
     syscall("pivot_root", number, ctypes.c_char_p(new.encode()), ctypes.c_char_p(old.encode()))
 
 
-def drop_capabilities() -> None:
-    """Empties the effective, permitted and inheritable sets of this process."""
+def drop_capabilities(keep: int | None = None) -> None:
+    """Leaves this process no capability but `keep` (one of the first 32), which it must have."""
     header = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0))
-    _checked("capset", _libc().capset(header, ctypes.create_string_buffer(24)))
+    kept = 0 if keep is None else 1 << keep
+    _checked(
+        "capset", _libc().capset(header, ctypes.create_string_buffer(struct.pack("<6I", kept, kept, 0, 0, 0, 0), 24))
+    )
 
 
 def has_capability(number: int) -> bool:

@@ -6,6 +6,7 @@ with the exit status. It looks into a job never: bytes go in, the child decodes 
 """
 
 import errno
+import fcntl
 import gc
 import importlib
 import json
@@ -19,17 +20,18 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from executor.sandbox import confine, coverage_map, syscalls
+from executor.sandbox import confine, coverage_map, monitoring, syscalls
 from executor.sandbox.harness import Harness, Streams
-from executor.sandbox.probes import Instrumented
+from executor.sandbox.probes import Probes
 from executor.sandbox.state import Snapshot
 
 PRELOAD = """
-    abc array ast atexit bisect calendar cmath collections collections.abc contextlib copy csv ctypes dataclasses
-    datetime decimal enum fractions functools heapq io itertools json keyword locale math numbers operator pprint queue
-    random re secrets statistics string struct textwrap threading time traceback types typing unicodedata uuid
-    zoneinfo encodings.idna encodings.latin_1 encodings.ascii encodings.utf_16 hashlib bz2 zlib base64 binascii
-    _strptime linecache warnings weakref graphlib ipaddress difflib fnmatch shlex tempfile pathlib
+    __future__ abc array ast atexit bisect calendar cmath collections collections.abc contextlib copy csv ctypes
+    dataclasses datetime decimal enum fractions functools heapq io itertools json keyword locale math numbers
+    operator pickle pprint queue random re secrets statistics string struct textwrap threading time traceback types
+    typing unicodedata uuid zoneinfo encodings.idna encodings.latin_1 encodings.ascii encodings.utf_16 hashlib bz2
+    zlib base64 binascii _strptime linecache warnings weakref graphlib ipaddress difflib fnmatch shlex tempfile
+    pathlib
 """.split()
 _WARM_PROGRAM = """
 import sys
@@ -52,6 +54,7 @@ class A(dict):
             return sorted(g, key=lambda q: (q, -1))
 """
 _MIB = 1 << 20
+_ZEROS = bytes(1 << 16)
 STARTED, ENDED, FORK_FAILED = b"S", b"E", b"F"
 
 
@@ -85,7 +88,7 @@ def main(argument: str) -> None:
             _continue_as_first_process(control)
         confine.die_with_parent()
         _preload()
-        coverage, empty = coverage_map.open_map(options.coverage, options.coverage_bytes)
+        coverage = coverage_map.open_map(options.coverage, options.coverage_bytes)
         os.close(options.coverage)
         own_bytes = _address_space()
         confinement = confine.confine_zygote(options.level, options.limits.threads, options.site_packages)
@@ -93,7 +96,7 @@ def main(argument: str) -> None:
     except Exception as error:
         _send(control, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         return
-    hello = {"empty": empty, "applied": confinement.applied, "python": sys.version.split()[0], "pid": os.getpid()}
+    hello = {"applied": confinement.applied, "python": sys.version.split()[0], "pid": os.getpid()}
     snapshot = Snapshot()
     _warm()
     gc.collect()
@@ -150,8 +153,10 @@ def _preload() -> None:
 def _warm() -> None:
     """Compiles a program once, so that children inherit specialised code and grown arenas instead of copying pages."""
     for _ in range(20):
-        instrumented = Instrumented(_WARM_PROGRAM, 1000)
-        compile(instrumented.tree, "<warm>", "exec", dont_inherit=True)
+        if monitoring.AVAILABLE:
+            compile(_WARM_PROGRAM, "<warm>", "exec", dont_inherit=True)
+        else:
+            Probes(_WARM_PROGRAM, "<warm>", memoryview(bytearray(1000)))
         json.loads(json.dumps({"source": _WARM_PROGRAM}))
 
 
@@ -172,16 +177,17 @@ def _serve(
         try:
             pid = os.fork()
         except OSError as error:
+            _wipe(job)
             _send(control, FORK_FAILED + str(error).encode())
             continue
         if pid == 0:
             control.close()
             _child(job, options, coverage, confinement, snapshot, own_bytes)
-        job = None
         pidfd = os.pidfd_open(pid)
         socket.send_fds(control, [_framed(STARTED)], [pidfd])
         os.close(pidfd)
         _, status, usage = os.wait4(pid, 0)
+        _wipe(job)
         if confinement.private_pids:
             _sweep()
         code = os.waitstatus_to_exitcode(status)
@@ -190,7 +196,7 @@ def _serve(
 
 
 def _child(
-    job: bytes,
+    job: bytearray,
     options: Options,
     coverage: Any,
     confinement: confine.Confinement,
@@ -212,14 +218,14 @@ def _child(
 def _reset(streams: Streams) -> None:
     """Undoes what a dead program may have left on descriptors that the next one shares: flags and unread bytes."""
     for fd in (streams.result, streams.stdin, streams.stdout, streams.stderr):
-        os.set_blocking(fd, True)
+        fcntl.fcntl(fd, fcntl.F_SETFL, 0)  # the access mode stays
     os.set_blocking(streams.go, False)
     try:
         while os.read(streams.go, 4096):
             pass
     except BlockingIOError:
         pass
-    os.set_blocking(streams.go, True)
+    fcntl.fcntl(streams.go, fcntl.F_SETFL, 0)
 
 
 def _sweep() -> None:
@@ -249,7 +255,7 @@ def _send(control: socket.socket, data: bytes) -> None:
     control.sendall(_framed(data))
 
 
-def _receive(control: socket.socket) -> bytes | None:
+def _receive(control: socket.socket) -> bytearray | None:
     """One frame, or None at the end of the stream."""
     head = _exactly(control, 4)
     if head is None:
@@ -257,16 +263,24 @@ def _receive(control: socket.socket) -> bytes | None:
     return _exactly(control, struct.unpack("<I", head)[0])
 
 
-def _exactly(control: socket.socket, count: int) -> bytes | None:
-    data = bytearray()
-    while len(data) < count:
+def _wipe(job: bytearray) -> None:
+    """Memory given back keeps what was in it, and the next program inherits it."""
+    for start in range(0, len(job), len(_ZEROS)):
+        size = min(len(_ZEROS), len(job) - start)
+        job[start : start + size] = _ZEROS[:size]
+
+
+def _exactly(control: socket.socket, count: int) -> bytearray | None:
+    data = bytearray(count)
+    view = memoryview(data)
+    while view:
         try:
-            chunk = control.recv(min(count - len(data), 1 << 20))
+            size = control.recv_into(view)
         except OSError as error:
             if error.errno == errno.ECONNRESET:
                 return None
             raise
-        if not chunk:
+        if not size:
             return None
-        data += chunk
-    return bytes(data)
+        view = view[size:]
+    return data

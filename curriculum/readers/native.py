@@ -1,0 +1,42 @@
+"""The native format (curriculum.load), where a bad line is told and left out instead of refusing the file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from curriculum.load import ProblemFileError, numbered_lines, parse_line, resolve
+from curriculum.readers.record import Reason, Record, Rejected
+
+
+def read_native(path: Path) -> Iterator[Record | Rejected]:
+    file = resolve(path)
+    seen: set[str] = set()
+    for number, raw in numbered_lines(file):
+        if not raw.strip():
+            continue
+        where = f"{file}, line {number}"
+        try:
+            problem = parse_line(raw, str(file), number)
+        except ProblemFileError as error:
+            detail = error.reason if error.field is None else f"field `{error.field}`: {error.reason}"
+            yield Rejected(_reason(error), where, detail)
+            continue
+        if problem.id in seen:
+            yield Rejected(Reason.DUPLICATE_ID, where, problem.id)
+            continue
+        seen.add(problem.id)
+        yield Record(problem, (problem.solution,))
+
+
+def _reason(error: ProblemFileError) -> Reason:
+    field = error.field or ""
+    if error.reason.startswith("not UTF-8"):
+        return Reason.NON_UTF8
+    if not field:
+        return Reason.BAD_JSON
+    if field == "tests":
+        return Reason.NO_TESTS
+    if field.startswith("tests"):
+        missing = error.reason == "missing" and field.endswith(".output")
+        return Reason.MISSING_OUTPUT if missing else Reason.BAD_TEST
+    named = {"entry_point": Reason.NO_ENTRY_POINT, "statement": Reason.NO_STATEMENT, "solution": Reason.NO_SOLUTION}
+    return named.get(field, Reason.MISSING_FIELD)

@@ -1,0 +1,188 @@
+"""`stepcoder grade`."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.commands.common import RAW, stop
+from deploy.errors import UserError
+
+if TYPE_CHECKING:
+    from deploy.grade_summary import Tally
+    from executor.config import ExecutorConfig
+
+DESCRIPTION = """\
+Run programs against the tests of problems, sandboxed, and write a verdict, a reward and the executed lines of each.
+Both files are checked to their last line before anything runs. An interrupted run is continued by the same command.
+At the end: pass@k and the shares of verdicts by level. No GPU, model or Ray is needed."""
+
+EXAMPLES = """\
+files (JSON lines; problems and samples may be .gz):
+  problems  the format of training problems (README.md); 'starter:train' and 'starter:heldout' are shipped sets
+  samples   {"problem_id": "my/clamp", "program": "def clamp(x, low, high): ...", "id": "optional, passed through"}
+  results   one line a sample, in the same order: {"problem_id", "verdict", "reward", "executed_lines", "tests", ...}
+
+examples:
+  stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl
+  stepcoder grade --problems P.jsonl.gz --samples S.jsonl.gz --out R.jsonl --compare apps --k 1,10,100
+  stepcoder grade --problems starter:heldout --samples S.jsonl --out R.jsonl --workers 16 --no-coverage
+  stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl --executor.cpu_s 10 --executor.memory_mib 2048
+
+Every setting under executor. of 'stepcoder train --help' may follow. Exit code: 0 also where programs fail, 1 where
+the sandbox could not judge some (infra_error), 2 for a mistake in files or options, 130 after Ctrl-C.
+docs/executor.md explains verdicts, rewards, limits and what the sandbox does not cover."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    grade = commands.add_parser(
+        "grade", help="judge programs from a file, sandboxed, without training", description=DESCRIPTION,
+        epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
+        usage="stepcoder grade --problems FILE --samples FILE --out FILE [options] [--executor.SETTING VALUE ...]",
+    )  # fmt: skip
+    grade.add_argument("--problems", metavar="FILE", required=True, help="problems with their tests")
+    grade.add_argument("--samples", metavar="FILE", required=True, type=Path, help="programs to judge")
+    grade.add_argument(
+        "--out", metavar="FILE", required=True, type=Path,
+        help="results; until they are complete they are in FILE.partial, and what they belong to in FILE.inputs.json",
+    )  # fmt: skip
+    grade.add_argument("--compare", metavar="strict|apps", help="output comparison (default: strict)")
+    grade.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
+    grade.add_argument(
+        "--reward",
+        metavar="KIND",
+        help="stepcoder (default), ratio, binary, ladder, or your own: package.module:function",
+    )
+    grade.add_argument("--level", metavar="auto|1|2|3|4", help="isolation level (default: auto, the best there is)")
+    grade.add_argument("--no-coverage", action="store_true", help="do not record executed lines: faster")
+    grade.add_argument(
+        "--k", metavar="K,K,...", type=_ks,
+        help="estimate pass@k for these (default: those of 1, 5, 10 that every problem has samples for)",
+    )  # fmt: skip
+    grade.add_argument("--summary", metavar="FILE", type=Path, help="also write the figures at the end as JSON")
+    grade.add_argument("--force", action="store_true", help="discard earlier results in --out and grade anew")
+
+
+def _ks(text: str) -> list[int]:
+    try:
+        found = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        found = [0]
+    if found[0] < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of positive integers such as 1,5,10")
+    return found
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from deploy.cli import version
+    from deploy.grade import GradeProgress, check_inputs, check_ks, grade, identity
+    from deploy.grade_files import ResultFile, read_results
+    from deploy.grade_summary import Tally
+    from executor.pool import LocalPool
+
+    config = _executor(options, settings)
+    _check_out(options)
+    with GradeProgress() as progress:
+        try:
+            inputs = check_inputs(options.problems, options.samples)
+            ks = check_ks(options.k, inputs.per_problem)
+            results = ResultFile(options.out, identity(inputs, config, version()))
+            tally = Tally({name: problem.level for name, problem in inputs.problems.items()})
+            if not options.force and results.finished():
+                progress.message(f"{options.out}: already graded; --force grades anew")
+                for record in read_results(options.out):
+                    tally.add(record)
+            else:
+                signal.signal(signal.SIGTERM, stop)
+                progress.message(f"{inputs.total:,} programs for {len(inputs.per_problem):,} problems")
+                try:
+                    pool = LocalPool(config)
+                except RuntimeError as error:
+                    raise UserError(str(error)) from None
+                with pool:
+                    if options.force:
+                        results.discard()
+                    with results:
+                        grade(inputs, pool, results, tally, progress)
+        except KeyboardInterrupt:
+            kept = f"{progress.done:,} of {progress.total:,} results are kept" if progress.total else "nothing was run"
+            again = "the same command without --force" if options.force else "the same command"
+            progress.message(f"stepcoder: stopped; {kept}; {again} goes on from there")
+            return 130
+    _tell(options, tally, ks, progress.here, progress.seconds)
+    return 1 if tally.infra_errors else 0
+
+
+def _executor(options: argparse.Namespace, settings: list[str]) -> "ExecutorConfig":
+    """The executor's settings: named options, then settings on the command line, then the environment."""
+    from deploy import machine
+    from deploy.config import Config
+    from deploy.fields import flatten
+    from deploy.settings import load_config, read_arguments
+    from executor.reward import check
+
+    others = [key for key in read_arguments(settings, flatten(Config)) if key.partition(".")[0] != "executor"]
+    if others:
+        raise UserError(f"grade does not know --{others[0]}; of the settings it takes those under executor.")
+    named = {name: getattr(options, name) for name in ("compare", "workers", "reward", "level")}
+    words = [f"--executor.{name}={value}" for name, value in named.items() if value is not None]
+    words += ["--executor.coverage=false"] * options.no_coverage
+    default = {"STEPCODER_EXECUTOR__WORKERS": str(min(machine.cores(), 256))}
+    config = load_config(None, [*settings, *words], default | dict(os.environ)).executor
+    if ":" in config.reward:
+        sys.path.insert(0, os.getcwd())  # one's own function is looked for here first
+    try:
+        check(config.reward)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    return config
+
+
+def _check_out(options: argparse.Namespace) -> None:
+    """What can be wrong with --out and --summary, before the files are read."""
+    from curriculum.load import ProblemFileError, resolve
+
+    try:
+        inputs = (resolve(options.problems), options.samples)
+    except ProblemFileError as error:
+        raise UserError(str(error)) from None
+    for option, file in (("--out", options.out), ("--summary", options.summary)):
+        if file is None:
+            continue
+        if file.is_dir():
+            raise UserError(f"{option}: {file} is a directory; give a file")
+        if file.exists() and any(other.exists() and file.samefile(other) for other in inputs):
+            raise UserError(f"{option}: {file} is an input; give another file")
+        if not file.parent.is_dir():
+            raise UserError(f"{option}: there is no directory {file.parent}")
+        if not os.access(file.parent, os.W_OK):
+            raise UserError(f"{option}: no permission to write in {file.parent}")
+    if options.out.suffix == ".gz":
+        raise UserError("--out: results are plain JSON lines; give a name without .gz")
+
+
+def _tell(options: argparse.Namespace, tally: "Tally", ks: tuple[int, ...], here: int, seconds: float) -> None:
+    """The figures at the end, for a person on stdout and for a program in --summary."""
+    from rich.console import Console
+
+    from deploy.grade_summary import summarise, tables
+    from deploy.progress import duration
+
+    summary = summarise(tally, ks)
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    for table in tables(summary):
+        console.print(table)
+    if here:
+        print(f"{here:,} programs in {duration(seconds)}, {here / max(seconds, 1e-6):,.0f} programs/s")
+    print(f"results  {options.out}")
+    if options.summary is not None:
+        options.summary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    if tally.infra_errors:
+        print(
+            f"stepcoder: {tally.infra_errors:,} programs could not be judged (infra_error, no reward): the sandbox "
+            "failed for them. See their `error` and 'stepcoder doctor'; --force grades anew",
+            file=sys.stderr,
+        )
