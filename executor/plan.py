@@ -8,6 +8,7 @@ and for the expected values in its own process, or return an object that compare
 
 import ast
 import json
+import marshal
 import secrets
 from dataclasses import dataclass
 from typing import Any
@@ -22,24 +23,29 @@ _NODE_TAGS = ('{"l": [', '{"n": [')  # of executor.sandbox.codec
 
 @dataclass(frozen=True, slots=True)
 class PlannedCase:
-    """`wire` goes to the child as JSON, `stdin` as a file; `expected` never leaves, but for the seal of guarded code.
+    """`wire` goes to the child, `stdin` as a file; `expected` never leaves, but for the seal of guarded code.
 
     kind and expected: text, a str; value, any data; check, an executor.asserts.Check; code, the seal.
     """
 
     kind: str
-    wire: dict[str, Any] | None
+    wire: dict[str, Any]
     expected: Any = None
     stdin: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The cases in order; their inputs and the setup as JSON texts that are the same for every program of the suite."""
+    """The cases in order, and what is the same for every program of the suite.
+
+    `wire`: the inputs and the setup, constants only, as marshal data. `inputs`: the texts for standard input, one after
+    the other; `largest_input` is the size in bytes of the longest one.
+    """
 
     cases: tuple[PlannedCase, ...]
-    wire: str
-    setup: str
+    wire: bytes
+    inputs: bytes
+    largest_input: int
 
 
 def plan(suite: Suite) -> Plan:
@@ -54,17 +60,30 @@ def plan(suite: Suite) -> Plan:
         raise ValueError(f"the suite's setup does not compile: {error}") from error
     make = {"stdin": _stdin, "call": _call, "assert": _assertion}[suite.style]
     cases = tuple(make(case, suite.entry_point, number) for number, case in enumerate(suite.cases, 1))
-    wire = json.dumps([case.wire for case in cases], check_circular=False)
-    # Of all tests, since a program may name the classes in annotations. Inside a text JSON would escape these quotes.
-    nodes = any(tag in wire for tag in _NODE_TAGS) or any(_needs_nodes(case) for case in suite.cases)
-    return Plan(cases, wire, json.dumps({"code": suite.setup, "nodes": nodes}))
+    place = 0
+    for case in cases:
+        if case.kind == "text":
+            case.wire["stdin"] = (place, len(case.stdin))
+            place += len(case.stdin)
+    wires = [case.wire for case in cases]
+    wire = marshal.dumps(
+        {"cases": wires, "setup": suite.setup, "nodes": suite.style != "stdin" and _nodes(suite, wires)}
+    )
+    return Plan(cases, wire, b"".join(case.stdin for case in cases), max(len(case.stdin) for case in cases))
+
+
+def _nodes(suite: Suite, wires: list[dict[str, Any]]) -> bool:
+    """Whether any test is about lists or trees: a program may name their classes in annotations."""
+    text = json.dumps(wires, check_circular=False)  # inside a text JSON would escape the quotes of a tag
+    return any(tag in text for tag in _NODE_TAGS) or any(_needs_nodes(case) for case in suite.cases)
 
 
 def _stdin(case: Case, entry: str | None, number: int) -> PlannedCase:
     if not isinstance(case.input, str) or not isinstance(case.output, str):
         raise ValueError(f"test {number}: a test in stdin style has a text as input and a text as output")
-    wire = {"fn": entry, "main": True} if entry else None
-    return PlannedCase("text", wire, case.output, case.input.encode("utf-8", "surrogateescape"))
+    return PlannedCase(
+        "text", {"fn": entry} if entry else {}, case.output, case.input.encode("utf-8", "surrogateescape")
+    )
 
 
 def _call(case: Case, entry: str | None, number: int) -> PlannedCase:

@@ -24,6 +24,8 @@ from executor.zygote import InfraError
 
 log = logging.getLogger(__name__)
 
+_PLANS_KEPT = 64
+
 
 @dataclass(slots=True)
 class _Job:
@@ -45,6 +47,7 @@ class LocalPool:
             log.info("isolation level %d: %s", self.level, LEVELS[self.level])
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._plans: dict[int, tuple[Suite, Plan]] = {}
         self._threads = [
             threading.Thread(target=self._work, name=f"executor-slot-{number}", daemon=True)
             for number in range(config.workers)
@@ -62,9 +65,19 @@ class LocalPool:
         """ValueError for a suite that cannot judge (no tests, wrong types)."""
         if self._closed:
             raise RuntimeError("the pool is closed")
-        job = _Job(program, plan(suite), Future())
+        job = _Job(program, self._planned(suite), Future())
         self._jobs.put(job)
         return job.future
+
+    def _planned(self, suite: Suite) -> Plan:
+        """Programs of one suite follow each other: the plans of the last suites are kept, by identity."""
+        kept = self._plans.pop(id(suite), None)
+        if kept is None or kept[0] is not suite:
+            kept = suite, plan(suite)
+        self._plans[id(suite)] = kept
+        while len(self._plans) > _PLANS_KEPT:
+            self._plans.pop(next(iter(self._plans)), None)
+        return kept[1]
 
     def run(self, program: str, suite: Suite) -> Report:
         """Blocks until the report is there."""

@@ -5,7 +5,7 @@ otherwise the next one gets a fresh process. The verdict is made here, from outp
 the program cannot have compared.
 """
 
-import json
+import math
 import os
 import signal
 import time
@@ -16,20 +16,23 @@ from executor.compare import same_text, same_value
 from executor.config import ExecutorConfig
 from executor.plan import Plan, PlannedCase
 from executor.report import Report, TestOutcome, Verdict
-from executor.sandbox import codec
-from executor.zygote import MAP_BYTES, Child, InfraError, Zygote
+from executor.sandbox import board, codec
+from executor.sandbox.protocol import COMPILED, REFUSED
+from executor.zygote import MAP_BYTES, End, InfraError, Zygote
 
 _MAX_LINE = (1 << 31) - 1
+_LARGEST_COMPILED = 1 << 16  # bytes of a source; a larger one is compiled in its own process, under its limits
 _LIMIT_CHECKED = (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR, Verdict.TIMEOUT, Verdict.PASSED)
+_Judgement = tuple[Verdict, str | None, int | None]
 
 
 @dataclass(slots=True)
 class _Progress:
     """What is known of the program so far."""
 
-    lines: int  # of the program, none less than it has
+    lines: int  # of the program up to which coverage is recorded, none less than it has; 0 without coverage
     outcomes: list[TestOutcome] = field(default_factory=list)
-    probed: set[int] = field(default_factory=set)
+    recordable: frozenset[int] = frozenset()
     executed: dict[bytes, tuple[int, ...]] = field(default_factory=dict)  # lines of a test, by the map that it left
     forged: bool = False  # lines that cannot be recorded, or a monitor that was tampered with
     cpu_s: float = 0.0
@@ -51,24 +54,41 @@ class Slot:
             self._zygote = None
 
     def run(self, program: str, plan: Plan) -> Report:
+        """Compiled in the program's own process when the compiler cannot, or does not survive it."""
+        source = program.encode("utf-8", "surrogatepass")
+        if len(source) <= _LARGEST_COMPILED:
+            try:
+                return self._once(program, source, plan, apart=False)
+            except _CompilerFailed:
+                pass
+        return self._once(program, source, plan, apart=True)
+
+    def _once(self, program: str, source: bytes, plan: Plan, apart: bool) -> Report:
         start = time.monotonic()
         try:
             if self._zygote is None:
                 self._zygote = Zygote(self._config, self._level)
-            report = self._run(self._zygote, program, plan, start)
+            return self._run(self._zygote, program, source, plan, start, apart)
         except (InfraError, OSError) as error:
             self.close()
             if isinstance(error, InfraError):
                 raise
             raise InfraError(f"{type(error).__name__}: {error}") from error
-        return report
 
-    def _run(self, zygote: Zygote, program: str, plan: Plan, start: float) -> Report:
+    def _run(self, zygote: Zygote, program: str, source: bytes, plan: Plan, start: float, apart: bool) -> Report:
         lines = program.count("\n") + program.count("\r") + program.count("\f") + 1
-        progress = _Progress(lines)
-        source = json.dumps(program)
+        progress = _Progress(min(lines, MAP_BYTES - 1) if self._config.coverage else 0)
+        code = None if apart else self._compiled(zygote, source, progress)
+        job = {
+            "code": code,
+            "source": program if code is None else "",
+            "lines": progress.lines,
+            "alone": self._config.isolate_tests,
+            "output_bytes": self._config.output_kib << 10,
+            "suite": plan.wire,
+        }
         while len(progress.outcomes) < len(plan.cases) and progress.compile_error is None:
-            self._process(zygote, source, plan, progress)
+            self._process(zygote, plan, job, progress)
             self._skip_after_timeouts(plan, progress)
         if progress.compile_error is not None:
             error, line = progress.compile_error
@@ -88,85 +108,96 @@ class Slot:
             coverage_trusted=not progress.forged and lines < MAP_BYTES,
         )
 
-    def _process(self, zygote: Zygote, source: str, plan: Plan, progress: _Progress) -> None:
-        """Runs tests in one process of the program until one of them spoils it."""
-        config, first = self._config, len(progress.outcomes)
-        coverage = "true" if config.coverage else "false"
-        setup = f'"setup":{plan.setup},"cases":{plan.wire}'
-        job = f'{{"source":{source},"coverage":{coverage},"first":{first},{setup}}}'
-        self._prepare(zygote, plan.cases[first])
-        child = Child(zygote, job.encode("ascii"), (config.output_kib << 10) + (1 << 16))
-        started = time.monotonic()
+    def _compiled(self, zygote: Zygote, source: bytes, progress: _Progress) -> bytes | None:
+        """The code; None, and the error in `progress`, for a program that does not compile."""
         try:
-            frame = child.frame(config.compile_s, config.wall_s + config.compile_s)
-            if isinstance(frame, dict) and "infra" in frame:
-                raise InfraError(str(frame["infra"]))
-            if isinstance(frame, dict) and frame.get("c") == "ok":
-                progress.probed.update(frame["lines"])
-                while self._test(zygote, child, plan, progress):
-                    self._prepare(zygote, plan.cases[len(progress.outcomes)])
-            else:
-                progress.compile_error = _compile_error(frame, child.end()[0], time.monotonic() - started)
-        finally:
-            _, cpu, peak = child.end()
-            progress.cpu_s += cpu
-            progress.peak_mib = max(progress.peak_mib, peak)
+            kind, about, code = zygote.compile(source, progress.lines)
+        except InfraError as error:
+            self.close()
+            raise _CompilerFailed from error
+        if kind == REFUSED:
+            progress.compile_error = _message(about), _line(about)
+            return None
+        if kind != COMPILED:
+            raise _CompilerFailed
+        progress.recordable = frozenset(about)
+        return code
 
-    def _prepare(self, zygote: Zygote, case: PlannedCase) -> None:
-        """Empties the outputs and puts the input in place, while no code of the program runs."""
-        os.ftruncate(zygote.stdout, 0)
-        os.ftruncate(zygote.stderr, 0)
-        os.ftruncate(zygote.stdin, 0)
-        view, offset = memoryview(case.stdin), 0
-        while offset < len(view):
-            offset += os.pwrite(zygote.stdin, view[offset:], offset)
+    def _process(self, zygote: Zygote, plan: Plan, job: dict[str, Any], progress: _Progress) -> None:
+        """Runs tests in one process of the program until one of them spoils it."""
+        first = len(progress.outcomes)
+        end = zygote.run(plan, {**job, "first": first}, len(plan.cases) - first)
+        cpu_left = end.cpu_s
+        progress.cpu_s += end.cpu_s
+        progress.peak_mib = max(progress.peak_mib, end.peak_mib)
+        frames = board.read(zygote.board, len(plan.cases) - first + 1)
+        if job["code"] is None:
+            if not frames or frames[0] is None or "recordable" not in frames[0][0]:
+                progress.compile_error = _compile_error(frames[0] if frames else None, end)
+                return
+            progress.recordable = _lines(frames.pop(0))
+        for frame in frames[: len(plan.cases) - first]:
+            outcome = self._answered(plan.cases[len(progress.outcomes)], frame, progress)
+            progress.outcomes.append(outcome)
+            cpu_left -= outcome.cpu_s
+            if frame is None:
+                return
+        if len(progress.outcomes) < len(plan.cases) and not (frames and board.finished(zygote.board)):
+            case = plan.cases[len(progress.outcomes)]
+            progress.outcomes.append(self._broken_off(case, zygote, end, max(cpu_left, 0.0), progress))
 
-    def _test(self, zygote: Zygote, child: Child, plan: Plan, progress: _Progress) -> bool:
-        """Lets one test run and judges it; True when there is a next one that may run in the same process."""
-        index = len(progress.outcomes)
-        case = plan.cases[index]
-        cpu_start, start = child.cpu(), time.monotonic()
-        zygote.clear_coverage(progress.lines)
-        zygote.go()
-        frame = child.frame(self._config.cpu_s, self._config.wall_s)
-        if isinstance(frame, dict) and frame.get("t") != index:
-            frame = "garbled"
-        code, cpu_end = 0, child.cpu()
-        if isinstance(frame, str):
-            code, cpu_end, _ = child.end()
-        progress.forged |= isinstance(frame, dict) and "unwatched" in frame
-        output = os.pread(zygote.stdout, self._config.output_kib << 10, 0)
-        over = any(os.fstat(fd).st_size >= self._config.output_kib << 10 for fd in (zygote.stdout, zygote.stderr))
+    def _answered(
+        self, case: PlannedCase, answer: tuple[dict[str, Any], bytes] | None, progress: _Progress
+    ) -> TestOutcome:
+        """The outcome of a test that came to its end."""
+        if answer is None:
+            return TestOutcome(Verdict.RUNTIME_ERROR, error="the program disturbed its harness")
+        frame, output = answer
+        progress.forged |= "unwatched" in frame
+        cpu, wall = _seconds(frame.get("cpu")), _seconds(frame.get("wall"))
         text = output.decode("utf-8", "surrogateescape")
-        verdict, error, line = self._judge(case, frame, code, text)
-        if over and verdict in _LIMIT_CHECKED:
-            verdict, error = Verdict.OUTPUT_LIMIT, f"more than {self._config.output_kib} KiB of output"
-        cpu, wall = max(cpu_end - cpu_start, 0.0), time.monotonic() - start
-        shown = text[: self._config.stdout_chars].encode("utf-8", "replace").decode()
-        executed = _executed(zygote, progress)
-        progress.outcomes.append(TestOutcome(verdict, cpu, wall, error, line, shown, executed))
-        if isinstance(frame, str) or frame.get("dirty", True) or self._config.isolate_tests:
-            return False
-        return index + 1 < len(plan.cases)
+        if cpu >= self._config.cpu_s or wall >= self._config.wall_s:
+            judgement = self._late()
+        else:
+            judgement = self._judge(case, frame, text)
+        if "over" in frame and judgement[0] in _LIMIT_CHECKED:
+            judgement = self._over()
+        try:
+            cells = bytes.fromhex(frame["lines"])
+        except (KeyError, TypeError, ValueError):
+            cells = b""
+        return TestOutcome(*judgement[:1], cpu, wall, *judgement[1:], self._shown(text), _executed(cells, progress))
 
-    def _judge(
-        self, case: PlannedCase, frame: dict[str, Any] | str, code: int, text: str
-    ) -> tuple[Verdict, str | None, int | None]:
-        if frame == "timeout":
-            return (
-                Verdict.TIMEOUT,
-                f"more than {self._config.cpu_s:g} s of CPU or {self._config.wall_s:g} s of wall time",
-                None,
-            )
-        if frame == "flood":
+    def _broken_off(self, case: PlannedCase, zygote: Zygote, end: End, cpu: float, progress: _Progress) -> TestOutcome:
+        """The outcome of the test in which the process ended."""
+        limit = self._config.output_kib << 10
+        text = os.pread(zygote.stdout, limit, 0).decode("utf-8", "surrogateescape")
+        if end.late:
+            judgement = self._late()
+        elif end.code == 0 and case.kind == "text":
+            judgement = self._text(case, text)
+        else:
+            judgement = _exit_verdict(end.code)
+        if any(os.fstat(fd).st_size >= limit for fd in (zygote.stdout, zygote.stderr)):
+            judgement = self._over()
+        cells = zygote.cells[: progress.lines + 1]
+        return TestOutcome(
+            *judgement[:1], cpu, end.wall_s, *judgement[1:], self._shown(text), _executed(cells, progress)
+        )
+
+    def _late(self) -> _Judgement:
+        config = self._config
+        return Verdict.TIMEOUT, f"more than {config.cpu_s:g} s of CPU or {config.wall_s:g} s of wall time", None
+
+    def _over(self) -> _Judgement:
+        return Verdict.OUTPUT_LIMIT, f"more than {self._config.output_kib} KiB of output", None
+
+    def _shown(self, text: str) -> str:
+        return text[: self._config.stdout_chars].encode("utf-8", "replace").decode()
+
+    def _judge(self, case: PlannedCase, frame: dict[str, Any], text: str) -> _Judgement:
+        if "flood" in frame:
             return Verdict.OUTPUT_LIMIT, f"a result of more than {self._config.output_kib} KiB", None
-        if frame == "garbled":
-            return Verdict.RUNTIME_ERROR, "the program disturbed its harness", None
-        if frame == "exit":
-            if code == 0 and case.kind == "text":
-                return self._text(case, text)
-            return _exit_verdict(code)
-        assert isinstance(frame, dict)
         if "error" in frame:
             return _error_verdict(frame)
         if case.kind == "text":
@@ -200,22 +231,35 @@ class Slot:
             progress.outcomes.extend([skipped] * missing)
 
 
-def _executed(zygote: Zygote, progress: _Progress) -> tuple[int, ...]:
-    """Lines of the test that has just run. Many tests of a program leave the same map, which is then read once."""
-    cells = zygote.coverage(progress.lines)
+class _CompilerFailed(Exception):
+    """The compiler cannot say anything about the program."""
+
+
+def _executed(cells: bytes, progress: _Progress) -> tuple[int, ...]:
+    """Lines of one test. Many tests of a program leave the same map, which is then read once."""
     if cells not in progress.executed:
-        recorded = [line for line, cell in enumerate(cells) if cell]
-        progress.executed[cells] = tuple(line for line in recorded if line in progress.probed)
+        recorded = [line for line, cell in enumerate(cells[: progress.lines + 1]) if cell]
+        progress.executed[cells] = tuple(line for line in recorded if line in progress.recordable)
         progress.forged |= len(recorded) > len(progress.executed[cells])
     return progress.executed[cells]
 
 
-def _compile_error(frame: dict[str, Any] | str, code: int, seconds: float) -> tuple[str, int | None]:
-    if isinstance(frame, dict) and frame.get("c") == "error":
-        return _message(frame), _line(frame)
-    if frame == "exit":
-        return f"the compiler died: {_exit_verdict(code)[1]}", None
-    return f"compiling did not end within {seconds:.1f} s", None
+def _lines(answer: tuple[dict[str, Any], bytes] | None) -> frozenset[int]:
+    found = answer[0]["recordable"] if answer else None
+    return frozenset(line for line in found if isinstance(line, int)) if isinstance(found, list) else frozenset()
+
+
+def _seconds(value: Any) -> float:
+    """A time that a program's process measured."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value >= 0 else 0.0
+
+
+def _compile_error(answer: tuple[dict[str, Any], bytes] | None, end: End) -> tuple[str, int | None]:
+    if answer is not None and "error" in answer[0]:
+        return _message(answer[0]), _line(answer[0])
+    if end.late:
+        return "compiling took too long", None
+    return f"the compiler died: {_exit_verdict(end.code)[1]}", None
 
 
 def _exit_verdict(code: int) -> tuple[Verdict, str, None]:

@@ -27,7 +27,9 @@ class Limits:
 
     memory_mib: int
     output_bytes: int
-    cpu_total_s: int
+    cpu_s: float
+    wall_s: float
+    compile_s: float
     open_files: int
     threads: int
     stack_mib: int
@@ -99,27 +101,31 @@ def confine_zygote(level: int, threads: int, site_packages: bool) -> Confinement
     return Confinement(level, os.getpid(), tuple(applied), level == 1, template, process_limit)
 
 
-def confine_child(confinement: Confinement, limits: Limits, own_bytes: int) -> None:
-    """Limits and filter of one program's process, in the process itself. Raises OSError when a step fails."""
-    die_with_parent()
-    if os.getppid() != confinement.zygote:
-        raise OSError(errno.ESRCH, "the fork server ended before its program started")
-    memory = own_bytes + limits.memory_mib * _MIB
+def limit_resources(limits: Limits, own_bytes: int) -> None:
+    """The limits that a zygote can have too, and that its children inherit. Raises OSError when one cannot be set."""
     for kind, value in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_FSIZE, limits.output_bytes),
+        (resource.RLIMIT_AS, own_bytes + limits.memory_mib * _MIB),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, limits.open_files),
-        (resource.RLIMIT_CPU, limits.cpu_total_s),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_SIGPENDING, _PENDING_SIGNALS),
         (resource.RLIMIT_MEMLOCK, 0),
     ):
         resource.setrlimit(kind, (value, value))
+
+
+def confine_child(confinement: Confinement, file_bytes: int, cpu_s: int) -> None:
+    """What is left for one process, in the process itself. Raises OSError when a step fails."""
+    if not confinement.private_pids:  # else it dies with the first process of its namespace
+        die_with_parent()
+        if os.getppid() != confinement.zygote:
+            raise OSError(errno.ESRCH, "the fork server ended before its program started")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     if confinement.filter is None:
         return
     resource.setrlimit(resource.RLIMIT_NPROC, (confinement.process_limit, confinement.process_limit))
-    syscalls.install_filter(confinement.filter.filled(os.getpid()))
+    confinement.filter.filled(os.getpid()).install()
 
 
 def die_with_parent() -> None:

@@ -1,123 +1,143 @@
-"""Runs one program's tests inside its own process, one after the other, and tells what happened, frame by frame.
+"""Runs one program's tests inside its own process, one after the other, and leaves each outcome on the board.
 
-It holds no expected output. Whatever a program does to it can change only what that program
-is seen to answer. A frame is a 4-byte length and JSON; before each test the harness waits for one
-byte from the parent, which by then has the input in place and has read this process's CPU clock.
+It holds no expected output. Whatever a program does to it can change only what that program is seen to answer.
 """
 
 import atexit
 import builtins
 import gc
-import json
+import marshal
 import os
-import struct
+import random
 import sys
+import time
 import types
 from dataclasses import dataclass
 from typing import Any
 
-from executor.sandbox import codec, monitoring, structures
-from executor.sandbox.probes import Probes
+from executor.sandbox import board, codec, compiler, monitoring, structures
+from executor.sandbox.compiler import PROGRAM_FILE
+from executor.sandbox.probes import Probes, Table
 from executor.sandbox.state import Snapshot, wait_for_threads
 
-_COMPILE_RECURSION = 15_000
 _MESSAGE_CHARS = 500
-PROGRAM_FILE = "<program>"
 TEST_FILE = "<test>"
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """Descriptors: `result` to the parent, `go` from it; `stdin`, `stdout`, `stderr` are files in memory."""
+    """Files in memory: `inputs` (read-only) has all inputs, `stdin`, `stdout` and `stderr` serve one test at a time."""
 
-    result: int
-    go: int
+    inputs: int
     stdin: int
     stdout: int
     stderr: int
 
 
 class Harness:
-    """Life cycle: compile once, then for each case: fresh streams, fresh namespace, run, finish, report."""
+    """Life cycle: compile unless that is done, then for each case: fresh streams and namespace, run, finish, report."""
 
-    def __init__(self, job: dict[str, Any], streams: Streams, coverage: Any, snapshot: Snapshot) -> None:
+    def __init__(
+        self, job: dict[str, Any], streams: Streams, cells: memoryview, writer: board.Writer, snapshot: Snapshot
+    ) -> None:
+        """`cells`: the coverage map, a byte a line from line 0, which does not exist; not zero: executed.
+
+        `job`: code (bytes) or source (text), lines, first, alone, output_bytes, suite (executor.plan.Plan.wire)."""
         self._job = job
         self._streams = streams
-        self._coverage = coverage
+        self._cells = cells[: job["lines"] + 1]
+        self._board = writer
         self._snapshot = snapshot
-        self._encode = json.JSONEncoder(check_circular=False).encode
         self._recorder: monitoring.LineMonitor | Probes | None = None
-        self._write = os.write
+        self._setup: types.CodeType | None = None
+        self._nodes = False  # whether the tests are about lists and trees
+        self._fresh = True  # as the zygote left the interpreter, which has restored everything and opened the streams
+        self._read, self._status = os.pread, os.fstat
+        self._cpu, self._wall = time.process_time, time.perf_counter
 
     def run(self) -> None:
-        code = self._compile()
-        if code is None:
+        """Returns when the last test has ended, or one after which the next needs a fresh process."""
+        job = self._job
+        compiled: tuple[types.CodeType, Table | None] | None
+        compiled = self._compile() if job["code"] is None else marshal.loads(job["code"])
+        if compiled is None:
             return
-        self._setup = compile(self._job["setup"]["code"], "<setup>", "exec", dont_inherit=True)
-        cases = self._job["cases"]
-        for index in range(self._job["first"], len(cases)):
-            if not os.read(self._streams.go, 1):  # the parent is gone
+        code = self._watched(*compiled)
+        suite = marshal.loads(job["suite"])
+        setup, self._nodes = suite["setup"], suite["nodes"]
+        self._setup = compile(setup, "<setup>", "exec", dont_inherit=True) if setup else None
+        for case in suite["cases"][job["first"] :]:
+            cpu, wall = self._cpu(), self._wall()
+            frame = self._test(code, case)
+            frame["cpu"], frame["wall"] = self._cpu() - cpu, self._wall() - wall
+            output = self._outputs(frame)
+            frame["lines"] = self._cells.hex()
+            try:
+                self._board.put(frame, output)
+            except board.Full:
+                self._board.put({**frame, "value": None, "flood": True})
+            if frame["dirty"] or job["alone"] or not self._board.has_room():
                 return
-            frame = self._test(code, cases[index])
-            frame["t"] = index
-            self._send(frame)
-        os.read(self._streams.go, 1)  # stays until the parent has read this process's clock, and kills it
 
-    def _send(self, frame: dict[str, Any]) -> None:
-        data = self._encode(frame).encode("ascii")
-        view = memoryview(struct.pack("<I", len(data)) + data)
-        while view:
-            view = view[self._write(self._streams.result, view) :]
-
-    def _compile(self) -> types.CodeType | None:
-        source = self._job["source"]
-        sys.setrecursionlimit(_COMPILE_RECURSION)
+    def _compile(self) -> tuple[types.CodeType, Table | None] | None:
         try:
-            code = self._watched(source) if self._job["coverage"] else None
-            if code is None:
-                code = compile(source, PROGRAM_FILE, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError) as error:
-            self._send({"c": "error", "error": _describe(error), "line": getattr(error, "lineno", None)})
+            code, table, lines = compiler.compile_program(self._job["source"], self._job["lines"])
+        except compiler.REFUSALS as error:
+            self._board.put(compiler.refusal(error))
             return None
-        self._send({"c": "ok", "lines": [] if self._recorder is None else self._recorder.lines})
+        self._board.put({"recordable": lines})
+        return code, table
+
+    def _watched(self, code: types.CodeType, table: Table | None) -> types.CodeType:
+        """The program with its lines recorded, where that is wanted."""
+        if table is not None:
+            self._recorder = probes = Probes(code, table, self._cells)
+            return probes.code
+        if self._job["lines"] and monitoring.AVAILABLE:
+            self._recorder = monitoring.LineMonitor(code, self._cells)
         return code
 
-    def _watched(self, source: str) -> types.CodeType | None:
-        """The program with its lines recorded; None where that cannot be had."""
-        if monitoring.AVAILABLE:
-            code = compile(source, PROGRAM_FILE, "exec", dont_inherit=True)
-            self._recorder = monitoring.LineMonitor(code, self._coverage)
-            return code
-        try:
-            self._recorder = Probes(source, PROGRAM_FILE, self._coverage)
-        except RecursionError:  # a tree of Python objects nests less deep than the compiler's own
-            return None
-        return self._recorder.code
+    def _outputs(self, frame: dict[str, Any]) -> bytes:
+        """What the test wrote to standard output; flags an output at its limit."""
+        limit = self._job["output_bytes"]
+        size = self._status(self._streams.stdout).st_size
+        if size >= limit or self._status(self._streams.stderr).st_size >= limit:
+            frame["over"] = True
+        return self._read(self._streams.stdout, limit, 0) if size else b""
 
-    def _test(self, code: types.CodeType, case: dict[str, Any] | None) -> dict[str, Any]:
-        self._snapshot.restore()
-        self._open_streams()
+    def _test(self, code: types.CodeType, case: dict[str, Any]) -> dict[str, Any]:
+        is_program = "stdin" in case
+        if self._fresh:
+            self._fresh = False
+            random.seed(0)  # forking has seeded it with something else
+        else:
+            self._snapshot.restore()
+            open_streams(self._streams)
+        if "stdin" in case:
+            self._fill(*case["stdin"])
+        self._cells[:] = bytes(len(self._cells))
         if self._recorder is not None:
             self._recorder.restart()
-        module = types.ModuleType("__main__" if case is None or case.get("main") else "solution")
+        module = types.ModuleType("__main__" if is_program else "solution")
         namespace = module.__dict__
         namespace["__builtins__"] = builtins
-        if self._job["setup"]["nodes"]:
+        if self._nodes:
             namespace.update(structures.NODES)
         sys.modules[module.__name__] = module
         frame: dict[str, Any]
         try:
             try:
-                exec(self._setup, namespace)
+                if self._setup is not None:
+                    exec(self._setup, namespace)
                 exec(code, namespace)
                 frame = self._answer(namespace, case)
             finally:
                 sys.settrace(None)
-                if case is None or case.get("main"):
+                if is_program:
                     _end_of_program()
         except BaseException as error:  # whatever a program raises is its own outcome
             self._snapshot.restore_builtins()
-            frame = _failure(error, is_program=case is None or bool(case.get("main")))
+            frame = _failure(error, is_program)
         self._snapshot.restore_builtins()
         if "error" in frame:
             namespace.clear()  # its outcome is known, and its finalisers find nothing to change that with
@@ -131,20 +151,18 @@ class Harness:
             frame["unwatched"] = frame["dirty"] = True
         return frame
 
-    def _answer(self, namespace: dict[str, Any], case: dict[str, Any] | None) -> dict[str, Any]:
+    def _answer(self, namespace: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
         """What the case asks for, once the program itself has run."""
-        if case is None:
-            return {"done": True}
         self._snapshot.restore_builtins()
         if "code" in case:
             return self._guarded(namespace, case["code"], case["seal"])
-        if case.get("main"):
-            if case["fn"] in namespace:  # else the program is a script, and its output is there
+        if "stdin" in case:
+            if case.get("fn") in namespace:  # else the program is a script, and its output is there
                 _resolve(namespace, case["fn"])()
             return {"done": True}
         keywords = {name: codec.decode(value) for name, value in case.get("kwargs", {}).items()}
         arguments = [codec.decode(argument) for argument in case["args"]]
-        if self._job["setup"]["nodes"]:
+        if self._nodes:
             keywords = structures.build(keywords, namespace)
             arguments = structures.build(arguments, namespace)
         value = _resolve(namespace, case["fn"])(*arguments, **keywords)
@@ -167,16 +185,24 @@ class Harness:
             return {"done": False}
         return {"done": seal}
 
-    def _open_streams(self) -> None:
-        """Descriptors 0, 1 and 2 and the objects of `sys` anew, whatever the last test did to them."""
-        streams = self._streams
-        for number, source in enumerate((streams.stdin, streams.stdout, streams.stderr)):
-            os.dup2(source, number)
-            os.lseek(number, 0, os.SEEK_SET)
-        options: Any = {"encoding": "utf-8", "closefd": False}
-        sys.stdin = sys.__stdin__ = open(0, errors="surrogateescape", **options)
-        sys.stdout = sys.__stdout__ = open(1, "w", errors="surrogateescape", **options)
-        sys.stderr = sys.__stderr__ = open(2, "w", errors="backslashreplace", **options)
+    def _fill(self, place: int, size: int) -> None:
+        """Puts one input into the file behind descriptor 0."""
+        written = 0
+        while written < size:
+            chunk = self._read(self._streams.inputs, min(size - written, 1 << 20), place + written)
+            written += os.pwrite(self._streams.stdin, chunk, written)
+
+
+def open_streams(streams: Streams) -> None:
+    """Empty files behind descriptors 0, 1 and 2, and the objects of `sys` anew, whatever the last test did to them."""
+    for number, source in enumerate((streams.stdin, streams.stdout, streams.stderr)):
+        os.ftruncate(source, 0)
+        os.dup2(source, number)
+        os.lseek(number, 0, os.SEEK_SET)
+    options: Any = {"encoding": "utf-8", "closefd": False}
+    sys.stdin = sys.__stdin__ = open(0, errors="surrogateescape", **options)
+    sys.stdout = sys.__stdout__ = open(1, "w", errors="surrogateescape", **options)
+    sys.stderr = sys.__stderr__ = open(2, "w", errors="backslashreplace", **options)
 
 
 def _resolve(namespace: dict[str, Any], entry: str) -> Any:

@@ -14,18 +14,22 @@ AVAILABLE = hasattr(sys, "monitoring")
 _TOOL, _NAME = 4, "lines"  # one of the two numbers that no kind of tool is meant to have
 
 
-class LineMonitor:
-    """Watches one compiled program. `lines` are those that can be recorded."""
+def recordable(code: types.CodeType, lines: int) -> list[int]:
+    """The lines up to `lines` that a monitor of `code` can record."""
+    found = {line for part in _nested(code) for _, _, line in part.co_lines()}
+    return sorted(line for line in found if line is not None and 0 < line <= lines)
 
-    __slots__ = ("_codes", "_events", "_monitoring", "_record", "lines")
+
+class LineMonitor:
+    """Watches one compiled program."""
+
+    __slots__ = ("_codes", "_events", "_monitoring", "_record")
 
     def __init__(self, code: types.CodeType, cells: Any) -> None:
         """`cells`: the coverage map, indexed by line; lines behind its end are not recorded."""
         monitoring: Any = sys.monitoring  # pyright: ignore[reportAttributeAccessIssue]
         self._codes = tuple(_nested(code))
         capacity, off = len(cells), monitoring.DISABLE
-        found = {line for part in self._codes for _, _, line in part.co_lines()}
-        self.lines = sorted(line for line in found if line is not None and 0 < line < capacity)
 
         def record(_: types.CodeType, line: int) -> Any:
             if 0 < line < capacity:  # a module starts on line 0

@@ -21,16 +21,21 @@ _CACHE_WORDS = 1  # behind STORE_SUBSCR
 
 
 class Probes:
-    """A program compiled with probes: `code` to run, and the `lines` that can be recorded."""
+    """The probes of one compiled program, connected to the coverage map."""
 
-    __slots__ = ("_switches", "code", "lines")
+    __slots__ = ("_switches", "code")
 
-    def __init__(self, source: str, file: str, cells: Any) -> None:
-        """`cells`: the coverage map, indexed by line; lines behind its end get no probe. Raises as compile does."""
-        instrumented = Instrumented(source, len(cells))
-        self.lines = sorted(instrumented.lines)
+    @staticmethod
+    def compile(source: str, file: str, lines: int) -> tuple[types.CodeType, list[int], "Table"]:
+        """Code with probes on lines up to `lines`, those lines, and where the probes are. Raises as compile does."""
+        instrumented = Instrumented(source, lines + 1)
+        code = compile(instrumented.tree, file, "exec", dont_inherit=True)
+        return code, sorted(instrumented.lines), _table(code)
+
+    def __init__(self, code: types.CodeType, table: "Table", cells: Any) -> None:
+        """As `compile` made them, before it runs; `self.code` is what to run. `cells`: the map, indexed by line."""
         self._switches: list[_Switch] = []
-        self.code = self._connected(compile(instrumented.tree, file, "exec", dont_inherit=True), cells)
+        self.code = self._connected(code, table, cells)
 
     def restart(self) -> None:
         """Records every line once more, from now on."""
@@ -41,19 +46,24 @@ class Probes:
         """Always: nothing can be undone but by writing to the bytecode."""
         return True
 
-    def _connected(self, code: types.CodeType, cells: Any) -> types.CodeType:
+    def _connected(self, code: types.CodeType, table: "Table", cells: Any) -> types.CodeType:
         """`code` and all code inside it with a switch in place of the constant."""
-        switch, used, constants = _Switch(cells), False, list(code.co_consts)
-        for index, constant in enumerate(constants):
-            if isinstance(constant, types.CodeType):
-                constants[index] = self._connected(constant, cells)
-            elif constant == _SWITCH:
-                constants[index], used = switch, True
+        place, probes, nested = table
+        constants = list(code.co_consts)
+        for index, part in nested.items():
+            constants[index] = self._connected(constants[index], part, cells)
+        if place is None:
+            return code.replace(co_consts=tuple(constants)) if nested else code
+        switch = constants[place] = _Switch(cells)
         connected = code.replace(co_consts=tuple(constants))
-        if used and _PATCHES:
-            switch.connect(connected)
+        if probes and switch.connect(connected, probes):
             self._switches.append(switch)
         return connected
+
+
+# Of one code object: where among its constants the switch belongs, if anywhere; its probes as line: (instruction,
+# itself, the jump instead) in 2-byte words; and the tables of the code among its constants, by their place.
+Table = tuple[int | None, dict[int, list[tuple[int, int, int]]], dict[int, "Table"]]
 
 
 class _Switch:
@@ -64,7 +74,7 @@ class _Switch:
     def __init__(self, cells: Any) -> None:
         self.mark = cells.__setitem__
         self._words: Any = None
-        self._places: dict[int, list[tuple[int, int, int]]] = {}  # line: (instruction, itself, the jump instead)
+        self._places: dict[int, list[tuple[int, int, int]]] = {}
 
     def __setitem__(self, line: int, one: int) -> None:
         self.mark(line, one)
@@ -76,26 +86,42 @@ class _Switch:
             for place, word, _ in places:
                 self._words[place] = word
 
-    def connect(self, code: types.CodeType) -> None:
-        """Finds the probes in the bytecode of `code`, which must outlive this object and must not have run."""
+    def connect(self, code: types.CodeType, probes: dict[int, list[tuple[int, int, int]]]) -> bool:
+        """To the bytecode of `code`, which must outlive this object; False where it does not lie as expected."""
         text = code.co_code
         memory = (ctypes.c_char * len(text)).from_address(id(code) + types.CodeType.__basicsize__)
         if memory.raw != text:
-            return
-        self._words = words = memoryview(memory).cast("B").cast("H")
-        operations, constants = text[::2], code.co_consts
-        store = operations.find(_STORE_SUBSCR)
-        while store >= 0:
-            (line, before), start = _constant(text, store - 1), -1
-            if before >= 0:
-                target, before = _constant(text, before)
-                if before >= 0 and constants[target] is self:
-                    _, start = _constant(text, before)
-                    start += 1
-            if start > 0:
-                jump = _JUMP_FORWARD | (store + _CACHE_WORDS - start) << 8
-                self._places.setdefault(constants[line], []).append((start, words[start], jump))
-            store = operations.find(_STORE_SUBSCR, store + 1)
+            return False
+        self._words, self._places = memoryview(memory).cast("B").cast("H"), probes
+        return True
+
+
+def _table(code: types.CodeType) -> Table:
+    constants = code.co_consts
+    place = constants.index(_SWITCH) if _SWITCH in constants else None
+    nested = {index: _table(part) for index, part in enumerate(constants) if isinstance(part, types.CodeType)}
+    return place, _find(code, place) if place is not None and _PATCHES else {}, nested
+
+
+def _find(code: types.CodeType, switch: int) -> dict[int, list[tuple[int, int, int]]]:
+    """The probes in the bytecode of `code`, whose constant number `switch` stands for the switch."""
+    text, constants = code.co_code, code.co_consts
+    found: dict[int, list[tuple[int, int, int]]] = {}
+    words = memoryview(text).cast("H")
+    operations = text[::2]
+    store = operations.find(_STORE_SUBSCR)
+    while store >= 0:
+        (line, before), start = _constant(text, store - 1), -1
+        if before >= 0:
+            target, before = _constant(text, before)
+            if before >= 0 and target == switch:
+                _, start = _constant(text, before)
+                start += 1
+        if start > 0:
+            jump = _JUMP_FORWARD | (store + _CACHE_WORDS - start) << 8
+            found.setdefault(constants[line], []).append((start, words[start], jump))
+        store = operations.find(_STORE_SUBSCR, store + 1)
+    return found
 
 
 def _constant(text: bytes, at: int) -> tuple[int, int]:

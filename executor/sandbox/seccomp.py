@@ -8,6 +8,7 @@ no process started, no signal sent but to itself, no socket made but a private p
 import platform
 import struct
 
+from executor.sandbox import syscalls
 from executor.sandbox.syscall_tables import TABLES
 
 _LD, _JEQ, _JSET, _RET, _AND = 0x20, 0x15, 0x45, 0x06, 0x54
@@ -120,14 +121,13 @@ class Template:
     _PLACEHOLDER = 0x7A5A11ED
 
     def __init__(self, files: bool) -> None:
-        self._program = build(self._PLACEHOLDER, files)
+        program = build(self._PLACEHOLDER, files)
         needle = struct.pack("<I", self._PLACEHOLDER)
-        self._places = [
-            place for place in range(4, len(self._program), 8) if self._program[place : place + 4] == needle
-        ]
+        self._places = [place for place in range(4, len(program), 8) if program[place : place + 4] == needle]
+        self._filter = syscalls.Filter(program)
 
-    def filled(self, pid: int) -> bytes:
-        program = bytearray(self._program)
+    def filled(self, pid: int) -> syscalls.Filter:
+        """For the process `pid`, as it sees itself."""
         for place in self._places:
-            struct.pack_into("<I", program, place, pid)
-        return bytes(program)
+            struct.pack_into("<I", self._filter.code, place, pid)
+        return self._filter

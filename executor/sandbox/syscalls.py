@@ -5,6 +5,7 @@ Only numbers and structs live here; what they are used for is decided by the cal
 
 import ctypes
 import functools
+import mmap
 import os
 import platform
 import struct
@@ -45,9 +46,16 @@ def syscall(name: str, number: int, *args: Any) -> int:
     return _checked(name, _libc().syscall(ctypes.c_long(number), *packed))
 
 
-def prctl(option: int, arg: Any = 0, arg3: Any = 0) -> int:
-    packed = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in (arg, arg3)]
-    return _checked(f"prctl({option})", _libc().prctl(option, *packed, ctypes.c_ulong(0), ctypes.c_ulong(0)))
+@functools.cache
+def _prctl() -> Any:
+    """Lean, because every program's process calls it: its arguments are plain numbers."""
+    function = ctypes.CDLL(None, use_errno=True).prctl
+    function.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+    return function
+
+
+def prctl(option: int, arg: int = 0, arg3: int = 0) -> int:
+    return _checked(f"prctl({option})", _prctl()(option, arg, arg3, 0, 0))
 
 
 def unshare(flags: int) -> None:
@@ -59,6 +67,20 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str = ""
         f"mount({target})",
         _libc().mount(source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), data.encode()),
     )
+
+
+def map_shared(fd: int, size: int) -> memoryview:
+    """The first `size` bytes behind `fd`, to read and write, for as long as the process lives.
+
+    mmap.mmap would keep a duplicate of the descriptor, which every program could then write to.
+    """
+    function = _libc().mmap
+    function.restype = ctypes.c_void_p
+    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_long)
+    address = function(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
+    if address in (None, ctypes.c_void_p(-1).value):
+        _checked("mmap", -1)
+    return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
 
 
 def detach(target: str) -> None:
@@ -89,8 +111,17 @@ def has_capability(number: int) -> bool:
     return bool(effective >> number & 1)
 
 
-def install_filter(program: bytes) -> None:
-    """Installs a seccomp filter, `program` being 8-byte BPF instructions; needs no_new_privs."""
-    code = ctypes.create_string_buffer(program, len(program))
-    fprog = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", len(program) // 8, ctypes.addressof(code)))
-    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_void_p(ctypes.addressof(fprog)))
+class Filter:
+    """A seccomp filter of 8-byte BPF instructions, laid out in memory before it is needed; `code` may be changed."""
+
+    __slots__ = ("_address", "_struct", "code")
+
+    def __init__(self, program: bytes) -> None:
+        self.code = ctypes.create_string_buffer(program, len(program))
+        parts = struct.pack("<HxxxxxxQ", len(program) // 8, ctypes.addressof(self.code))
+        self._struct = ctypes.create_string_buffer(parts)
+        self._address = ctypes.addressof(self._struct)
+
+    def install(self) -> None:
+        """For this process, for good; needs no_new_privs."""
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, self._address)

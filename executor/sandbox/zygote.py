@@ -1,8 +1,8 @@
 """The warm fork server: one lean, single-threaded interpreter that confines itself once and forks a process a program.
 
-Started as `python -s -S -P -B -X utf8 -c BOOT OPTIONS` by executor.zygote. Speaks over one socket:
-it says hello (or why not), then for each job: fork, a frame with the child's pidfd, wait, a frame
-with the exit status. It looks into a job never: bytes go in, the child decodes them.
+Started as `python -s -S -P -B -X utf8 -c BOOT OPTIONS` by executor.zygote. It forks the compiler, then says hello (or
+why not) over its socket, and then for each job: fork, watch the clocks, reap, tell how the process ended.
+It never looks into a job: bytes go in, the program's process decodes them.
 """
 
 import errno
@@ -10,28 +10,33 @@ import fcntl
 import gc
 import importlib
 import json
+import marshal
 import os
 import resource
 import signal
 import socket
 import struct
 import sys
+import time
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 
-from executor.sandbox import confine, coverage_map, monitoring, syscalls
-from executor.sandbox.harness import Harness, Streams
-from executor.sandbox.probes import Probes
+from executor.sandbox import board, compiler, confine, monitoring, syscalls
+from executor.sandbox.harness import Harness, Streams, open_streams
+from executor.sandbox.protocol import END, ENDED, FORK_FAILED, JOB
 from executor.sandbox.state import Snapshot
 
 PRELOAD = """
-    __future__ abc array ast atexit bisect calendar cmath collections collections.abc contextlib copy csv ctypes
-    dataclasses datetime decimal enum fractions functools heapq io itertools json keyword locale math numbers
-    operator pickle pprint queue random re secrets statistics string struct textwrap threading time traceback types
-    typing unicodedata uuid zoneinfo encodings.idna encodings.latin_1 encodings.ascii encodings.utf_16 hashlib bz2
-    zlib base64 binascii _strptime linecache warnings weakref graphlib ipaddress difflib fnmatch shlex tempfile
-    pathlib
+    __future__ abc array ast atexit bisect cmath collections collections.abc contextlib copy ctypes dataclasses datetime
+    decimal enum fractions functools heapq io itertools json keyword linecache math numbers operator queue random re
+    statistics string struct textwrap threading time traceback types typing warnings weakref
+""".split()
+# Each module makes every fork dearer. These are for programs that cannot open files (level 3).
+PRELOAD_BLIND = """
+    _strptime base64 binascii bz2 calendar csv difflib encodings.ascii encodings.idna encodings.latin_1
+    encodings.utf_16 fnmatch graphlib hashlib ipaddress locale pathlib pickle pprint secrets shlex tempfile unicodedata
+    uuid zlib zoneinfo
 """.split()
 _WARM_PROGRAM = """
 import sys
@@ -55,7 +60,7 @@ class A(dict):
 """
 _MIB = 1 << 20
 _ZEROS = bytes(1 << 16)
-STARTED, ENDED, FORK_FAILED = b"S", b"E", b"F"
+_CHILD_ENDS = (signal.SIGCHLD,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,11 @@ class Options:
 
     level: int
     control: int
+    compiler: int
+    trouble: int  # a pipe: what kept a process from getting to its program
     coverage: int
     coverage_bytes: int
+    board: int
     streams: Streams
     limits: confine.Limits
     site_packages: bool
@@ -87,22 +95,26 @@ def main(argument: str) -> None:
             confine.detach_namespaces()
             _continue_as_first_process(control)
         confine.die_with_parent()
-        _preload()
-        coverage = coverage_map.open_map(options.coverage, options.coverage_bytes)
+        _preload(PRELOAD + PRELOAD_BLIND if options.level == 3 else PRELOAD)
+        cells = syscalls.map_shared(options.coverage, options.coverage_bytes)
+        writer = board.Writer(options.board, options.limits.output_bytes)
         os.close(options.coverage)
+        os.close(options.board)
         own_bytes = _address_space()
         confinement = confine.confine_zygote(options.level, options.limits.threads, options.site_packages)
         confine.die_with_parent()  # again: a change of user clears it
+        confine.limit_resources(options.limits, own_bytes)
+        snapshot = Snapshot()
+        _warm(options, cells, writer, snapshot)
+        _start_compiler(control, options, confinement)
     except Exception as error:
         _send(control, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         return
     hello = {"applied": confinement.applied, "python": sys.version.split()[0], "pid": os.getpid()}
-    snapshot = Snapshot()
-    _warm()
     gc.collect()
     gc.freeze()
     _send(control, json.dumps(hello).encode())
-    _serve(control, options, coverage, confinement, snapshot, own_bytes)
+    _Server(control, options, confinement, cells, writer, snapshot).serve()
 
 
 def _raise_stack(mib: int) -> None:
@@ -130,9 +142,9 @@ def _continue_as_first_process(control: socket.socket) -> None:
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _preload() -> None:
+def _preload(names: Sequence[str]) -> None:
     """Imports what programs use, adds the interactive names that `-S` leaves out, and hides this package."""
-    for name in PRELOAD:
+    for name in names:
         try:
             importlib.import_module(name)
         except ImportError:
@@ -150,95 +162,134 @@ def _preload() -> None:
     warnings.simplefilter("ignore")
 
 
-def _warm() -> None:
-    """Compiles a program once, so that children inherit specialised code and grown arenas instead of copying pages."""
-    for _ in range(20):
-        if monitoring.AVAILABLE:
-            compile(_WARM_PROGRAM, "<warm>", "exec", dont_inherit=True)
-        else:
-            Probes(_WARM_PROGRAM, "<warm>", memoryview(bytearray(1000)))
-        json.loads(json.dumps({"source": _WARM_PROGRAM}))
+def _warm(options: Options, cells: memoryview, writer: board.Writer, snapshot: Snapshot) -> None:
+    """Judges two programs, so that children inherit specialised code and grown arenas instead of copying pages."""
+    programs = (
+        ({"fn": "twice", "args": [[1, 2]]}, "def twice(x):\n    return x\n"),
+        ({"stdin": (0, 0)}, "print(1)\n"),
+    )
+    lines = 0 if monitoring.AVAILABLE else 3  # a monitor would stay
+    gc.freeze()  # each test ends with a collection
+    for _ in range(10):
+        for case, source in programs:
+            code, table, _ = compiler.compile_program(source, lines)
+            job = {
+                "code": marshal.dumps((code, table)),
+                "lines": lines,
+                "first": 0,
+                "alone": False,
+                "output_bytes": options.limits.output_bytes,
+                "suite": marshal.dumps({"setup": "", "nodes": False, "cases": [case] * 3}),
+            }
+            writer.start()
+            Harness(job, options.streams, cells, writer, snapshot).run()
+    writer.start()
+    snapshot.restore()
+    open_streams(options.streams)
 
 
-def _serve(
-    control: socket.socket,
-    options: Options,
-    coverage: Any,
-    confinement: confine.Confinement,
-    snapshot: Snapshot,
-    own_bytes: int,
-) -> None:
-    streams = options.streams
-    while True:
-        job = _receive(control)
-        if job is None:
-            return
-        _reset(streams)
-        try:
-            pid = os.fork()
-        except OSError as error:
-            _wipe(job)
-            _send(control, FORK_FAILED + str(error).encode())
-            continue
-        if pid == 0:
-            control.close()
-            _child(job, options, coverage, confinement, snapshot, own_bytes)
-        pidfd = os.pidfd_open(pid)
-        socket.send_fds(control, [_framed(STARTED)], [pidfd])
-        os.close(pidfd)
-        _, status, usage = os.wait4(pid, 0)
-        _wipe(job)
-        if confinement.private_pids:
-            _sweep()
-        code = os.waitstatus_to_exitcode(status)
-        cpu = usage.ru_utime + usage.ru_stime
-        _send(control, ENDED + struct.pack("<idd", code, cpu, usage.ru_maxrss / 1024))
-
-
-def _child(
-    job: bytearray,
-    options: Options,
-    coverage: Any,
-    confinement: confine.Confinement,
-    snapshot: Snapshot,
-    own_bytes: int,
-) -> None:
-    """Never returns."""
+def _start_compiler(control: socket.socket, options: Options, confinement: confine.Confinement) -> None:
+    requests = socket.socket(fileno=options.compiler)
+    if os.fork():
+        requests.close()
+        return
     try:
-        confine.confine_child(confinement, options.limits, own_bytes)
-        Harness(json.loads(job), options.streams, coverage, snapshot).run()
-    except BaseException as error:
-        # Before a program's own code runs the parent takes this as ours; afterwards as the program's doing.
-        message = json.dumps({"infra": f"{type(error).__name__}: {error}"}).encode()
-        os.write(options.streams.result, _framed(message))
+        control.close()
+        for fd in (options.trouble, *astuple(options.streams)):
+            os.close(fd)
+        confine.confine_child(confinement, 0, resource.RLIM_INFINITY)
+        for _ in range(20):
+            compiler.answer((100).to_bytes(4, "little") + _WARM_PROGRAM.encode())
+        gc.collect()
+        gc.freeze()
+        while (request := _receive(requests)) is not None:
+            kind, about, code = compiler.answer(bytes(request))
+            head = json.dumps(about).encode()
+            _send(requests, kind + struct.pack("<I", len(head)) + head + code)
     finally:
         os._exit(1)
 
 
-def _reset(streams: Streams) -> None:
-    """Undoes what a dead program may have left on descriptors that the next one shares: flags and unread bytes."""
-    for fd in (streams.result, streams.stdin, streams.stdout, streams.stderr):
-        fcntl.fcntl(fd, fcntl.F_SETFL, 0)  # the access mode stays
-    os.set_blocking(streams.go, False)
-    try:
-        while os.read(streams.go, 4096):
-            pass
-    except BlockingIOError:
-        pass
-    fcntl.fcntl(streams.go, fcntl.F_SETFL, 0)
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """What a zygote has once it is confined."""
 
+    control: socket.socket
+    options: Options
+    confinement: confine.Confinement
+    cells: memoryview
+    writer: board.Writer
+    snapshot: Snapshot
 
-def _sweep() -> None:
-    """As process 1, ends and reaps whatever a program may have left behind."""
-    try:
-        os.kill(-1, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    while True:
+    def serve(self) -> None:
+        """One process a job, until the parent closes the socket."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDS)
+        while (job := _receive(self.control)) is not None:
+            _reset(self.options.streams)
+            try:
+                pid = os.fork()
+            except OSError as error:
+                _wipe(job)
+                _send(self.control, FORK_FAILED + str(error).encode())
+                continue
+            if pid == 0:
+                self._child(job)
+            status, usage, late = self._watch(pid, apart=JOB.unpack_from(job)[0])
+            _wipe(job)
+            cpu = usage.ru_utime + usage.ru_stime
+            end = END.pack(os.waitstatus_to_exitcode(status), cpu, usage.ru_maxrss / 1024, late)
+            _send(self.control, ENDED + end)
+
+    def _watch(self, pid: int, apart: bool) -> tuple[int, resource.struct_rusage, bool]:
+        """Waits for the end of a program: its wait status and usage; kills it when one test takes too long (True).
+
+        The clocks of a test start when the answer before it is seen on the board, at most a tick late. Most programs
+        end within the first tick; what runs until then copies pages from under the program, so it is little.
+        """
+        limits, answers, late = self.options.limits, 0, False
+        tick, cpu_start, wall_start = min(0.05, limits.cpu_s / 20), 0.0, time.monotonic()
+        while True:
+            signal.sigtimedwait(_CHILD_ENDS, tick)  # may also be the compiler's
+            ended, status, usage = os.wait4(pid, os.WNOHANG)
+            if ended:
+                return status, usage, late
+            cpu, wall = time.clock_gettime((~pid << 3) | 2), time.monotonic()  # clock_getcpuclockid
+            answered = self.writer.answers()
+            compiling = apart and not answered
+            cpu_s = limits.compile_s if compiling else limits.cpu_s
+            wall_s = limits.wall_s + limits.compile_s if compiling else limits.wall_s
+            if answered != answers:
+                answers, cpu_start, wall_start = answered, cpu, wall
+            elif cpu - cpu_start >= cpu_s or wall - wall_start >= wall_s:
+                os.kill(pid, signal.SIGKILL)
+                late = True
+
+    def _child(self, job: bytearray) -> None:
+        """A program's process. Never returns."""
+        options = self.options
         try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
+            self.control.close()
+            try:
+                _, file_bytes, cpu_s = JOB.unpack_from(job)
+                confine.confine_child(self.confinement, file_bytes, cpu_s)
+            except BaseException as error:
+                os.write(options.trouble, f"{type(error).__name__}: {error}"[:1000].encode(errors="replace"))
+                raise
+            os.close(options.trouble)  # from here on, what goes wrong is the program's doing
+            data = marshal.loads(memoryview(job)[JOB.size :])
+            Harness(data, options.streams, self.cells, self.writer, self.snapshot).run()
+            self.writer.finish()
+            os._exit(0)
+        finally:
+            os._exit(1)
+
+
+def _reset(streams: Streams) -> None:
+    """Undoes what a dead program may have done to the files that the next one shares."""
+    for fd in (streams.stdin, streams.stdout, streams.stderr):
+        os.ftruncate(fd, 0)
+        os.lseek(fd, 0, os.SEEK_SET)
+        fcntl.fcntl(fd, fcntl.F_SETFL, 0)  # the access mode stays
 
 
 def _address_space() -> int:

@@ -1,0 +1,56 @@
+"""Compiles programs in a process that never runs one: warm, so that a program's own process does not compile cold.
+
+Forked from the zygote, confined as a program is, and kept. Its answer is handed to the program's process by the
+parent, which does not look into it. What it cannot do is left to the program's process, under the program's limits.
+"""
+
+import gc
+import marshal
+import sys
+import types
+from typing import Any
+
+from executor.sandbox import monitoring
+from executor.sandbox.probes import Probes, Table
+from executor.sandbox.protocol import APART, COMPILED, REFUSED
+
+PROGRAM_FILE = "<program>"
+_RECURSION = 15_000
+
+REFUSALS = (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError)
+
+
+def compile_program(source: str, lines: int) -> tuple[types.CodeType, Table | None, list[int]]:
+    """(the code, where its probes are if it has any, the lines that can be recorded, of those up to `lines`).
+
+    `lines` 0: no coverage. Raises as compile does.
+    """
+    sys.setrecursionlimit(_RECURSION)
+    if lines and not monitoring.AVAILABLE:
+        try:
+            code, recordable, table = Probes.compile(source, PROGRAM_FILE, lines)
+            return code, table, recordable
+        except RecursionError:  # a tree of Python objects nests less deep than the compiler's own
+            lines = 0
+    code = compile(source, PROGRAM_FILE, "exec", dont_inherit=True)
+    return code, None, monitoring.recordable(code, lines) if lines else []
+
+
+def refusal(error: Exception) -> dict[str, Any]:
+    """What a report says of a program that does not compile."""
+    return {"error": f"{type(error).__name__}: {error}"[:500], "line": getattr(error, "lineno", None)}
+
+
+def answer(request: bytes) -> tuple[bytes, dict[str, Any] | list[int], bytes]:
+    """(kind, the lines or the refusal, the code) for a request: 4 bytes, the lines of the map, and the source."""
+    lines = int.from_bytes(request[:4], "little")
+    try:
+        source = request[4:].decode("utf-8", "surrogatepass")
+        code, table, recordable = compile_program(source, lines)
+        return COMPILED, recordable, marshal.dumps((code, table))
+    except (MemoryError, RecursionError):
+        return APART, [], b""
+    except REFUSALS as error:
+        return REFUSED, refusal(error), b""
+    finally:
+        gc.collect(0)

@@ -1,0 +1,8 @@
+"""The messages between the trusted parent, the fork server and the compiler: a 4-byte length, and a body."""
+
+import struct
+
+JOB = struct.Struct("<?QI")  # a job's head: compiled in its own process, largest file (bytes), most CPU seconds
+END = struct.Struct("<idd?")  # exit code (negative for a signal), CPU seconds, peak MiB, killed by the clock
+ENDED, FORK_FAILED = b"E", b"F"
+COMPILED, REFUSED, APART = b"C", b"R", b"A"
