@@ -28,7 +28,7 @@ def step_line(metrics: Mapping[str, Any]) -> str:
         ("pass_rate", "passed {:4.0%}"),
         ("reward/mean", "reward {:+.2f}"),
         ("curriculum/stage_fraction", "start {:.2f} from full"),
-        ("curriculum/full_share", "full generation {:.0%}"),
+        ("curriculum/full_generation_share", "full generation {:.0%}"),
         ("executed_share", "executed {:.0%}"),
         ("kl/reference", "KL {:.3f}"),
         ("tokens_per_s/generate", "{:.0f} tokens/s"),

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from executor.reward import check_name
+from executor.sandbox.codec import MAX_DEPTH, MAX_PARTS
 
 
 class ExecutorConfig(BaseModel):
@@ -31,6 +32,13 @@ class ExecutorConfig(BaseModel):
         le=3600,
         description="Wall-clock backstop of one test, for programs that sleep (seconds). Source: ours",
     )
+    program_cpu_s: float = Field(
+        default=120.0,
+        gt=0,
+        le=86400,
+        description="CPU time of all tests of one program together; the tests left then count as timeouts (seconds). "
+        "Source: ours",
+    )
     compile_s: float = Field(
         default=10.0, gt=0, le=600, description="CPU time to compile a program (seconds). Source: ours"
     )
@@ -42,6 +50,12 @@ class ExecutorConfig(BaseModel):
         ge=1,
         le=1 << 20,
         description="Output of one test, each of stdout, stderr and result (KiB). Source: ours",
+    )
+    result_depth: int = Field(
+        default=MAX_DEPTH, ge=1, le=250, description="Nesting of a returned value (levels). Source: ours"
+    )
+    result_parts: int = Field(
+        default=MAX_PARTS, ge=1, description="Values inside a returned value, itself included (count). Source: ours"
     )
     open_files: int = Field(default=64, ge=16, description="Open descriptors of a program (count). Source: ours")
     threads: int = Field(default=64, ge=1, description="Threads of a program (count). Source: ours")

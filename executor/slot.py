@@ -55,6 +55,7 @@ class Slot:
 
     def run(self, program: str, plan: Plan) -> Report:
         """Compiled in the program's own process when the compiler cannot, or does not survive it."""
+        program = program.removeprefix("\ufeff")  # as the interpreter does with a file
         source = program.encode("utf-8", "surrogatepass")
         if len(source) <= _LARGEST_COMPILED:
             try:
@@ -85,6 +86,8 @@ class Slot:
             "lines": progress.lines,
             "alone": self._config.isolate_tests,
             "output_bytes": self._config.output_kib << 10,
+            "depth": self._config.result_depth,
+            "parts": self._config.result_parts,
             "suite": plan.wire,
         }
         while len(progress.outcomes) < len(plan.cases) and progress.compile_error is None:
@@ -126,7 +129,11 @@ class Slot:
     def _process(self, zygote: Zygote, plan: Plan, job: dict[str, Any], progress: _Progress) -> None:
         """Runs tests in one process of the program until one of them spoils it."""
         first = len(progress.outcomes)
-        end = zygote.run(plan, {**job, "first": first}, len(plan.cases) - first)
+        left_s = self._config.program_cpu_s - progress.cpu_s
+        if left_s <= 0:
+            self._skip(plan, progress, "not run: the program had used its CPU time before")
+            return
+        end = zygote.run(plan, {**job, "first": first}, len(plan.cases) - first, left_s)
         cpu_left = end.cpu_s
         progress.cpu_s += end.cpu_s
         progress.peak_mib = max(progress.peak_mib, end.peak_mib)
@@ -187,7 +194,8 @@ class Slot:
 
     def _late(self) -> _Judgement:
         config = self._config
-        return Verdict.TIMEOUT, f"more than {config.cpu_s:g} s of CPU or {config.wall_s:g} s of wall time", None
+        limits = f"{config.cpu_s:g} s of CPU or {config.wall_s:g} s of wall time"
+        return Verdict.TIMEOUT, f"more than {limits}, or {config.program_cpu_s:g} s of CPU in all tests", None
 
     def _over(self) -> _Judgement:
         return Verdict.OUTPUT_LIMIT, f"more than {self._config.output_kib} KiB of output", None
@@ -226,9 +234,11 @@ class Slot:
     def _skip_after_timeouts(self, plan: Plan, progress: _Progress) -> None:
         timeouts = sum(t.verdict is Verdict.TIMEOUT for t in progress.outcomes)
         if timeouts >= self._config.max_timeouts:
-            missing = len(plan.cases) - len(progress.outcomes)
-            skipped = TestOutcome(Verdict.TIMEOUT, error="not run: the program timed out before")
-            progress.outcomes.extend([skipped] * missing)
+            self._skip(plan, progress, "not run: the program timed out before")
+
+    def _skip(self, plan: Plan, progress: _Progress, why: str) -> None:
+        skipped = TestOutcome(Verdict.TIMEOUT, error=why)
+        progress.outcomes.extend([skipped] * (len(plan.cases) - len(progress.outcomes)))
 
 
 class _CompilerFailed(Exception):

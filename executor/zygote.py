@@ -159,8 +159,11 @@ class Zygote:
         size = struct.unpack_from("<I", reply, 1)[0]
         return reply[:1], json.loads(reply[5 : 5 + size]), reply[5 + size :]
 
-    def run(self, plan: Plan, job: dict[str, Any], tests: int) -> End:
-        """Runs at most `tests` tests in one process. What they left is in `cells`, `board` and `stdout`."""
+    def run(self, plan: Plan, job: dict[str, Any], tests: int, cpu_s: float) -> End:
+        """Runs at most `tests` tests in one process, in at most `cpu_s` CPU seconds.
+
+        What they left is then in `cells`, `board` and `stdout`.
+        """
         if plan is not self._inputs_of:
             self._place_inputs(plan)
         self.cells[:] = _NO_CELLS
@@ -168,9 +171,9 @@ class Zygote:
         apart, start = job["code"] is None, time.monotonic()
         # The file and CPU limits of the process stand behind the verdicts, which are made from outputs and clocks.
         largest = max(self._output_bytes, plan.largest_input)
-        cpu_s = math.ceil((tests + 1) * self._cpu_s + self._compile_s)
+        backstop_s = math.ceil(min((tests + 1) * self._cpu_s + self._compile_s, cpu_s + 1))
         self._control.settimeout((tests + 1) * self._wall_s + 2 * self._compile_s + _ANSWER_S)
-        _send(self._control, JOB.pack(apart, largest, cpu_s) + marshal.dumps(job))
+        _send(self._control, JOB.pack(apart, largest, cpu_s, backstop_s) + marshal.dumps(job))
         reply = _receive(self._control)
         if reply[:1] != ENDED:
             raise InfraError(f"the fork server could not start a program: {reply[1:].decode(errors='replace')}")

@@ -227,3 +227,31 @@ def test_a_closed_pool_takes_nothing() -> None:
     pool.close()
     with pytest.raises(RuntimeError, match="closed"):
         pool.run(DOUBLE, SUITE)
+
+
+def test_all_tests_of_a_program_share_one_account_of_cpu_time() -> None:
+    program = "def f(x):\n    for _ in range(10**7): pass\n    return x\n"
+    suite = Suite("call", tuple(Case([n], n) for n in range(12)), "f")
+    with LocalPool(ExecutorConfig(workers=1, program_cpu_s=0.6, max_timeouts=9)) as pool:
+        report = pool.run(program, suite)
+    verdicts = [test.verdict for test in report.tests]
+    assert report.verdict is Verdict.TIMEOUT and len(verdicts) == 12
+    assert verdicts[0] is Verdict.PASSED and set(verdicts[verdicts.index(Verdict.TIMEOUT) :]) == {Verdict.TIMEOUT}
+    assert "not run" in (report.tests[-1].error or "") and report.cpu_s < 2
+
+
+def test_the_nesting_of_results_is_a_setting() -> None:
+    program = "def f(depth):\n    value = 1\n    for _ in range(depth): value = [value]\n    return value\n"
+    suite = Suite("call", (Case([3], [[[1]]]), Case([4], [[[[1]]]])), "f")
+    with LocalPool(ExecutorConfig(workers=1, result_depth=3)) as pool:
+        assert [t.verdict for t in pool.run(program, suite).tests] == [Verdict.PASSED, Verdict.OUTPUT_LIMIT]
+
+
+@pytest.mark.parametrize("site_packages", [True, False])
+def test_installed_packages_are_seen_only_where_that_is_wanted(site_packages: bool) -> None:
+    suite = Suite("call", (Case([[1, 2]], 3),), "f")
+    with LocalPool(ExecutorConfig(workers=1, memory_mib=4096, site_packages=site_packages)) as pool:
+        if pool.level == 3:
+            pytest.skip("at level 3 a program may not be able to open any file")
+        report = pool.run("import numpy\ndef f(x): return int(numpy.array(x).sum())\n", suite)
+    assert report.passed is site_packages, report

@@ -14,7 +14,7 @@ from typing import Any
 from executor.sandbox.structures import BinaryTree, LinkedList, TooLarge, list_values, tree_nodes
 
 MAX_DEPTH = 200
-MAX_NODES = 2_000_000
+MAX_PARTS = 2_000_000
 _MAX_COLLISIONS = 1000
 _JSON_INT = 1 << 62
 
@@ -27,13 +27,13 @@ class Opaque:
 
 
 class _Encoder:
-    def __init__(self) -> None:
-        self.nodes = 0
+    def __init__(self, depth: int, parts: int) -> None:
+        self.nodes, self.most, self.deepest = 0, parts, depth
 
     def encode(self, value: Any, depth: int = 0) -> Any:
         self.nodes += 1
-        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            raise TooLarge(f"deeper than {MAX_DEPTH} or more than {MAX_NODES} parts")
+        if depth > self.deepest or self.nodes > self.most:
+            raise TooLarge(f"deeper than {self.deepest} or more than {self.most} parts")
         kind = type(value)
         if value is None or kind is bool:
             return value
@@ -87,16 +87,16 @@ class _Encoder:
             value = None if node is None else self.encode(node.val, depth + 1)
             found.append({"o": "NoneType"} if node is not None and value is None else value)
             self.nodes += 1
-            if self.nodes > MAX_NODES:
-                raise TooLarge(f"a tree of more than {MAX_NODES} parts, or with a cycle")
+            if self.nodes > self.most:
+                raise TooLarge(f"a tree of more than {self.most} parts, or with a cycle")
         while found[-1] is None:
             found.pop()
         return found
 
 
-def encode(value: Any) -> Any:
-    """JSON-able form of `value`; TooLarge for deep, cyclic or huge ones."""
-    return _Encoder().encode(value)
+def encode(value: Any, depth: int = MAX_DEPTH, parts: int = MAX_PARTS) -> Any:
+    """JSON-able form of `value`; TooLarge where it nests deeper than `depth`, is cyclic, or has more than `parts`."""
+    return _Encoder(depth, parts).encode(value)
 
 
 def decode(data: Any) -> Any:

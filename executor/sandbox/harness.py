@@ -42,7 +42,9 @@ class Harness:
     ) -> None:
         """`cells`: the coverage map, a byte a line from line 0, which does not exist; not zero: executed.
 
-        `job`: code (bytes) or source (text), lines, first, alone, output_bytes, suite (executor.plan.Plan.wire)."""
+        `job`: code (bytes) or source (text), lines, first, alone, output_bytes, depth and parts (of a
+        result), suite (executor.plan.Plan.wire).
+        """
         self._job = job
         self._streams = streams
         self._cells = cells[: job["lines"] + 1]
@@ -167,7 +169,7 @@ class Harness:
             arguments = structures.build(arguments, namespace)
         value = _resolve(namespace, case["fn"])(*arguments, **keywords)
         self._snapshot.restore_builtins()  # the encoder uses them
-        return {"value": codec.encode(value)}
+        return {"value": codec.encode(value, self._job["depth"], self._job["parts"])}
 
     def _guarded(self, namespace: dict[str, Any], source: str, seal: str) -> dict[str, Any]:
         """Runs a test's code; the seal comes back only when all of it ran, outside of any trace of the program."""

@@ -2,7 +2,8 @@
 
 import struct
 
-JOB = struct.Struct("<?QI")  # a job's head: compiled in its own process, largest file (bytes), most CPU seconds
+# A job's head: compiled in its own process, largest file (bytes), CPU seconds, and those at which the kernel kills.
+JOB = struct.Struct("<?QdI")
 END = struct.Struct("<idd?")  # exit code (negative for a signal), CPU seconds, peak MiB, killed by the clock
 ENDED, FORK_FAILED = b"E", b"F"
 COMPILED, REFUSED, APART = b"C", b"R", b"A"

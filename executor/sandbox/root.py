@@ -33,7 +33,7 @@ def readable_paths(site_packages: bool) -> list[str]:
         "/lib64", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo", *_DEVICES,
     ]  # fmt: skip
     if site_packages:
-        wanted += [p for p in sys.path if p.endswith("site-packages")]
+        wanted += [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
     kept: list[str] = []
     for path in wanted:
         if os.path.exists(path) and not any(path == k or path.startswith(k + "/") for k in kept):

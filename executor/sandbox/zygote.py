@@ -95,7 +95,7 @@ def main(argument: str) -> None:
             confine.detach_namespaces()
             _continue_as_first_process(control)
         confine.die_with_parent()
-        _preload(PRELOAD + PRELOAD_BLIND if options.level == 3 else PRELOAD)
+        _preload(PRELOAD + PRELOAD_BLIND if options.level == 3 else PRELOAD, options.site_packages)
         cells = syscalls.map_shared(options.coverage, options.coverage_bytes)
         writer = board.Writer(options.board, options.limits.output_bytes)
         os.close(options.coverage)
@@ -142,7 +142,7 @@ def _continue_as_first_process(control: socket.socket) -> None:
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _preload(names: Sequence[str]) -> None:
+def _preload(names: Sequence[str], site_packages: bool) -> None:
     """Imports what programs use, adds the interactive names that `-S` leaves out, and hides this package."""
     for name in names:
         try:
@@ -150,6 +150,8 @@ def _preload(names: Sequence[str]) -> None:
         except ImportError:
             continue  # an interpreter built without an optional library
     site = importlib.import_module("site")
+    if site_packages:
+        site.main()  # finds a virtual environment's too
     site.setquit()
     site.setcopyright()
     site.sethelper()
@@ -234,18 +236,19 @@ class _Server:
                 continue
             if pid == 0:
                 self._child(job)
-            status, usage, late = self._watch(pid, apart=JOB.unpack_from(job)[0])
+            status, usage, late = self._watch(pid, job)
             _wipe(job)
             cpu = usage.ru_utime + usage.ru_stime
             end = END.pack(os.waitstatus_to_exitcode(status), cpu, usage.ru_maxrss / 1024, late)
             _send(self.control, ENDED + end)
 
-    def _watch(self, pid: int, apart: bool) -> tuple[int, resource.struct_rusage, bool]:
+    def _watch(self, pid: int, job: bytearray) -> tuple[int, resource.struct_rusage, bool]:
         """Waits for the end of a program: its wait status and usage; kills it when one test takes too long (True).
 
         The clocks of a test start when the answer before it is seen on the board, at most a tick late. Most programs
         end within the first tick; what runs until then copies pages from under the program, so it is little.
         """
+        apart, _, program_s, _ = JOB.unpack_from(job)
         limits, answers, late = self.options.limits, 0, False
         tick, cpu_start, wall_start = min(0.05, limits.cpu_s / 20), 0.0, time.monotonic()
         while True:
@@ -260,7 +263,7 @@ class _Server:
             wall_s = limits.wall_s + limits.compile_s if compiling else limits.wall_s
             if answered != answers:
                 answers, cpu_start, wall_start = answered, cpu, wall
-            elif cpu - cpu_start >= cpu_s or wall - wall_start >= wall_s:
+            if cpu - cpu_start >= cpu_s or wall - wall_start >= wall_s or cpu >= program_s:
                 os.kill(pid, signal.SIGKILL)
                 late = True
 
@@ -270,7 +273,7 @@ class _Server:
         try:
             self.control.close()
             try:
-                _, file_bytes, cpu_s = JOB.unpack_from(job)
+                _, file_bytes, _, cpu_s = JOB.unpack_from(job)
                 confine.confine_child(self.confinement, file_bytes, cpu_s)
             except BaseException as error:
                 os.write(options.trouble, f"{type(error).__name__}: {error}"[:1000].encode(errors="replace"))

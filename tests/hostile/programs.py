@@ -325,6 +325,7 @@ def _output() -> list[Hostile]:
         Hostile(37, "invalid UTF-8", ECHO, "import sys\nsys.stdout.buffer.write(b'\\xff\\xfe')", WRONG),
         Hostile(37, "a lone surrogate", ECHO, "print('\\ud800')", RUNTIME),
         Hostile(37, "CRLF", stdin(("", "a\nb\n")), "print('a\\r\\nb\\r')", PASSED),
+        Hostile(37, "a byte-order mark before the program", ECHO, "\ufeffprint(input())", PASSED),
         Hostile(37, "a byte-order mark", ECHO, "print('\\ufeff' + input())", WRONG),
         Hostile(37, "a lone surrogate as a result", returns("x"), "def f(x): return '\\ud800'", WRONG),
         Hostile(38, "nested result", TWICE, "def f(x):\n    a = []\n    for _ in range(100_000): a = [a]\n    return a", OUTPUT),
