@@ -11,6 +11,7 @@ import re
 import tokenize
 import warnings
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from curriculum.config import ConditionalKind
@@ -26,6 +27,9 @@ _KINDS: dict[ConditionalKind, tuple[type[ast.AST], ...]] = {
     "default": _DEFAULT,
     "extended": _EXTENDED,
 }
+# Where a node keeps statements: all that `if_only` and `default` look at, an eighth of a tree's nodes.
+_SUITES = ("body", "orelse", "finalbody", "handlers", "cases")
+_BOM = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,11 +47,14 @@ def line_starts(text: str) -> list[int]:
 
 
 def parse(solution: str) -> ast.Module | None:
-    """The syntax tree, or None for what this Python cannot parse (Python 2, bad indents, NUL or lone surrogates)."""
+    """The syntax tree, or None for what this Python cannot parse (Python 2, bad indents, NUL or lone surrogates).
+
+    A byte order mark at the start, which a file may have and a string may not, is no part of it.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in other people's code are not our user's business
         try:
-            return ast.parse(solution)
+            return ast.parse(solution.removeprefix(_BOM))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
 
@@ -60,20 +67,33 @@ def conditionals(solution: str, kind: ConditionalKind = "default") -> list[Span]
     tree = parse(solution)
     if tree is None:
         return []
-    starts = line_starts(solution)
+    text = solution.removeprefix(_BOM)
+    shift = len(solution) - len(text)
+    starts = line_starts(text)
     spans = []
     logical: list[int] = []
-    for node in ast.walk(tree):
+    for node in ast.walk(tree) if kind == "extended" else _statements(tree):
         if not isinstance(node, ast.stmt | ast.expr) or not _counts(node, kind):
             continue
-        start = _offset(solution, starts, node.lineno, node.col_offset)
-        end = _offset(solution, starts, node.end_lineno or node.lineno, node.end_col_offset or 0)
+        start = _offset(text, starts, node.lineno, node.col_offset)
+        end = _offset(text, starts, node.end_lineno or node.lineno, node.end_col_offset or 0)
         line = node.lineno
-        if not (isinstance(node, ast.stmt) and _begins_line(solution, starts, line, start)):
-            logical = logical or _logical_lines(solution)
+        if not (isinstance(node, ast.stmt) and _begins_line(text, starts, line, start)):
+            logical = logical or _logical_lines(text)
             line = logical[max(bisect_right(logical, line) - 1, 0)]
-        spans.append(Span(start, end, line))
+        spans.append(Span(shift + start, shift + end, line))
     return sorted(spans)
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All statements of a tree, with the `except` and `case` clauses that hold some; expressions are left out."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        for suite in _SUITES:
+            children = getattr(node, suite, ())
+            yield from children
+            waiting += children
 
 
 def _counts(node: ast.AST, kind: ConditionalKind) -> bool:

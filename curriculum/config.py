@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ScheduleName = Literal["threshold", "linear", "mixed", "none"]
 Reading = Literal["ours", "paper"]
 ConditionalKind = Literal["default", "if_only", "extended"]
-Sampling = Literal["uniform", "courses"]
+Sampling = Literal["uniform", "courses", "level", "learnability"]
 PromptForm = Literal["prefill", "instruct"]
 
 
@@ -36,6 +36,25 @@ class PromptConfig(BaseModel):
         description="Longest prompt (tokens). A longer one falls back to an earlier start point; a problem too long "
         "even without a prefix is never drawn. Source: ours",
     )
+
+
+class LevelWeights(BaseModel):
+    """How often a problem of each level occurs in an epoch with the sampling `level`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    introductory: float = Field(
+        default=1.0, ge=0.0, le=1000.0, description="Times that an introductory problem occurs in an epoch, on "
+        "average (times); 0 leaves them out. Source: ours",
+    )  # fmt: skip
+    interview: float = Field(
+        default=1.0, ge=0.0, le=1000.0, description="Times that an interview problem occurs in an epoch, on average "
+        "(times); 0 leaves them out. Source: ours",
+    )  # fmt: skip
+    competition: float = Field(
+        default=1.0, ge=0.0, le=1000.0, description="Times that a competition problem occurs in an epoch, on average "
+        "(times); 0 leaves them out. Source: ours",
+    )  # fmt: skip
 
 
 class CurriculumConfig(BaseModel):
@@ -74,10 +93,16 @@ class CurriculumConfig(BaseModel):
         "gives no value)",
     )
     visit_cap: int | None = Field(
-        default=10,
+        default=15,
         ge=1,
         description="After this many subtasks at one stage the start point moves whatever the pass rate; null: never "
         "(subtasks). Source: ours",
+    )
+    step_back: int | None = Field(
+        default=None,
+        ge=1,
+        description="Schedule threshold: when the first so many subtasks at a stage have no passing completion, the "
+        "start point moves one stage nearer the end again, once a stage (subtasks); null: never. Source: ours",
     )
     linear_subtasks: int = Field(
         default=10_000,
@@ -87,7 +112,25 @@ class CurriculumConfig(BaseModel):
     )
     sampling: Sampling = Field(
         default="uniform",
-        description="How often a problem occurs in an epoch. uniform: once; courses: once for each of its courses. "
-        "Source: paper (courses)",
+        description="How often a problem occurs in an epoch. uniform: once; courses: once for each of its courses; "
+        "level: by level_weights; learnability: by p (1 - p), p being its estimated pass rate at the present stage. "
+        "Source: paper (courses), arXiv 2408.15099 (learnability)",
+    )
+    level_weights: LevelWeights = Field(default=LevelWeights(), description="Weights of the sampling `level`.")
+    learnability_floor: float = Field(
+        default=0.1,
+        gt=0.0,
+        le=1.0,
+        description="Sampling learnability: least weight of a problem, where p = 1/2 has weight 1 (fraction), so that "
+        "none is lost from sight. Source: ours",
     )
     prompt: PromptConfig = Field(default=PromptConfig(), description="How a subtask is put to the model.")
+
+    @model_validator(mode="after")
+    def step_back_can_happen(self) -> "CurriculumConfig":
+        if self.step_back is not None and self.visit_cap is not None and self.step_back >= self.visit_cap:
+            raise ValueError(
+                f"step_back = {self.step_back} never happens, since the start point moves after visit_cap = "
+                f"{self.visit_cap} subtasks; make step_back less, or null"
+            )
+        return self

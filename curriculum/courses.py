@@ -19,6 +19,8 @@ from curriculum.problem import Problem
 
 Fits = Callable[[Problem, str], bool]
 
+_BLANK = " \t\r\n\f\v\ufeff"  # a byte order mark alone gives nothing either
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
@@ -70,7 +72,7 @@ def usable_cuts(problem: Problem, kind: ConditionalKind, starts: list[int]) -> l
     first, end = _starter_lines(problem)
     cuts = []
     for line in sorted({span.line for span in conditionals(problem.solution, kind)}):
-        blank = not problem.solution[: starts[line - 1]].strip()
+        blank = not problem.solution[: starts[line - 1]].strip(_BLANK)
         # A prefix that is exactly the starter code is a stage of its own: full generation writes the signature too.
         if not blank and not first < line - 1 < end:
             cuts.append(line)

@@ -11,37 +11,35 @@ the file nor adding or removing problems can attach it to another.
 
 import hashlib
 import logging
-from collections import Counter
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
-from curriculum.conditionals import parse
 from curriculum.config import CurriculumConfig
-from curriculum.courses import Course, Fits, courses
+from curriculum.course_table import CourseTable
+from curriculum.courses import Fits
 from curriculum.problem import Problem
-from curriculum.sampling import epoch_order
-from curriculum.schedules import Move, Progress, make_schedule
+from curriculum.progress import TOO_LONG, UNPARSABLE
+from curriculum.sampling import epoch_order, learnability
+from curriculum.schedules import Move, make_schedule
 from curriculum.subtask import Outcome, Subtask
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
-_CACHED_PROBLEMS = 16_384
-
-# Values of `_top` below 0, where the highest stage of a problem is not a number.
-_UNKNOWN, _TOO_LONG = -1, -2
+_FORMAT = 2
+# Draws whose courses are worked out before anybody waits for them: a step of 1,000 subtasks and some that are too long.
+AHEAD = 1_500
 
 
 class Curriculum:
     """Draws problems epoch by epoch without replacement and keeps each one's start point.
 
-    A problem may be handed out again before its outcome came back. Courses are worked out when a problem is
-    first drawn (0.2 ms for a short solution), for all problems at once by `metrics()`, `histogram()` and the
-    sampling `courses`; only their number is kept for every problem. A problem whose prompt is too
-    long even without a prefix is never drawn. Not thread-safe.
+    A problem may be handed out again before its outcome came back. Courses are worked out for the next draws when
+    it is made or loaded and by `prepare`, for other problems when they are first drawn, and for all problems at once by
+    the sampling `courses` alone. A problem whose prompt is too long even without a prefix is never handed out. Not
+    thread-safe.
     """
 
     def __init__(
@@ -49,7 +47,6 @@ class Curriculum:
     ) -> None:
         self.config = config
         self.seed = seed
-        self._fits = fits
         self._problems = sorted(problems, key=lambda problem: problem.id)
         self._index = {problem.id: i for i, problem in enumerate(self._problems)}
         if not self._problems:
@@ -59,60 +56,72 @@ class Curriculum:
             raise ValueError(
                 f"problem id {twice!r} occurs more than once; a run's state is keyed by ids, make them unique"
             )
-        self._schedule = make_schedule(config, seed)
-        self._progress = Progress(len(self._problems))
-        self._top = np.full(len(self._problems), _UNKNOWN, np.int16)
-        self._unparsable = np.zeros(len(self._problems), np.bool_)
-        self._courses = lru_cache(_CACHED_PROBLEMS)(self._work_out)
-        self._ticket = 0
-        self._epoch = 0
-        self._position = 0
-        self._order: tuple[int, np.ndarray] | None = None
-        self._moves: dict[Move, int] = {"stay": 0, "rate": 0, "cap": 0, "stale": 0}
+        digest = hashlib.sha256()
+        for problem in self._problems:
+            digest.update(problem.id.encode() + b"\0")
+        self._fingerprint = digest.hexdigest()
+        self._table = CourseTable(self._problems, config.reading, config.conditionals, fits)
+        self._schedule = make_schedule(config, seed, len(self._problems))
+        self._ticket = self._epoch = self._position = 0
+        self._moves: dict[Move, int] = {"stay": 0, "rate": 0, "cap": 0, "back": 0, "stale": 0}
+        self._begin_epoch(self._expected())
+        self.prepare(AHEAD)
 
     def __len__(self) -> int:
         return len(self._problems)
 
     def next(self, n: int) -> list[Subtask]:
         """The next `n` subtasks. Raises ValueError when no problem's prompt fits."""
-        return [self._subtask(self._draw()) for _ in range(n)]
+        indices = np.array([self._draw() for _ in range(n)], np.int64)
+        tickets = np.arange(self._ticket, self._ticket + n)
+        self._ticket += n
+        drawn = zip(tickets.tolist(), indices.tolist(), self._schedule.next(indices, tickets).tolist(), strict=True)
+        return [Subtask(ticket, self._problems[i], stage, self._table.prefix(i, stage)) for ticket, i, stage in drawn]
+
+    def prepare(self, n: int) -> None:
+        """Work out the courses of the next `n` draws of this epoch, so that `next` finds them; changes nothing else."""
+        for index in self._order[self._position : self._position + n]:
+            self._table.top(int(index))
 
     def subtask(self, ticket: int, problem_id: str, stage: int) -> Subtask:
         """A subtask that was handed out before, to issue it again after a restart. KeyError for an unknown id."""
         index = self._index[problem_id]
-        stage = max(min(stage, self._stages(index)), 0)
-        return Subtask(ticket, self._problems[index], stage, self._prefix(index, stage))
+        stage = max(min(stage, self._table.top(index)), 0)
+        return Subtask(ticket, self._problems[index], stage, self._table.prefix(index, stage))
 
     def report(self, outcomes: Iterable[Outcome]) -> None:
-        """Take in outcomes, in order. Those of a stage that was left, or of unknown problems, are only counted."""
+        """Take in outcomes, in order. Those of a stage that was left, or of unknown problems, are only counted.
+
+        Raises ValueError for numbers that cannot be, before any of the outcomes counts.
+        """
+        outcomes = list(outcomes)
         for outcome in outcomes:
             if not 0 <= outcome.passed <= outcome.total or outcome.total == 0:
                 raise ValueError(f"{outcome}: need 0 <= passed <= total and total > 0")
+        for outcome in outcomes:
             index = self._index.get(outcome.problem_id)
             move: Move = "stale"
-            if index is not None and (top := self._stages(index)) >= 0:
-                share = outcome.passed / outcome.total
-                move = self._schedule.observe(self._progress, index, top, outcome.stage, share)
+            if index is not None and self._meet(index) != TOO_LONG:
+                move = self._schedule.observe(index, outcome.stage, outcome.passed / outcome.total)
             self._moves[move] += 1
 
     def state(self) -> dict[str, Any]:
         """All that the future depends on besides problems, configuration and seed; JSON-able.
 
-        `problems` maps an id to [stage, rate, visits], for problems with at least one outcome.
+        `problems` maps an id to [stage, rate, visits, top, back] (see `Progress`), for problems met.
         """
-        progress = self._progress
-        known = np.flatnonzero((progress.stage >= 0) | (progress.visits > 0))
-        columns = (column[known].tolist() for column in (progress.stage, progress.rate, progress.visits))
-        ids = (self._problems[i].id for i in known)
-        return {
+        state = {
             "format": _FORMAT,
             "ticket": self._ticket,
             "epoch": self._epoch,
             "position": self._position,
-            "problem_set": self._fingerprint(),
+            "problem_set": self._fingerprint,
             "moves": dict(self._moves),
-            "problems": {id_: values for id_, *values in zip(ids, *columns, strict=True)},
+            "problems": {self._problems[index].id: list(row) for index, row in self._schedule.state()},
         }
+        if self.config.sampling == "learnability":  # the one sampling that cannot be worked out anew
+            state["expected"] = self._epoch_expected.tolist()
+        return state
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from `state()`: with the same problems (in any order), configuration and seed, exactly.
@@ -123,56 +132,57 @@ class Curriculum:
         """
         if state.get("format") != _FORMAT:
             raise ValueError(f"curriculum state: format {state.get('format')!r}, expected {_FORMAT}; start a new run")
-        self._progress = Progress(len(self._problems))
-        missing = 0
-        for id_, (stage, rate, visits) in state["problems"].items():
-            if id_ in self._index:
-                self._progress.set(self._index[id_], stage, rate, visits)
-            else:
-                missing += 1
+        known = [(self._index[id_], tuple(row)) for id_, row in state["problems"].items() if id_ in self._index]
+        self._schedule.load(known)
         self._ticket, self._epoch, self._position = state["ticket"], state["epoch"], state["position"]
         self._moves = dict(state["moves"])
-        if state["problem_set"] != self._fingerprint():
-            self._epoch, self._position = self._epoch + 1, 0
+        if state["problem_set"] == self._fingerprint:
+            expected = state.get("expected")
+            self._begin_epoch(self._expected() if expected is None else np.array(expected, np.float64))
+        else:
+            missing = len(state["problems"]) - len(known)
             logger.warning("the set of problems changed: a new epoch begins; %d known problems are gone", missing)
+            self._epoch, self._position = self._epoch + 1, 0
+            self._begin_epoch(self._expected())
+        self.prepare(AHEAD)
 
     def metrics(self) -> dict[str, float]:
-        """Means over the problems that can be drawn, and counts since the run began.
+        """Means over the problems met so far that can be drawn, and counts since the run began.
 
         stage_fraction: 1 when all are at their first course, 0 when all are at full generation; pass_rate: the moving
         rate at the present stage, 0 just after a move.
         """
-        tops, stages = self._all_stages()
-        rates = self._progress.rate[self._drawable()]
-        return {
-            "curriculum/stage_fraction": float(np.mean(stages / np.maximum(tops, 1))) if len(tops) else 0.0,
-            "curriculum/full_generation_share": float(np.mean(stages == 0)) if len(tops) else 0.0,
-            "curriculum/pass_rate": float(np.mean(rates)) if len(tops) else 0.0,
-            "curriculum/moves": float(self._moves["rate"] + self._moves["cap"]),
-            "curriculum/moves_by_cap": float(self._moves["cap"]),
-            "curriculum/stale_outcomes": float(self._moves["stale"]),
-            "curriculum/epoch": float(self._epoch),
-            "curriculum/subtasks": float(self._ticket),
-            "curriculum/unparsable_solutions": float(self._unparsable.sum()),
-            "curriculum/too_long_problems": float((self._top == _TOO_LONG).sum()),
+        top, moves = self._schedule.progress.top, self._moves
+        found = {
+            **self._schedule.metrics(self._ticket),
+            "moves": moves["rate"] + moves["cap"],
+            "moves_by_cap": moves["cap"],
+            "steps_back": moves["back"],
+            "stale_outcomes": moves["stale"],
+            "epoch": self._epoch,
+            "subtasks": self._ticket,
+            "problems_met": self._schedule.progress.met().sum(),
+            "unparsable_solutions": (top == UNPARSABLE).sum(),
+            "too_long_problems": (top == TOO_LONG).sum(),
         }
+        return {f"curriculum/{name}": float(value) for name, value in found.items()}
 
     def histogram(self) -> dict[int, int]:
-        """Number of problems at each stage (0: full generation), ascending; at the stage that would be drawn now."""
-        return dict(sorted(Counter(self._all_stages()[1].tolist()).items()))
+        """Number of problems met at each stage (0: full generation), ascending; as they would be drawn now."""
+        return self._schedule.histogram(self._ticket)
 
     def _draw(self) -> int:
         """Index of the next problem that fits."""
         skipped = 0
         while skipped <= 2 * len(self._problems):
-            order = self._epoch_order()
-            if self._position >= len(order):
+            if self._position >= len(self._order):
+                skipped += not len(self._order)
                 self._epoch, self._position = self._epoch + 1, 0
-                skipped += not len(order)
+                self._begin_epoch(self._expected())
                 continue
-            index = int(order[self._position])
+            index = int(self._order[self._position])
             self._position += 1
-            if self._stages(index) >= 0:
+            if self._meet(index) != TOO_LONG:
                 return index
             skipped += 1
         raise ValueError(
@@ -180,58 +190,29 @@ class Curriculum:
             "raise prompt.max_prompt_tokens"
         )
 
-    def _epoch_order(self) -> np.ndarray:
-        if self._order is None or self._order[0] != self._epoch:
-            copies = np.ones(len(self._problems), np.int64)
-            if self.config.sampling == "courses":
-                copies = np.maximum(self._all_tops(), -1).astype(np.int64) + 1
-            self._order = self._epoch, epoch_order(self.seed, self._epoch, copies)
-        return self._order[1]
+    def _meet(self, index: int) -> int:
+        """From here on the problem counts in state and metrics; its highest stage."""
+        top = self._table.top(index)
+        self._schedule.progress.top[index] = top
+        return top
 
-    def _subtask(self, index: int) -> Subtask:
-        ticket = self._ticket
-        self._ticket += 1
-        stage = self._schedule.stage(self._progress, index, self._stages(index), ticket)
-        return Subtask(ticket, self._problems[index], stage, self._prefix(index, stage))
+    def _begin_epoch(self, expected: Float64[np.ndarray, " N"]) -> None:
+        self._epoch_expected = expected
+        self._order = epoch_order(self.seed, self._epoch, expected)
 
-    def _prefix(self, index: int, stage: int) -> str:
-        return "" if stage == 0 else self._courses(index)[-1 - stage].prefix
-
-    def _stages(self, index: int) -> int:
-        """The highest stage of a problem; below 0 when it is too long to be drawn."""
-        if self._top[index] == _UNKNOWN:
-            self._courses(index)
-        return int(self._top[index])
-
-    def _work_out(self, index: int) -> tuple[Course, ...]:
-        """Courses of a problem, noting their number; called through the cache `_courses`."""
-        problem = self._problems[index]
-        found = courses(problem, self.config.reading, self.config.conditionals, self._fits)
-        too_long = len(found) == 1 and self._fits is not None and not self._fits(problem, "")
-        self._top[index] = _TOO_LONG if too_long else len(found) - 1
-        self._unparsable[index] = len(found) == 1 and parse(problem.solution) is None
-        return found
-
-    def _all_tops(self) -> np.ndarray:
-        for index in np.flatnonzero(self._top == _UNKNOWN):
-            self._stages(int(index))
-        return self._top
-
-    def _drawable(self) -> np.ndarray:
-        return np.flatnonzero(self._all_tops() >= 0)
-
-    def _all_stages(self) -> tuple[np.ndarray, np.ndarray]:
-        """Highest and present stage of every problem that can be drawn."""
-        drawable = self._drawable()
-        tops = self._top[drawable]
-        now = [
-            self._schedule.stage(self._progress, int(i), int(top), self._ticket)
-            for i, top in zip(drawable, tops, strict=True)
-        ]
-        return tops, np.array(now, np.int32)
-
-    def _fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for problem in self._problems:
-            digest.update(problem.id.encode() + b"\0")
-        return digest.hexdigest()
+    def _expected(self) -> Float64[np.ndarray, " N"]:
+        """How often each problem is drawn in an epoch that begins now, on average."""
+        c = self.config
+        match c.sampling:
+            case "courses":
+                return np.where(self._table.tops() == TOO_LONG, 0, np.maximum(self._table.tops(), 0) + 1.0)
+            case "level":
+                weights = c.level_weights.model_dump()
+                expected = np.array([weights[problem.level] for problem in self._problems], np.float64)
+                if not expected.any():
+                    raise ValueError("level_weights are 0 for every level that the problems have; raise one")
+                return expected
+            case "learnability":
+                progress = self._schedule.progress
+                return learnability(progress.rate, progress.visits, c.alpha, c.learnability_floor)
+        return np.ones(len(self._problems), np.float64)

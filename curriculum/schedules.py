@@ -1,113 +1,128 @@
 """Which stage a problem is at, and when its start point moves toward the beginning.
 
-`Progress` holds what is known of every problem; a `Schedule` reads a stage from it and decides on moves.
-Stage 0 is full generation, the last: nothing moves there. Source of the threshold rule: arXiv 2402.01391, CCCS.
+Stage 0 is full generation, the last. A schedule is four calls beside `next`: it observes outcomes, tells and takes
+over its state, and sums itself up. Source of the threshold rule: arXiv 2402.01391, CCCS.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float64, Int32
+from jaxtyping import Int32, Int64
 
 from curriculum.config import CurriculumConfig
+from curriculum.progress import TOO_LONG, Progress, Row
+from curriculum.sampling import hashed
 
-Move = Literal["stay", "rate", "cap", "stale"]
+Move = Literal["stay", "rate", "cap", "back", "stale"]
 
 # Keeps this random stream apart from others that are made from the same seed.
 _STREAM = 0x3D
 
 
-@dataclass(slots=True, eq=False)
-class Progress:
-    """Per problem: present stage (-1: still at its first course), moving pass rate and subtasks at this stage."""
-
-    size: int
-    stage: Int32[np.ndarray, " N"] = field(init=False)
-    rate: Float64[np.ndarray, " N"] = field(init=False)
-    visits: Int32[np.ndarray, " N"] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.stage = np.full(self.size, -1, np.int32)
-        self.rate = np.zeros(self.size, np.float64)
-        self.visits = np.zeros(self.size, np.int32)
-
-    def set(self, index: int, stage: int, rate: float, visits: int) -> None:
-        self.stage[index] = stage
-        self.rate[index] = rate
-        self.visits[index] = visits
-
-    def observe(self, index: int, share: float, alpha: float) -> None:
-        """Add one subtask, `share` of whose completions passed: rate = (1 - alpha) * rate + alpha * share."""
-        self.rate[index] = (1.0 - alpha) * self.rate[index] + alpha * share
-        self.visits[index] += 1
-
-
 class Schedule(ABC):
-    """A rule for stages. `top` is a problem's highest stage, `ticket` the number of the subtask that is handed out."""
+    """A rule for the stages of `size` problems, which it knows by their indices.
 
-    def __init__(self, config: CurriculumConfig, seed: int) -> None:
+    The caller writes a problem's highest stage into `progress.top` before it asks or tells anything of it.
+    """
+
+    def __init__(self, config: CurriculumConfig, seed: int, size: int) -> None:
         self.config = config
         self.seed = seed
+        self.progress = Progress(size)
 
     @abstractmethod
-    def stage(self, progress: Progress, index: int, top: int, ticket: int) -> int:
-        """The stage at which the next subtask of problem `index` starts."""
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        """The stage at which the subtask of each ticket starts; a ticket is the number of a subtask, from 0 on."""
 
-    def observe(self, progress: Progress, index: int, top: int, stage: int, share: float) -> Move:
+    def observe(self, index: int, stage: int, share: float) -> Move:
         """Take in the pass share of one subtask that was tried at `stage`.
 
         Tells whether the start point moved, and by what; "stale" when the outcome was dropped.
         """
-        progress.observe(index, share, self.config.alpha)
+        self.progress.observe(index, share, self.config.alpha)
         return "stay"
+
+    def state(self) -> Iterator[tuple[int, Row]]:
+        """(index, its numbers) of every problem met; the numbers are JSON-able."""
+        return self.progress.rows()
+
+    def load(self, rows: Iterable[tuple[int, Row]]) -> None:
+        self.progress.load(rows)
+
+    def metrics(self, ticket: int) -> dict[str, float]:
+        """Means over the problems met that can be drawn, as the subtask `ticket` would find them; 0 without any."""
+        tops, stages, rates = self._met(ticket)
+        count = max(len(tops), 1)
+        return {
+            "stage_fraction": float(np.sum(stages / np.maximum(tops, 1)) / count),
+            "full_generation_share": float(np.sum(stages == 0) / count),
+            "pass_rate": float(np.sum(rates) / count),
+        }
+
+    def histogram(self, ticket: int) -> dict[int, int]:
+        """Number of problems met at each stage, ascending, as the subtask `ticket` would find them."""
+        return dict(sorted(Counter(self._met(ticket)[1].tolist()).items()))
+
+    def _met(self, ticket: int) -> tuple[Any, Any, Any]:
+        progress = self.progress
+        met = np.flatnonzero(progress.top > TOO_LONG)
+        return self._tops(met), self.next(met, np.full(len(met), ticket)), progress.rate[met]
+
+    def _tops(self, indices: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        return np.maximum(self.progress.top[indices], 0).astype(np.int32)
 
 
 class NoSchedule(Schedule):
     """Every subtask is full generation: plain PPO."""
 
-    def stage(self, progress: Progress, index: int, top: int, ticket: int) -> int:
-        return 0
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        return np.zeros(len(indices), np.int32)
 
 
 class ThresholdSchedule(Schedule):
     """Moves a problem one stage down when its pass rate at the present stage is above rho, or at the visit cap.
 
     A move resets rate and visits. Only outcomes at the present stage count; later ones of a stage that was left are
-    dropped. It never moves back up.
+    dropped. With `step_back` it moves one stage up when the first subtasks at a stage pass nothing; never twice from
+    the same stage, so that every problem still reaches full generation by the cap.
     """
 
-    def stage(self, progress: Progress, index: int, top: int, ticket: int) -> int:
-        present = int(progress.stage[index])
-        return top if present < 0 else min(present, top)
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        tops, present = self._tops(indices), self.progress.stage[indices]
+        return np.where(present < 0, tops, np.minimum(present, tops))
 
-    def observe(self, progress: Progress, index: int, top: int, stage: int, share: float) -> Move:
-        present = self.stage(progress, index, top, 0)
+    def observe(self, index: int, stage: int, share: float) -> Move:
+        progress, c = self.progress, self.config
+        top, present = max(int(progress.top[index]), 0), int(progress.stage[index])
+        present = top if present < 0 else min(present, top)
         if stage != present:
             return "stale"
         progress.stage[index] = present
-        progress.observe(index, share, self.config.alpha)
-        if present == 0:
-            return "stay"
-        cap = self.config.visit_cap
-        if progress.rate[index] > self.config.rho:
-            move: Move = "rate"
-        elif cap is not None and progress.visits[index] >= cap:
-            move = "cap"
-        else:
-            return "stay"
-        progress.set(index, present - 1, 0.0, 0)
-        return move
+        progress.observe(index, share, c.alpha)
+        if present > 0 and progress.rate[index] > c.rho:
+            progress.move(index, present - 1)
+            return "rate"
+        if present > 0 and c.visit_cap is not None and progress.visits[index] >= c.visit_cap:
+            progress.move(index, present - 1)
+            return "cap"
+        barren = c.step_back is not None and progress.visits[index] >= c.step_back and progress.rate[index] == 0
+        if barren and present < min(top, int(progress.back[index])):
+            progress.back[index] = present
+            progress.move(index, present + 1)
+            return "back"
+        return "stay"
 
 
 class LinearSchedule(Schedule):
     """Every problem passes its stages at an even pace and is at full generation after `linear_subtasks` tickets."""
 
-    def stage(self, progress: Progress, index: int, top: int, ticket: int) -> int:
-        total = self.config.linear_subtasks
-        left = max(total - ticket, 0)
-        return min(top, (top + 1) * left // total)
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        tops, total = self._tops(indices), self.config.linear_subtasks
+        left = np.maximum(total - tickets, 0)
+        return np.minimum(tops, (tops + 1) * left // total).astype(np.int32)
 
 
 class MixedSchedule(Schedule):
@@ -116,8 +131,10 @@ class MixedSchedule(Schedule):
     A function of seed, ticket and problem, so that a resumed run draws the same.
     """
 
-    def stage(self, progress: Progress, index: int, top: int, ticket: int) -> int:
-        return int(np.random.default_rng([_STREAM, self.seed, ticket, index]).integers(top + 1))
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        draws = hashed(_STREAM, self.seed, tickets, indices) >> np.uint64(32)
+        stages = (draws * (self._tops(indices) + 1).astype(np.uint64)) >> np.uint64(32)
+        return stages.astype(np.int32)
 
 
 _SCHEDULES: dict[str, type[Schedule]] = {
@@ -128,5 +145,5 @@ _SCHEDULES: dict[str, type[Schedule]] = {
 }
 
 
-def make_schedule(config: CurriculumConfig, seed: int) -> Schedule:
-    return _SCHEDULES[config.schedule](config, seed)
+def make_schedule(config: CurriculumConfig, seed: int, size: int) -> Schedule:
+    return _SCHEDULES[config.schedule](config, seed, size)

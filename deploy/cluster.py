@@ -4,12 +4,15 @@ import asyncio
 import logging
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from curriculum.actor import CurriculumActor
+from curriculum.actor import MAX_RESTARTS, CurriculumActor
+from curriculum.client import CurriculumClient
 from curriculum.prompts import Prompter
 from deploy.config import Config
 from deploy.guardian import watch_over
@@ -63,13 +66,13 @@ def join_cluster(config: Config) -> None:
 class Services:
     """The four services of a run. Closing ends their actors."""
 
-    curriculum: Any
+    curriculum: CurriculumClient
     rollout: RolloutService
     learner: LearnerService
 
     async def close(self) -> None:
         self.learner.close()
-        ray.kill(self.curriculum)
+        ray.kill(self.curriculum.actor)
         await stop_rollout(self.rollout)
 
 
@@ -97,7 +100,7 @@ async def stop_rollout(rollout: RolloutService) -> None:
     rollout.executor.close()
 
 
-async def start_services(config: Config, ready: Ready) -> Services:
+async def start_services(config: Config, ready: Ready, journal: Path) -> Services:
     """Start all actors at once, since each needs seconds to minutes, and connect learner and engines."""
     model, seed, c = str(ready.model), config.run.seed, config.rollout
     updates = config.run.steps * config.learner.ppo.epochs * config.learner.ppo.minibatches
@@ -106,11 +109,10 @@ async def start_services(config: Config, ready: Ready) -> Services:
         model, config.learner, seed=seed, total_updates=updates, temperature=c.temperature, gpu_share=place.gpu_share
     )
     rollout = start_rollout(config, ready, place)
-    actor = ray.remote(CurriculumActor).options(name="curriculum", num_cpus=0)
-    curriculum = actor.remote(ready.train, config.curriculum, seed, fits(model, config))
+    curriculum = start_curriculum(config, ready, journal)
     services = Services(curriculum, rollout, learner)
     try:
-        await asyncio.gather(learner.build(), rollout.ready(), curriculum.ready.remote())
+        await asyncio.gather(learner.build(), rollout.ready(), curriculum.actor.ready.remote())
         await learner.connect_engines(
             rollout.workers, rollout.backend, c.dtype, c.tensor_parallel, c.weights_deadline_s
         )
@@ -118,6 +120,20 @@ async def start_services(config: Config, ready: Ready) -> Services:
         await services.close()
         raise
     return services
+
+
+def start_curriculum(config: Config, ready: Ready, journal: Path) -> CurriculumClient:
+    """The curriculum beside the driver, where its journal is, brought back with all it knew when it dies."""
+    journal.unlink(missing_ok=True)  # an earlier life's: this one begins at a checkpoint, or at nothing
+    actor = ray.remote(CurriculumActor).options(
+        name="curriculum",
+        num_cpus=0,
+        max_restarts=MAX_RESTARTS,
+        max_task_retries=-1,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True),
+    )
+    question = fits(str(ready.model), config)
+    return CurriculumClient(actor.remote(ready.train, config.curriculum, config.run.seed, question, str(journal)))
 
 
 def fits(model: str, config: Config) -> Any:

@@ -93,7 +93,7 @@ class _Life:
     async def train(self) -> None:
         self.progress.phase("starting the services")
         self.progress.message("starting engines, learner, executors and curriculum (half a minute on a small machine)")
-        self.services = await start_services(self.config, self.ready)
+        self.services = await start_services(self.config, self.ready, self.run.journal)
         try:
             with self.metrics:
                 await self._train()
@@ -134,16 +134,16 @@ class _Life:
             return None
         self.progress.phase("loading the checkpoint")
         state = checkpoint.state()
-        await self.services.curriculum.load.remote(state["curriculum"])
+        await self.services.curriculum.load(state["curriculum"])
         await self.services.learner.load(str(checkpoint.path))
         await self.services.learner.publish(checkpoint.step)
         self.refused = state["refused"]
         known = {problem.id for problem in self.ready.train}
         kept = [item for item in state["issued"] if item[1] in known]
-        return [await self.services.curriculum.subtask.remote(*item) for item in kept] or None
+        return [await self.services.curriculum.subtask(*item) for item in kept] or None
 
     async def _next(self) -> list[Subtask]:
-        return await self.services.curriculum.next.remote(self.config.subtasks_per_step)
+        return await self.services.curriculum.next(self.config.subtasks_per_step)
 
     async def _generate(self, subtasks: list[Subtask]) -> "_Generated":
         start = time.perf_counter()
@@ -159,13 +159,13 @@ class _Life:
             step, [g.trajectories for g in groups], [g.summary.tokens for g in groups]
         )
         trained = time.perf_counter()
-        await services.curriculum.report.remote([g.summary.outcome for g in groups])
+        await services.curriculum.report([g.summary.outcome for g in groups])
         self.progress.phase("sending weights")
         await services.learner.publish(step)
         published = time.perf_counter()
         metrics: dict[str, Any] = rollout_metrics(groups, step, generated.seconds) | learned
-        metrics |= await services.curriculum.metrics.remote()
-        metrics["curriculum/histogram"] = {str(k): v for k, v in (await services.curriculum.histogram.remote()).items()}
+        metrics |= await services.curriculum.metrics()
+        metrics["curriculum/histogram"] = {str(k): v for k, v in (await services.curriculum.histogram()).items()}
         metrics["seconds/train"], metrics["seconds/publish"] = trained - start, published - trained
         self.metrics.write(step, metrics)
         self.progress.step(step, metrics)
@@ -198,7 +198,7 @@ class _Life:
             writer.write_state(
                 {
                     "step": step,
-                    "curriculum": await self.services.curriculum.state.remote(),
+                    "curriculum": await self.services.curriculum.state(),
                     "issued": [(s.ticket, s.problem.id, s.stage) for s in ahead],
                     "refused": self.refused,
                 }

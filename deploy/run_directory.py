@@ -147,6 +147,11 @@ class RunDirectory:
         return self.path / "trajectories"
 
     @property
+    def journal(self) -> Path:
+        """What the curriculum did since the last checkpoint, of this life of the services alone."""
+        return self.path / ".curriculum.journal"
+
+    @property
     def metrics_file(self) -> Path:
         return self.path / METRICS
 

@@ -101,6 +101,52 @@ def test_what_does_not_parse_has_none(source: str) -> None:
     assert conditionals(source, "extended") == []
 
 
+@pytest.mark.parametrize("kind", ["if_only", "default", "extended"])
+def test_a_byte_order_mark_is_one_character_of_the_first_line(kind: ConditionalKind) -> None:
+    source = "é = 1 if a else 2\nif é:\n    pass\n"
+    plain = conditionals(source, kind)
+    assert [(s.start - 1, s.end - 1, s.line) for s in conditionals("\ufeff" + source, kind)] == [
+        (s.start, s.end, s.line) for s in plain
+    ]
+    assert plain
+
+
+def test_statements_in_every_kind_of_suite_are_found() -> None:
+    source = dedent("""\
+        try:
+            if a: pass
+        except ValueError:
+            for b in c: pass
+        else:
+            while d: break
+        finally:
+            if e: pass
+        with f:
+            for g in h:
+                pass
+            else:
+                if i: pass
+        while j:
+            pass
+        else:
+            match k:
+                case 1 if l:
+                    if m: pass
+                case _:
+                    for n in o: pass
+        def p():
+            class Q:
+                async def r(self):
+                    async with s:
+                        async for t in u: pass
+        try:
+            pass
+        except* ValueError:
+            if v: pass
+        """)
+    assert lines(source) == [2, 4, 6, 8, 10, 13, 14, 17, 19, 21, 26, 30]
+
+
 def test_classes_methods_async_and_decorators() -> None:
     source = dedent("""\
         class A:

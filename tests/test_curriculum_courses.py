@@ -1,13 +1,25 @@
-"""Course tables worked out by hand, and the rules for cuts that are not usable."""
+"""Course tables worked out by hand, rules for cuts that are not usable, and what holds for thousands of solutions."""
+
+import io
+import math
+import tokenize
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curriculum.config import Reading
-from curriculum.courses import courses, stage_cuts
+from curriculum.conditionals import line_starts, parse
+from curriculum.config import ConditionalKind, Reading
+from curriculum.course_table import CourseTable
+from curriculum.courses import courses, stage_cuts, usable_cuts
 from curriculum.problem import Problem
+from curriculum.progress import TOO_LONG, UNPARSABLE
+from curriculum.prompts import given as shown
+from executor.config import ExecutorConfig
+from executor.pool import LocalPool
 from executor.suite import Case, Suite
+from tests.real_solutions import real_problems, starter_problems
 
 
 def problem(solution: str, starter: str = "") -> Problem:
@@ -121,3 +133,102 @@ def test_line_ends_are_kept_as_written() -> None:
     (first, last) = courses(problem(solution))
     assert first.prefix == "x = 'é'\r\nif_ = 1\r\n"
     assert last.prefix == ""
+
+
+def test_a_byte_order_mark_shifts_nothing() -> None:
+    plain = courses(problem(SOLUTION), kind="extended")
+    marked = courses(problem("\ufeff" + SOLUTION), kind="extended")
+    assert [course.line for course in marked] == [course.line for course in plain]
+    assert [course.prefix for course in marked] == ["\ufeff" + c.prefix if c.prefix else "" for c in plain]
+    assert [c.line for c in courses(problem("\ufeffif x:\n    pass\nif y:\n    pass\n"))] == [3, 1]
+
+
+def faults(problem: Problem) -> list[str]:
+    """What does not hold for the courses of a problem."""
+    found = []
+    text, starts = problem.solution, line_starts(problem.solution)
+    starter = problem.starter_code.rstrip()
+    start = text.find(starter) if starter else -1
+    end = start + len(starter) if start >= 0 else -1
+    parses = parse(text) is not None
+    for kind in get_args(ConditionalKind):
+        usable = len(usable_cuts(problem, kind, starts))
+        n = math.ceil(math.sqrt(usable))
+        counts: list[tuple[Reading, int]] = [("ours", n + 1 if usable else 1), ("paper", max(n, 1))]
+        for reading, count in counts:
+            table = courses(problem, reading, kind)
+            lengths = [len(course.prefix) for course in table]
+            name = f"{problem.id}, {reading}, {kind}"
+            if len(table) != count or [c.stage for c in table] != list(range(count - 1, -1, -1)):
+                found.append(f"{name}: {len(table)} stages, not {count}")
+            if lengths[-1] != 0 or any(a <= b for a, b in zip(lengths, lengths[1:], strict=False)):
+                found.append(f"{name}: starts {lengths} do not fall to 0")
+            for course, length in zip(table, lengths, strict=True):
+                if course.prefix != text[:length] or length != starts[course.line - 1]:
+                    found.append(f"{name}: no prefix that ends before line {course.line}")
+                if start < length < end:
+                    found.append(f"{name}: cut inside the starter code")
+                if length and not parses:
+                    found.append(f"{name}: a cut in what does not parse")
+        if kind == "default" and parses and usable != by_tokens(text, start, end):
+            found.append(f"{problem.id}: {usable} usable cuts, {by_tokens(text, start, end)} by tokens")
+    return found
+
+
+def by_tokens(text: str, start: int, end: int) -> int:
+    """Usable cuts, counted without the syntax tree: logical lines that open with a keyword and have code before them,
+    those within the starter code, characters [start, end), left out."""
+    starts, count, line = line_starts(text), 0, list[tokenize.TokenInfo]()
+    skip = (tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT, tokenize.NL)
+    for token in tokenize.generate_tokens(io.StringIO(text.replace("\r\n", "\n")).readline):
+        if token.type != tokenize.NEWLINE:
+            line += [token] if token.type not in skip else []
+            continue
+        words = [part.string for part in line]
+        opens = words[0] in ("if", "elif", "for", "while") or words[:2] == ["async", "for"]
+        opens = opens or (words[0] == "match" and words[-1] == ":" and len(words) > 2)
+        offset = starts[line[0].start[0] - 1]
+        count += opens and bool(text[:offset].strip()) and not start < offset < end
+        line = []
+    return count
+
+
+def test_what_holds_for_all_starter_solutions() -> None:
+    problems = starter_problems()
+    assert len(problems) >= 160
+    assert [fault for problem in problems for fault in faults(problem)] == []
+
+
+def test_what_holds_for_thousands_of_real_solutions() -> None:
+    problems = real_problems()
+    assert len(problems) >= 2_000
+    assert sum(len(courses(problem)) > 2 for problem in problems) > 1_000
+    assert [fault for problem in problems for fault in faults(problem)] == []
+
+
+def test_prefix_and_rest_pass_the_tests_at_every_stage() -> None:
+    jobs = []
+    for item in starter_problems()[::5]:
+        for course in courses(item):
+            assert course.prefix + item.solution[len(course.prefix) :] == item.solution
+            rest = item.solution[len(shown(course.prefix)) :]  # what a perfect policy writes after the prompt
+            jobs.append((shown(course.prefix) + rest, item.suite))
+    assert len(jobs) > 60
+    with LocalPool(ExecutorConfig(workers=2, coverage=False)) as pool:
+        assert all(report.passed for report in pool.map(jobs))
+
+
+def test_a_table_of_courses_tells_what_the_courses_are() -> None:
+    problems = starter_problems()[:40]
+    table = CourseTable(problems, "ours", "default")
+    for index in (7, 3, 39, 0, *range(40)):  # in any order
+        found = courses(problems[index])
+        assert table.top(index) == len(found) - 1
+        assert [table.prefix(index, course.stage) for course in found] == [course.prefix for course in found]
+
+
+def test_a_table_tells_apart_why_there_is_no_prefix() -> None:
+    problems = [problem("x = 1\n"), problem("if x:\n    print 'old'\n"), problem("if x: pass\n", "long")]
+    table = CourseTable(problems, "ours", "default", fits=lambda p, prefix: p.starter_code != "long")
+    assert table.tops().tolist() == [0, UNPARSABLE, TOO_LONG]
+    assert table.prefix(1, 0) == ""

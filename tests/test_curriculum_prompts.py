@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -13,6 +14,7 @@ from curriculum.courses import courses, usable_cuts
 from curriculum.problem import Problem
 from curriculum.prompts import Prompter, TemplateError, given
 from executor.suite import Case, Suite
+from tests.real_solutions import real_problems, starter_problems
 
 CALL = Suite("call", (Case([1], 1),), "f")
 SOLUTION = dedent("""\
@@ -101,6 +103,114 @@ def test_prompt_tokens_and_tokens_of_the_rest_are_those_of_the_whole(tokenizer, 
         assert tokenizer.decode(ids + rest_ids, skip_special_tokens=False) == text + rest
         # No token was cut in two: the model sees the boundary that it would see in training text.
         assert tokenizer.encode(text + rest, add_special_tokens=False) == ids + rest_ids
+
+
+class Tekken:
+    """Mistral's tokenizer of the tiktoken family, with what a prompt needs of it; it has no chat template."""
+
+    chat_template = None
+
+    def __init__(self) -> None:
+        from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+
+        self._inner = Tekkenizer.from_file(_shipped_by_mistral("tekken_240718.json"))
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return self._inner.encode(text, bos=False, eos=False)
+
+    def decode(self, ids: list[int]) -> str:
+        return self._inner.decode(ids)
+
+    def encode_rest(self, text: str) -> list[int]:
+        return self.encode(text, add_special_tokens=False)
+
+
+class SentencePiece:
+    """Mistral's earlier tokenizer, of Llama's family. It puts a space before a text, which is no part of a rest."""
+
+    chat_template = None
+
+    def __init__(self) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        file = _shipped_by_mistral("mistral_instruct_tokenizer_240323.model.v3")
+        self._inner = SentencePieceProcessor(model_file=file)  # pyright: ignore[reportCallIssue]
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return self._inner.encode(text)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def decode(self, ids: list[int]) -> str:
+        return self._inner.decode(ids)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def encode_rest(self, text: str) -> list[int]:
+        before = self.encode("x", add_special_tokens=False)
+        ids = self.encode("x" + text, add_special_tokens=False)
+        assert ids[: len(before)] == before
+        return ids[len(before) :]
+
+
+class Starter:
+    """The starter model's byte-level BPE."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._inner = tokenizer
+        self.chat_template = tokenizer.chat_template
+        self.apply_chat_template = tokenizer.apply_chat_template
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return self._inner.encode(text, add_special_tokens=add_special_tokens)
+
+    def decode(self, ids: list[int]) -> str:
+        text = self._inner.decode(ids, skip_special_tokens=False)
+        assert isinstance(text, str)
+        return text
+
+    def encode_rest(self, text: str) -> list[int]:
+        return self.encode(text, add_special_tokens=False)
+
+
+def _shipped_by_mistral(name: str) -> str:
+    spec = importlib.util.find_spec("mistral_common")
+    if spec is None or spec.origin is None:
+        pytest.skip("mistral_common, which comes with vLLM and ships tokenizers, is not installed")
+    return str(Path(spec.origin).parent / "data" / name)
+
+
+@pytest.fixture(params=["starter", "tekken", "sentencepiece"])
+def any_tokenizer(request: pytest.FixtureRequest, tokenizer) -> Any:
+    if request.param == "starter":
+        return Starter(tokenizer)
+    return Tekken() if request.param == "tekken" else SentencePiece()
+
+
+def boundary_faults(tokenizer: Any, problems: list[Problem]) -> tuple[int, list[str]]:
+    """Number of cuts, and those where the ids of prompt and rest do not decode to the program."""
+    prompter, count, found = Prompter(tokenizer, PromptConfig()), 0, []
+    for item in problems:
+        starts = line_starts(item.solution)
+        for cut in usable_cuts(item, "default", starts):
+            prefix = item.solution[: starts[cut - 1]]
+            head = given(prefix)
+            rest = item.solution[len(head) :]
+            ids = prompter.ids(item, prefix) + tokenizer.encode_rest(rest)
+            decoded = tokenizer.decode(ids)
+            count += 1
+            if not decoded.endswith(head + rest) or decoded != prompter.text(item, prefix) + rest:
+                found.append(f"{item.id}, line {cut}")
+    return count, found
+
+
+def test_at_every_cut_prompt_and_rest_decode_to_the_program(any_tokenizer: Any) -> None:
+    count, found = boundary_faults(any_tokenizer, starter_problems()[::3])
+    assert count > 100 and found == []
+
+
+def test_at_every_cut_of_500_real_solutions_prompt_and_rest_decode_to_the_program(any_tokenizer: Any) -> None:
+    problems = [item for item in real_problems() if usable_cuts(item, "default", line_starts(item.solution))]
+    problems = problems[:: len(problems) // 500][:500]
+    assert len(problems) == 500
+    count, found = boundary_faults(any_tokenizer, problems)
+    assert count > 1_500 and found == []
 
 
 def test_fits_counts_tokens_and_courses_fall_back_to_an_earlier_cut(tokenizer) -> None:

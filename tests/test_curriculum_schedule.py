@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from curriculum.config import CurriculumConfig
-from curriculum.curriculum import Curriculum
+from curriculum.curriculum import AHEAD, Curriculum
 from curriculum.problem import Problem
 from curriculum.subtask import Outcome, Subtask
 from executor.suite import Case, Suite
@@ -29,6 +29,17 @@ def outcome(subtask: Subtask, passed: int, total: int = 4) -> Outcome:
 
 def only(name: str, **config) -> Curriculum:
     return Curriculum([p for p in PROBLEMS if p.id == name], CurriculumConfig(**config), seed=0)
+
+
+def known(curriculum: Curriculum) -> dict[str, list[float]]:
+    """Stage, rate and visits of the problems met."""
+    return {id_: row[:3] for id_, row in curriculum.state()["problems"].items()}
+
+
+def meet_all(curriculum: Curriculum) -> Curriculum:
+    """After one epoch, all outcomes still to come."""
+    curriculum.next(len(curriculum))
+    return curriculum
 
 
 def stages_seen(curriculum: Curriculum, passed: int, count: int) -> list[int]:
@@ -57,13 +68,54 @@ def test_the_rate_is_the_moving_average_and_starts_again_after_a_move() -> None:
         assert curriculum.metrics()["curriculum/pass_rate"] == rate
     while curriculum.metrics()["curriculum/moves"] == 0:
         curriculum.report([outcome(curriculum.next(1)[0], 4)])
-    assert curriculum.state()["problems"]["c"] == [1, 0.0, 0]
+    assert known(curriculum) == {"c": [1, 0.0, 0]}
 
 
 def test_a_policy_that_never_passes_gets_to_full_generation_by_the_cap() -> None:
     curriculum = only("c", visit_cap=2)
     assert stages_seen(curriculum, 0, 6) == [2, 2, 1, 1, 0, 0]
     assert curriculum.metrics()["curriculum/moves_by_cap"] == curriculum.metrics()["curriculum/moves"] == 2
+
+
+VISITS = [(0.6, 0.5, 2), (0.5, 0.5, 2), (0.8, 0.5, 3), (0.0, 0.1, 1), (0.9, 1.0, 1), (0.9, 0.1, 22), (0.95, 0.3, 9)]
+
+
+@pytest.mark.parametrize(("rho", "alpha", "visits"), VISITS)
+def test_visits_a_stage_for_a_policy_that_always_passes(rho: float, alpha: float, visits: int) -> None:
+    # k passes give the rate 1 - (1 - alpha)^k, so k = floor(ln(1 - rho) / ln(1 - alpha)) + 1 is the first above rho.
+    stages = stages_seen(only("d", rho=rho, alpha=alpha, visit_cap=None), 4, 3 * visits + 1)
+    assert stages == [stage for stage in (3, 2, 1) for _ in range(visits)] + [0]
+
+
+@pytest.mark.parametrize(("name", "stages"), [("a", 1), ("b", 2), ("c", 3), ("d", 4)])
+@pytest.mark.parametrize("cap", [1, 4])
+def test_visits_until_full_generation_for_a_policy_that_never_passes(name: str, stages: int, cap: int) -> None:
+    seen = stages_seen(only(name, visit_cap=cap), 0, stages * cap)
+    assert seen.index(0) == (stages - 1) * cap
+
+
+def test_a_step_back_is_taken_once_a_stage_and_full_generation_is_still_reached() -> None:
+    # d has stages 3, 2, 1, 0; nothing passes. Each stage below the first: 2 tries, back, 3 tries, and there 3 more.
+    seen = stages_seen(only("d", visit_cap=3, step_back=2), 0, 40)
+    runs = [(3, 3), (2, 2), (3, 3), (2, 3), (1, 2), (2, 3), (1, 3), (0, 2), (1, 3)]
+    assert seen == [stage for stage, count in runs for _ in range(count)] + [0] * 16
+
+
+def test_one_pass_is_enough_against_a_step_back() -> None:
+    curriculum = only("b", visit_cap=5, step_back=3)
+    passes = iter([0, 0, 0, 0, 0] + [0, 1] + [0] * 10)
+    seen = []
+    for count in passes:
+        (subtask,) = curriculum.next(1)
+        seen.append(subtask.stage)
+        curriculum.report([outcome(subtask, count)])
+    assert seen == [1] * 5 + [0] * 12
+    assert curriculum.metrics()["curriculum/steps_back"] == 0
+
+
+def test_a_step_back_that_the_cap_forestalls_is_refused() -> None:
+    with pytest.raises(ValueError, match="step_back = 5 never happens"):
+        CurriculumConfig(visit_cap=5, step_back=5)
 
 
 def test_without_a_cap_it_stays() -> None:
@@ -75,10 +127,9 @@ def test_outcomes_of_a_stage_that_was_left_change_nothing() -> None:
     first, second = curriculum.next(2)  # the same problem twice before its outcome came back
     assert (first.stage, second.stage) == (2, 2)
     curriculum.report([outcome(first, 4)])
-    before = curriculum.state()
+    before = known(curriculum)
     curriculum.report([outcome(second, 4), Outcome(9, "unknown", 0, 1, 1)])
-    after = curriculum.state()
-    assert after["problems"] == before["problems"] == {"c": [1, 0.0, 0]}
+    assert known(curriculum) == before == {"c": [1, 0.0, 0]}
     assert curriculum.metrics()["curriculum/stale_outcomes"] == 2
 
 
@@ -116,13 +167,16 @@ def test_mixed_draws_all_stages_evenly_and_repeats_itself() -> None:
 
 
 def test_paper_reading_gives_one_conditional_no_curriculum() -> None:
-    assert Curriculum(PROBLEMS, CurriculumConfig(reading="paper"), 0).histogram() == {0: 2, 1: 1, 2: 1}
-    assert Curriculum(PROBLEMS, CurriculumConfig(), 0).histogram() == {0: 1, 1: 1, 2: 1, 3: 1}
+    assert meet_all(Curriculum(PROBLEMS, CurriculumConfig(reading="paper"), 0)).histogram() == {0: 2, 1: 1, 2: 1}
+    assert meet_all(Curriculum(PROBLEMS, CurriculumConfig(), 0)).histogram() == {0: 1, 1: 1, 2: 1, 3: 1}
 
 
 def test_metrics_by_hand() -> None:
     curriculum = Curriculum(PROBLEMS, CurriculumConfig(alpha=1.0, rho=0.5), seed=0)
+    assert set(curriculum.metrics().values()) == {0.0} and curriculum.histogram() == {}  # nothing is met
+    meet_all(curriculum)
     metrics = curriculum.metrics()
+    assert metrics["curriculum/problems_met"] == 4
     assert metrics["curriculum/stage_fraction"] == 0.75  # a has no stage but full generation
     assert metrics["curriculum/full_generation_share"] == 0.25
     curriculum.report([Outcome(0, "c", 2, 4, 4), Outcome(1, "b", 1, 4, 4), Outcome(2, "d", 3, 1, 4)])
@@ -131,21 +185,6 @@ def test_metrics_by_hand() -> None:
     assert metrics["curriculum/full_generation_share"] == 0.5
     assert metrics["curriculum/pass_rate"] == 0.25 / 4
     assert curriculum.histogram() == {0: 2, 1: 1, 3: 1}
-
-
-def test_an_epoch_draws_each_problem_once_in_an_order_of_its_own() -> None:
-    problems = [make(f"p{i:02}", i % 3) for i in range(30)]
-    curriculum = Curriculum(problems, CurriculumConfig(), seed=3)
-    epochs = [[s.problem.id for s in curriculum.next(30)] for _ in range(4)]
-    assert all(sorted(epoch) == [p.id for p in problems] for epoch in epochs)
-    assert len({tuple(epoch) for epoch in epochs}) == 4
-    assert [s.ticket for s in curriculum.next(3)] == [120, 121, 122]
-
-
-def test_sampling_by_courses_draws_a_problem_once_for_each_of_its_stages() -> None:
-    curriculum = Curriculum(PROBLEMS, CurriculumConfig(sampling="courses"), seed=0)
-    for _ in range(3):
-        assert Counter(s.problem.id for s in curriculum.next(10)) == {"a": 1, "b": 2, "c": 3, "d": 4}
 
 
 def test_order_depends_on_the_seed_and_not_on_the_order_of_the_file() -> None:
@@ -166,9 +205,14 @@ def play(curriculum: Curriculum, rng: random.Random, rounds: int) -> list[Subtas
 
 
 @pytest.mark.parametrize("schedule", ["threshold", "linear", "mixed", "none"])
-@pytest.mark.parametrize("sampling", ["uniform", "courses"])
+@pytest.mark.parametrize("sampling", ["uniform", "courses", "level", "learnability"])
 def test_a_resumed_run_goes_on_exactly(schedule: str, sampling: str) -> None:
-    config = CurriculumConfig.model_validate({"schedule": schedule, "sampling": sampling, "linear_subtasks": 60})
+    config = CurriculumConfig.model_validate(
+        {
+            "schedule": schedule, "sampling": sampling, "linear_subtasks": 60, "step_back": 2,
+            "level_weights": {"introductory": 1.5},
+        }
+    )  # fmt: skip
     problems = [make(f"p{i}", i) for i in range(7)]
     whole = Curriculum(problems, config, seed=5)
     play(whole, random.Random(1), 10)
@@ -188,10 +232,10 @@ def test_adding_and_removing_problems_keeps_what_is_known_of_the_others() -> Non
     after = Curriculum([make("0new", 4), *PROBLEMS[1:3], make("z", 1)], config, seed=0)
     after.load(before.state())
     state = after.state()
-    assert state["problems"] == {"b": [0, 0.0, 0], "c": [1, 0.0, 0]}
-    assert after.histogram() == {0: 1, 1: 2, 2: 1}
+    assert known(after) == {"b": [0, 0.0, 0], "c": [1, 0.0, 0]}
     assert (state["epoch"], state["position"], state["ticket"]) == (2, 0, 6)
     assert sorted(s.problem.id for s in after.next(4)) == ["0new", "b", "c", "z"]
+    assert after.histogram() == {0: 1, 1: 2, 2: 1}
 
 
 def test_a_solution_that_lost_courses_is_taken_from_its_first_one() -> None:
@@ -225,7 +269,7 @@ def test_problems_that_never_fit_are_not_drawn() -> None:
 
 def test_unparsable_solutions_are_counted() -> None:
     broken = Problem("old", "test", "interview", "Do it.", "", "if x:\n    print 'old'\n", SUITE)
-    curriculum = Curriculum([*PROBLEMS, broken], CurriculumConfig(), 0)
+    curriculum = meet_all(Curriculum([*PROBLEMS, broken], CurriculumConfig(), 0))
     assert curriculum.metrics()["curriculum/unparsable_solutions"] == 1
 
 
@@ -234,3 +278,26 @@ def test_problem_ids_must_be_there_and_unique() -> None:
         Curriculum([*PROBLEMS, make("b", 3)], CurriculumConfig(), 0)
     with pytest.raises(ValueError, match="at least one"):
         Curriculum([], CurriculumConfig(), 0)
+
+
+def test_courses_are_worked_out_before_they_are_waited_for_and_only_of_what_is_drawn_soon() -> None:
+    asked: list[str] = []
+
+    def fits(problem: Problem, prefix: str) -> bool:
+        asked.append(problem.id)
+        return True
+
+    curriculum = Curriculum([make(f"p{i:04}", 3) for i in range(4000)], CurriculumConfig(), 0, fits)
+    assert len(set(asked)) == AHEAD
+    subtasks = curriculum.next(1000)
+    assert len(set(asked)) == AHEAD  # nothing was left to work out
+    state = curriculum.state()
+    curriculum.prepare(2000)
+    assert len(set(asked)) == 3000
+    assert curriculum.state() == state
+    curriculum.next(2000)
+    assert len(set(asked)) == 3000
+    asked.clear()
+    resumed = Curriculum([s.problem for s in subtasks], CurriculumConfig(), 0, fits)
+    resumed.load(resumed.state())
+    assert len(asked) == len(set(asked)) == 1000  # once each
