@@ -24,7 +24,7 @@ from executor.zygote import InfraError
 
 log = logging.getLogger(__name__)
 
-_PLANS_KEPT = 64
+_PLANS_KEPT = 4
 
 
 @dataclass(slots=True)
@@ -47,7 +47,8 @@ class LocalPool:
             log.info("isolation level %d: %s", self.level, LEVELS[self.level])
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
-        self._plans: dict[int, tuple[Suite, Plan]] = {}
+        self._plans: deque[tuple[Suite, Plan]] = deque(maxlen=_PLANS_KEPT)
+        self._planning = threading.Lock()
         self._threads = [
             threading.Thread(target=self._work, name=f"executor-slot-{number}", daemon=True)
             for number in range(config.workers)
@@ -71,13 +72,13 @@ class LocalPool:
 
     def _planned(self, suite: Suite) -> Plan:
         """Programs of one suite follow each other: the plans of the last suites are kept, by identity."""
-        kept = self._plans.pop(id(suite), None)
-        if kept is None or kept[0] is not suite:
-            kept = suite, plan(suite)
-        self._plans[id(suite)] = kept
-        while len(self._plans) > _PLANS_KEPT:
-            self._plans.pop(next(iter(self._plans)), None)
-        return kept[1]
+        with self._planning:
+            for kept, made in self._plans:
+                if kept is suite:
+                    return made
+            made = plan(suite)
+            self._plans.append((suite, made))
+            return made
 
     def run(self, program: str, suite: Suite) -> Report:
         """Blocks until the report is there."""
@@ -104,7 +105,8 @@ class LocalPool:
             if job is not None:
                 waiting.append(job)
         for job in waiting:
-            job.future.set_result(_infra_report("the pool was closed"))
+            if job.failures or job.future.set_running_or_notify_cancel():
+                job.future.set_result(_infra_report("the pool was closed"))
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
@@ -119,6 +121,8 @@ class LocalPool:
             slot.close()
 
     def _one(self, slot: Slot, job: _Job) -> None:
+        if not job.failures and not job.future.set_running_or_notify_cancel():
+            return
         try:
             job.future.set_result(slot.run(job.program, job.plan))
         except InfraError as error:

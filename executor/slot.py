@@ -5,11 +5,10 @@ otherwise the next one gets a fresh process. The verdict is made here, from outp
 the program cannot have compared.
 """
 
-import math
 import os
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from executor.compare import same_text, same_value
@@ -21,6 +20,7 @@ from executor.sandbox.protocol import COMPILED, REFUSED
 from executor.zygote import MAP_BYTES, End, InfraError, Zygote
 
 _MAX_LINE = (1 << 31) - 1
+_LONGEST_S = 1e6  # what a program says of its own time is cut to this; NaN fails every comparison
 _LARGEST_COMPILED = 1 << 16  # bytes of a source; a larger one is compiled in its own process, under its limits
 _LIMIT_CHECKED = (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR, Verdict.TIMEOUT, Verdict.PASSED)
 _Judgement = tuple[Verdict, str | None, int | None]
@@ -122,6 +122,7 @@ class Slot:
             progress.compile_error = _message(about), _line(about)
             return None
         if kind != COMPILED:
+            self.close()  # it may have run out of memory, and would for the next one
             raise _CompilerFailed
         progress.recordable = frozenset(about)
         return code
@@ -137,7 +138,7 @@ class Slot:
         cpu_left = end.cpu_s
         progress.cpu_s += end.cpu_s
         progress.peak_mib = max(progress.peak_mib, end.peak_mib)
-        frames = board.read(zygote.board, len(plan.cases) - first + 1)
+        frames = board.read(zygote.board, len(plan.cases) - first + 1, self._config.output_kib << 10)
         if job["code"] is None:
             if not frames or frames[0] is None or "recordable" not in frames[0][0]:
                 progress.compile_error = _compile_error(frames[0] if frames else None, end)
@@ -147,11 +148,14 @@ class Slot:
             outcome = self._answered(plan.cases[len(progress.outcomes)], frame, progress)
             progress.outcomes.append(outcome)
             cpu_left -= outcome.cpu_s
-            if frame is None:
+            if frame is None or self._timeouts(progress) >= self._config.max_timeouts:
                 return
-        if len(progress.outcomes) < len(plan.cases) and not (frames and board.finished(zygote.board)):
+        done = len(progress.outcomes) == len(plan.cases) or (frames and board.finished(zygote.board) and not end.late)
+        if not done:
             case = plan.cases[len(progress.outcomes)]
             progress.outcomes.append(self._broken_off(case, zygote, end, max(cpu_left, 0.0), progress))
+        elif job["code"] is not None and cpu_left >= self._config.cpu_s:  # time that no answer accounts for
+            progress.outcomes[-1] = replace(progress.outcomes[-1], verdict=Verdict.TIMEOUT, error=self._late()[1])
 
     def _answered(
         self, case: PlannedCase, answer: tuple[dict[str, Any], bytes] | None, progress: _Progress
@@ -170,7 +174,7 @@ class Slot:
         if "over" in frame and judgement[0] in _LIMIT_CHECKED:
             judgement = self._over()
         try:
-            cells = bytes.fromhex(frame["lines"])
+            cells = bytes.fromhex(frame["lines"][: 2 * (progress.lines + 1)])
         except (KeyError, TypeError, ValueError):
             cells = b""
         return TestOutcome(*judgement[:1], cpu, wall, *judgement[1:], self._shown(text), _executed(cells, progress))
@@ -232,9 +236,12 @@ class Slot:
         return (Verdict.PASSED if same else Verdict.WRONG_ANSWER), None, None
 
     def _skip_after_timeouts(self, plan: Plan, progress: _Progress) -> None:
-        timeouts = sum(t.verdict is Verdict.TIMEOUT for t in progress.outcomes)
-        if timeouts >= self._config.max_timeouts:
+        if self._timeouts(progress) >= self._config.max_timeouts:
             self._skip(plan, progress, "not run: the program timed out before")
+
+    @staticmethod
+    def _timeouts(progress: _Progress) -> int:
+        return sum(t.verdict is Verdict.TIMEOUT for t in progress.outcomes)
 
     def _skip(self, plan: Plan, progress: _Progress, why: str) -> None:
         skipped = TestOutcome(Verdict.TIMEOUT, error=why)
@@ -261,7 +268,7 @@ def _lines(answer: tuple[dict[str, Any], bytes] | None) -> frozenset[int]:
 
 def _seconds(value: Any) -> float:
     """A time that a program's process measured."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value >= 0 else 0.0
+    return min(value, _LONGEST_S) if isinstance(value, float) and value >= 0 else 0.0
 
 
 def _compile_error(answer: tuple[dict[str, Any], bytes] | None, end: End) -> tuple[str, int | None]:

@@ -27,7 +27,8 @@ from executor.sandbox.protocol import END, ENDED, JOB
 
 MAP_BYTES = 16_384  # of coverage: one more than the lines of a program that can be recorded
 _NO_CELLS = bytes(MAP_BYTES)
-_START_S, _COMPILE_S, _ANSWER_S = 30.0, 5.0, 30.0
+_START_S, _COMPILE_S, _ANSWER_S, _LOOK_S = 30.0, 5.0, 30.0, 1.0
+_LARGEST_REPLY = 8 << 20
 _F_ADD_SEALS, _SEAL, _SHRINK, _GROW = 1033, 1, 2, 4
 _BOOT = "import sys; sys.path.insert(0, {root!r}); from executor.sandbox.zygote import main; main(sys.argv[1])"
 # The seed of hashes is fixed so that a verdict does not depend on the order of a set; one arena keeps memory countable.
@@ -72,7 +73,7 @@ class Zygote:
             raise
 
     def _start(self, config: ExecutorConfig, level: int) -> None:
-        self._oom_kills = _oom_kills()
+        self._oom_kills, self._looked = _oom_kills(), time.monotonic()
         self._output_bytes = config.output_kib << 10
         coverage, self.cells = self._shared("coverage", MAP_BYTES)
         board_fd, self.board = self._shared("board", board.size(self._output_bytes))
@@ -164,6 +165,7 @@ class Zygote:
 
         What they left is then in `cells`, `board` and `stdout`.
         """
+        self._look_at_memory()
         if plan is not self._inputs_of:
             self._place_inputs(plan)
         self.cells[:] = _NO_CELLS
@@ -173,7 +175,7 @@ class Zygote:
         largest = max(self._output_bytes, plan.largest_input)
         backstop_s = math.ceil(min((tests + 1) * self._cpu_s + self._compile_s, cpu_s + 1))
         self._control.settimeout((tests + 1) * self._wall_s + 2 * self._compile_s + _ANSWER_S)
-        _send(self._control, JOB.pack(apart, largest, cpu_s, backstop_s) + marshal.dumps(job))
+        _send(self._control, JOB.pack(apart, tests, largest, cpu_s, backstop_s) + marshal.dumps(job))
         reply = _receive(self._control)
         if reply[:1] != ENDED:
             raise InfraError(f"the fork server could not start a program: {reply[1:].decode(errors='replace')}")
@@ -185,10 +187,15 @@ class Zygote:
             self._refuse_lack_of_memory()
         return end
 
+    def _look_at_memory(self) -> None:
+        """Counts what the kernel has killed before a program runs, now and then."""
+        if time.monotonic() > self._looked + _LOOK_S:
+            self._oom_kills, self._looked = _oom_kills(), time.monotonic()
+
     def _refuse_lack_of_memory(self) -> None:
         """InfraError where the kernel killed a process since the last look because memory ran out."""
-        before, self._oom_kills = self._oom_kills, _oom_kills()
-        if self._oom_kills > before:
+        before, self._looked = self._oom_kills, -_LOOK_S
+        if _oom_kills() > before:
             raise InfraError("the machine ran out of memory and the kernel killed a process: give it fewer workers")
 
     def _place_inputs(self, plan: Plan) -> None:
@@ -229,20 +236,23 @@ def _send(channel: socket.socket, data: bytes) -> None:
 
 def _receive(channel: socket.socket) -> bytes:
     size = struct.unpack("<I", _exactly(channel, 4))[0]
+    if size > _LARGEST_REPLY:
+        raise InfraError(f"the fork server answered with {size} bytes")
     return _exactly(channel, size)
 
 
 def _exactly(channel: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
+    data = bytearray(count)
+    view = memoryview(data)
+    while view:
         try:
-            chunk = channel.recv(count - len(data))
+            size = channel.recv_into(view)
         except OSError as error:
             raise InfraError(f"waited for the fork server: {error}") from error
-        if not chunk:
+        if not size:
             raise InfraError("the fork server ended")
-        data += chunk
-    return data
+        view = view[size:]
+    return bytes(data)
 
 
 def _limits(config: ExecutorConfig) -> dict[str, float]:

@@ -255,3 +255,25 @@ def test_installed_packages_are_seen_only_where_that_is_wanted(site_packages: bo
             pytest.skip("at level 3 a program may not be able to open any file")
         report = pool.run("import numpy\ndef f(x): return int(numpy.array(x).sum())\n", suite)
     assert report.passed is site_packages, report
+
+
+def test_a_cancelled_program_costs_no_slot() -> None:
+    program, suite = "def f(x): return x", Suite("call", (Case([1], 1),), "f")
+    slow = "import time\ndef f(x):\n    time.sleep(0.3)\n    return x"
+    with LocalPool(ExecutorConfig(workers=1)) as pool:
+        futures = [pool.submit(slow if n == 0 else program, suite) for n in range(6)]
+        cancelled = [future.cancel() for future in futures[2:4]]
+        assert cancelled == [True, True]
+        assert all(future.result(30).passed for future in futures[:2] + futures[4:])
+
+
+def test_a_large_program_is_judged_like_a_small_one() -> None:
+    """Over 64 KiB a program is compiled in its own process."""
+    program = "def f(x):\n    return x if x == 0 else f(x - 1)\n"
+    suite = Suite("call", (Case([900], 0), Case([3000], 0)), "f")
+    with LocalPool(ExecutorConfig(workers=1)) as pool:
+        reports = [pool.run(program + "# " + "x" * size + "\n", suite) for size in (0, 1 << 17)]
+        assert [[t.verdict for t in r.tests] for r in reports] == [[Verdict.PASSED, Verdict.RUNTIME_ERROR]] * 2
+        assert reports[0].executed_lines == reports[1].executed_lines == (1, 2)
+        nested = pool.run("g = " + "lambda: " * 1500 + "1\n" + program, suite)
+        assert nested.tests[0].verdict is Verdict.PASSED, nested

@@ -12,7 +12,7 @@ from typing import Any
 from executor.sandbox import syscalls
 
 _HEAD, _FRAME = 8, struct.Struct("<II")
-SPARE = 1 << 16  # bytes of a frame beside its output and its result
+SPARE = 1 << 17  # bytes of a frame beside its output and its result
 
 
 class Full(Exception):
@@ -80,7 +80,7 @@ def count(memory: Any) -> int:
     return struct.unpack_from("<I", memory, 0)[0]
 
 
-def read(memory: Any, most: int) -> list[tuple[dict[str, Any], bytes] | None]:
+def read(memory: Any, most: int, output_bytes: int) -> list[tuple[dict[str, Any], bytes] | None]:
     """At most `most` frames and their outputs; None, and nothing after it, in place of one that cannot be read."""
     frames: list[tuple[dict[str, Any], bytes] | None] = []
     at = _HEAD
@@ -90,7 +90,7 @@ def read(memory: Any, most: int) -> list[tuple[dict[str, Any], bytes] | None]:
         json_size, output_size = _FRAME.unpack_from(memory, at)
         start = at + _FRAME.size
         at = start + json_size + output_size
-        if at > len(memory):
+        if at > len(memory) or json_size > output_bytes + SPARE or output_size > output_bytes:
             return [*frames, None]
         try:
             frame = json.loads(bytes(memory[start : start + json_size]))

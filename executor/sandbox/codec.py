@@ -17,6 +17,7 @@ MAX_DEPTH = 200
 MAX_PARTS = 2_000_000
 _MAX_COLLISIONS = 1000
 _JSON_INT = 1 << 62
+_MAX_HEX = 1 << 15  # digits of an integer, 131,072 bits: what is done with many of them in the parent stays cheap
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class _Encoder:
         mro = type.mro(kind) if kind is not type else ()
         if int in mro:
             plain = int.__add__(value, 0)
+            if int.bit_length(plain) > 4 * _MAX_HEX:
+                raise TooLarge(f"an integer of more than {4 * _MAX_HEX} bits")
             return plain if -_JSON_INT < plain < _JSON_INT else {"i": hex(plain)}
         if str in mro:
             return str.__str__(value)
@@ -110,6 +113,8 @@ def decode(data: Any) -> Any:
     ((tag, body),) = data.items()
     match tag:
         case "i":
+            if not isinstance(body, str) or len(body) > _MAX_HEX + 3:  # the sign and 0x
+                raise ValueError("an integer that is too long")
             return int(body, 16)
         case "f":
             return _float(body)

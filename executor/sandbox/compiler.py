@@ -4,7 +4,6 @@ Forked from the zygote, confined as a program is, and kept. Its answer is handed
 parent, which does not look into it. What it cannot do is left to the program's process, under the program's limits.
 """
 
-import gc
 import marshal
 import sys
 import types
@@ -15,7 +14,8 @@ from executor.sandbox.probes import Probes, Table
 from executor.sandbox.protocol import APART, COMPILED, REFUSED
 
 PROGRAM_FILE = "<program>"
-_RECURSION = 15_000
+RECURSION = 15_000
+_LARGEST_CODE = 4 << 20  # bytes; more can only be a folded constant
 
 REFUSALS = (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError)
 
@@ -25,7 +25,15 @@ def compile_program(source: str, lines: int) -> tuple[types.CodeType, Table | No
 
     `lines` 0: no coverage. Raises as compile does.
     """
-    sys.setrecursionlimit(_RECURSION)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(RECURSION)
+    try:
+        return _compiled(source, lines)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _compiled(source: str, lines: int) -> tuple[types.CodeType, Table | None, list[int]]:
     if lines and not monitoring.AVAILABLE:
         try:
             code, recordable, table = Probes.compile(source, PROGRAM_FILE, lines)
@@ -47,10 +55,12 @@ def answer(request: bytes) -> tuple[bytes, dict[str, Any] | list[int], bytes]:
     try:
         source = request[4:].decode("utf-8", "surrogatepass")
         code, table, recordable = compile_program(source, lines)
-        return COMPILED, recordable, marshal.dumps((code, table))
     except (MemoryError, RecursionError):
         return APART, [], b""
     except REFUSALS as error:
         return REFUSED, refusal(error), b""
-    finally:
-        gc.collect(0)
+    try:
+        data = marshal.dumps((code, table))
+    except (MemoryError, ValueError):  # nested too deep for it
+        return APART, [], b""
+    return (COMPILED, recordable, data) if len(data) <= _LARGEST_CODE else (APART, [], b"")

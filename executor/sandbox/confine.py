@@ -98,6 +98,7 @@ def confine_zygote(level: int, threads: int, site_packages: bool) -> Confinement
         applied.append("seccomp")
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.drop_capabilities(keep)
+    process_limit += 2  # this process and the compiler
     return Confinement(level, os.getpid(), tuple(applied), level == 1, template, process_limit)
 
 

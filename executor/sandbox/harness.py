@@ -93,7 +93,10 @@ class Harness:
     def _watched(self, code: types.CodeType, table: Table | None) -> types.CodeType:
         """The program with its lines recorded, where that is wanted."""
         if table is not None:
+            limit = sys.getrecursionlimit()
+            sys.setrecursionlimit(compiler.RECURSION)  # it goes as deep as functions nest
             self._recorder = probes = Probes(code, table, self._cells)
+            sys.setrecursionlimit(limit)
             return probes.code
         if self._job["lines"] and monitoring.AVAILABLE:
             self._recorder = monitoring.LineMonitor(code, self._cells)
