@@ -47,6 +47,16 @@ def one_mutant(source: str) -> Mutant | None:
     return edits[zlib.crc32(source.encode("utf-8", "surrogatepass")) % len(edits)](tree)
 
 
+def some_mutants(source: str, most: int) -> list[Mutant]:
+    """At most `most` of the mutants, evenly spaced over the program, and only these are made."""
+    tree = parse(source)
+    edits = [] if tree is None else list(_edits(tree))
+    if tree is None:
+        return []
+    count = min(most, len(edits))
+    return [edits[number * len(edits) // count](tree) for number in range(count)]
+
+
 def _edits(node: ast.AST) -> Iterator[Callable[[ast.Module], Mutant]]:
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "type_params") or isinstance(node, ast.JoinedStr | ast.MatchValue):

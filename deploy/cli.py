@@ -16,8 +16,8 @@ from typing import IO
 from deploy.commands.common import RAW
 from deploy.errors import UserError
 
-COMMANDS = ("train", "eval", "doctor", "export")
-TAKES_SETTINGS = ("train", "eval", "doctor")
+COMMANDS = ("train", "eval", "doctor", "export", "grade", "mask", "courses", "data")
+TAKES_SETTINGS = ("train", "eval", "doctor", "grade", "data")
 
 DESCRIPTION = """\
 Train a code model with reinforcement learning from unit tests (StepCoder, arXiv 2402.01391): PPO with a curriculum of
@@ -29,6 +29,8 @@ start here:
   stepcoder train --config configs/starter.yaml       train the starter model; the same line again resumes
   stepcoder eval --run runs/starter                   pass rate of the newest checkpoint
   stepcoder export --run runs/starter --out my-model  the trained model for transformers and vLLM
+  stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl   judge programs, sandboxed, without training
+  stepcoder data convert --from apps APPS/train P.jsonl   one's own problems: then 'data refine', 'check', 'show'
 
 'stepcoder COMMAND --help' explains each command; 'stepcoder train --help' explains every setting."""
 

@@ -201,10 +201,14 @@ def _test(test: TestOutcome) -> dict[str, Any]:
 
 
 class GradeProgress:
-    """A bar in a terminal, elsewhere a plain line now and then. `done` counts results, also of an earlier run."""
+    """A bar in a terminal, elsewhere a plain line now and then. `done` counts results, also of an earlier run.
 
-    def __init__(self, console: Console | None = None) -> None:
+    `unit` names what is counted; a total of 0 is an unknown one.
+    """
+
+    def __init__(self, console: Console | None = None, unit: str = "programs") -> None:
         self.console = console or Console(stderr=True, highlight=False)
+        self.unit = unit
         self.done = self.total = self._before = 0
         self._started = self._told = time.monotonic()
         self._bar: Progress | None = None
@@ -220,6 +224,9 @@ class GradeProgress:
             self._bar.stop()
 
     def begin(self, done: int, total: int) -> None:
+        """Starts the count; where one was going on, another one."""
+        if self._bar is not None:
+            self._bar.stop()
         self.done, self.total, self._before = done, total, done
         self._started = self._told = time.monotonic()
         if done:
@@ -227,17 +234,19 @@ class GradeProgress:
         if self.console.is_terminal:
             columns = (MofNCompleteColumn(), BarColumn(bar_width=32), TextColumn("{task.description}"))
             self._bar = Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=self.console)
-            self._task = self._bar.add_task("", total=total, completed=done)
+            self._task = self._bar.add_task("", total=total or None, completed=done)
             self._bar.start()
 
     def advance(self) -> None:
         self.done += 1
         if self._bar is not None:
-            self._bar.update(self._task, completed=self.done, description=f"{self.rate:,.0f} programs/s")
+            self._bar.update(self._task, completed=self.done, description=f"{self.rate:,.0f} {self.unit}/s")
         elif time.monotonic() - self._told >= PLAIN_LINE_S:
             self._told = time.monotonic()
-            left = duration((self.total - self.done) / self.rate)
-            self.message(f"{self.done:,}/{self.total:,} programs  {self.rate:,.0f} programs/s  {left} left")
+            of, left = "", ""
+            if self.total:
+                of, left = f"/{self.total:,}", f"  {duration((self.total - self.done) / self.rate)} left"
+            self.message(f"{self.done:,}{of} {self.unit}  {self.rate:,.0f} {self.unit}/s{left}")
 
     @property
     def here(self) -> int:

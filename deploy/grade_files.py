@@ -19,6 +19,7 @@ from typing import Any, NoReturn, Self
 
 from deploy.errors import UserError, nearest
 
+GRADE_KEYS = ("problem_id", "verdict")
 LONGEST_LINE = 64 << 20  # bytes of one sample; keeps memory bounded whatever the file holds
 
 
@@ -99,12 +100,14 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class ResultFile:
-    """The results of one grading. Life cycle: `finished` or `with`: `earlier()` to its end, `write` ..., `finish`.
+    """The results of one long job. Life cycle: `finished` or `with`: `earlier()` to its end, `write` ..., `finish`.
 
     `inputs` is what the results depend on, as JSON data. Entering locks the file, so that only one process writes.
+    `keys` are those that every result has: a line without them is damaged.
     """
 
-    def __init__(self, out: Path, inputs: dict[str, Any]) -> None:
+    def __init__(self, out: Path, inputs: dict[str, Any], keys: Collection[str] = GRADE_KEYS) -> None:
+        self._keys = keys
         self.out = out
         self.partial = out.with_name(f"{out.name}.partial")
         self.inputs_file = out.with_name(f"{out.name}.inputs.json")
@@ -128,7 +131,7 @@ class ResultFile:
         present = next((file for file in (self.partial, self.out) if file.exists()), None)
         if present is None:
             return False
-        advice = "give another --out, or --force to grade anew and lose it"
+        advice = "give another output file, or --force to begin anew and lose it"
         try:
             recorded = json.loads(self.inputs_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -155,7 +158,7 @@ class ResultFile:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._fd)
-            raise UserError(f"{self.partial}: another process is grading into this file") from None
+            raise UserError(f"{self.partial}: another process is writing this file") from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -166,7 +169,7 @@ class ResultFile:
         """Results of an interrupted run, in order. What follows the first damaged line is cut off."""
         with self.partial.open("rb") as file:
             for line in file:
-                record = _record(line)
+                record = _record(line, self._keys)
                 if record is None:
                     break
                 self._size += len(line)
@@ -206,17 +209,17 @@ class ResultFile:
         beside.replace(self.inputs_file)
 
 
-def read_results(file: Path) -> Iterator[dict[str, Any]]:
+def read_results(file: Path, keys: Collection[str] = GRADE_KEYS) -> Iterator[dict[str, Any]]:
     """The results of a finished file."""
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
-            record = _record(line)
+            record = _record(line, keys)
             if record is None:
-                raise UserError(f"{file}, line {number}: damaged; grade again with --force")
+                raise UserError(f"{file}, line {number}: damaged; begin anew with --force")
             yield record
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
+def _record(line: bytes, keys: Collection[str]) -> dict[str, Any] | None:
     """A line as it was written; None for a torn or damaged one."""
     if not line.endswith(b"\n"):
         return None
@@ -224,7 +227,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and "problem_id" in record and "verdict" in record else None
+    return record if isinstance(record, dict) and all(key in record for key in keys) else None
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:

@@ -36,11 +36,11 @@ from typing import List, Tuple
 
 
 def read_apps(path: Path) -> Iterator[Record | Rejected]:
-    """Of a folder: every folder in it, at any depth, that has a question, by path. Of a file: its rows."""
-    if not path.is_dir():
+    """Of a folder: every folder in it, at any depth, that has a question, by path. Of a file, or tables: their rows."""
+    folders = sorted(file.parent for file in path.rglob("question.txt")) if path.is_dir() else []
+    if not folders:
         yield from read_entries(path, _problem)
         return
-    folders = sorted(file.parent for file in path.rglob("question.txt"))
     found = ((str(folder), _entry(folder, str(folder.relative_to(path).as_posix()))) for folder in folders)
     yield from collect(found, _problem)
 

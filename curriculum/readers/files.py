@@ -1,4 +1,5 @@
-"""Entries of JSON files, one in memory at a time: JSON lines or one array, plain or gzip-compressed, told by content.
+"""Entries of data files, one in memory at a time: JSON lines or one JSON array, plain or gzip-compressed, told by
+content, or tables (curriculum.readers.tables).
 
 A byte that is not UTF-8 costs its own entry only. An entry that is not JSON costs its line, or in an array the
 rest of the file, since nobody knows where the next one begins.
@@ -15,6 +16,7 @@ from typing import Any
 
 from curriculum.load import ProblemFileError, parse_int
 from curriculum.readers.record import Reason, Refuse
+from curriculum.readers.tables import rows, table_files
 
 _CHUNK = 1 << 20
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
@@ -24,8 +26,15 @@ _CUT = 16  # an error so near to the end of what has been read may be due to tha
 
 
 def entries(path: Path) -> Iterator[tuple[str, Any]]:
-    """(where, entry) of a file; the entry is a dict, or a Refuse. ProblemFileError for a file that cannot be read."""
+    """(where, entry) of a file or a folder of tables; the entry is a dict, or a Refuse.
+
+    ProblemFileError for a file that cannot be read.
+    """
     try:
+        if tables := table_files(path):
+            for table in tables:
+                yield from ((f"{table}, row {number}", row) for number, row in enumerate(rows(table), 1))
+            return
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
         with path.open("rb") as raw:

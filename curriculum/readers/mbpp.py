@@ -12,6 +12,8 @@ from curriculum.readers.record import Reason, Record, Refuse, Rejected
 from executor.asserts import Unsupported, program_call
 from executor.suite import Case, Suite
 
+CALLED_LIKE_THIS = "\n\nIt is called like this: "
+
 
 def read_mbpp(path: Path) -> Iterator[Record | Rejected]:
     yield from read_entries(path, _problem)
@@ -29,7 +31,7 @@ def _problem(entry: Entry, number: int) -> Record:
         id=f"mbpp/{entry.get('task_id', number)}",
         source="mbpp",
         level="introductory",
-        statement=f"{statement}\n\nIt is called like this: `{call}`" if statement and call else statement,
+        statement=f"{statement}{CALLED_LIKE_THIS}`{call}`" if statement and call else statement,
         starter_code="",
         solutions=[code.replace("\r\n", "\n") for code in solutions(entry.get("code"))],
         suite=Suite("assert", cases, setup="".join(f"{line}\n" for line in imports if isinstance(line, str))),

@@ -36,7 +36,9 @@ def _reason(error: ProblemFileError) -> Reason:
     if field == "tests":
         return Reason.NO_TESTS
     if field.startswith("tests"):
-        missing = error.reason == "missing" and field.endswith(".output")
-        return Reason.MISSING_OUTPUT if missing else Reason.BAD_TEST
+        if error.reason != "missing" and "(got NoneType)" not in error.reason:
+            return Reason.BAD_TEST
+        absent = {"input": Reason.MISSING_INPUT, "output": Reason.MISSING_OUTPUT}
+        return absent.get(field.rpartition(".")[2], Reason.BAD_TEST)
     named = {"entry_point": Reason.NO_ENTRY_POINT, "statement": Reason.NO_STATEMENT, "solution": Reason.NO_SOLUTION}
     return named.get(field, Reason.MISSING_FIELD)

@@ -1,4 +1,7 @@
-"""What a reader yields: a problem with all its solutions, or a named reason why there is none."""
+"""What a reader yields: a problem with all its solutions, or a named reason why there is none.
+
+The reasons are those of readers, and those of refinement (curriculum.refine), which runs what readers let through.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +10,7 @@ from curriculum.problem import Problem
 
 
 class Reason(StrEnum):
-    """Why an entry of a data set cannot be used."""
+    """Why an entry of a data set cannot be used; docs/data.md has a line for each."""
 
     BAD_JSON = "bad_json"
     NON_UTF8 = "non_utf8"
@@ -15,11 +18,25 @@ class Reason(StrEnum):
     NO_STATEMENT = "no_statement"
     NO_SOLUTION = "no_solution"
     NO_TESTS = "no_tests"
+    MISSING_INPUT = "missing_input"
     MISSING_OUTPUT = "missing_output"
     COUNT_MISMATCH = "count_mismatch"
     BAD_TEST = "bad_test"
     NO_ENTRY_POINT = "no_entry_point"
     DUPLICATE_ID = "duplicate_id"
+
+    DOES_NOT_COMPILE = "does_not_compile"
+    PYTHON2 = "python2"
+    MISSING_IMPORT = "missing_import"
+    TIMEOUT = "timeout"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"
+    HUGE_INTEGER = "huge_integer"
+    RUNTIME_ERROR = "runtime_error"
+    WRONG_OUTPUT = "wrong_output"
+    NOT_JUDGED = "not_judged"
+    CONTAMINATED = "contaminated"
+    DUPLICATE = "duplicate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,15 @@
 """What several commands share."""
 
 import argparse
-from collections.abc import Sequence
-from typing import Any, NoReturn
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from deploy.errors import UserError
+
+if TYPE_CHECKING:
+    from executor.config import ExecutorConfig
 
 RAW = argparse.RawDescriptionHelpFormatter
 
@@ -23,3 +30,29 @@ class SettingsHelp(argparse.Action):
 def stop(signum: int, frame: object) -> None:
     """A request to end (a stopped job) unwinds like any exit, so that actors and engines are taken down."""
     raise SystemExit(128 + signum)
+
+
+def executor_config(command: str, named: Mapping[str, str | None], settings: list[str]) -> "ExecutorConfig":
+    """The executor's settings: named options that were given, then settings on the command line, then the environment.
+
+    One worker a core unless something else is said. UserError for settings that are not the executor's.
+    """
+    from deploy import machine
+    from deploy.config import Config
+    from deploy.fields import flatten
+    from deploy.settings import load_config, read_arguments
+    from executor.reward import check
+
+    others = [key for key in read_arguments(settings, flatten(Config)) if key.partition(".")[0] != "executor"]
+    if others:
+        raise UserError(f"{command} does not know --{others[0]}; of the settings it takes those under executor.")
+    words = [f"--executor.{name}={value}" for name, value in named.items() if value is not None]
+    default = {"STEPCODER_EXECUTOR__WORKERS": str(min(machine.cores(), 256))}
+    config = load_config(None, [*settings, *words], default | dict(os.environ)).executor
+    if ":" in config.reward:
+        sys.path.insert(0, os.getcwd())  # one's own function is looked for here first
+    try:
+        check(config.reward)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    return config

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.commands.common import RAW, stop
+from deploy.commands.common import RAW, executor_config, stop
 from deploy.errors import UserError
 
 if TYPE_CHECKING:
     from deploy.grade_summary import Tally
-    from executor.config import ExecutorConfig
 
 DESCRIPTION = """\
 Run programs against the tests of problems, sandboxed, and write a verdict, a reward and the executed lines of each.
@@ -83,7 +82,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from deploy.grade_summary import Tally
     from executor.pool import LocalPool
 
-    config = _executor(options, settings)
+    named = {name: getattr(options, name) for name in ("compare", "workers", "reward", "level")}
+    config = executor_config("grade", named | ({"coverage": "false"} if options.no_coverage else {}), settings)
     _check_out(options)
     with GradeProgress() as progress:
         try:
@@ -114,31 +114,6 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
             return 130
     _tell(options, tally, ks, progress.here, progress.seconds)
     return 1 if tally.infra_errors else 0
-
-
-def _executor(options: argparse.Namespace, settings: list[str]) -> "ExecutorConfig":
-    """The executor's settings: named options, then settings on the command line, then the environment."""
-    from deploy import machine
-    from deploy.config import Config
-    from deploy.fields import flatten
-    from deploy.settings import load_config, read_arguments
-    from executor.reward import check
-
-    others = [key for key in read_arguments(settings, flatten(Config)) if key.partition(".")[0] != "executor"]
-    if others:
-        raise UserError(f"grade does not know --{others[0]}; of the settings it takes those under executor.")
-    named = {name: getattr(options, name) for name in ("compare", "workers", "reward", "level")}
-    words = [f"--executor.{name}={value}" for name, value in named.items() if value is not None]
-    words += ["--executor.coverage=false"] * options.no_coverage
-    default = {"STEPCODER_EXECUTOR__WORKERS": str(min(machine.cores(), 256))}
-    config = load_config(None, [*settings, *words], default | dict(os.environ)).executor
-    if ":" in config.reward:
-        sys.path.insert(0, os.getcwd())  # one's own function is looked for here first
-    try:
-        check(config.reward)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    return config
 
 
 def _check_out(options: argparse.Namespace) -> None:
