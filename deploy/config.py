@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from curriculum.config import CurriculumConfig
 from curriculum.problem import Level
 from executor.config import ExecutorConfig
+from learner.algorithms import ESTIMATORS
 from learner.config import LearnerConfig
 from rollout.config import RolloutConfig
 
@@ -187,6 +188,19 @@ class Config(BaseModel):
                 f"learner.ppo.minibatches = {self.learner.ppo.minibatches} is more than the {share} groups that each "
                 f"learner rank gets in a step (subtasks_per_step {self.subtasks_per_step} over learner.ranks "
                 f"{self.learner.ranks})"
+            )
+        ppo, group = self.learner.ppo, self.rollout.group_size
+        if group < 2 and (ESTIMATORS[ppo.estimator].group or ppo.drop_equal_groups):
+            asked = "drop_equal_groups" if ppo.drop_equal_groups else f"estimator {ppo.estimator}"
+            raise ValueError(
+                f"rollout.group_size = {group}, but learner.ppo.{asked} compares a subtask's completions: give 2 or "
+                "more"
+            )
+        end = self.learner.reward.overlong_end
+        if end is not None and end > self.rollout.max_new_tokens:
+            raise ValueError(
+                f"learner.reward.overlong_end = {end} is more than rollout.max_new_tokens "
+                f"{self.rollout.max_new_tokens}: no completion would pay the whole penalty"
             )
         prompt, new = self.curriculum.prompt.max_prompt_tokens, self.rollout.max_new_tokens
         if prompt + new > self.rollout.max_model_len:

@@ -174,7 +174,8 @@ class _Life:
 
     def _watch(self, metrics: dict[str, Any]) -> None:
         """Refused updates are counted; several steps of nothing else end the run."""
-        self.refused = self.refused + 1 if metrics["updates/refused"] == metrics["updates/total"] else 0
+        if metrics["updates/total"] > 0:  # a step whose groups were all dropped says nothing
+            self.refused = self.refused + 1 if metrics["updates/refused"] == metrics["updates/total"] else 0
         if self.refused >= self.config.learner.max_bad_steps:
             raise UserError(
                 f"the gradient was not finite in {self.refused} steps in a row; the run stops here.\n"

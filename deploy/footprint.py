@@ -75,7 +75,8 @@ def learner_bytes(config: Config, model: ModelShape) -> float:
     embedding = model.vocabulary * model.hidden
     body = max(0, model.parameters - embedding)
     share = min(1.0, (settings.critic.layers or model.layers) / model.layers)
-    trained = model.parameters + embedding + body * share  # the critic keeps its own embedding
+    critic = embedding + body * share if settings.has_critic else 0.0  # it keeps its own embedding
+    trained = model.parameters + critic
     width = 2 if settings.precision == "bf16" else 4
     split = settings.ranks  # what ZeRO splits exists once, what it does not exists in every rank
     optimiser = trained * (8 if width == 4 else 12) * (1 if settings.zero_stage >= 1 else split)

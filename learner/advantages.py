@@ -3,20 +3,25 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def token_rewards(
-    logprobs: Float[Tensor, " R"], reference: Float[Tensor, " R"] | None, reward: float | Tensor, kl_coef: float
-) -> Float[Tensor, " R"]:
-    """The episode's reward on its last token, less a KL penalty on every token.
+def token_rewards(penalties: Float[Tensor, " R"], reward: float | Tensor) -> Float[Tensor, " R"]:
+    """The episode's reward on its last token, and a penalty on every token.
 
-    r_t = -beta (log pi(a_t) - log pi_ref(a_t)) + [t = last] R   (Ziegler et al. 2019, eq. 2; StepCoder, section 3.1)
+    r_t = -beta KL_t + [t = last] R   (Ziegler et al. 2019, eq. 2; StepCoder, section 3.1)
     """
-    rewards = torch.zeros_like(logprobs) if reference is None else -kl_coef * (logprobs - reference)
+    rewards = penalties.clone()
     rewards[-1] += reward
     return rewards
+
+
+def group_mean(scores: Float[Tensor, " B"], members: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """The mean of each one's group; `members` are the groups' numbers, from 0."""
+    size = int(members.max()) + 1 if len(members) else 0
+    total = torch.zeros(size, dtype=scores.dtype).index_add_(0, members, scores)
+    return (total / torch.bincount(members, minlength=size))[members]
 
 
 def without_group_mean(rewards: Float[Tensor, " B"], groups: Sequence[int]) -> Float[Tensor, " B"]:
@@ -26,8 +31,8 @@ def without_group_mean(rewards: Float[Tensor, " B"], groups: Sequence[int]) -> F
     """
     index = torch.unique(torch.tensor(groups), return_inverse=True)[1]
     size = int(index.max()) + 1 if len(groups) else 0
-    count = torch.zeros(size).index_add_(0, index, torch.ones(len(groups)))[index]
-    total = torch.zeros(size).index_add_(0, index, rewards)[index]
+    count = torch.bincount(index, minlength=size).to(rewards.dtype)[index]
+    total = torch.zeros(size, dtype=rewards.dtype).index_add_(0, index, rewards)[index]
     return rewards - torch.where(count > 1, (total - rewards) / (count - 1).clamp(min=1), torch.zeros_like(rewards))
 
 

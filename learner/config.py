@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from learner.algorithms import ESTIMATORS, POLICY_LOSSES, EstimatorName, KLEstimatorName, PolicyLossName
+
 STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -31,7 +33,7 @@ class OptimizerConfig(BaseModel):
 
 
 class CriticConfig(BaseModel):
-    """The value model: the policy's architecture and initial weights, with a scalar head."""
+    """The value model: the policy's architecture and initial weights, with a scalar head. Only `gae` has one."""
 
     model_config = STRICT
 
@@ -44,8 +46,10 @@ class CriticConfig(BaseModel):
         default_factory=lambda: OptimizerConfig(lr=1.5e-6),
         description="The critic's own optimiser. Source: paper, lr 1.5e-6.",
     )
-    value_clip: float = Field(
-        default=0.2, gt=0, description="Clip range of the value change within one step. Source: paper's group."
+    value_clip: float | None = Field(
+        default=0.2,
+        gt=0,
+        description="Clip range of the value change within one step; none for no clip. Source: paper's group.",
     )
     mask: Literal["all", "executed"] = Field(
         default="all",
@@ -54,18 +58,73 @@ class CriticConfig(BaseModel):
     loss_weight: float = Field(default=0.5, gt=0, description="Factor of the value loss. Source: ours.")
 
 
-class PPOConfig(BaseModel):
-    """Advantages and the clipped policy loss."""
+class RewardConfig(BaseModel):
+    """What is done to a completion's reward before advantages are computed, in this order."""
 
     model_config = STRICT
 
+    overlong_start: int | None = Field(
+        default=None,
+        ge=0,
+        description="Longer completions lose reward, linearly up to overlong_penalty at overlong_end (tokens); none "
+        "for no penalty. Source: DAPO, Yu et al. 2025.",
+    )
+    overlong_end: int | None = Field(
+        default=None, ge=1, description="Length from which the whole penalty is paid (tokens). Source: DAPO."
+    )
+    overlong_penalty: float = Field(default=1.0, gt=0, description="Largest length penalty (reward). Source: DAPO.")
+    normalize: bool = Field(
+        default=False,
+        description="Shift and scale rewards to mean 0, deviation 1 over the completions of the step. Source: ours.",
+    )
+    clip: float | None = Field(
+        default=None,
+        gt=0,
+        description="Clip the reward, normalised or not, to this size (reward); none for no clip. Source: ours; the "
+        "paper's clip value 0.8 may be this one.",
+    )
+
+    @model_validator(mode="after")
+    def penalty_is_whole(self) -> "RewardConfig":
+        start, end = self.overlong_start, self.overlong_end
+        if (start is None) != (end is None):
+            raise ValueError(
+                f"learner.reward.overlong_start = {start} and learner.reward.overlong_end = {end}: give both or none"
+            )
+        if start is not None and end is not None and start >= end:
+            raise ValueError(
+                f"learner.reward.overlong_start = {start} must be less than learner.reward.overlong_end = {end}"
+            )
+        return self
+
+
+class PPOConfig(BaseModel):
+    """Advantages and the policy loss."""
+
+    model_config = STRICT
+
+    estimator: EstimatorName = Field(
+        default="gae",
+        description="Advantages: gae has a critic (PPO); the others compare completions and build none. "
+        "docs/algorithms.md says when to use which. Source: paper.",
+    )
+    loss: PolicyLossName = Field(
+        default="ppo_clip",
+        description="Policy loss: PPO's clip, the same with a bound for negative advantages, sequence ratios (GSPO), "
+        "clipped weights (CISPO), or no ratio. Source: paper.",
+    )
     gamma: float = Field(default=1.0, gt=0, le=1, description="Discount per token. Source: paper's group.")
     lam: float = Field(default=0.95, ge=0, le=1, description="GAE lambda. Source: paper's group.")
     clip_low: float = Field(
-        default=0.2, gt=0, lt=1, description="The ratio is clipped below at 1 - clip_low. Source: paper's group."
+        default=0.2, gt=0, le=1, description="The ratio is clipped below at 1 - clip_low. Source: paper's group."
     )
     clip_high: float = Field(
         default=0.2, gt=0, description="The ratio is clipped above at 1 + clip_high. Source: paper's group."
+    )
+    dual_clip: float = Field(
+        default=3.0,
+        gt=1,
+        description="With loss dual_clip: a negative advantage counts at most this many times. Source: Ye et al. 2020.",
     )
     epochs: int = Field(default=1, ge=1, description="Passes over one step's trajectories (passes). Source: ours.")
     minibatches: int = Field(
@@ -73,22 +132,34 @@ class PPOConfig(BaseModel):
         ge=1,
         description="Optimiser updates in one pass, each on its share of the groups (updates). Source: ours.",
     )
+    drop_equal_groups: bool = Field(
+        default=False,
+        description="Leave out groups whose completions all have the same reward; they are not replaced. Source: DAPO.",
+    )
     reward_baseline: Literal["none", "group"] = Field(
         default="none",
-        description="group: subtract from each reward the mean of the subtask's other completions: the critic then "
-        "explains only the rest. Pays while the critic knows little. Source: RLOO, Ahmadian et al. 2024.",
+        description="With gae. group: subtract from each reward the mean of the subtask's other completions: the "
+        "critic then explains only the rest. Pays while the critic knows little. Source: RLOO, Ahmadian et al. 2024.",
     )
-    normalize_advantage: bool = Field(
-        default=True,
-        description="Shift and scale advantages to mean 0, deviation 1 over the loss tokens of the step. Source: ours.",
+    normalize_advantage: Literal["auto", "batch", "none"] = Field(
+        default="auto",
+        description="batch: shift and scale advantages to mean 0, deviation 1 over the loss tokens of the step. auto: "
+        "batch for gae and both reinforce_plus_plus, none for the others. Source: ours.",
     )
     advantage_clip: float | None = Field(
-        default=None, gt=0, description="Clip the normalised advantage to this size; none for no clip."
+        default=None, gt=0, description="Clip the advantage, normalised or not, to this size; none for no clip."
     )
-    normalizer: Literal["masked_tokens", "all_tokens", "sequences"] = Field(
+    normalizer: Literal["masked_tokens", "all_tokens", "sequences", "constant"] = Field(
         default="masked_tokens",
-        description="The policy loss is divided by: loss tokens, generated tokens, or each sequence by its own loss "
-        "tokens and then by the number of sequences. Changes the step size. Source: ours.",
+        description="The policy loss is divided by: loss tokens, generated tokens, each sequence by its own loss "
+        "tokens and then by the number of sequences, or the number of completions times normalizer_tokens. Changes the "
+        "step size. Source: ours.",
+    )
+    normalizer_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="With normalizer constant: what a completion counts for, whatever its length (tokens); "
+        "rollout.max_new_tokens in its source. Source: Dr.GRPO, Liu et al. 2025.",
     )
     old_logprobs: Literal["learner", "sampler"] = Field(
         default="learner",
@@ -101,6 +172,19 @@ class PPOConfig(BaseModel):
         description="With old_logprobs learner: weigh a token by its probability under the learner over that under the "
         "engine that sampled it, at most this; none for no weight. Source: truncated importance sampling.",
     )
+    importance_mask_low: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="With old_logprobs learner: leave out a token whose ratio of learner to engine is below this; none "
+        "for no limit. Source: masked importance sampling (IcePop).",
+    )
+    importance_mask_high: float | None = Field(
+        default=None,
+        gt=1,
+        description="With old_logprobs learner: leave out a token whose ratio of learner to engine is above this; none "
+        "for no limit. Source: masked importance sampling (IcePop).",
+    )
 
 
 class KLConfig(BaseModel):
@@ -111,7 +195,31 @@ class KLConfig(BaseModel):
     coef: float = Field(
         default=0.05,
         ge=0,
-        description="Beta of the token-level penalty in the reward; 0 drops the reference model. Source: paper.",
+        description="Beta of the token-level penalty; 0 drops the reference model. Source: paper.",
+    )
+    place: Literal["reward", "loss"] = Field(
+        default="reward", description="Where the penalty stands: in each token's reward, or in the loss. Source: paper."
+    )
+    estimator: KLEstimatorName = Field(
+        default="k1",
+        description="k1: log-ratio; k2: half its square; k3: never negative and unbiased. In the loss k2 or k3. "
+        "Source: paper, k1.",
+    )
+    mask: Literal["all", "executed"] = Field(
+        default="all",
+        description="Tokens with the penalty: all generated ones, or only those of the policy loss. Source: ours.",
+    )
+    target: float | None = Field(
+        default=None,
+        gt=0,
+        description="Let beta follow this KL per token, the logged kl/reference (nats); none keeps beta fixed. "
+        "Source: Ziegler et al. 2019.",
+    )
+    gain: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="With a target: beta changes by at most a fifth of this share in a step. Source: Ziegler et al.",
     )
 
 
@@ -162,6 +270,7 @@ class LearnerConfig(BaseModel):
     )
     policy: OptimizerConfig = Field(default_factory=OptimizerConfig, description="The policy's optimiser.")
     critic: CriticConfig = Field(default_factory=CriticConfig, description="The value model.")
+    reward: RewardConfig = Field(default_factory=RewardConfig, description="Rewards before advantages.")
     ppo: PPOConfig = Field(default_factory=PPOConfig, description="Advantages and loss.")
     kl: KLConfig = Field(default_factory=KLConfig, description="Penalty towards the reference.")
     credit: CreditConfig = Field(default_factory=CreditConfig, description="Tokens that take the policy loss.")
@@ -178,4 +287,78 @@ class LearnerConfig(BaseModel):
             raise ValueError(
                 "learner.precision bf16 needs learner.zero_stage 1, 2 or 3, which keep the fp32 master copy"
             )
+        if faults := [*_unread(self.ppo), *_loss_faults(self.ppo), *_kl_faults(self.kl)]:
+            raise ValueError("; ".join(faults))
         return self
+
+    @property
+    def has_critic(self) -> bool:
+        return ESTIMATORS[self.ppo.estimator].critic
+
+    @property
+    def whitens(self) -> bool:
+        """Whether advantages are normalised over the batch."""
+        choice = self.ppo.normalize_advantage
+        return choice == "batch" or (choice == "auto" and ESTIMATORS[self.ppo.estimator].whiten)
+
+
+def _unread(ppo: PPOConfig) -> list[str]:
+    """Settings that were changed and that the chosen estimator or loss does not read.
+
+    A lambda of 1 passes: it is what the estimators without a critic do.
+    """
+    faults = []
+    choices = (
+        ("estimator", ppo.estimator, ESTIMATORS[ppo.estimator], ESTIMATORS.values()),
+        ("loss", ppo.loss, POLICY_LOSSES[ppo.loss], POLICY_LOSSES.values()),
+    )
+    for key, chosen, traits, every in choices:
+        known = {name for entry in every for name in entry.settings}
+        for name in sorted(known - traits.settings):
+            value, default = getattr(ppo, name), PPOConfig.model_fields[name].default
+            if value != default and not (name == "lam" and value == 1):
+                faults.append(
+                    f"learner.ppo.{name} = {value} has no effect with learner.ppo.{key} {chosen}: set it back to "
+                    f"{default}"
+                )
+    return faults
+
+
+def _loss_faults(ppo: PPOConfig) -> list[str]:
+    faults = []
+    loss, constant = POLICY_LOSSES[ppo.loss], ppo.normalizer == "constant"
+    if loss.sequence_ratio and max(ppo.clip_low, ppo.clip_high) >= 0.1:
+        faults.append(
+            f"learner.ppo.clip_low = {ppo.clip_low} and learner.ppo.clip_high = {ppo.clip_high} would clip nothing "
+            f"with learner.ppo.loss {ppo.loss}, whose ratio is a whole sequence's mean: set them to 0.0003 and 0.0004"
+        )
+    if not loss.ratio and ppo.old_logprobs == "sampler" and ppo.importance_cap is not None:
+        faults.append(
+            f"learner.ppo.loss {ppo.loss} has no ratio, so with learner.ppo.old_logprobs sampler nothing would correct "
+            "for the gap to the engine: set old_logprobs to learner, or learner.ppo.importance_cap to none to go "
+            "without"
+        )
+    if constant != (ppo.normalizer_tokens is not None):
+        faults.append(
+            "learner.ppo.normalizer constant needs learner.ppo.normalizer_tokens, for example rollout.max_new_tokens"
+            if constant
+            else f"learner.ppo.normalizer_tokens = {ppo.normalizer_tokens} has no effect with "
+            f"learner.ppo.normalizer {ppo.normalizer}: set it to none"
+        )
+    if ppo.old_logprobs == "sampler" and (ppo.importance_mask_low or ppo.importance_mask_high):
+        faults.append(
+            "learner.ppo.importance_mask_low and learner.ppo.importance_mask_high need learner.ppo.old_logprobs learner"
+        )
+    return faults
+
+
+def _kl_faults(kl: KLConfig) -> list[str]:
+    faults = []
+    if kl.place == "loss" and kl.estimator == "k1":
+        faults.append(
+            "learner.kl.estimator k1 is no loss, its gradient is 0 in expectation: with learner.kl.place loss take k2 "
+            "or k3"
+        )
+    if kl.target is not None and kl.coef == 0:
+        faults.append("learner.kl.target needs a learner.kl.coef above 0 to start from")
+    return faults

@@ -4,6 +4,7 @@ A thin Ray actor (decorated by the service). Every method that changes state or 
 on all ranks together, in the same order.
 """
 
+import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from rollout.trajectory import Trajectory
 from rollout.weights import WeightPublisher
 
 DTYPES = {"fp32": torch.float32, "autocast": torch.float32, "bf16": torch.bfloat16}
+KL_STATE = "kl.json"
 
 
 class LearnerRank:
@@ -67,8 +69,10 @@ class LearnerRank:
             )
 
         self.policy = TrainedModel(policy(dtype, c.gradient_checkpointing), c.policy, c, self._total_updates)
-        critic = load_critic(self._model, dtype, c.critic.layers, autocast=autocast)
-        self.critic = TrainedModel(critic, c.critic.optimizer, c, self._total_updates)
+        self.critic: TrainedModel | None = None
+        if c.has_critic:
+            critic = load_critic(self._model, dtype, c.critic.layers, autocast=autocast)
+            self.critic = TrainedModel(critic, c.critic.optimizer, c, self._total_updates)
         frozen_dtype = torch.float32 if c.precision == "fp32" else torch.bfloat16
         self.reference = frozen(policy(frozen_dtype, False)).to(self.device) if c.kl.coef > 0 else None
         self._update = PPOUpdate(
@@ -82,7 +86,7 @@ class LearnerRank:
         )
         return {
             "policy": float(sum(_numel(p) for p in self.policy.module.parameters())),
-            "critic": float(sum(_numel(p) for p in self.critic.module.parameters())),
+            "critic": float(sum(_numel(p) for p in self.critic.module.parameters())) if self.critic else 0.0,
         }
 
     def step(self, step: int, *groups: Sequence[Trajectory]) -> dict[str, float]:
@@ -105,7 +109,12 @@ class LearnerRank:
         """Everything of this rank that the next step depends on, and (rank 0) the policy as a Hugging Face folder."""
         folder = Path(directory)
         self.policy.save(folder / "learner", "policy")
-        self.critic.save(folder / "learner", "critic")
+        if self.critic is not None:
+            self.critic.save(folder / "learner", "critic")
+        if self.rank == 0:
+            (folder / "learner" / KL_STATE).write_text(
+                json.dumps({"factor": self._update.kl_factor.value}), encoding="utf-8"
+            )
         torch.save(torch.get_rng_state(), folder / "learner" / f"random-{self.rank}.pt")
         weights = {name: tensor.to("cpu", copy=True) for name, tensor in self._full_weights()}
         if self.rank == 0:
@@ -115,7 +124,12 @@ class LearnerRank:
         """Exactly the state that `save` wrote."""
         folder = Path(directory)
         self.policy.load(folder / "learner", "policy")
-        self.critic.load(folder / "learner", "critic")
+        if self.critic is not None:
+            self.critic.load(folder / "learner", "critic")
+        if (folder / "learner" / KL_STATE).is_file():  # absent from checkpoints of before there was a factor
+            self._update.kl_factor.value = json.loads((folder / "learner" / KL_STATE).read_text(encoding="utf-8"))[
+                "factor"
+            ]
         torch.set_rng_state(torch.load(folder / "learner" / f"random-{self.rank}.pt", weights_only=True))
 
     def _save_hugging_face(self, folder: Path, weights: dict[str, Tensor]) -> None:

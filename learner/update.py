@@ -1,4 +1,4 @@
-"""One PPO step on one rank's share of the trajectories: score, weigh, update.
+"""One step on one rank's share of the trajectories: score, weigh, update; the configuration chooses the algorithm.
 
 Pure of Ray and of process groups: everything that ranks must agree on goes through `Reduce`. The loss of a
 token is its weight times its term, with the weights normalised over all ranks, so that the result
@@ -12,17 +12,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from learner.advantages import gae, moments, token_rewards, whiten, without_group_mean
+from learner import estimators, policy_losses
+from learner.advantages import moments, whiten, without_group_mean
 from learner.batch import Batch, build_batch, token_positions
 from learner.config import LearnerConfig
 from learner.engine import TrainedModel
-from learner.losses import Totals, loss_weights, ppo_clip, value_clip
+from learner.estimators.episodes import Episodes
+from learner.kl import KL_ESTIMATORS, KLFactor
+from learner.losses import Totals, loss_weights, value_clip
 from learner.masks import CreditRule
 from learner.models import Policy
 from learner.packing import Piece, Row, pack
+from learner.policy_losses.tokens import ClipRange, LossTokens
+from learner.rewards import overlong_penalty, with_spread
 from rollout.trajectory import Trajectory
 
 
@@ -54,32 +59,45 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
-    """What the losses compare with, fixed for all updates of a step. All [N]."""
+    """What the losses compare with, fixed for all updates of a step. All [N]; None where there is no such network."""
 
     old_logprobs: Float[Tensor, " N"]
-    old_values: Float[Tensor, " N"]
+    old_values: Float[Tensor, " N"] | None
+    reference: Float[Tensor, " N"] | None
     advantages: Float[Tensor, " N"]
-    returns: Float[Tensor, " N"]
+    returns: Float[Tensor, " N"] | None
     correction: Float[Tensor, " N"]
+    completion: Int[Tensor, " N"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """Each token's weight in the three losses [N], zero outside the minibatch, normalised over all ranks."""
+
+    policy: Float[Tensor, " N"]
+    value: Float[Tensor, " N"]
+    kl: Float[Tensor, " N"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PPOUpdate:
-    """Policy, critic and reference with the settings that bind them."""
+    """Policy, critic (if the estimator has one) and reference with the settings that bind them."""
 
     policy: TrainedModel
-    critic: TrainedModel
+    critic: TrainedModel | None
     reference: Policy | None
     config: LearnerConfig
     reduce: Reduce
     device: torch.device
     seed: int
+    kl_factor: KLFactor = field(default_factory=KLFactor)
 
     def step(self, step: int, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """All updates of one step; metrics are equal on every rank."""
         tally, seconds = Tally(), {}
         rule = CreditRule(self.config.credit.tokens, self.config.credit.compile_error)
-        batch = build_batch(trajectories, rule, step=step, seed=self.seed)
+        kept = with_spread(trajectories) if self.config.ppo.drop_equal_groups else trajectories
+        batch = build_batch(kept, rule, step=step, seed=self.seed)
         rows = self._rows(batch, range(len(batch.lengths)))
         with _timed(seconds, "score"):
             targets = self._targets(batch, rows, tally)
@@ -87,12 +105,21 @@ class PPOUpdate:
         with _timed(seconds, "update"):
             for epoch in range(self.config.ppo.epochs):
                 for part in self._minibatches(batch, step, epoch):
-                    refused += not self._update(batch, targets, part, tally, first=updates == 0)
+                    shown = self._rows(batch, part)
+                    if not shown:
+                        continue  # its groups were dropped, on every rank
+                    refused += not self._update(batch, targets, part, shown, tally, first=updates == 0)
                     updates += 1
+        if self.config.ppo.drop_equal_groups:
+            tally.add("groups/dropped_share", len(trajectories) - len(kept), len(trajectories))
         metrics = tally.means(self.reduce) | {f"seconds/learner_{k}": v for k, v in seconds.items()}
         computed = self.reduce.sum(torch.tensor([sum(r.input_ids.numel() for r in rows)], dtype=torch.float64))
         metrics["tokens/trained"] = float(computed)
         metrics["tokens_per_s/train"] = float(computed) / (sum(seconds.values()) or 1.0)
+        if self.config.kl.target is not None:
+            metrics["kl/coef"] = self._kl_coef
+            if updates:
+                self.kl_factor.follow(metrics["kl/reference"], self.config.kl.target, self.config.kl.gain)
         metrics |= {"lr/policy": self.policy.lr(), "updates/refused": float(refused), "updates/total": float(updates)}
         return metrics
 
@@ -147,102 +174,187 @@ class PPOUpdate:
         old = batch.sampler_logprobs
         if c.ppo.old_logprobs == "learner":
             old = self._score(self.policy, rows, batch.tokens, tokens=True)
-        values = self._score(self.critic, rows, batch.tokens, tokens=False)
+        values = None if self.critic is None else self._score(self.critic, rows, batch.tokens, tokens=False)
         reference = None if self.reference is None else self._score(self.reference, rows, batch.tokens, tokens=True)
-        advantages = torch.zeros(batch.tokens)
-        episode = batch.rewards
-        if c.ppo.reward_baseline == "group":
-            episode = without_group_mean(episode, [t.ticket for t in batch.trajectories])
-        for s, n, reward in zip(batch.starts, batch.lengths, episode, strict=True):
-            span = slice(s, s + n)
-            rewards = token_rewards(old[span], None if reference is None else reference[span], reward, c.kl.coef)
-            advantages[span] = gae(rewards, values[span], c.ppo.gamma, c.ppo.lam)
-        returns = advantages + values
-        if c.ppo.normalize_advantage:
+        advantages = estimators.FUNCTIONS[c.ppo.estimator](
+            Episodes(
+                self._rewards(batch),
+                self._penalties(batch, old, reference),
+                values,
+                batch.lengths,
+                tuple(t.ticket for t in batch.trajectories),
+                c.ppo.gamma,
+                c.ppo.lam,
+            )
+        )
+        returns = None if values is None else advantages + values
+        if c.whitens:
             total = self.reduce.sum(moments([advantages[batch.credit]]))
             advantages = whiten(advantages, total)
         if c.ppo.advantage_clip is not None:
             advantages = advantages.clamp(-c.ppo.advantage_clip, c.ppo.advantage_clip)
         if reference is not None:
             tally.add("kl/reference", (old - reference).sum(), batch.tokens)
-        tally.add("value/error", (values - returns).abs().sum(), batch.tokens)
-        tally.add("value/mean", values.sum(), batch.tokens)
+        if values is not None and returns is not None:
+            tally.add("value/error", (values - returns).abs().sum(), batch.tokens)
+            tally.add("value/mean", values.sum(), batch.tokens)
         tally.add("executed_share", float(batch.credit.sum()), batch.tokens)
-        return Targets(
-            old, values, advantages, returns, sampler_correction(old, batch.sampler_logprobs, c.ppo.importance_cap)
-        )
+        completion = torch.arange(len(batch.lengths)).repeat_interleave(torch.tensor(batch.lengths, dtype=torch.long))
+        correction = self._correction(batch, old, tally)
+        return Targets(old, values, reference, advantages, returns, correction, completion)
 
-    def _update(self, batch: Batch, targets: Targets, part: Sequence[int], tally: Tally, *, first: bool) -> bool:
-        """Gradients of one minibatch over its rows, then one update of both networks; False when one was refused."""
-        c = self.config
-        policy_weights, value_weights = self._weights(batch, part)
-        for row in self._rows(batch, part):
-            inputs = self._inputs(row)
-            at = row.flat
+    def _rewards(self, batch: Batch) -> Float[Tensor, " B"]:
+        """The completions' rewards with what `learner.reward` does to them, and less the group's if so configured."""
+        r, rewards = self.config.reward, batch.rewards
+        if r.overlong_start is not None and r.overlong_end is not None:
+            rewards = rewards + overlong_penalty(batch.lengths, r.overlong_start, r.overlong_end, r.overlong_penalty)
+        if r.normalize:
+            rewards = whiten(rewards, self.reduce.sum(moments([rewards])))
+        if r.clip is not None:
+            rewards = rewards.clamp(-r.clip, r.clip)
+        if self.config.ppo.reward_baseline == "group":
+            rewards = without_group_mean(rewards, [t.ticket for t in batch.trajectories])
+        return rewards
+
+    def _penalties(
+        self, batch: Batch, old: Float[Tensor, " N"], reference: Float[Tensor, " N"] | None
+    ) -> Float[Tensor, " N"]:
+        """The KL penalty in each token's reward; zero if it is in the loss, or nowhere."""
+        c = self.config.kl
+        if reference is None or c.place == "loss":
+            return torch.zeros(batch.tokens)
+        penalties = -self._kl_coef * KL_ESTIMATORS[c.estimator](old, reference)
+        return penalties if c.mask == "all" else torch.where(batch.credit, penalties, torch.zeros_like(penalties))
+
+    @property
+    def _kl_coef(self) -> float:
+        return self.config.kl.coef * self.kl_factor.value
+
+    def _correction(self, batch: Batch, old: Float[Tensor, " N"], tally: Tally) -> Float[Tensor, " N"]:
+        """Weights for the gap between the engine's numbers and the learner's, and how many tokens they touch."""
+        c = self.config.ppo
+        correction = sampler_correction(
+            old, batch.sampler_logprobs, c.importance_cap, c.importance_mask_low, c.importance_mask_high
+        )
+        if c.old_logprobs == "learner" and c.importance_cap is not None:
+            tally.add("correction/capped_share", (correction >= c.importance_cap).sum(), batch.tokens)
+        if c.importance_mask_low is not None or c.importance_mask_high is not None:
+            tally.add("correction/masked_share", (correction == 0).sum(), batch.tokens)
+        return correction
+
+    def _update(
+        self, batch: Batch, targets: Targets, part: Sequence[int], rows: Sequence[Row], tally: Tally, *, first: bool
+    ) -> bool:
+        """Gradients of one minibatch over its rows, then one update of each network; False when one was refused."""
+        weights = self._weights(batch, part)
+        for row in rows:
+            at, inputs = row.flat, self._inputs(row)
             logprobs, entropy = self.policy(*inputs, row.targets.to(self.device))
-            loss, clipped = ppo_clip(
-                logprobs,
-                targets.old_logprobs[at].to(self.device),
-                targets.advantages[at].to(self.device),
-                (policy_weights * targets.correction)[at].to(self.device),
-                c.ppo.clip_low,
-                c.ppo.clip_high,
-            )
-            self.policy.backward(loss * self.reduce.world)
-            values = self.critic(*inputs)
-            value_loss = value_clip(
-                values,
-                targets.old_values[at].to(self.device),
-                targets.returns[at].to(self.device),
-                value_weights[at].to(self.device),
-                c.critic.value_clip,
-            )
-            self.critic.backward(value_loss * c.critic.loss_weight * self.reduce.world)
+            loss, clipped = self._policy_loss(logprobs, targets, weights, at)
             tally.add("policy/loss", loss.detach() * self.reduce.world, 0.0)
-            tally.add("value/loss", value_loss.detach() * self.reduce.world, 0.0)
-            tally.add(
-                "policy/clip_share",
-                clipped[policy_weights[at] > 0].float().sum(),
-                float((policy_weights[at] > 0).sum()),
-            )
+            if targets.reference is not None and self.config.kl.place == "loss":
+                kl_loss = self._kl_loss(logprobs, targets.reference, weights, at)
+                tally.add("kl/loss", kl_loss.detach() * self.reduce.world, 0.0)
+                loss = loss + kl_loss
+            self.policy.backward(loss * self.reduce.world)
+            if (critic := self.critic) is not None:
+                value_loss = self._value_loss(critic(*inputs), targets, weights, at)
+                critic.backward(value_loss * self.config.critic.loss_weight * self.reduce.world)
+                tally.add("value/loss", value_loss.detach() * self.reduce.world, 0.0)
+            counted = weights.policy[at] > 0
+            tally.add("policy/clip_share", clipped[counted.to(clipped.device)].float().sum(), float(counted.sum()))
             tally.add("policy/entropy", entropy.sum(), len(at))
             if first:
                 tally.add(
                     "gap/logprob_abs_mean", (logprobs.detach().cpu() - batch.sampler_logprobs[at]).abs().sum(), len(at)
                 )
-        policy_norm, policy_applied = self.policy.update()
-        critic_norm, critic_applied = self.critic.update()
-        for name in ("policy/loss", "value/loss"):
-            tally.add(name, 0.0, 1.0)
-        tally.add("grad_norm/policy", policy_norm)
-        tally.add("grad_norm/critic", critic_norm)
-        return policy_applied and critic_applied
+        return self._apply(tally)
 
-    def _weights(self, batch: Batch, part: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Loss weights [N] of policy and critic, zero outside `part`, normalised over all ranks."""
+    def _apply(self, tally: Tally) -> bool:
+        """One update of each network with what `backward` has gathered."""
+        for name in ("policy/loss", "kl/loss", "value/loss"):
+            if name in tally.sums:
+                tally.add(name, 0.0, 1.0)
+        norm, applied = self.policy.update()
+        tally.add("grad_norm/policy", norm)
+        if self.critic is not None:
+            norm, critic_applied = self.critic.update()
+            tally.add("grad_norm/critic", norm)
+            applied = applied and critic_applied
+        return applied
+
+    def _policy_loss(
+        self, logprobs: Float[Tensor, " M"], targets: Targets, weights: Weights, at: Int[Tensor, " M"]
+    ) -> tuple[Tensor, Tensor]:
+        c = self.config.ppo
+        tokens = LossTokens(
+            logprobs,
+            targets.old_logprobs[at].to(self.device),
+            targets.advantages[at].to(self.device),
+            (weights.policy * targets.correction)[at].to(self.device),
+            targets.completion[at].to(self.device),
+        )
+        return policy_losses.FUNCTIONS[c.loss](tokens, ClipRange(c.clip_low, c.clip_high, c.dual_clip))
+
+    def _kl_loss(
+        self, logprobs: Float[Tensor, " M"], reference: Float[Tensor, " N"], weights: Weights, at: Int[Tensor, " M"]
+    ) -> Tensor:
+        per_token = KL_ESTIMATORS[self.config.kl.estimator](logprobs, reference[at].to(self.device))
+        return self._kl_coef * (per_token * weights.kl[at].to(self.device)).sum()
+
+    def _value_loss(
+        self, values: Float[Tensor, " M"], targets: Targets, weights: Weights, at: Int[Tensor, " M"]
+    ) -> Tensor:
+        assert targets.old_values is not None and targets.returns is not None
+        return value_clip(
+            values,
+            targets.old_values[at].to(self.device),
+            targets.returns[at].to(self.device),
+            weights.value[at].to(self.device),
+            self.config.critic.value_clip,
+        )
+
+    def _weights(self, batch: Batch, part: Sequence[int]) -> Weights:
         c = self.config
         sequence = torch.cat(
             [torch.full((batch.lengths[i],), k) for k, i in enumerate(part)] or [torch.zeros(0).long()]
         )
         at = token_positions(batch, part)
         credit = batch.credit[at]
-        values_mask = credit if c.critic.mask == "executed" else torch.ones_like(credit)
-        weights = []
-        for mask, normalizer in ((credit, c.ppo.normalizer), (values_mask, "masked_tokens")):
+        everything = torch.ones_like(credit)
+
+        def over(mask: Tensor, normalizer: str) -> Tensor:
             occupied = len(torch.unique(sequence[mask]))
-            counts = self.reduce.sum(torch.tensor([mask.sum(), len(mask), occupied], dtype=torch.float64)).tolist()
+            counts = torch.tensor([mask.sum(), len(mask), occupied, len(part)], dtype=torch.float64)
+            totals = Totals(*self.reduce.sum(counts).tolist())
             flat = torch.zeros(batch.tokens)
-            flat[at] = loss_weights(mask, sequence, normalizer, Totals(*counts))
-            weights.append(flat)
-        return weights[0], weights[1]
+            flat[at] = loss_weights(mask, sequence, normalizer, totals, c.ppo.normalizer_tokens)
+            return flat
+
+        return Weights(
+            policy=over(credit, c.ppo.normalizer),
+            value=over(credit if c.critic.mask == "executed" else everything, "masked_tokens"),
+            kl=over(credit if c.kl.mask == "executed" else everything, c.ppo.normalizer),
+        )
 
 
 def sampler_correction(
-    old: Float[Tensor, " N"], sampler: Float[Tensor, " N"], cap: float | None
+    old: Float[Tensor, " N"],
+    sampler: Float[Tensor, " N"],
+    cap: float | None,
+    low: float | None = None,
+    high: float | None = None,
 ) -> Float[Tensor, " N"]:
-    """Truncated importance weights min(pi_old / pi_sampler, cap): what was sampled came from the engine's numbers,
-    which are those of another kernel and, with max_staleness 1, of older weights."""
-    return torch.ones_like(old) if cap is None else torch.exp(old - sampler).clamp(max=cap)
+    """Truncated importance weights min(rho, cap), rho = pi_old / pi_sampler; 0 where rho is
+    below `low` or above `high`.
+
+    What was sampled came from the engine's numbers, which are those of another kernel and, with max_staleness 1, of
+    older weights. Without a cap a token weighs 1 within the limits. A masked token still counts in the normaliser.
+    """
+    ratio = torch.exp(old - sampler)
+    weights = torch.ones_like(old) if cap is None else ratio.clamp(max=cap)
+    outside = (ratio < (low or 0.0)) | (ratio > (high or torch.inf))
+    return torch.where(outside, torch.zeros_like(weights), weights)
 
 
 def _idle_row() -> Row:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learner.advantages import gae, moments, token_rewards, whiten, without_group_mean
-from learner.losses import Totals, loss_weights, ppo_clip, value_clip
+from learner.losses import Totals, loss_weights, value_clip
 from learner.masks import CreditRule, credit_mask
 from learner.packing import Piece, pack
 from learner.service import deal
@@ -30,9 +30,8 @@ def trajectory(**changes: object) -> Trajectory:
     return Trajectory(**(fields | changes))  # type: ignore[arg-type]
 
 
-def test_reward_comes_on_the_last_token_and_kl_on_every_token():
-    # beta 0.1; log-ratios 0.5, 0, -1 -> -0.05, 0, +0.1; the last also gets the reward 1
-    rewards = token_rewards(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([-1.5, -2.0, -2.0]), 1.0, 0.1)
+def test_reward_comes_on_the_last_token_and_the_penalty_on_every_token():
+    rewards = token_rewards(torch.tensor([-0.05, 0.0, 0.1]), 1.0)
     assert rewards.tolist() == pytest.approx([-0.05, 0.0, 1.1])
 
 
@@ -64,32 +63,13 @@ def test_whitening_without_spread_or_tokens_makes_no_nan():
     assert whiten(same, moments([])).tolist() == [2.0, 2.0]
 
 
-def test_ppo_clip_by_hand():
-    # ratios 1.5 and 0.5, advantages 1 and -1, clip 0.2: min(1.5, 1.2) = 1.2; min(-0.5, -0.8) = -0.8; mean 0.2
-    old = torch.zeros(2)
-    new = torch.log(torch.tensor([1.5, 0.5])).requires_grad_()
-    loss, clipped = ppo_clip(new, old, torch.tensor([1.0, -1.0]), torch.full((2,), 0.5), 0.2, 0.2)
-    loss.backward()
-    assert loss.item() == pytest.approx(-0.2)
-    assert clipped.tolist() == [True, True]
-    assert new.grad is not None and new.grad.tolist() == [0.0, 0.0]
-
-
-def test_masked_tokens_get_exactly_no_gradient():
-    new = torch.randn(6, requires_grad=True)
-    mask = torch.tensor([1, 0, 1, 0, 0, 1]).bool()
-    weights = loss_weights(mask, torch.zeros(6).long(), "masked_tokens", Totals(3, 6, 1))
-    loss, _ = ppo_clip(new, new.detach() + 0.01, torch.randn(6), weights, 0.2, 0.2)
-    loss.backward()
-    assert new.grad is not None
-    assert (new.grad[~mask] == 0).all() and (new.grad[mask] != 0).all()
-
-
 def test_value_clip_by_hand():
     # old 0, return 1, clip 0.2. value 0.5: held at 0.2, error max(0.25, 0.64) = 0.64; value 0.1: 0.81; weights 1/2
     values = torch.tensor([0.5, 0.1])
     loss = value_clip(values, torch.zeros(2), torch.ones(2), torch.full((2,), 0.5), 0.2)
     assert loss.item() == pytest.approx((0.64 + 0.81) / 2)
+    plain = value_clip(values, torch.zeros(2), torch.ones(2), torch.full((2,), 0.5), None)
+    assert plain.item() == pytest.approx((0.25 + 0.81) / 2)
 
 
 @pytest.mark.parametrize(
@@ -98,17 +78,18 @@ def test_value_clip_by_hand():
         ("masked_tokens", [1 / 3, 0, 1 / 3, 1 / 3, 0]),  # three loss tokens
         ("all_tokens", [1 / 5, 0, 1 / 5, 1 / 5, 0]),  # five generated tokens
         ("sequences", [1 / 2, 0, 1 / 4, 1 / 4, 0]),  # two sequences with loss tokens: one, and two
+        ("constant", [1 / 30, 0, 1 / 30, 1 / 30, 0]),  # three completions of ten tokens, whatever their length
     ],
 )
 def test_normalizers_by_hand(normalizer: str, expected: list[float]):
     mask = torch.tensor([1, 0, 1, 1, 0]).bool()
-    weights = loss_weights(mask, torch.tensor([0, 0, 1, 1, 2]), normalizer, Totals(3, 5, 2))
+    weights = loss_weights(mask, torch.tensor([0, 0, 1, 1, 2]), normalizer, Totals(3, 5, 2, 3), 10)
     assert weights.tolist() == pytest.approx(expected)
 
 
 def test_an_empty_mask_adds_nothing_and_makes_no_nan():
-    for normalizer in ("masked_tokens", "all_tokens", "sequences"):
-        weights = loss_weights(torch.zeros(3).bool(), torch.zeros(3).long(), normalizer, Totals(0, 3, 0))
+    for normalizer in ("masked_tokens", "all_tokens", "sequences", "constant"):
+        weights = loss_weights(torch.zeros(3).bool(), torch.zeros(3).long(), normalizer, Totals(0, 3, 0, 1), 10)
         assert weights.tolist() == [0.0, 0.0, 0.0]
 
 
@@ -190,6 +171,14 @@ def test_importance_weights_by_hand():
     weights = sampler_correction(torch.tensor([-1.0, -2.0, -1.0]), torch.tensor([-1.5, -1.0, -3.0]), 2.0)
     assert weights.tolist() == pytest.approx([1.6487, 0.3679, 2.0], abs=1e-4)
     assert sampler_correction(torch.zeros(2), torch.ones(2), None).tolist() == [1.0, 1.0]
+
+
+def test_importance_limits_leave_tokens_out():
+    # ratios e^0.5 = 1.6487, e^-1 = 0.3679, e^2 = 7.39; limits 0.5 and 5, cap 1.5
+    old, sampler = torch.tensor([-1.0, -2.0, -1.0]), torch.tensor([-1.5, -1.0, -3.0])
+    assert sampler_correction(old, sampler, 1.5, 0.5, 5.0).tolist() == [1.5, 0.0, 0.0]
+    assert sampler_correction(old, sampler, None, 0.5, None).tolist() == [1.0, 0.0, 1.0]
+    assert sampler_correction(old, sampler, 2.0, None, 5.0).tolist() == pytest.approx([1.6487, 0.3679, 0.0], abs=1e-4)
 
 
 def test_group_baseline_leaves_one_out():

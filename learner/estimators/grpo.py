@@ -1,0 +1,37 @@
+"""Group-relative advantages: a completion against the mean of its group."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from learner.advantages import group_mean
+from learner.estimators.episodes import Episodes
+
+EPS = 1e-6
+
+
+def grpo(episodes: Episodes) -> Float[Tensor, " N"]:
+    """A_i = (R_i - mean) / (std + 1e-6) over the completions of one prompt, at every token of i.
+
+    DeepSeekMath (Shao et al. 2024, section 4.1.2). std is the sample deviation (n - 1), as in TRL and verl; the paper
+    does not say which. Completions that are all equal get exactly 0.
+    """
+    centred, members = _centred(episodes), episodes.members()
+    count = members.bincount(minlength=1)[members]
+    squares = group_mean(centred.square(), members) * count / (count - 1).clamp(min=1)
+    return episodes.on_tokens(centred / (squares.sqrt() + EPS))
+
+
+def dr_grpo(episodes: Episodes) -> Float[Tensor, " N"]:
+    """A_i = R_i - mean, at every token of i: GRPO without its division by the deviation, which favours prompts that
+    are nearly always or nearly never solved   (Liu et al. 2025, "Understanding R1-Zero-like training").
+
+    The other half of that paper is the loss's normaliser: `constant`.
+    """
+    return episodes.on_tokens(_centred(episodes))
+
+
+def _centred(episodes: Episodes) -> Float[Tensor, " B"]:
+    """Score less the group's mean. In double precision the sum of equal single-precision rewards is exact, so that
+    they leave exactly 0, not a rounding error for `grpo` to divide by next to nothing."""
+    scores, members = episodes.scores(), episodes.members()
+    return scores - group_mean(scores, members)

@@ -1,0 +1,27 @@
+"""What a policy loss sees: the tokens of one row, whole completions."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LossTokens:
+    """M tokens. `weights` hold mask, normaliser and importance weight, so a loss is a sum over tokens; `sequence[j]`
+    names the completion of token j. Gradients flow through `logprobs` alone."""
+
+    logprobs: Float[Tensor, " M"]
+    old_logprobs: Float[Tensor, " M"]
+    advantages: Float[Tensor, " M"]
+    weights: Float[Tensor, " M"]
+    sequence: Int[Tensor, " M"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRange:
+    """Ratios are held in [1 - low, 1 + high]; `dual` bounds the loss where the advantage is negative."""
+
+    low: float
+    high: float
+    dual: float
