@@ -17,9 +17,8 @@ from curriculum.readers.record import Reason
 from curriculum.refine import Preference
 from deploy.data_files import digest, read
 from deploy.errors import UserError
-from deploy.grade import MANY_FAILURES, GradeProgress
+from deploy.grade import MANY_FAILURES, GradeProgress, judge_identity
 from deploy.grade_files import ResultFile
-from deploy.machine import interpreter
 from executor.config import ExecutorConfig
 from executor.pool import LocalPool
 from executor.report import Report
@@ -58,19 +57,13 @@ def identity(
     source: Source, config: ExecutorConfig, preference: Preference, mutants: int, release: str
 ) -> dict[str, Any]:
     """What the findings depend on, as JSON data, so that they are not continued with anything else."""
-    try:
-        python, _ = interpreter(config.python)
-    except RuntimeError as error:
-        raise UserError(f"executor.python: {error}") from None
     return {
         "format": FORMAT,
-        "stepcoder": release,
-        "python": python,
+        **judge_identity(config, release, _NO_INPUT),
         "kind": source.kind,
         "source_sha256": source.sha256,
         "solution": preference,
         "mutants": mutants,
-        "executor": config.model_dump(mode="json", exclude=_NO_INPUT),
     }
 
 

@@ -95,17 +95,24 @@ def check_ks(ks: Sequence[int] | None, per_problem: Mapping[str, int]) -> tuple[
 
 def identity(inputs: Inputs, config: ExecutorConfig, release: str) -> dict[str, Any]:
     """What the results depend on, as JSON data: kept beside them, so that they are not continued with anything else."""
+    return {
+        "format": FORMAT,
+        **judge_identity(config, release, _NO_INPUT),
+        "problems_sha256": inputs.problems_sha256,
+        "samples_sha256": inputs.samples_sha256,
+    }
+
+
+def judge_identity(config: ExecutorConfig, release: str, no_input: set[str]) -> dict[str, Any]:
+    """What judges, as JSON data: the release, the interpreter, and the settings but for those that change no result."""
     try:
         python, _ = interpreter(config.python)
     except RuntimeError as error:
         raise UserError(f"executor.python: {error}") from None
     return {
-        "format": FORMAT,
         "stepcoder": release,
         "python": python,
-        "problems_sha256": inputs.problems_sha256,
-        "samples_sha256": inputs.samples_sha256,
-        "executor": config.model_dump(mode="json", exclude=_NO_INPUT),
+        "executor": config.model_dump(mode="json", exclude=no_input),
     }
 
 

@@ -1,13 +1,18 @@
 """Trajectories and learners for tests: tiny random models, made-up completions, real DeepSpeed."""
 
+import asyncio
 import os
 import socket
 from pathlib import Path
 
 import numpy as np
+import ray
+import torch
+from transformers import AutoModelForCausalLM
 
 from learner.config import CriticConfig, KLConfig, LearnerConfig, OptimizerConfig, PPOConfig
 from learner.rank import LearnerRank
+from learner.service import LearnerService
 from rollout.trajectory import Trajectory
 
 
@@ -64,3 +69,27 @@ def make_rank(model: Path, config: LearnerConfig, seed: int = 0) -> LearnerRank:
         port = probe.getsockname()[1]
     rank.build("127.0.0.1", port)
     return rank
+
+
+def train(
+    model: Path, out: Path, config: LearnerConfig, steps: list[list[list[Trajectory]]]
+) -> tuple[dict[str, float], list[dict[str, float]], dict[str, torch.Tensor]]:
+    """Real learner processes over Ray, one step for each list of groups: what was built, metrics, policy weights."""
+
+    async def run() -> tuple[dict[str, float], list[dict[str, float]]]:
+        service = LearnerService(str(model), config, seed=0, total_updates=10, temperature=1.0)
+        try:
+            built = await service.build()
+            found = []
+            for step, groups in enumerate(steps, 1):
+                sizes = [sum(len(t.response_ids) for t in group) for group in groups]
+                found.append(await service.step(step, [ray.put(group) for group in groups], sizes))
+            out.mkdir()
+            await service.save(str(out))
+            return built, found
+        finally:
+            service.close()
+
+    built, metrics = asyncio.run(run())
+    saved = AutoModelForCausalLM.from_pretrained(out / "policy", dtype=torch.float32)
+    return built, metrics, {name: p.detach() for name, p in saved.named_parameters()}

@@ -1,6 +1,5 @@
 """An algorithm without a critic over two processes, one of which is left without a completion, against one process."""
 
-import asyncio
 import dataclasses
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from learner.config import KLConfig, PPOConfig, RewardConfig
-from learner.service import LearnerService, deal
+from learner.service import deal
 from rollout.trajectory import Trajectory
-from tests.learner_tools import learner_config, make_groups
+from tests.learner_tools import learner_config, make_groups, train
 from tests.tiny_model import build_tiny_model
 
 
@@ -39,30 +38,15 @@ def sizes(group: list[Trajectory]) -> int:
 
 
 def two_steps(model: Path, out: Path, ranks: int) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
-    async def run() -> list[dict[str, float]]:
-        config = learner_config(
-            ranks=ranks,
-            ppo=PPOConfig(estimator="grpo", loss="dual_clip", drop_equal_groups=True, minibatches=1, epochs=2),
-            reward=RewardConfig(overlong_start=4, overlong_end=12, normalize=True),
-            kl=KLConfig(coef=0.05, place="loss", estimator="k3", target=0.5),
-        )
-        service = LearnerService(str(model), config, seed=0, total_updates=10, temperature=1.0)
-        try:
-            built = await service.build()
-            assert built["critic"] == 0
-            found = []
-            for step in (1, 2):
-                groups = groups_of_a_step(step)
-                found.append(await service.step(step, [ray.put(group) for group in groups], [*map(sizes, groups)]))
-            out.mkdir()
-            await service.save(str(out))
-            return found
-        finally:
-            service.close()
-
-    metrics = asyncio.run(run())
-    saved = AutoModelForCausalLM.from_pretrained(out / "policy", dtype=torch.float32)
-    return metrics, {name: p.detach() for name, p in saved.named_parameters()}
+    config = learner_config(
+        ranks=ranks,
+        ppo=PPOConfig(estimator="grpo", loss="dual_clip", drop_equal_groups=True, minibatches=1, epochs=2),
+        reward=RewardConfig(overlong_start=4, overlong_end=12, normalize=True),
+        kl=KLConfig(coef=0.05, place="loss", estimator="k3", target=0.5),
+    )
+    built, metrics, weights = train(model, out, config, [groups_of_a_step(step) for step in (1, 2)])
+    assert built["critic"] == 0
+    return metrics, weights
 
 
 def test_two_ranks_equal_one_where_groups_are_dropped_and_no_critic_exists(cluster, tmp_path: Path):

@@ -1,6 +1,5 @@
 """Several learner processes over gloo against one: the same step, whatever the split."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,7 @@ import ray
 import torch
 from transformers import AutoModelForCausalLM
 
-from learner.service import LearnerService
-from tests.learner_tools import learner_config, make_groups
+from tests.learner_tools import learner_config, make_groups, train
 from tests.tiny_model import build_tiny_model
 
 
@@ -23,25 +21,8 @@ def cluster():
 def three_steps(
     model: Path, out: Path, ranks: int, zero_stage: int
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
-    async def run() -> list[dict[str, float]]:
-        config = learner_config(ranks=ranks, zero_stage=zero_stage)
-        service = LearnerService(str(model), config, seed=0, total_updates=10, temperature=1.0)
-        try:
-            await service.build()
-            found = []
-            for step in (1, 2, 3):
-                groups = make_groups(seed=step)  # three groups: two ranks get uneven shares
-                sizes = [sum(len(t.response_ids) for t in group) for group in groups]
-                found.append(await service.step(step, [ray.put(group) for group in groups], sizes))
-            out.mkdir()
-            await service.save(str(out))
-            return found
-        finally:
-            service.close()
-
-    metrics = asyncio.run(run())
-    saved = AutoModelForCausalLM.from_pretrained(out / "policy", dtype=torch.float32)
-    return metrics, {name: p.detach() for name, p in saved.named_parameters()}
+    steps = [make_groups(seed=step) for step in (1, 2, 3)]  # three groups: two ranks get uneven shares
+    return train(model, out, learner_config(ranks=ranks, zero_stage=zero_stage), steps)[1:]
 
 
 def test_two_ranks_and_every_zero_stage_equal_one_rank(cluster, tmp_path: Path):

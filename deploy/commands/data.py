@@ -171,8 +171,9 @@ def _console() -> "Console":
 
 def _convert(options: argparse.Namespace, settings: list[str]) -> int:
     from deploy.data_convert import convert, tables
-    from deploy.data_files import beside, check_input, check_kind, check_output
+    from deploy.data_files import beside, check_input, check_kind
     from deploy.grade import GradeProgress
+    from deploy.outputs import check_output
 
     kind, source = check_kind(options.kind), check_input(options.input)
     for out in (options.out, beside(options.out, "rejected.jsonl")):
@@ -243,8 +244,9 @@ def _against(text: str) -> tuple[str, Path]:
 
 
 def _check_outputs(options: argparse.Namespace, inputs: list[Path], ours: bool) -> None:
-    from deploy.data_files import beside, check_output
+    from deploy.data_files import beside
     from deploy.data_refine import held_out_file
+    from deploy.outputs import check_output
 
     check_output(options.out, "OUT", inputs, ours)
     check_output(beside(options.out, "rejected.jsonl"), "OUT", inputs, ours)

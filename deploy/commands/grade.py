@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -119,22 +118,15 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 def _check_out(options: argparse.Namespace) -> None:
     """What can be wrong with --out and --summary, before the files are read."""
     from curriculum.load import ProblemFileError, resolve
+    from deploy.outputs import check_output
 
     try:
         inputs = (resolve(options.problems), options.samples)
     except ProblemFileError as error:
         raise UserError(str(error)) from None
     for option, file in (("--out", options.out), ("--summary", options.summary)):
-        if file is None:
-            continue
-        if file.is_dir():
-            raise UserError(f"{option}: {file} is a directory; give a file")
-        if file.exists() and any(other.exists() and file.samefile(other) for other in inputs):
-            raise UserError(f"{option}: {file} is an input; give another file")
-        if not file.parent.is_dir():
-            raise UserError(f"{option}: there is no directory {file.parent}")
-        if not os.access(file.parent, os.W_OK):
-            raise UserError(f"{option}: no permission to write in {file.parent}")
+        if file is not None:
+            check_output(file, option, inputs, force=True)  # results that are there are gone on with
     if options.out.suffix == ".gz":
         raise UserError("--out: results are plain JSON lines; give a name without .gz")
 

@@ -110,7 +110,7 @@ def main(argument: str) -> None:
     except Exception as error:
         _send(control, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         return
-    hello = {"applied": confinement.applied, "python": sys.version.split()[0], "pid": os.getpid()}
+    hello = {"applied": confinement.applied, "python": sys.version.split()[0]}
     gc.collect()
     gc.freeze()
     _send(control, json.dumps(hello).encode())
