@@ -180,15 +180,16 @@ def test_a_program_finds_nothing_of_the_one_before(pool: LocalPool) -> None:
     """The fork server holds no job that it has handed on: its memory is what the next program inherits."""
     secret = "answer-of-" + "another-sample"
     scan = (
-        "import ctypes, sys\n"
+        "import ctypes, os\n"
         "libc = ctypes.CDLL(None)\n"
         "libc.sbrk.restype = ctypes.c_void_p\n"
-        "end = libc.sbrk(0)\n"
-        "table = ctypes.c_size_t.from_address(id(sys.modules) + 32).value\n"  # keys of a dictionary: on the heap
-        "start = table if end - (1 << 26) < table < end else end - 400_000\n"
+        "end = start = libc.sbrk(0)\n"
+        "mine, (reader, writer) = os.urandom(2000), os.pipe()\n"
+        "while libc.write(writer, ctypes.c_void_p(start - 1), 1) == 1:\n"  # EFAULT: the page before is not the heap's
+        "    start -= os.read(reader, 1) and 4096\n"
         "heap = ctypes.string_at(start, end - start)\n"
         "found = heap.count(bytes(reversed(b'elpmas-rehtona-fo-rewsna')))\n"
-        "print(found, len(heap) > 300_000)"
+        "print(found, mine in heap)"
     )
     for filler in (10, 1_000, 20_000):
         noisy = f"x = '{secret}'\n" + "# filler\n" * filler + f"y = '{secret}'\nprint(input())"
