@@ -30,7 +30,15 @@ _NO_CELLS = bytes(MAP_BYTES)
 _START_S, _COMPILE_S, _ANSWER_S, _LOOK_S = 30.0, 5.0, 30.0, 1.0
 _LARGEST_REPLY = 8 << 20
 _F_ADD_SEALS, _SEAL, _SHRINK, _GROW = 1033, 1, 2, 4
-_BOOT = "import sys; sys.path.insert(0, {root!r}); from executor.sandbox.zygote import main; main(sys.argv[1])"
+# What the library does in every forked process, such as drawing a new seed, would only be undone for a program.
+_BOOT = """
+import os, sys
+sys.path.insert(0, {root!r})
+register, os.register_at_fork = os.register_at_fork, lambda **hooks: None
+from executor.sandbox.zygote import main
+os.register_at_fork = register
+main(sys.argv[1])
+"""
 # The seed of hashes is fixed so that a verdict does not depend on the order of a set; one arena keeps memory countable.
 _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",

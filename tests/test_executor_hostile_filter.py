@@ -57,6 +57,8 @@ def run(program: bytes, number: int, *args: int, audit: int) -> str | int:
                 (accumulator,) = struct.unpack_from("<I", data, constant)
             case 0x15:
                 at += true if accumulator == constant else false
+            case 0x35:
+                at += true if accumulator >= constant else false
             case 0x45:
                 at += true if accumulator & constant else false
             case 0x54:

@@ -127,7 +127,7 @@ def test_fork_servers_killed_at_any_moment_cost_nobody_a_verdict() -> None:
 
     def killer() -> None:
         nonlocal kills
-        while not stop.is_set():
+        while kills < 40 and not stop.is_set():  # fewer than a program has tries, however slow the machine is
             time.sleep(choice.uniform(0.0, 0.5))
             if targets := sorted(servers(pool.level) - before, key=lambda p: p.pid):
                 kill(choice.choice(targets))
@@ -144,7 +144,8 @@ def test_fork_servers_killed_at_any_moment_cost_nobody_a_verdict() -> None:
             stop.set()
             thread.join()
         assert [r.verdict for r in pool.map(work)] == expected
-    assert all(verdicts == expected * (len(verdicts) // len(expected)) for verdicts in rounds)
+    for verdicts in rounds:
+        assert verdicts == expected * 4
     assert processes() == before
 
 

@@ -8,7 +8,6 @@ import builtins
 import gc
 import marshal
 import os
-import random
 import sys
 import time
 import types
@@ -114,7 +113,6 @@ class Harness:
         is_program = "stdin" in case
         if self._fresh:
             self._fresh = False
-            random.seed(0)  # forking has seeded it with something else
         else:
             self._snapshot.restore()
             open_streams(self._streams)

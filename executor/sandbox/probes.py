@@ -18,6 +18,9 @@ _SWITCH: Any = ("\0switch",)  # the constant that stands for a `_Switch` until t
 _PATCHES = sys.implementation.name == "cpython" and sys.version_info[:2] == (3, 11)
 _STORE_SUBSCR, _LOAD_CONST, _JUMP_FORWARD, _EXTENDED_ARG = 60, 100, 110, 144  # of CPython 3.11
 _CACHE_WORDS = 1  # behind STORE_SUBSCR
+_BYTECODE = types.CodeType.__basicsize__  # where the instructions of a code object lie
+_WORDS_AT: Any = (ctypes.c_uint16 * (1 << 30)).from_address  # of any length: the table of probes has the places
+_FEW = 50  # hits
 
 
 class Probes:
@@ -56,7 +59,8 @@ class Probes:
             return code.replace(co_consts=tuple(constants)) if nested else code
         switch = constants[place] = _Switch(cells)
         connected = code.replace(co_consts=tuple(constants))
-        if probes and switch.connect(connected, probes):
+        if probes:
+            switch.watch(connected, probes)
             self._switches.append(switch)
         return connected
 
@@ -67,17 +71,22 @@ Table = tuple[int | None, dict[int, list[tuple[int, int, int]]], dict[int, "Tabl
 
 
 class _Switch:
-    """What the probes of one code object store into: marks the line, then has the probe jumped over."""
+    """What the probes of one code object store into: marks the line and, once busy, has the probe jumped over."""
 
-    __slots__ = ("_places", "_words", "mark")
+    __slots__ = ("_bytecode", "_hits_left", "_places", "_probes", "_words", "mark")
 
     def __init__(self, cells: Any) -> None:
         self.mark = cells.__setitem__
         self._words: Any = None
         self._places: dict[int, list[tuple[int, int, int]]] = {}
+        self._hits_left = 0
 
     def __setitem__(self, line: int, one: int) -> None:
         self.mark(line, one)
+        if self._hits_left:
+            self._hits_left -= 1
+            if not self._hits_left:
+                self._connect()
         for place, _, jump in self._places.get(line, ()):
             self._words[place] = jump
 
@@ -86,14 +95,21 @@ class _Switch:
             for place, word, _ in places:
                 self._words[place] = word
 
-    def connect(self, code: types.CodeType, probes: dict[int, list[tuple[int, int, int]]]) -> bool:
-        """To the bytecode of `code`, which must outlive this object; False where it does not lie as expected."""
-        text = code.co_code
-        memory = (ctypes.c_char * len(text)).from_address(id(code) + types.CodeType.__basicsize__)
-        if memory.raw != text:
-            return False
-        self._words, self._places = memoryview(memory).cast("B").cast("H"), probes
-        return True
+    def watch(self, code: types.CodeType, probes: dict[int, list[tuple[int, int, int]]]) -> None:
+        """Those of `code`, which must outlive this object. Jumping over a probe pays only when it is hit often."""
+        self._bytecode, self._probes, self._hits_left = id(code) + _BYTECODE, probes, _FEW
+
+    def _connect(self) -> None:
+        """To the bytecode, unless it is not as expected. Uses no built-in name: the program may have changed any."""
+        try:
+            words = _WORDS_AT(self._bytecode)
+            for places in self._probes.values():
+                for place, word, _ in places:
+                    if words[place] != word:
+                        return
+            self._words, self._places = words, self._probes
+        except BaseException:  # out of stack or memory: that is for the program itself to meet
+            self._hits_left = _FEW
 
 
 def _table(code: types.CodeType) -> Table:

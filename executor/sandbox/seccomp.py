@@ -11,7 +11,7 @@ import struct
 from executor.sandbox import syscalls
 from executor.sandbox.syscall_tables import TABLES
 
-_LD, _JEQ, _JSET, _RET, _AND = 0x20, 0x15, 0x45, 0x06, 0x54
+_LD, _JEQ, _JGE, _JSET, _RET, _AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _EPERM, _EACCES, _ENOSYS = 1, 13, 38
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -25,7 +25,7 @@ _PRCTL = (15, 16)  # the name of a thread
 
 _LINKS = ("readlink", "readlinkat")  # where no file can be opened they would still show what other processes have open
 
-# Allowed whatever the arguments, the frequent ones first. Names absent from a machine's table are skipped.
+# Allowed whatever the arguments. Names absent from a machine's table are skipped.
 _PLAIN = """
     read write lseek fstat newfstatat mmap munmap brk futex close clock_gettime madvise mprotect mremap
     readv writev pread64 pwrite64 stat lstat statx access faccessat faccessat2 getdents64 getcwd readlink readlinkat
@@ -99,20 +99,33 @@ def build(pid: int, files: bool = True, machine: str | None = None) -> bytes:
     """
     machine = machine or platform.machine()
     numbers = TABLES[machine]
-    program = [
-        _ins(_LD, 4),
-        _ins(_JEQ, _AUDIT_ARCH[machine], 1, 0),
-        _ins(_RET, _KILL),
-        _ins(_LD, 0),
-    ]
-    for name in _PLAIN:
-        if name in numbers and (files or name not in _LINKS):
-            program += [_ins(_JEQ, numbers[name], 0, 1), _ins(_RET, _ALLOW)]
-    for name, body in _conditional(pid, files).items():
-        if name in numbers:
-            program += [_ins(_JEQ, numbers[name], 0, len(body)), *body]
-    program.append(_errno(_EPERM))
+    actions = {
+        numbers[name]: [_ins(_RET, _ALLOW)] for name in _PLAIN if name in numbers and (files or name not in _LINKS)
+    }
+    actions |= {numbers[name]: body for name, body in _conditional(pid, files).items() if name in numbers}
+    program = [_ins(_LD, 4), _ins(_JEQ, _AUDIT_ARCH[machine], 1, 0), _ins(_RET, _KILL), _ins(_LD, 0)]
+    program += _search(_ranges(actions))
     return b"".join(struct.pack("<HBBI", *ins) for ins in program)
+
+
+def _ranges(actions: dict[int, list[_Instruction]]) -> list[tuple[int, list[_Instruction]]]:
+    """(first number, what to do from there on) in rising order; numbers without an action are refused."""
+    ranges: list[tuple[int, list[_Instruction]]] = []
+    edges = {0} | set(actions) | {number + 1 for number in actions}
+    for number in sorted(edges):
+        action = actions.get(number, [_errno(_EPERM)])
+        if not ranges or ranges[-1][1] != action:
+            ranges.append((number, action))
+    return ranges
+
+
+def _search(ranges: list[tuple[int, list[_Instruction]]]) -> list[_Instruction]:
+    """Halving: the kernel runs the filter once for each system call that there is when a process installs it."""
+    if len(ranges) == 1:
+        return ranges[0][1]
+    middle = len(ranges) // 2
+    below, above = _search(ranges[:middle]), _search(ranges[middle:])
+    return [_ins(_JGE, ranges[middle][0], len(below), 0), *below, *above]
 
 
 class Template:

@@ -50,7 +50,7 @@ class Snapshot:
         self._sys = {name: getattr(sys, name) for name in ("argv", "path", "excepthook", "displayhook", "meta_path")}
         modules = [m for n, m in sys.modules.items() if n not in _VOLATILE and isinstance(m, types.ModuleType)]
         self._counters = [_counters(vars(module)) for module in modules]
-        self._raw = [counters.raw for counters in self._counters]
+        self._raw = b"".join([counters.raw for counters in self._counters])
         self._builtins = dict(builtins.__dict__)
         self._builtins_counters = _counters(builtins.__dict__)
         self._builtins_raw = self._builtins_counters.raw
@@ -80,7 +80,7 @@ class Snapshot:
         """Whether a thread still runs or a preloaded module differs from what it was."""
         if _thread._count() > 0 or not self._versioned:
             return True
-        return [counters.raw for counters in self._counters] != self._raw
+        return b"".join([counters.raw for counters in self._counters]) != self._raw
 
 
 def wait_for_threads() -> None:
