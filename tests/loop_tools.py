@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from executor.report import Report
+
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 4
 
@@ -35,6 +37,11 @@ def write_config(folder: Path, model: Path, name: str, **changes: object) -> Pat
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(config | changes))
     return file
+
+
+def by_error(report: Report) -> float:
+    """A reward that differs among programs that all fail: a random model writes no others."""
+    return float(len(report.error or "") % 2)
 
 
 def metrics(run: Path) -> dict[int, dict[str, object]]:
