@@ -1,6 +1,8 @@
 """Small runs of the real loop, started as a user starts them."""
 
+import itertools
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +41,13 @@ def write_config(folder: Path, model: Path, name: str, **changes: object) -> Pat
     return file
 
 
-def by_error(report: Report) -> float:
-    """A reward that differs among programs that all fail: a random model writes no others."""
-    return float(len(report.error or "") % 2)
+_graded = itertools.count()
+
+
+def coin(_: Report) -> float:
+    """A reward for random models, whose programs all fail alike: heads or tails, but for a worker's first four."""
+    n = next(_graded)
+    return float(n > 3 and random.Random(n).random() < 0.5)
 
 
 def metrics(run: Path) -> dict[int, dict[str, object]]:

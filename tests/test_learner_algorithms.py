@@ -202,6 +202,8 @@ def test_random_credit_is_as_many_tokens_for_every_estimator(model: Path):
         found[tokens] = make_rank(model, config).step(1, *with_both_outcomes())
     assert found["fgo"]["executed_share"] == found["random"]["executed_share"]
     assert found["fgo"]["policy/loss"] != found["random"]["policy/loss"]
+    drawn = [make_rank(model, config, seed).step(step, *with_both_outcomes()) for step, seed in ((2, 0), (1, 1))]
+    assert len({line["policy/loss"] for line in [found["random"], *drawn]}) == 3  # anew for each step and seed
 
 
 @pytest.mark.parametrize(
