@@ -36,6 +36,7 @@ PROBLEMS = tuple(
     for i in range(11)
 )
 WANTED, COMPLETIONS, STEPS = 3, 4, 6
+ROUND_S = 0.005
 
 
 def issued(ticket: int, spread: float, problem: str = "p", stage: int = 0, version: int = 0) -> IssuedGroup:
@@ -96,7 +97,7 @@ class Engines:
 
     async def run(self, subtasks: list[Subtask]) -> list[IssuedGroup]:
         version = self.version
-        await asyncio.sleep(random.random() * 0.01)
+        await asyncio.sleep(ROUND_S * (1 + random.random()))
         return [
             issued(
                 s.ticket, float(random.Random(s.ticket).random() < self.share), s.problem.id, s.stage, version=version
@@ -200,6 +201,7 @@ def test_the_bound_on_rounds_holds_and_none_means_no_refilling(tmp_path: Path):
     _, learner, lines = run(tmp_path / "equal", 2, rounds=2, share=0.0)
     assert learner.trained == {1: [], 2: []}
     assert [line["groups/generated"] for line in lines.values()] == [3 * WANTED] * 2
+    assert all(line["seconds/generate"] > 3 * ROUND_S for line in lines.values())
 
 
 @pytest.mark.parametrize("staleness", [0, 1])

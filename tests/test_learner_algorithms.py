@@ -90,7 +90,7 @@ def policy_weights(rank: LearnerRank) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_an_update_moves_the_policy_by_its_loss_tokens_alone_however_it_is_split(model: Path, name: str):
+def test_an_update_moves_the_policy_by_its_loss_tokens_alone_however_it_is_split_and_ordered(model: Path, name: str):
     config = learner_config(**ALGORITHMS[name], token_budget=1024)
     whole = moved_rank(model, config)
     start = policy_weights(whole)
@@ -122,7 +122,7 @@ def test_an_update_moves_the_policy_by_its_loss_tokens_alone_however_it_is_split
     assert (logprobs.grad[credit] != 0).any()
 
     rows = moved_rank(model, learner_config(**ALGORITHMS[name], token_budget=24))
-    split = rows.step(1, *with_both_outcomes())
+    split = rows.step(1, *(group[::-1] for group in with_both_outcomes()[::-1]))
     for key in ("policy/loss", "grad_norm/policy", "kl/loss", "value/loss", "policy/clip_share"):
         if key in metrics:
             assert split[key] == pytest.approx(metrics[key], rel=1e-4, abs=1e-6), key

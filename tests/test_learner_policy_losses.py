@@ -64,8 +64,8 @@ def test_gspo_by_hand():
 
 
 def test_gspo_takes_the_ratio_over_tokens_outside_the_mask_too():
-    # ratios 1.44 and 1, the second outside: s is still their geometric mean 1.2: loss -1.2/2, gradient -1.2/2 and 0
-    new = torch.tensor([math.log(1.44), 0.0]).requires_grad_()
+    # ratios 1 and 1.44, the second outside: s is still their geometric mean 1.2: loss -1.2/2, gradient -1.2/2 and 0
+    new = torch.tensor([0.0, math.log(1.44)]).requires_grad_()
     tokens = LossTokens(new, torch.zeros(2), torch.ones(2), torch.tensor([0.5, 0.0]), torch.zeros(2, dtype=torch.long))
     loss, _ = FUNCTIONS["gspo"](tokens, CLIP)
     assert loss.item() == pytest.approx(-0.6)
