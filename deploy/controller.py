@@ -152,8 +152,11 @@ class _Life:
         return _Generated(groups, time.perf_counter() - start)
 
     async def _refill(self, generated: "_Generated") -> "_Generated":
-        """Further rounds while groups with spread are missing. Never beside training, with whose end the order of the
-        curriculum's calls would change; so their weights are the newest, and a checkpoint finds none under way."""
+        """Further rounds while groups with spread are missing.
+
+        Not beside training: the order of the curriculum's calls would depend on what ends first. So the weights are the
+        newest, and a checkpoint finds no round under way.
+        """
         for _ in range(self.config.refill_rounds):
             missing = lacking(generated.groups, self.config.subtasks_per_step)
             if not missing:

@@ -14,7 +14,7 @@ from rollout.service import IssuedGroup
 
 
 def with_spread(groups: Sequence[IssuedGroup]) -> list[IssuedGroup]:
-    """Those whose completions do not all have the same reward, in order; the others have no advantages."""
+    """Those whose completions do not all have the same reward, in order."""
     return [group for group in groups if group.summary.reward_spread > 0]
 
 
