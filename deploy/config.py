@@ -170,6 +170,12 @@ class Config(BaseModel):
         description="Weight updates that a trajectory may be behind (updates): 0 is strict on-policy, 1 generates the "
         "next step while this one trains. Source: ours.",
     )
+    refill_rounds: int = Field(
+        default=0,
+        ge=0,
+        description="With learner.ppo.drop_equal_groups: generate groups of further subtasks in place of those left "
+        "out, in at most so many rounds a step (rounds); 0 for no replacement. Source: DAPO's dynamic sampling.",
+    )
     data: DataConfig = Field(default=defaults(DataConfig), description="Problems.")
     run: RunConfig = Field(default=defaults(RunConfig), description="Directory and length.")
     eval: EvalConfig = Field(default=defaults(EvalConfig), description="Evaluation.")
@@ -195,6 +201,10 @@ class Config(BaseModel):
             raise ValueError(
                 f"rollout.group_size = {group}, but learner.ppo.{asked} compares a subtask's completions: give 2 or "
                 "more"
+            )
+        if self.refill_rounds and not ppo.drop_equal_groups:
+            raise ValueError(
+                f"refill_rounds = {self.refill_rounds} has no effect without learner.ppo.drop_equal_groups true"
             )
         end = self.learner.reward.overlong_end
         if end is not None and end > self.rollout.max_new_tokens:

@@ -30,6 +30,7 @@ from deploy.metrics import MetricsWriter
 from deploy.placement import placement
 from deploy.preflight import Ready
 from deploy.progress import RunProgress
+from deploy.refill import group_metrics, lacking, with_spread
 from deploy.run_directory import RunDirectory
 from deploy.summary import evaluation
 from deploy.trajectories import write_trajectories
@@ -114,7 +115,7 @@ class _Life:
                 generation = asyncio.create_task(self._generate(issued or await self._next()))
                 issued = None
             self.progress.phase("generating")
-            generated, generation = await generation, None
+            generated, generation = await self._refill(await generation), None
             ahead: list[Subtask] = []
             if c.max_staleness > 0 and step < c.run.steps:
                 ahead = await self._next()
@@ -142,28 +143,46 @@ class _Life:
         kept = [item for item in state["issued"] if item[1] in known]
         return [await self.services.curriculum.subtask(*item) for item in kept] or None
 
-    async def _next(self) -> list[Subtask]:
-        return await self.services.curriculum.next(self.config.subtasks_per_step)
+    async def _next(self, count: int | None = None) -> list[Subtask]:
+        return await self.services.curriculum.next(count or self.config.subtasks_per_step)
 
     async def _generate(self, subtasks: list[Subtask]) -> "_Generated":
         start = time.perf_counter()
         groups = await self.services.rollout.run(subtasks)
         return _Generated(groups, time.perf_counter() - start)
 
+    async def _refill(self, generated: "_Generated") -> "_Generated":
+        """Further rounds while groups with spread are missing.
+
+        Not beside training: the order of the curriculum's calls would depend on what ends first. So the weights are the
+        newest, and a checkpoint finds no round under way.
+        """
+        for _ in range(self.config.refill_rounds):
+            missing = lacking(generated.groups, self.config.subtasks_per_step)
+            if not missing:
+                break
+            more = await self._generate(await self._next(missing))
+            generated = _Generated(
+                generated.groups + more.groups, generated.seconds + more.seconds, generated.refilled + missing
+            )
+        return generated
+
     async def _learn(self, step: int, generated: "_Generated") -> None:
         """Train on one step's groups, tell the curriculum, send the weights, write the numbers."""
         self.progress.phase("training")
         groups, services = generated.groups, self.services
+        dropping = self.config.learner.ppo.drop_equal_groups
+        kept = with_spread(groups) if dropping else groups
         start = time.perf_counter()
-        learned = await services.learner.step(
-            step, [g.trajectories for g in groups], [g.summary.tokens for g in groups]
-        )
+        learned = await services.learner.step(step, [g.trajectories for g in kept], [g.summary.tokens for g in kept])
         trained = time.perf_counter()
         await services.curriculum.report([g.summary.outcome for g in groups])
         self.progress.phase("sending weights")
         await services.learner.publish(step)
         published = time.perf_counter()
         metrics: dict[str, Any] = rollout_metrics(groups, step, generated.seconds) | learned
+        if dropping:
+            metrics |= group_metrics(groups, generated.refilled)
         metrics |= await services.curriculum.metrics()
         metrics["curriculum/histogram"] = {str(k): v for k, v in (await services.curriculum.histogram()).items()}
         metrics["seconds/train"], metrics["seconds/publish"] = trained - start, published - trained
@@ -218,12 +237,12 @@ class _Life:
 
 
 class _Generated:
-    """One step's groups, in the order of their tickets, and how long they took (seconds)."""
+    """One step's groups, in the order of their tickets, how long they took (seconds), how many came by refilling."""
 
-    __slots__ = ("groups", "seconds")
+    __slots__ = ("groups", "seconds", "refilled")
 
-    def __init__(self, groups: list[IssuedGroup], seconds: float) -> None:
-        self.groups, self.seconds = groups, seconds
+    def __init__(self, groups: list[IssuedGroup], seconds: float, refilled: int = 0) -> None:
+        self.groups, self.seconds, self.refilled = groups, seconds, refilled
 
 
 async def evaluate_splits(rollout: RolloutService, config: Config, ready: Ready) -> dict[str, Any]:

@@ -134,7 +134,8 @@ class PPOConfig(BaseModel):
     )
     drop_equal_groups: bool = Field(
         default=False,
-        description="Leave out groups whose completions all have the same reward; they are not replaced. Source: DAPO.",
+        description="Leave out groups whose completions all have the same reward; refill_rounds replaces them. "
+        "Source: DAPO.",
     )
     reward_baseline: Literal["none", "group"] = Field(
         default="none",

@@ -26,10 +26,10 @@ def loss_weights(
     if normalizer == "masked_tokens":
         return weights / max(totals.masked, 1)
     if normalizer == "all_tokens":
-        return weights / max(totals.generated, 1)
+        return weights / totals.generated
     if normalizer == "constant":
         assert constant is not None, "the constant normaliser needs its number of tokens"
-        return weights / (constant * max(totals.completions, 1))
+        return weights / (constant * totals.completions)
     counts = torch.zeros(int(sequence.max()) + 1 if len(sequence) else 1).index_add_(0, sequence, weights)
     return weights / counts.clamp(min=1)[sequence] / max(totals.sequences, 1)
 

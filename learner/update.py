@@ -27,7 +27,7 @@ from learner.masks import CreditRule
 from learner.models import Policy
 from learner.packing import Piece, Row, pack
 from learner.policy_losses.tokens import ClipRange, LossTokens
-from learner.rewards import overlong_penalty, with_spread
+from learner.rewards import overlong_penalty
 from rollout.trajectory import Trajectory
 
 
@@ -96,8 +96,7 @@ class PPOUpdate:
         """All updates of one step; metrics are equal on every rank."""
         tally, seconds = Tally(), {}
         rule = CreditRule(self.config.credit.tokens, self.config.credit.compile_error)
-        kept = with_spread(trajectories) if self.config.ppo.drop_equal_groups else trajectories
-        batch = build_batch(kept, rule, step=step, seed=self.seed)
+        batch = build_batch(trajectories, rule, step=step, seed=self.seed)
         rows = self._rows(batch, range(len(batch.lengths)))
         with _timed(seconds, "score"):
             targets = self._targets(batch, rows, tally)
@@ -107,11 +106,9 @@ class PPOUpdate:
                 for part in self._minibatches(batch, step, epoch):
                     shown = self._rows(batch, part)
                     if not shown:
-                        continue  # its groups were dropped, on every rank
+                        continue  # no rank has a group for it
                     refused += not self._update(batch, targets, part, shown, tally, first=updates == 0)
                     updates += 1
-        if self.config.ppo.drop_equal_groups:
-            tally.add("groups/dropped_share", len(trajectories) - len(kept), len(trajectories))
         metrics = tally.means(self.reduce) | {f"seconds/learner_{k}": v for k, v in seconds.items()}
         computed = self.reduce.sum(torch.tensor([sum(r.input_ids.numel() for r in rows)], dtype=torch.float64))
         metrics["tokens/trained"] = float(computed)

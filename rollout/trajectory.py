@@ -50,7 +50,8 @@ class Group:
 class GroupSummary:
     """The few numbers of a group that the driver handles; the tokens stay in the object store.
 
-    `tokens` is what the learner computes for it (prompt once, responses), `generated` the sampled tokens.
+    `tokens` is what the learner computes for it (prompt once, responses), `generated` the sampled tokens,
+    `reward_spread` the largest reward less the smallest: 0 where all are the same.
     """
 
     outcome: Outcome
@@ -58,6 +59,7 @@ class GroupSummary:
     tokens: int
     generated: int
     reward_sum: float
+    reward_spread: float
     verdicts: dict[str, int]
     oldest_version: int
 
@@ -66,6 +68,7 @@ def summarize(group: Group) -> GroupSummary:
     """Counts over one group; it holds at least one trajectory."""
     first = group.trajectories[0]
     generated = sum(len(t.response_ids) for t in group.trajectories)
+    rewards = [t.reward for t in group.trajectories]
     verdicts: dict[str, int] = {}
     for t in group.trajectories:
         verdicts[t.verdict] = verdicts.get(t.verdict, 0) + 1
@@ -74,7 +77,8 @@ def summarize(group: Group) -> GroupSummary:
         level=first.level,
         tokens=len(first.prompt_ids) + generated,
         generated=generated,
-        reward_sum=sum(t.reward for t in group.trajectories),
+        reward_sum=sum(rewards),
+        reward_spread=max(rewards) - min(rewards),
         verdicts=verdicts,
         oldest_version=min(t.weight_version for t in group.trajectories),
     )

@@ -1,10 +1,14 @@
 """Small runs of the real loop, started as a user starts them."""
 
+import itertools
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from executor.report import Report
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 4
@@ -35,6 +39,15 @@ def write_config(folder: Path, model: Path, name: str, **changes: object) -> Pat
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(config | changes))
     return file
+
+
+_graded = itertools.count()
+
+
+def coin(_: Report) -> float:
+    """A reward for random models, whose programs all fail alike: heads or tails, but for a worker's first four."""
+    n = next(_graded)
+    return float(n > 3 and random.Random(n).random() < 0.5)
 
 
 def metrics(run: Path) -> dict[int, dict[str, object]]:

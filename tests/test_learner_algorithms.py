@@ -50,7 +50,7 @@ ALGORITHMS: dict[str, dict[str, object]] = {
         kl=KLConfig(coef=0.01, place="loss", estimator="k2", mask="executed"),
     ),
     "DAPO": dict(
-        ppo=PPOConfig(estimator="grpo", clip_high=0.28, normalizer="all_tokens", drop_equal_groups=True),
+        ppo=PPOConfig(estimator="grpo", clip_high=0.28, normalizer="all_tokens"),
         reward=RewardConfig(overlong_start=6, overlong_end=12),
         kl=KLConfig(coef=0),
     ),
@@ -76,10 +76,6 @@ def with_both_outcomes(seed: int = 0) -> list[list[Trajectory]]:
     ]
 
 
-def equal_rewards(group: list[Trajectory]) -> list[Trajectory]:
-    return [dataclasses.replace(t, reward=-0.3) for t in group]
-
-
 def moved_rank(model: Path, config: LearnerConfig) -> LearnerRank:
     """A learner whose policy has left the reference, as after some steps."""
     rank, draw = make_rank(model, config), torch.Generator().manual_seed(3)
@@ -94,7 +90,7 @@ def policy_weights(rank: LearnerRank) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_an_update_moves_the_policy_by_its_loss_tokens_alone_however_it_is_split(model: Path, name: str):
+def test_an_update_moves_the_policy_by_its_loss_tokens_alone_however_it_is_split_and_ordered(model: Path, name: str):
     config = learner_config(**ALGORITHMS[name], token_budget=1024)
     whole = moved_rank(model, config)
     start = policy_weights(whole)
@@ -126,7 +122,7 @@ def test_an_update_moves_the_policy_by_its_loss_tokens_alone_however_it_is_split
     assert (logprobs.grad[credit] != 0).any()
 
     rows = moved_rank(model, learner_config(**ALGORITHMS[name], token_budget=24))
-    split = rows.step(1, *with_both_outcomes())
+    split = rows.step(1, *(group[::-1] for group in with_both_outcomes()[::-1]))
     for key in ("policy/loss", "grad_norm/policy", "kl/loss", "value/loss", "policy/clip_share"):
         if key in metrics:
             assert split[key] == pytest.approx(metrics[key], rel=1e-4, abs=1e-6), key
@@ -164,30 +160,16 @@ def test_an_option_reaches_the_gradient(model: Path, change: dict[str, object]):
     assert norms[1] != pytest.approx(norms[0], rel=1e-3)
 
 
-DROPPING = learner_config(
-    ppo=PPOConfig(estimator="grpo", drop_equal_groups=True, minibatches=2), kl=KLConfig(coef=0.02)
-)
-
-
-def test_dropped_groups_are_as_if_they_had_never_been(model: Path):
-    groups = with_both_outcomes()
-    found = []
-    for given in ([groups[0], equal_rewards(groups[1]), groups[2]], [groups[0], groups[2]]):
-        rank = make_rank(model, DROPPING)
-        found.append((rank.step(1, *given), policy_weights(rank)))
-    (with_equal, weights), (without, expected) = found
-    assert with_equal["groups/dropped_share"] == pytest.approx(1 / 3)
-    assert without["groups/dropped_share"] == 0
-    assert all(torch.equal(p, expected[key]) for key, p in weights.items())
-
-
-def test_a_step_of_nothing_but_dropped_groups_changes_nothing(model: Path):
-    kl = KLConfig(coef=0.02, target=0.1)
-    rank = make_rank(model, DROPPING.model_copy(update={"kl": kl}))
+def test_a_step_without_groups_changes_nothing(model: Path):
+    config = learner_config(
+        ppo=PPOConfig(estimator="grpo", minibatches=2),
+        kl=KLConfig(coef=0.02, target=0.1),
+        reward=RewardConfig(normalize=True),
+    )
+    rank = make_rank(model, config)
     rank.step(1, *with_both_outcomes())
     start, factor = policy_weights(rank), rank._update.kl_factor.value
-    metrics = rank.step(2, *(equal_rewards(group) for group in with_both_outcomes(seed=1)))
-    assert metrics["updates/total"] == 0 and metrics["groups/dropped_share"] == 1
+    assert rank.step(2)["updates/total"] == 0
     assert rank._update.kl_factor.value == factor
     assert all(torch.equal(p, start[key]) for key, p in policy_weights(rank).items())
 
@@ -220,6 +202,8 @@ def test_random_credit_is_as_many_tokens_for_every_estimator(model: Path):
         found[tokens] = make_rank(model, config).step(1, *with_both_outcomes())
     assert found["fgo"]["executed_share"] == found["random"]["executed_share"]
     assert found["fgo"]["policy/loss"] != found["random"]["policy/loss"]
+    drawn = [make_rank(model, config, seed).step(step, *with_both_outcomes()) for step, seed in ((2, 0), (1, 1))]
+    assert len({line["policy/loss"] for line in [found["random"], *drawn]}) == 3  # anew for each step and seed
 
 
 @pytest.mark.parametrize(
@@ -236,6 +220,7 @@ def test_random_credit_is_as_many_tokens_for_every_estimator(model: Path):
             "rollout.group_size = 1, but learner.ppo.estimator grpo",
         ),
         ("--learner.ppo.drop_equal_groups true --rollout.group_size 1", "learner.ppo.drop_equal_groups compares"),
+        ("--refill_rounds 2", "refill_rounds = 2 has no effect without learner.ppo.drop_equal_groups"),
         ("--learner.ppo.loss reinforce --learner.ppo.clip_high 0.3", "clip_high = 0.3 has no effect"),
         ("--learner.ppo.dual_clip 4", "dual_clip = 4.0 has no effect with learner.ppo.loss ppo_clip"),
         ("--learner.ppo.loss gspo", "set them to 0.0003 and 0.0004"),

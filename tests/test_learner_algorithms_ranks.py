@@ -9,7 +9,6 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from learner.config import KLConfig, PPOConfig, RewardConfig
-from learner.service import deal
 from rollout.trajectory import Trajectory
 from tests.learner_tools import learner_config, make_groups, train
 from tests.tiny_model import build_tiny_model
@@ -23,24 +22,17 @@ def cluster():
 
 
 def groups_of_a_step(step: int) -> list[list[Trajectory]]:
-    """Three groups; the heaviest, which a rank of two gets alone, has equal rewards and is dropped."""
-    groups = make_groups(seed=step)
-    heaviest = max(groups, key=sizes)
+    """One group, which leaves a rank of two without a completion, then three, for uneven shares."""
     return [
-        [dataclasses.replace(t, reward=1.0 if t.sample == 0 and group is not heaviest else -0.3) for t in group]
-        + ([dataclasses.replace(t, sample=t.sample + 4, reward=-0.3) for t in group] if group is heaviest else [])
-        for group in groups
+        [dataclasses.replace(t, reward=1.0 if t.sample == 0 else -0.3) for t in group]
+        for group in make_groups(groups=(1, 3)[step - 1], seed=step)
     ]
-
-
-def sizes(group: list[Trajectory]) -> int:
-    return sum(len(t.response_ids) for t in group)
 
 
 def two_steps(model: Path, out: Path, ranks: int) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     config = learner_config(
         ranks=ranks,
-        ppo=PPOConfig(estimator="grpo", loss="dual_clip", drop_equal_groups=True, minibatches=1, epochs=2),
+        ppo=PPOConfig(estimator="grpo", loss="dual_clip", epochs=2),
         reward=RewardConfig(overlong_start=4, overlong_end=12, normalize=True),
         kl=KLConfig(coef=0.05, place="loss", estimator="k3", target=0.5),
     )
@@ -49,14 +41,12 @@ def two_steps(model: Path, out: Path, ranks: int) -> tuple[list[dict[str, float]
     return metrics, weights
 
 
-def test_two_ranks_equal_one_where_groups_are_dropped_and_no_critic_exists(cluster, tmp_path: Path):
-    assert [len(share) for share in deal([*map(sizes, groups_of_a_step(1))], 2)].count(1) == 1
+def test_two_ranks_equal_one_where_a_rank_has_nothing_and_no_critic_exists(cluster, tmp_path: Path):
     model = build_tiny_model(tmp_path / "model")
     start = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).state_dict()
     expected, weights = two_steps(model, tmp_path / "one", ranks=1)
     metrics, found = two_steps(model, tmp_path / "two", ranks=2)
     for ours, theirs in zip(metrics, expected, strict=True):
-        assert ours["groups/dropped_share"] == theirs["groups/dropped_share"] > 0.3
         for key in ("policy/loss", "kl/loss", "kl/reference", "kl/coef", "policy/entropy", "grad_norm/policy"):
             assert ours[key] == pytest.approx(theirs[key], rel=2e-3, abs=1e-5), key
     assert not (tmp_path / "two" / "learner" / "critic").exists()

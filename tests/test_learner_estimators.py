@@ -60,17 +60,17 @@ def test_rloo_by_hand():
 
 
 def test_reinforce_plus_plus_by_hand():
-    # returns to go with gamma 0.5 and penalties -0.1, -0.2 on the first completion:
+    # returns to go, whatever lambda, with gamma 0.5 and penalties -0.1, -0.2 on the first completion:
     # A_1 = 1 - 0.2 = 0.8, A_0 = -0.1 + 0.5 * 0.8 = 0.3; the last completion: A_1 = 1, A_0 = 0.5
     penalties = torch.tensor([-0.1, -0.2, 0.0, 0.0, 0.0, 0.0, 0.0])
-    found = FUNCTIONS["reinforce_plus_plus"](episodes(penalties=penalties, gamma=0.5))
+    found = FUNCTIONS["reinforce_plus_plus"](episodes(penalties=penalties, gamma=0.5, lam=0.1))
     assert found.tolist() == pytest.approx([0.3, 0.8, -0.3, 0.0, -1.0, 0.5, 1.0])
 
 
 def test_reinforce_plus_plus_with_baseline_by_hand():
     # group means 0 and 0.35 are taken from the rewards, not from the penalties
     penalties = torch.tensor([-0.1, -0.2, 0.0, 0.0, 0.0, 0.0, 0.0])
-    found = FUNCTIONS["reinforce_plus_plus_baseline"](episodes(penalties=penalties, gamma=0.5))
+    found = FUNCTIONS["reinforce_plus_plus_baseline"](episodes(penalties=penalties, gamma=0.5, lam=0.1))
     assert found.tolist() == pytest.approx([0.3, 0.8, -0.65, 0.0, -1.0, 0.325, 0.65])
 
 
@@ -91,6 +91,13 @@ def test_a_group_of_equal_rewards_has_no_advantage(name: EstimatorName, size: in
         )
     )
     assert found.tolist() == [0.0] * size
+
+
+def test_a_completion_alone_in_its_group():
+    # is its own mean, deviation 0; it has no others to be compared with, so that RLOO leaves its reward as it is
+    alone = episodes(rewards=torch.tensor([0.7]), penalties=torch.zeros(2), lengths=(2,), groups=(4,))
+    found = {name: FUNCTIONS[name](alone).tolist() for name in ("grpo", "dr_grpo", "rloo")}
+    assert found == {"grpo": [0, 0], "dr_grpo": [0, 0], "rloo": pytest.approx([0.7, 0.7])}
 
 
 @pytest.mark.parametrize("name", get_args(EstimatorName))

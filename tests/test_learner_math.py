@@ -1,6 +1,7 @@
 """Advantages, losses, masks and packing against numbers worked out by hand."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -60,16 +61,28 @@ def test_whitening_uses_the_moments_of_all_ranks():
 def test_whitening_without_spread_or_tokens_makes_no_nan():
     same = torch.tensor([2.0, 2.0])
     assert whiten(same, moments([same])).tolist() == [0.0, 0.0]
+    rounded = torch.full((49,), 0.41)  # the mean of whose squares is rounded to less than the square of the mean
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch's, about a complex number: the root of less than nothing
+        assert whiten(rounded, moments([rounded])).abs().max() < 1e-6
     assert whiten(same, moments([])).tolist() == [2.0, 2.0]
 
 
 def test_value_clip_by_hand():
-    # old 0, return 1, clip 0.2. value 0.5: held at 0.2, error max(0.25, 0.64) = 0.64; value 0.1: 0.81; weights 1/2
-    values = torch.tensor([0.5, 0.1])
-    loss = value_clip(values, torch.zeros(2), torch.ones(2), torch.full((2,), 0.5), 0.2)
-    assert loss.item() == pytest.approx((0.64 + 0.81) / 2)
-    plain = value_clip(values, torch.zeros(2), torch.ones(2), torch.full((2,), 0.5), None)
-    assert plain.item() == pytest.approx((0.25 + 0.81) / 2)
+    # return 1, clip 0.2.  old 0.1, value 0.6: held at 0.3, max(0.16, 0.49) = 0.49;  old 0, value 0.1: 0.81, free
+    # old 2, value 1.5: held at 1.8, max(0.25, 0.64) = 0.64;  old 0.7, value 0: held at 0.5, max(1, 0.25) = 1
+    # the weights are 1/2, 1/4, 1/8 and 0 for a token outside the mask, then 1/8
+    values = torch.tensor([0.6, 0.1, 1.5, 9.0, 0.0]).requires_grad_()
+    old, weights = torch.tensor([0.1, 0.0, 2.0, 0.0, 0.7]), torch.tensor([0.5, 0.25, 0.125, 0.0, 0.125])
+    loss = value_clip(values, old, torch.ones(5), weights, 0.2)
+    assert loss.item() == pytest.approx(0.49 / 2 + 0.81 / 4 + 0.64 / 8 + 1 / 8)
+    # 2 (value - return) weight where the value itself counts; 0 where the held one does
+    (gradient,) = torch.autograd.grad(loss, values)
+    assert gradient.tolist() == pytest.approx([0.0, -0.45, 0.0, 0.0, -0.25])
+    plain = value_clip(values, old, torch.ones(5), weights, None)
+    assert plain.item() == pytest.approx(0.16 / 2 + 0.81 / 4 + 0.25 / 8 + 1 / 8)
+    (gradient,) = torch.autograd.grad(plain, values)
+    assert gradient.tolist() == pytest.approx([-0.4, -0.45, 0.125, 0.0, -0.25])
 
 
 @pytest.mark.parametrize(
@@ -91,20 +104,35 @@ def test_an_empty_mask_adds_nothing_and_makes_no_nan():
     for normalizer in ("masked_tokens", "all_tokens", "sequences", "constant"):
         weights = loss_weights(torch.zeros(3).bool(), torch.zeros(3).long(), normalizer, Totals(0, 3, 0, 1), 10)
         assert weights.tolist() == [0.0, 0.0, 0.0]
+        none = torch.zeros(0).long()  # no rank has a token
+        assert loss_weights(none.bool(), none, normalizer, Totals(0, 0, 0, 0), 10).tolist() == []
 
 
 def test_fgo_credits_executed_tokens_and_all_credits_every_token():
     t = trajectory()
     assert credit_mask(t, CreditRule("fgo"), step=1, seed=0).tolist() == [True, True, False, False, True]
     assert credit_mask(t, CreditRule("all"), step=1, seed=0).all()
+    # a program that ran into a limit before its first line has no token in the loss, unlike one that did not compile
+    stuck = trajectory(verdict="timeout", executed=np.zeros(5, bool))
+    assert not credit_mask(stuck, CreditRule("fgo"), step=1, seed=0).any()
 
 
-def test_random_credit_has_the_count_of_fgo_and_depends_on_the_step_alone():
-    t = trajectory()
-    masks = [credit_mask(t, CreditRule("random"), step=s, seed=0).tolist() for s in (1, 1, 2, 3, 4)]
-    assert masks[0] == masks[1]
-    assert all(sum(m) == 3 for m in masks)
-    assert len({tuple(m) for m in masks}) > 1
+def test_random_credit_has_the_count_of_fgo_and_is_drawn_anew_for_every_step_seed_ticket_and_sample():
+    executed = np.arange(40) < 13
+    places = dict(response_ids=np.arange(40), code=np.ones(40, bool), token_lines=np.ones(40, int), executed=executed)
+
+    def draw(step: int = 1, seed: int = 0, **changes: object) -> tuple[bool, ...]:
+        return tuple(credit_mask(trajectory(**(places | changes)), CreditRule("random"), step=step, seed=seed).tolist())
+
+    assert draw() == draw()
+    masks = [draw(), draw(step=2), draw(seed=1), draw(ticket=4), draw(sample=2), draw(ticket=1, sample=3)]
+    assert len(set(masks)) == len(masks)
+    assert all(sum(mask) == 13 for mask in masks)
+    assert sum(any(mask[i] for mask in masks) for i in range(13, 40)) > 13  # not only where FGO's are
+    # of a program that does not compile, as many as the rule for it says: 4 written tokens, 3 of them up to line 2
+    broken = trajectory(verdict="compile_error", executed=np.zeros(5, bool), error_line=2)
+    for rule, count in (("all", 4), ("prefix", 3), ("line", 1), ("none", 0)):
+        assert credit_mask(broken, CreditRule("random", rule), step=1, seed=0).sum() == count  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +147,11 @@ def test_random_credit_has_the_count_of_fgo_and_depends_on_the_step_alone():
 def test_credit_of_a_program_that_does_not_compile(rule: str, expected: list[bool]):
     broken = trajectory(verdict="compile_error", executed=np.zeros(5, bool), error_line=2)
     assert credit_mask(broken, CreditRule("fgo", rule), step=1, seed=0).tolist() == expected  # type: ignore[arg-type]
+    # without a line: all that was written, whichever part of it was wanted; with every token in the loss, every token
+    written = [False] * 5 if rule == "none" else [True, True, True, True, False]
+    unknown = trajectory(verdict="compile_error", executed=np.zeros(5, bool), error_line=None)
+    assert credit_mask(unknown, CreditRule("fgo", rule), step=1, seed=0).tolist() == written  # type: ignore[arg-type]
+    assert credit_mask(broken, CreditRule("all", rule), step=1, seed=0).all()  # type: ignore[arg-type]
 
 
 def test_a_row_shows_each_completion_its_prompt_and_itself():

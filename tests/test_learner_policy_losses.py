@@ -45,11 +45,12 @@ def test_ppo_clip_by_hand():
 
 def test_dual_clip_by_hand():
     # rho 5, A -1: PPO gives -5, held at 3 * -1;  rho 2, A -1: -2 is above -3;  rho 5, A 1: PPO's 1.3
-    # loss -(-3 - 2 + 1.3)/2 = 1.85;  gradient only at the second: -(2 * -1)/2 = 1
-    loss, gradient, clipped = evaluate("dual_clip", [5, 2, 5], [-1, -1, 1])
-    assert loss == pytest.approx(1.85)
-    assert clipped == [True, False, True]
-    assert gradient == pytest.approx([0, 1, 0])
+    # rho 0.75, A -1: PPO's -0.8;  rho 0.75, A 1: 0.75, not clipped
+    # loss -(-3 - 2 + 1.3 - 0.8 + 0.75)/2 = 1.875;  gradient at the second, -(2 * -1)/2 = 1, and the last, -0.75/2
+    loss, gradient, clipped = evaluate("dual_clip", [5, 2, 5, 0.75, 0.75], [-1, -1, 1, -1, 1])
+    assert loss == pytest.approx(1.875)
+    assert clipped == [True, False, True, True, False]
+    assert gradient == pytest.approx([0, 1, 0, 0, -0.375])
 
 
 def test_gspo_by_hand():
@@ -60,6 +61,15 @@ def test_gspo_by_hand():
     assert loss == pytest.approx(-1.85)
     assert clipped == [False, False, True]
     assert gradient == pytest.approx([-0.6, -0.6, 0])
+
+
+def test_gspo_takes_the_ratio_over_tokens_outside_the_mask_too():
+    # ratios 1 and 1.44, the second outside: s is still their geometric mean 1.2: loss -1.2/2, gradient -1.2/2 and 0
+    new = torch.tensor([0.0, math.log(1.44)]).requires_grad_()
+    tokens = LossTokens(new, torch.zeros(2), torch.ones(2), torch.tensor([0.5, 0.0]), torch.zeros(2, dtype=torch.long))
+    loss, _ = FUNCTIONS["gspo"](tokens, CLIP)
+    assert loss.item() == pytest.approx(-0.6)
+    assert torch.autograd.grad(loss, new)[0].tolist() == pytest.approx([-0.6, 0.0])
 
 
 def test_gspo_with_sequence_means_is_the_papers_objective():

@@ -21,8 +21,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("model"))
 
 
-def start(config: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "deploy.train", "--config", str(config)]
+def start(config: Path, *settings: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "deploy.train", "--config", str(config), *settings]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -94,11 +94,18 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
     assert_same(learner_state(straight), learner_state(killed))
 
 
-def test_generation_may_run_a_step_ahead_of_training(model: Path, tmp_path: Path):
-    finish(start(write_config(tmp_path, model, "ahead", max_staleness=1, eval={"at_start": False, "at_end": False})))
-    found = metrics(tmp_path / "ahead")
+def test_generation_may_run_a_step_ahead_of_training_and_equal_groups_are_replaced(model: Path, tmp_path: Path):
+    config = write_config(tmp_path, model, "ahead", max_staleness=1, eval={"at_start": False, "at_end": False})
+    refilling = "--learner.ppo.drop_equal_groups true --refill_rounds 12 --executor.reward tests.loop_tools:coin"
+    finish(start(config, *refilling.split(), "--rollout.group_size", "2"))
+    found = step_lines(tmp_path / "ahead")
+    assert all(line["groups/generated"] == 2 + line["groups/dropped"] for line in found.values())
+    assert all(
+        line["updates/total"] == 1 and line["groups/refilled"] == line["groups/dropped"] for line in found.values()
+    )
+    assert sum(line["groups/refilled"] for line in found.values()) > 0
     assert sorted(found) == [1, 2, 3, 4]
     assert found[1]["staleness"] == 0
-    assert max(float(found[s]["staleness"]) for s in (2, 3, 4)) == 1  # type: ignore[arg-type]
+    assert max(found[s]["staleness"] for s in (2, 3, 4)) == 1
     state = json.loads((tmp_path / "ahead" / "checkpoints" / "step-00000002" / "state.json").read_text())
     assert len(state["issued"]) == 2

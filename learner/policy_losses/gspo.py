@@ -21,6 +21,6 @@ def gspo(tokens: LossTokens, clip: ClipRange) -> tuple[Float[Tensor, ""], Bool[T
     change = (tokens.logprobs - tokens.old_logprobs).detach()
     size = int(tokens.sequence.max()) + 1 if len(tokens.sequence) else 1
     total = torch.zeros(size, dtype=change.dtype, device=change.device).index_add_(0, tokens.sequence, change)
-    mean = (total / torch.bincount(tokens.sequence, minlength=size).clamp(min=1))[tokens.sequence]
+    mean = (total / torch.bincount(tokens.sequence, minlength=size))[tokens.sequence]
     ratio = torch.exp(mean + tokens.logprobs - tokens.logprobs.detach())
     return clipped_surrogate(ratio, tokens, clip)
