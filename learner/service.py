@@ -31,7 +31,13 @@ class LearnerService:
         actor = ray.remote(LearnerRank)
         environment = {"env_vars": learner_environment(cuda=cuda, ranks=config.ranks)}
         self.ranks: list[Any] = [
-            actor.options(name=f"learner-{rank}", num_cpus=0, num_gpus=gpu_share, runtime_env=environment).remote(
+            actor.options(
+                name=f"learner-{rank}",
+                concurrency_groups={"files": 1},
+                num_cpus=0,
+                num_gpus=gpu_share,
+                runtime_env=environment,
+            ).remote(
                 rank,
                 config.ranks,
                 model,
@@ -66,6 +72,14 @@ class LearnerService:
 
     async def save(self, directory: str) -> None:
         await self._all("save", directory)
+
+    async def capture(self) -> None:
+        """Copy the state to main memory, for `write`."""
+        await self._all("capture")
+
+    async def write(self, directory: str) -> None:
+        """Write what `capture` copied; other calls may be made meanwhile, but `capture`."""
+        await asyncio.gather(*(rank.write.options(concurrency_group="files").remote(directory) for rank in self.ranks))
 
     async def load(self, directory: str) -> None:
         await self._all("load", directory)
