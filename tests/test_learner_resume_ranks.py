@@ -16,6 +16,7 @@ from rollout.trajectory import Trajectory
 from tests.learner_tools import learner_config, make_groups, make_rank
 from tests.tiny_model import build_tiny_model
 
+ROOT = Path(__file__).resolve().parent.parent
 TIMELESS = ("policy/loss", "value/loss", "kl/reference", "policy/entropy", "grad_norm/policy", "grad_norm/critic")
 
 
@@ -46,8 +47,9 @@ def step_on(rank: LearnerRank, step: int, groups: Sequence[list[Trajectory]], ol
 
 @pytest.fixture(scope="module")
 def seats():
+    paths = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    environment = {"env_vars": learner_environment(cuda=False, ranks=2)}
+    environment = {"env_vars": learner_environment(cuda=False, ranks=2) | paths}
     actor = ray.remote(Seat).options(num_cpus=0, runtime_env=environment)
     yield [actor.remote(rank) for rank in range(2)]
     ray.shutdown()
