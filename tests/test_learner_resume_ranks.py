@@ -64,8 +64,8 @@ def test_every_change_of_ranks_and_zero_stage_keeps_the_state_and_goes_on_as_one
     straight.save(str(tmp_path / "straight-0"))
     expected = {1: straight.step(1, *make_groups(seed=1))}
     straight.save(str(tmp_path / "step-1"))
-    # 1 -> 2 and 2 -> 1 under ZeRO 0 and 2, in and out of ZeRO 3
-    for step, ranks, stage in ((2, 2, 0), (3, 2, 2), (4, 1, 2), (5, 2, 3), (6, 1, 0), (7, 2, 2), (8, 1, 0)):
+    # 1 -> 2 and 2 -> 1 under ZeRO 0 and 2, and into and out of ZeRO 3
+    for step, ranks, stage in ((2, 2, 0), (3, 1, 0), (4, 2, 2), (5, 1, 2), (6, 2, 3), (7, 1, 0)):
         groups, old = make_groups(seed=step), tmp_path / f"step-{step - 1}"
         config = learner_config(ranks=ranks, zero_stage=stage)
         if ranks == 1:
@@ -86,11 +86,11 @@ def test_every_change_of_ranks_and_zero_stage_keeps_the_state_and_goes_on_as_one
     straight.save(str(tmp_path / "straight"))
     for network in ("policy", "critic"):
         start, _ = state.read(tmp_path / "straight-0" / "learner" / network)
-        ours, schedule = state.read(tmp_path / "step-8" / "learner" / network)
+        ours, schedule = state.read(tmp_path / "step-7" / "learner" / network)
         theirs, expected_schedule = state.read(tmp_path / "straight" / "learner" / network)
         assert schedule == expected_schedule
         for name in theirs:
-            assert float(ours[name]["step"]) == float(theirs[name]["step"]) == 8
+            assert float(ours[name]["step"]) == float(theirs[name]["step"]) == 7
             # Adam divides by the gradient's size: where that is near zero, rounding moves a weight by up to a step
             moved = (theirs[name]["weight"] - start[name]["weight"]).norm()
             assert 0 < moved and (ours[name]["weight"] - theirs[name]["weight"]).norm() <= 0.02 * moved, name
