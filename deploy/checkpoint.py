@@ -7,13 +7,17 @@ Whatever a kill leaves behind either has no manifest that verifies or not the fi
         ...                       # ranks write their files below writer.path
         writer.write_state({...}) # the controller's counters, curriculum, random states
     newest = latest_complete(run.checkpoints)
+
+`async with` does the same and hashes, flushes and renames in a thread.
 """
 
+import asyncio
 import json
 import logging
 import os
 import shutil
 import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -95,6 +99,14 @@ class CheckpointWriter:
         else:
             publish(self.path, self.target)
 
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
+
 
 def named(directory: Path) -> list[tuple[int, Path]]:
     """Step and path of everything that has a checkpoint's name, newest first; complete or not."""
@@ -126,9 +138,20 @@ def latest_complete(directory: Path) -> Checkpoint | None:
     return None
 
 
-def prune(directory: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints, each renamed first: none is ever half there under its name."""
-    for _, path in named(directory)[keep:]:
+def best(directory: Path, scores: Mapping[int, float], count: int) -> list[int]:
+    """Steps of the `count` checkpoints with the highest scores, best first; of equals the later one."""
+    scored = [(scores[step], step) for step, _ in named(directory) if step in scores]
+    return [step for _, step in sorted(scored, reverse=True)[:count]]
+
+
+def prune(directory: Path, keep: int, spared: Collection[int] = ()) -> None:
+    """Delete all but the newest `keep` checkpoints and those of the steps `spared`.
+
+    Each is renamed first: none is ever half there under its name.
+    """
+    for step, path in named(directory)[keep:]:
+        if step in spared:
+            continue
         doomed = path.with_name(f"{_REPLACED}{path.name}-{os.getpid()}")
         os.rename(path, doomed)
         shutil.rmtree(doomed, ignore_errors=True)

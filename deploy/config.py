@@ -81,7 +81,20 @@ class RunConfig(BaseModel):
         description="A checkpoint after every so many steps, and after the last (steps). Source: ours.",
     )
     keep: int = Field(
-        default=2, ge=1, description="Checkpoints kept; older ones are deleted (checkpoints). Source: ours."
+        default=2, ge=1, description="Newest checkpoints kept; older ones are deleted (checkpoints). Source: ours."
+    )
+    keep_best: int = Field(
+        default=1,
+        ge=0,
+        description="Checkpoints with the highest run.best_metric that are kept beside the newest (checkpoints). "
+        "Source: ours.",
+    )
+    best_metric: str = Field(
+        default="eval/heldout/pass_rate",
+        min_length=1,
+        description="What the best checkpoint has most of: eval/heldout/pass_rate or eval/train/pass_rate (checkpoints "
+        "that were evaluated, see eval.every), or a name in metrics.jsonl such as reward/mean (mean of the last "
+        "run.checkpoint_every steps). Source: ours.",
     )
     trajectories_every: int = Field(
         default=1,

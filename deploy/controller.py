@@ -22,11 +22,12 @@ from ray.exceptions import RayActorError, WorkerCrashedError
 
 from curriculum.problem import Problem
 from curriculum.subtask import Subtask
-from deploy.checkpoint import CheckpointWriter, latest_complete, prune
+from deploy.background import Background
+from deploy.checkpoint import CheckpointWriter, latest_complete
 from deploy.cluster import Services, fits, gpus, join_cluster, start_rollout, start_services, stop_rollout
 from deploy.config import Config
 from deploy.errors import UserError
-from deploy.metrics import MetricsWriter
+from deploy.metrics import MetricsWriter, read_metrics
 from deploy.placement import placement
 from deploy.preflight import Ready
 from deploy.progress import RunProgress
@@ -34,6 +35,7 @@ from deploy.refill import group_metrics, lacking, with_spread
 from deploy.run_directory import RunDirectory
 from deploy.summary import evaluation
 from deploy.trajectories import write_trajectories
+from learner.guards import Guards
 from rollout.engine import Sampling
 from rollout.service import IssuedGroup, RolloutService
 
@@ -90,6 +92,8 @@ class _Life:
         self.services: Services
         self.metrics = MetricsWriter(run.path, run.resumed_step)
         self.refused = 0
+        self.guards = Guards(config.learner.guards, read_metrics(run.metrics_file))
+        self.writing = Background()
 
     async def train(self) -> None:
         self.progress.phase("starting the services")
@@ -98,7 +102,12 @@ class _Life:
         try:
             with self.metrics:
                 await self._train()
+                await self.writing.wait()
+        except Exception:
+            await self.writing.settle()
+            raise
         finally:
+            await self.writing.close()
             await self.services.close()
 
     async def _train(self) -> None:
@@ -117,10 +126,12 @@ class _Life:
             self.progress.phase("generating")
             generated, generation = await self._refill(await generation), None
             ahead: list[Subtask] = []
-            if c.max_staleness > 0 and step < c.run.steps:
+            if c.max_staleness > 0:  # after the last step too: a run that is made longer then goes on as a longer one
                 ahead = await self._next()
-                generation = asyncio.create_task(self._generate(ahead))
+                if step < c.run.steps:
+                    generation = asyncio.create_task(self._generate(ahead))
             await self._learn(step, generated)
+            await self.writing.check()
             if step % c.run.checkpoint_every == 0 or step == c.run.steps:
                 await self._checkpoint(step, ahead)
             if c.eval.every and step % c.eval.every == 0 and step < c.run.steps:
@@ -186,20 +197,39 @@ class _Life:
         metrics |= await services.curriculum.metrics()
         metrics["curriculum/histogram"] = {str(k): v for k, v in (await services.curriculum.histogram()).items()}
         metrics["seconds/train"], metrics["seconds/publish"] = trained - start, published - trained
+        finding = self.guards.see(metrics)
+        metrics |= finding.metrics
         self.metrics.write(step, metrics)
         self.progress.step(step, metrics)
         await self._write_trajectories(step, groups)
-        self._watch(metrics)
+        for warning in finding.warnings:
+            self.progress.message(f"step {step}: {warning}")
+        if stop := self._refused(metrics) or finding.stop:
+            await self._stop(step, stop)
 
-    def _watch(self, metrics: dict[str, Any]) -> None:
-        """Refused updates are counted; several steps of nothing else end the run."""
+    def _refused(self, metrics: dict[str, Any]) -> str | None:
+        """Refused updates are counted; why the run must end after several steps of nothing else."""
         if metrics["updates/total"] > 0:  # a step whose groups were all dropped says nothing
             self.refused = self.refused + 1 if metrics["updates/refused"] == metrics["updates/total"] else 0
-        if self.refused >= self.config.learner.max_bad_steps:
-            raise UserError(
-                f"the gradient was not finite in {self.refused} steps in a row; the run stops here.\n"
-                "Lower learner.policy.lr or learner.critic.optimizer.lr, or set learner.precision to fp32."
+        if self.refused < self.config.learner.max_bad_steps:
+            return None
+        return (
+            f"the loss or its gradient was not finite in {self.refused} steps in a row.\n"
+            "Start a new run from the exported checkpoint with a lower learner.policy.lr and "
+            "learner.critic.optimizer.lr, or with learner.precision fp32."
+        )
+
+    async def _stop(self, step: int, reason: str) -> None:
+        """End the run with advice; the last checkpoint is from before this step."""
+        await self.writing.wait()
+        newest = await asyncio.to_thread(latest_complete, self.run.checkpoints)
+        kept = "There is no checkpoint yet."
+        if newest is not None:
+            kept = (
+                f"The last checkpoint is kept, {newest.path}:\n  stepcoder export --run {self.config.run.directory} "
+                f"--step {newest.step} --out my-model"
             )
+        raise UserError(f"the run stops at step {step}: {reason}\n{kept}")
 
     async def _write_trajectories(self, step: int, groups: Sequence[IssuedGroup]) -> None:
         every = self.config.run.trajectories_every
@@ -208,23 +238,33 @@ class _Life:
             await write.remote(str(self.run.trajectories), step, *(g.trajectories for g in groups))
 
     async def _checkpoint(self, step: int, ahead: Sequence[Subtask]) -> None:
-        self.progress.phase("writing a checkpoint")
-        with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
-            await self.services.learner.save(str(writer.path))
-            if not (writer.path / "policy" / "config.json").is_file():
-                raise UserError(
-                    f"run.directory: the learner's node does not see {self.run.path}. Give a path on a shared disk."
-                )
-            writer.write_state(
-                {
-                    "step": step,
-                    "curriculum": await self.services.curriculum.state(),
-                    "issued": [(s.ticket, s.problem.id, s.stage) for s in ahead],
-                    "refused": self.refused,
-                }
-            )
-        prune(self.run.checkpoints, self.config.run.keep)
-        self.run.sync()
+        """Copy what the next step changes, then write it while the run goes on."""
+        self.progress.phase("copying the state for a checkpoint")
+        await self.writing.wait()
+        await self.services.learner.capture()
+        state = {
+            "step": step,
+            "curriculum": await self.services.curriculum.state(),
+            "issued": [(s.ticket, s.problem.id, s.stage) for s in ahead],
+            "refused": self.refused,
+        }
+        await self.writing.start(self._write(step, state))
+
+    async def _write(self, step: int, state: dict[str, Any]) -> None:
+        try:
+            async with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
+                await self.services.learner.write(str(writer.path))
+                if not (writer.path / "policy" / "config.json").is_file():
+                    raise UserError(
+                        f"run.directory: the learner's node does not see {self.run.path}. Give a path on a shared disk."
+                    )
+                writer.write_state(state)
+            await asyncio.to_thread(self.run.tidy)
+        except OSError as error:
+            raise UserError(
+                f"run.directory: the checkpoint of step {step} can't be written: {getattr(error, 'cause', error)}.\n"
+                f"Make room in {self.run.path} and give the same command again."
+            ) from error
 
     async def _evaluate(self, step: int) -> None:
         self.progress.phase("evaluating")

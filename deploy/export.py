@@ -1,16 +1,23 @@
 """`stepcoder export`: a checkpoint's policy as a Hugging Face directory that transformers and vLLM load."""
 
 import json
+import logging
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from deploy.checkpoint import POLICY, Checkpoint, latest_complete, load, named
+import yaml
+
+from deploy.checkpoint import POLICY, Checkpoint, best, latest_complete, load, named
+from deploy.config import RunConfig
 from deploy.errors import UserError
 from deploy.manifest import ManifestError
-from deploy.run_directory import fetch_checkpoints
+from deploy.metrics import METRICS, scores
+from deploy.run_directory import CONFIG, fetch_checkpoints
+
+log = logging.getLogger(__name__)
 
 
 def find_checkpoint(directory: str, step: int | None = None) -> Checkpoint:
@@ -32,6 +39,26 @@ def find_checkpoint(directory: str, step: int | None = None) -> Checkpoint:
         return load(path)
     except ManifestError as error:
         raise UserError(f"--step {step}: the checkpoint is not complete: {error}.") from None
+
+
+def best_checkpoint(directory: str, metric: str | None = None) -> Checkpoint:
+    """The complete checkpoint of a run with the highest `metric`, or run.best_metric; raises UserError."""
+    folder = fetch_checkpoints(directory)
+    settings = folder.parent / CONFIG
+    run = (yaml.safe_load(settings.read_text(encoding="utf-8")) if settings.is_file() else {}).get("run", {})
+    metric = metric or str(run.get("best_metric", RunConfig.model_fields["best_metric"].default))
+    found = scores(folder.parent / METRICS, metric, run.get("checkpoint_every", 1))
+    paths = dict(named(folder))
+    for step in best(folder, found, len(paths)):
+        try:
+            return load(paths[step])
+        except (ManifestError, OSError) as error:
+            log.warning("checkpoint of step %d is passed over: %s", step, error)
+    raise UserError(
+        f"--best: no checkpoint of {directory} has {metric}. Checkpoints are of steps "
+        f"{', '.join(str(step) for step in sorted(paths)) or 'none'}; set eval.every to a multiple of "
+        "run.checkpoint_every, or name another metric, such as --best reward/mean."
+    )
 
 
 def export(checkpoint: Checkpoint, out: Path, dtype: str | None = None) -> Path:

@@ -86,7 +86,8 @@ def learner_bytes(config: Config, model: ModelShape) -> float:
     per_token = model.hidden * (2 if settings.gradient_checkpointing else 24) * 4
     activations = settings.token_budget * model.layers * per_token * split
     logits = settings.logprob_chunk * model.vocabulary * 4 * 3 * split
-    return weights + gradients + optimiser + reference + activations + logits + PROCESS * split
+    checkpoint = trained * 12 + model.parameters * width  # the copy that is written while training goes on
+    return weights + gradients + optimiser + reference + activations + logits + checkpoint + PROCESS * split
 
 
 def engine_bytes(config: Config, model: ModelShape) -> float:

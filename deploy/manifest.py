@@ -1,7 +1,7 @@
 """A directory that can prove it is complete: `manifest.json` lists every file with its size and SHA-256.
 
-The manifest is written last and the directory is renamed into place after it, so a directory
-with a manifest that verifies holds exactly what its writer meant to write.
+The manifest, which holds a SHA-256 of itself too, is written last and the directory is renamed into place after it, so
+a directory with a manifest that verifies holds exactly what its writer meant to write, byte by byte.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
+SEAL = "seal"  # SHA-256 of the manifest's text without this entry
 
 
 class ManifestError(Exception):
@@ -42,11 +43,17 @@ def seal(directory: Path, about: dict[str, Any]) -> None:
         files[path.relative_to(directory).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
         _sync(path)
     manifest = directory / MANIFEST
-    manifest.write_text(json.dumps({**about, "files": files}, indent=1) + "\n", encoding="utf-8")
+    manifest.write_text(_sealed({**about, "files": files}), encoding="utf-8")
     _sync(manifest)
     for path in [*directory.rglob("*"), directory]:
         if path.is_dir():
             _sync(path)
+
+
+def _sealed(manifest: dict[str, Any]) -> str:
+    """The manifest's text with its seal; there is one text for one content."""
+    digest = hashlib.sha256(json.dumps(manifest, indent=1).encode()).hexdigest()
+    return json.dumps({**manifest, SEAL: digest}, indent=1) + "\n"
 
 
 def publish(directory: Path, target: Path) -> None:
@@ -59,8 +66,13 @@ def verify(directory: Path) -> dict[str, Any]:
     """The manifest of a complete directory; raises ManifestError when a file is missing, cut, changed or extra."""
     path = directory / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        listed: dict[str, dict[str, Any]] = dict(manifest["files"])
+        text = path.read_bytes().decode()  # as it is: reading as text takes one line end for another
+        manifest = json.loads(text)
+        if SEAL not in manifest:
+            raise ManifestError(f"{path} has no seal: it was changed, or written by an earlier version")
+        if _sealed({name: value for name, value in manifest.items() if name != SEAL}) != text:
+            raise ManifestError(f"{path} has changed: its seal is not that of its text")
+        listed: dict[str, dict[str, Any]] = manifest["files"]
     except FileNotFoundError:
         raise ManifestError(f"{path} is missing: the writer was stopped before it was done") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -30,6 +30,25 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
+def scores(path: Path, name: str, over: int = 1) -> dict[int, float]:
+    """Step -> the metric `name`, for the steps that have it.
+
+    `eval/SPLIT/pass_rate` is an evaluation's; any other is the mean of the last `over` steps.
+    """
+    found: dict[int, float] = {}
+    for record in read_metrics(path):
+        value = dict(flat(record)).get(name)
+        if value is not None and math.isfinite(value):
+            found[int(record["step"])] = value
+    if name.startswith("eval/"):
+        return found
+    return {
+        step: math.fsum(recent) / len(recent)
+        for step in found
+        if (recent := [found[s] for s in range(step - over + 1, step + 1) if s in found])
+    }
+
+
 def truncate(path: Path, step: int) -> int:
     """Keep the lines up to and including `step`; returns how many were dropped. Written aside, then renamed."""
     if not path.is_file():

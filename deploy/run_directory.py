@@ -19,18 +19,19 @@ from typing import Any, Self
 
 import yaml
 
-from deploy.checkpoint import Checkpoint, latest_complete, sweep
+from deploy.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
 from deploy.config import Config
 from deploy.errors import UserError
 from deploy.lock import LOCK, RunLock
-from deploy.manifest import MANIFEST
-from deploy.metrics import METRICS, read_metrics
+from deploy.manifest import MANIFEST, ManifestError
+from deploy.metrics import METRICS, read_metrics, scores
 
 CONFIG = "config.yaml"
 # Settings that a resumed run may change: they decide how long, how often or where, not what a step computes.
 HARMLESS = (
-    "run.directory", "run.steps", "run.checkpoint_every", "run.keep", "run.trajectories_every",
-    "eval.", "ray.", "executor.workers", "executor.actors",
+    "run.directory", "run.steps", "run.checkpoint_every", "run.keep", "run.keep_best", "run.best_metric",
+    "run.trajectories_every", "eval.", "ray.", "executor.workers", "executor.actors",
+    "learner.guards.", "learner.ranks", "learner.zero_stage",
 )  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -123,12 +124,25 @@ class RunDirectory:
         aside.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
         os.replace(aside, file)
         self.checkpoint = latest_complete(self.checkpoints)
+        if self.checkpoint is None:
+            self._refuse_to_overwrite()
         if self.checkpoint is not None and not self.finished:
             self._say(f"going on from the checkpoint of step {self.checkpoint.step} of {self.config.run.steps}")
         elif self.checkpoint is not None:
             self._say(f"all {self.config.run.steps} steps are done; raise run.steps to go on")
         elif self._begun():
             self._say("no complete checkpoint was left: starting from the first step")
+
+    def _refuse_to_overwrite(self) -> None:
+        """A run whose checkpoints are all damaged is not begun again over what is left of it."""
+        for step, path in named(self.checkpoints):
+            try:
+                load(path)
+            except (ManifestError, OSError) as error:
+                raise UserError(
+                    f"run.directory: no checkpoint in {self.checkpoints} is complete; step {step}: {error}.\n"
+                    "Give another --run.directory, or move that folder away to begin again at the first step."
+                ) from None
 
     def _begun(self) -> bool:
         """Whether there is anything to lose: a step's numbers or a checkpoint."""
@@ -172,6 +186,14 @@ class RunDirectory:
     def about(self) -> dict[str, Any]:
         """What a checkpoint's manifest says of the run that wrote it."""
         return {"wrote": "stepcoder", "config": self.config.digest(), "run": self.uri or str(self.path)}
+
+    def tidy(self) -> None:
+        """After a checkpoint: delete those that are neither among the newest `run.keep` nor the best `run.keep_best`,
+        and copy what is new to the run's URI."""
+        r = self.config.run
+        found = scores(self.metrics_file, r.best_metric, r.checkpoint_every)
+        prune(self.checkpoints, r.keep, best(self.checkpoints, found, r.keep_best))
+        self.sync()
 
     def close(self) -> None:
         self.sync()
@@ -221,13 +243,16 @@ class RunDirectory:
 
 
 def fetch_checkpoints(directory: str) -> Path:
-    """The checkpoints folder of a run, for reading only; a URI's is copied to a new temporary directory."""
+    """The checkpoints folder of a run, for reading only, its settings and metrics beside it.
+
+    A URI's are copied to a new temporary directory.
+    """
     if "://" not in directory:
         return local_part(directory) / "checkpoints"
     system, root = _remote(directory)
     copy = Path(tempfile.mkdtemp(prefix="stepcoder-checkpoints-"))
     for name in _listing(system, root):
-        if name.startswith("checkpoints/"):
+        if name.startswith("checkpoints/") or name in (CONFIG, METRICS):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             system.get_file(f"{root}/{name}", str(copy / name))
     return copy / "checkpoints"

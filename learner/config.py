@@ -241,6 +241,32 @@ class CreditConfig(BaseModel):
     )
 
 
+class GuardsConfig(BaseModel):
+    """Limits that a healthy run never meets; beyond them the run stops with advice."""
+
+    model_config = STRICT
+
+    max_kl: float | None = Field(
+        default=5.0,
+        gt=0,
+        description="Stop when kl/reference is above this (nats a token); none for no limit. A policy that writes "
+        "random tokens is at 10. Source: ours.",
+    )
+    loss_spike: float | None = Field(
+        default=100.0,
+        gt=1,
+        description="Stop when the policy or value loss is above this multiple of its median over the last 20 steps, "
+        "or of 1 if that is more; none for no limit. Source: ours.",
+    )
+    max_gap: float | None = Field(
+        default=0.5,
+        gt=0,
+        description="Raise an alarm (gap/alarm, a warning) when engine and learner disagree by more than this on the "
+        "mean sampled token, gap/logprob_abs_mean (nats); none for no alarm. Rounding in bf16 is 0.03. Source: ours.",
+    )
+    gap_alarms: int = Field(default=3, ge=1, description="Stop after this many alarms in a row (steps). Source: ours.")
+
+
 class LearnerConfig(BaseModel):
     """The DeepSpeed learner: policy, critic, reference."""
 
@@ -275,6 +301,7 @@ class LearnerConfig(BaseModel):
     ppo: PPOConfig = Field(default_factory=PPOConfig, description="Advantages and loss.")
     kl: KLConfig = Field(default_factory=KLConfig, description="Penalty towards the reference.")
     credit: CreditConfig = Field(default_factory=CreditConfig, description="Tokens that take the policy loss.")
+    guards: GuardsConfig = Field(default_factory=GuardsConfig, description="Limits that stop a run.")
     max_bad_steps: int = Field(
         default=3, ge=1, description="Stop after this many refused steps in a row: loss or gradient not finite (steps)."
     )

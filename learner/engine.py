@@ -1,4 +1,4 @@
-"""A network under a DeepSpeed engine: the only file that knows DeepSpeed's names.
+"""A network under a DeepSpeed engine: the only file besides `learner/state.py` that knows DeepSpeed's names.
 
 Gradient accumulation is ours: any number of `backward` calls, then one `update`. Gradients are averaged over
 ranks, so a loss that is a share of a global sum is scaled by the number of ranks first. An update
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from learner import state
 from learner.config import LearnerConfig, OptimizerConfig
 
 # Ranks wait for each other while rank 0 talks to engines or a slow disk writes a checkpoint.
@@ -60,6 +61,7 @@ class TrainedModel:
         self._partitioned = config.zero_stage > 0 or config.precision == "bf16"
         self._norm = 0.0
         self._refused = False
+        self._copy = state.HostCopy()
         self.engine: Any
         self.engine, *_ = deepspeed.initialize(
             model=module, optimizer=adam, lr_scheduler=schedule, config=self._settings(config)
@@ -89,9 +91,12 @@ class TrainedModel:
     def backward(self, loss: Tensor) -> None:
         self.engine.backward(loss)
 
-    def update(self) -> tuple[float, bool]:
-        """Apply the accumulated gradients: (global L2 norm before clipping, whether the update was applied)."""
-        self._refused = False
+    def update(self, refuse: bool = False) -> tuple[float, bool]:
+        """Apply the accumulated gradients: (global L2 norm before clipping, whether the update was applied).
+
+        `refuse`, the same on all ranks, drops them instead.
+        """
+        self._refused = refuse
         self.engine.step()
         if self._partitioned:
             self._norm = float(self.engine.get_global_grad_norm() or 0.0)
@@ -103,8 +108,8 @@ class TrainedModel:
         grads = [p.grad for p in parameters]
         total = torch.nn.utils.get_total_norm(grads) if grads else torch.zeros(())
         self._norm = float(total)
-        if not math.isfinite(self._norm):
-            self._refused = True
+        self._refused = self._refused or not math.isfinite(self._norm)
+        if self._refused:
             for p in parameters:
                 p.grad = None
         elif not self._partitioned:
@@ -113,15 +118,26 @@ class TrainedModel:
     def lr(self) -> float:
         return float(self.engine.get_lr()[0])
 
-    def save(self, directory: Path, name: str) -> None:
-        """Weights, optimiser and schedule of this rank; every rank calls it."""
-        self.engine.save_checkpoint(str(directory), tag=name, save_latest=False)
+    def capture(self) -> None:
+        """Copy weights, optimiser state and schedule to main memory; all ranks together."""
+        self._copy.take(self.engine)
+        self._schedule = self.engine.lr_scheduler.state_dict()
+
+    def write(self, directory: Path, name: str) -> None:
+        """This rank's part of what `capture` copied; may run in a thread of its own while training goes on."""
+        state.write(self._copy.tensors, self._schedule, directory / name)
 
     def load(self, directory: Path, name: str) -> None:
-        """Exactly what `save` wrote; raises FileNotFoundError if it is not there."""
-        path, _ = self.engine.load_checkpoint(str(directory), tag=name)
-        if path is None:
-            raise FileNotFoundError(f"no learner state {name!r} in {directory}")
+        """Exactly what any number of ranks under any ZeRO stage wrote; all ranks together.
+
+        Raises FileNotFoundError if a part is missing, ValueError if it is of another network.
+        """
+        whole, schedule = state.read(directory / name)
+        state.restore(self.engine, whole)
+        scheduler = self.engine.lr_scheduler
+        scheduler.load_state_dict(schedule)
+        for group, rate in zip(scheduler.optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+            group["lr"] = rate
 
 
 def learning_rate_factor(optimizer: OptimizerConfig, update: int, total_updates: int) -> float:

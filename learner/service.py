@@ -28,7 +28,7 @@ class LearnerService:
         gpu_share: float = 0.0,
     ) -> None:
         cuda = gpu_share > 0
-        actor = ray.remote(LearnerRank)
+        actor: Any = ray.remote(concurrency_groups={"files": 1})(LearnerRank)  # pyright: ignore[reportCallIssue]
         environment = {"env_vars": learner_environment(cuda=cuda, ranks=config.ranks)}
         self.ranks: list[Any] = [
             actor.options(name=f"learner-{rank}", num_cpus=0, num_gpus=gpu_share, runtime_env=environment).remote(
@@ -65,7 +65,17 @@ class LearnerService:
         await self._all("publish", version)
 
     async def save(self, directory: str) -> None:
-        await self._all("save", directory)
+        """`capture` and `write` in one."""
+        await self.capture()
+        await self.write(directory)
+
+    async def capture(self) -> None:
+        """Copy the state to main memory, for `write`."""
+        await self._all("capture")
+
+    async def write(self, directory: str) -> None:
+        """Write what `capture` copied; other calls may be made meanwhile, but `capture`."""
+        await asyncio.gather(*(rank.write.options(concurrency_group="files").remote(directory) for rank in self.ranks))
 
     async def load(self, directory: str) -> None:
         await self._all("load", directory)

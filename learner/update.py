@@ -243,7 +243,7 @@ class PPOUpdate:
         self, batch: Batch, targets: Targets, part: Sequence[int], rows: Sequence[Row], tally: Tally, *, first: bool
     ) -> bool:
         """Gradients of one minibatch over its rows, then one update of each network; False when one was refused."""
-        weights = self._weights(batch, part)
+        weights, finite = self._weights(batch, part), True
         for row in rows:
             at, inputs = row.flat, self._inputs(row)
             logprobs, entropy = self.policy(*inputs, row.targets.to(self.device))
@@ -253,9 +253,11 @@ class PPOUpdate:
                 kl_loss = self._kl_loss(logprobs, targets.reference, weights, at)
                 tally.add("kl/loss", kl_loss.detach() * self.reduce.world, 0.0)
                 loss = loss + kl_loss
+            finite = finite and bool(loss.isfinite())
             self.policy.backward(loss * self.reduce.world)
             if (critic := self.critic) is not None:
                 value_loss = self._value_loss(critic(*inputs), targets, weights, at)
+                finite = finite and bool(value_loss.isfinite())
                 critic.backward(value_loss * self.config.critic.loss_weight * self.reduce.world)
                 tally.add("value/loss", value_loss.detach() * self.reduce.world, 0.0)
             counted = weights.policy[at] > 0
@@ -265,17 +267,17 @@ class PPOUpdate:
                 tally.add(
                     "gap/logprob_abs_mean", (logprobs.detach().cpu() - batch.sampler_logprobs[at]).abs().sum(), len(at)
                 )
-        return self._apply(tally)
+        return self._apply(tally, refuse=self.reduce.max(int(not finite)) > 0)
 
-    def _apply(self, tally: Tally) -> bool:
-        """One update of each network with what `backward` has gathered."""
+    def _apply(self, tally: Tally, refuse: bool) -> bool:
+        """One update of each network with what `backward` has gathered; none where a loss was not finite."""
         for name in ("policy/loss", "kl/loss", "value/loss"):
             if name in tally.sums:
                 tally.add(name, 0.0, 1.0)
-        norm, applied = self.policy.update()
+        norm, applied = self.policy.update(refuse)
         tally.add("grad_norm/policy", norm)
         if self.critic is not None:
-            norm, critic_applied = self.critic.update()
+            norm, critic_applied = self.critic.update(refuse)
             tally.add("grad_norm/critic", norm)
             applied = applied and critic_applied
         return applied

@@ -50,6 +50,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
         with CheckpointWriter(folder / "checkpoints", step) as writer:
             shutil.copytree(tiny, writer.path / "policy")
             writer.write_state({"step": step})
+    lines = [{"step": 4, "reward/mean": 0.5}, {"step": 4, "eval": {"heldout": {"pass_rate": 0.3}}}]
+    lines += [{"step": 8, "reward/mean": 0.6}, {"step": 8, "eval": {"heldout": {"pass_rate": 0.2}}}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return folder
 
 
@@ -208,6 +211,14 @@ def test_export_writes_a_directory_that_loads(run: Path, tiny: Path, tmp_path: P
     assert AutoTokenizer.from_pretrained(tmp_path / "half").decode([5]) == AutoTokenizer.from_pretrained(tiny).decode(
         [5]
     )
+
+
+def test_export_takes_the_best_checkpoint_by_the_named_metric(run: Path, tmp_path: Path) -> None:
+    for arguments, step in (([], 4), (["reward/mean"], 8)):
+        result = stepcoder("export", "--run", str(run), "--best", *arguments, "--out", str(tmp_path / f"best-{step}"))
+        assert result.returncode == 0 and f"after {step} steps" in result.stdout
+    said = refused("export", "--run", str(run), "--best", "eval/train/pass_rate", "--out", str(tmp_path / "x"))
+    assert "no checkpoint of" in said and "steps 4, 8" in said and "eval.every" in said
 
 
 def test_export_refuses_what_it_cannot_do(run: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from deploy.metrics import MetricsWriter, read_metrics, truncate
+from deploy.metrics import MetricsWriter, read_metrics, scores, truncate
 from deploy.plot import learning_curve, smooth
 from deploy.progress import RunProgress, duration
 from deploy.summary import difference, evaluation, interval, report, sampling_error, table
@@ -39,6 +39,16 @@ def run_with_metrics(folder: Path) -> Path:
             )  # fmt: skip
         writer.write_evaluation(5, {"train": after, "heldout": after})
     return folder / "metrics.jsonl"
+
+
+def test_scores_are_an_evaluations_pass_rate_or_the_mean_of_the_last_steps(tmp_path: Path) -> None:
+    run_with_metrics(tmp_path)
+    file = tmp_path / "metrics.jsonl"
+    assert scores(file, "eval/train/pass_rate") == {0: (2 + 4 + 0) / 24, 5: (6 + 7 + 1) / 24}
+    assert scores(file, "pass_rate") == pytest.approx({1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4, 5: 0.5})
+    # of step 1 there is only itself
+    assert scores(file, "pass_rate", over=3) == pytest.approx({1: 0.1, 2: 0.15, 3: 0.2, 4: 0.3, 5: 0.4})
+    assert scores(file, "unknown") == scores(tmp_path / "none", "pass_rate") == {}
 
 
 def test_a_resumed_run_counts_no_step_twice(tmp_path: Path) -> None:

@@ -56,7 +56,9 @@ def test_changed_settings_are_refused_by_name_and_harmless_ones_are_not(tmp_path
     with pytest.raises(UserError, match="learner.policy.lr: 5e-07 -> 1e-05\n  run.seed: 0 -> 3") as caught:
         RunDirectory.open(configured(tmp_path, "--learner.policy.lr", "1e-5", "--run.seed", "3"))
     assert "run.steps" not in str(caught.value)
-    with RunDirectory.open(configured(tmp_path, "--run.steps", "300", "--eval.every", "5", "--run.keep", "4")) as run:
+    harmless = ("--run.steps", "300", "--eval.every", "5", "--run.keep", "4", "--learner.ranks", "2")
+    harmless += ("--learner.zero_stage", "2", "--learner.guards.max_kl", "9", "--run.keep_best", "3")
+    with RunDirectory.open(configured(tmp_path, *harmless)) as run:
         assert run.resumed_step == 2
 
 

@@ -15,6 +15,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from learner import policy_losses, state
 from learner.config import CreditConfig, KLConfig, PPOConfig
 from learner.models import Policy
 from learner.packing import Piece, pack
@@ -221,3 +222,30 @@ def test_an_update_with_a_gradient_that_is_not_finite_is_refused(model: Path):
     assert metrics["updates/refused"] == 1.0
     assert all(torch.equal(v, start[n]) for n, v in weights(rank).items())
     assert rank.step(3, *make_groups(seed=6))["updates/refused"] == 0.0
+
+
+@pytest.mark.parametrize("zero_stage", [0, 2, 3])
+def test_an_update_with_a_loss_that_is_not_finite_is_refused_though_its_gradient_is_finite(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zero_stage: int
+):
+    plain = policy_losses.FUNCTIONS["ppo_clip"]
+
+    def infinite(*arguments):  # no input was found that makes the loss infinite and leaves its gradient finite
+        loss, clipped = plain(*arguments)
+        return loss + math.inf, clipped
+
+    config = learner_config(zero_stage=zero_stage, ppo=PPOConfig(minibatches=2))
+    rank, untouched = (make_rank(model, config) for _ in range(2))
+    with monkeypatch.context() as patch:
+        patch.setitem(policy_losses.FUNCTIONS, "ppo_clip", infinite)
+        assert rank.step(1, *make_groups())["updates/refused"] == 2.0
+    # neither network has moved, nor has a moment: the next step is as if the refused one had not been
+    metrics, expected = (r.step(2, *make_groups(seed=6)) for r in (rank, untouched))
+    assert metrics["updates/refused"] == 0.0
+    assert metrics["grad_norm/policy"] == expected["grad_norm/policy"]
+    rank.save(str(tmp_path / "refused"))
+    untouched.save(str(tmp_path / "untouched"))
+    for network in ("policy", "critic"):
+        (ours, _), (theirs, _) = (state.read(tmp_path / n / "learner" / network) for n in ("refused", "untouched"))
+        for name in theirs:
+            assert all(torch.equal(ours[name][key], theirs[name][key]) for key in theirs[name]), (network, name)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import ray
@@ -14,10 +15,14 @@ from ray.exceptions import RayActorError
 from tiny_model import build_tiny_model
 from transformers import AutoModelForCausalLM
 
+from learner.config import GuardsConfig
+from learner.guards import Guards
 from rollout.config import RolloutConfig
 from rollout.engine import Completion, Engine, Sampling, engine_environment, greedy
 from rollout.lifeline import tie_to_parent
+from rollout.trajectory import Trajectory
 from rollout.weights import WeightPublisher
+from tests.learner_tools import learner_config, make_rank
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = RolloutConfig(
@@ -163,6 +168,43 @@ def test_after_each_weight_update_it_writes_what_a_fresh_engine_writes(
         assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=60) == references[index]
         assert ray.get(flying, timeout=60).version < version + 1  # went on after the update
     publisher.close()
+
+
+def sampled(engine: Any, version: int) -> list[Trajectory]:
+    """What the engine writes now, as the learner gets it."""
+    completions = generate(engine, Sampling(temperature=1.0, max_new_tokens=32), list(range(8)))
+    return [
+        Trajectory(
+            ticket=0, sample=i, problem_id="p", level="introductory", stage=0,
+            prompt_ids=np.array(PROMPT, np.int32), response_ids=np.array(c.ids, np.int32),
+            logprobs=np.array(c.logprobs, np.float32), executed=np.ones(len(c.ids), bool),
+            code=np.ones(len(c.ids), bool), token_lines=np.ones(len(c.ids), np.int32), error_line=None,
+            reward=1.0 if i % 2 else -0.3, verdict="passed", finish_reason=c.finish, weight_version=version, program="",
+        )
+        for i, c in enumerate(completions)
+    ]  # fmt: skip
+
+
+def test_one_damaged_tensor_of_a_sync_shows_in_the_gap_and_raises_the_alarm(engine: Any, models: list[str]) -> None:
+    learner, guards = make_rank(Path(models[1]), learner_config()), Guards(GuardsConfig(gap_alarms=2))
+    shapes = [(name, tuple(p.shape)) for name, p in learner._policy_parameters()]
+    publisher = WeightPublisher("gloo", "float32", deadline_s=60.0)
+    publisher.connect([engine], shapes, host="127.0.0.1")
+    findings, gaps = [], []
+    for step, damaged in enumerate((None, "model.layers.1.mlp.down_proj.weight", "model.norm.weight", None), start=1):
+        weights = ((name, t.roll(1, 0) * 1.5 if name == damaged else t) for name, t in learner._full_weights())
+        publisher.publish(weights, step)
+        metrics = learner.step(step, sampled(engine, step))
+        findings.append(guards.see(metrics))
+        gaps.append(metrics["gap/logprob_abs_mean"])
+    publisher.close()
+    # in fp32 the two agree on every token, before the damage and after it
+    assert max(gaps[0], gaps[3]) < 1e-3 < 0.01
+    assert min(gaps[1], gaps[2]) > GuardsConfig().max_gap, gaps
+    assert [f.metrics["gap/alarm"] for f in findings] == [0, 1, 1, 0]
+    assert [len(f.warnings) for f in findings] == [0, 1, 1, 0]
+    assert [f.stop is None for f in findings] == [True, True, False, True]
+    assert "max_gap" in findings[1].warnings[0]
 
 
 def test_tensors_in_another_order_are_refused_before_anything_is_sent_wrong(engine: Any, models: list[str]) -> None:

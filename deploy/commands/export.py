@@ -8,6 +8,7 @@ from deploy.commands.common import RAW
 EXAMPLES = """\
 examples:
   stepcoder export --run runs/starter --out my-model
+  stepcoder export --run runs/starter --best --out my-model
   stepcoder export --run s3://bucket/run --step 200 --out my-model --dtype float16"""
 
 
@@ -18,9 +19,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Write a checkpoint's policy and tokenizer for transformers and vLLM.",
     )  # fmt: skip
     export.add_argument("--run", metavar="DIR", required=True, help="run directory or URI")
-    export.add_argument(
+    which = export.add_mutually_exclusive_group()
+    which.add_argument(
         "--step", type=int, metavar="N", help="checkpoint of this step (default: the newest complete one)"
     )
+    which.add_argument(
+        "--best", nargs="?", const="", metavar="METRIC",
+        help="the checkpoint with the highest METRIC of metrics.jsonl (default: the run's run.best_metric)",
+    )  # fmt: skip
     export.add_argument("--out", metavar="DIR", type=Path, required=True, help="new or empty directory to write to")
     export.add_argument(
         "--dtype", choices=("bfloat16", "float16", "float32"), help="number format (default: as trained)"
@@ -28,10 +34,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from deploy.export import best_checkpoint, find_checkpoint
     from deploy.export import export as write
-    from deploy.export import find_checkpoint
 
-    checkpoint = find_checkpoint(options.run, options.step)
+    if options.best is None:
+        checkpoint = find_checkpoint(options.run, options.step)
+    else:
+        checkpoint = best_checkpoint(options.run, options.best)
     out = write(checkpoint, options.out, options.dtype)
     print(f"{out}: the policy after {checkpoint.step} steps")
     return 0

@@ -1,0 +1,291 @@
+"""A run that was stopped after any step ends bit for bit as one that was not: the real controller, learner, curriculum
+and checkpoints, in one process.
+
+Completions are made up, a function of the ticket alone. The real engine is in `test_loop.py`; there the last bits of
+its log-probabilities depend on which requests shared a batch, and a run takes half a minute instead of two seconds.
+"""
+
+import asyncio
+import dataclasses
+import io
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from curriculum.actor import CurriculumActor
+from curriculum.client import CurriculumClient
+from curriculum.problem import Problem
+from curriculum.subtask import Outcome, Subtask
+from deploy import controller
+from deploy.config import Config
+from deploy.errors import UserError
+from deploy.preflight import Ready
+from deploy.progress import RunProgress
+from deploy.run_directory import RunDirectory
+from executor.suite import Case, Suite
+from learner import state
+from learner.rank import LearnerRank
+from rollout.service import IssuedGroup
+from rollout.trajectory import Group, summarize
+from tests.learner_tools import make_groups, make_rank
+from tests.tiny_model import build_tiny_model
+
+STEPS = 4
+SUBTASKS = 2  # of three problems: the first epoch ends within step 2, the second with step 3
+PROBLEMS = tuple(
+    Problem(
+        f"p{i}", "test", "introductory", "Do it.", "",
+        "x = int(input())\n" + "".join(f"if x > {k}:\n    print({k})\n" for k in range(i)),
+        Suite("stdin", (Case("1\n", "1\n"),)),
+    )
+    for i in range(3)
+)  # fmt: skip
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "ppo": {"minibatches": 2, "epochs": 2},
+    "grpo without equal groups": {"estimator": "grpo", "drop_equal_groups": True},
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+def configured(directory: Path, model: Path, algorithm: str, staleness: int, **run: object) -> Config:
+    return Config.model_validate(
+        {
+            "model": str(model), "subtasks_per_step": SUBTASKS, "max_staleness": staleness,
+            "run": {
+                "directory": str(directory), "steps": STEPS, "checkpoint_every": 1, "keep": 99, "trajectories_every": 0,
+            } | run,
+            "eval": {"at_start": False, "at_end": False},
+            "curriculum": {"visit_cap": 2, "rho": 0.3},
+            "learner": {
+                "precision": "fp32", "ppo": ALGORITHMS[algorithm], "policy": {"lr": 1e-2}, "critic": {"layers": 1},
+                "kl": {"target": 0.1}, "guards": {"max_kl": None, "max_gap": None},
+            },
+        }
+    )  # fmt: skip
+
+
+class Called:
+    """An object of this process as an actor's handle: `actor.method.remote(...)` can be awaited."""
+
+    def __init__(self, thing: Any) -> None:
+        self._thing = thing
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*arguments: Any) -> Any:
+            await asyncio.sleep(0)
+            return getattr(self._thing, name)(*arguments)
+
+        return SimpleNamespace(remote=lambda *arguments: asyncio.ensure_future(call(*arguments)))
+
+
+class Learner:
+    """One rank in this process. It writes a checkpoint as late as can be: when the next step has changed everything."""
+
+    def __init__(self, rank: LearnerRank, dies_at: int | None = None) -> None:
+        self.rank, self.dies_at, self.steps = rank, dies_at, 0
+
+    async def step(self, step: int, groups: Sequence[Any], tokens: Sequence[int]) -> dict[str, float]:
+        if step == self.dies_at:
+            raise RuntimeError("died")
+        metrics = self.rank.step(step, *groups)
+        self.steps += 1
+        return metrics
+
+    async def publish(self, version: int) -> None: ...
+
+    async def load(self, directory: str) -> None:
+        self.rank.load(directory)
+
+    async def capture(self) -> None:
+        self.rank.capture()
+
+    async def write(self, directory: str) -> None:
+        now = self.steps
+        for _ in range(1000):
+            if self.steps > now:
+                break
+            await asyncio.sleep(0)
+        self.rank.write(directory)
+
+
+class Rollout:
+    async def run(self, subtasks: Sequence[Subtask]) -> list[IssuedGroup]:
+        await asyncio.sleep(0)
+        return [issued(subtask) for subtask in subtasks]
+
+
+def issued(subtask: Subtask) -> IssuedGroup:
+    """Four completions by the ticket; of every third ticket all have the same reward."""
+    (made,) = make_groups(groups=1, seed=subtask.ticket)
+    trajectories = tuple(
+        dataclasses.replace(
+            t, ticket=subtask.ticket, problem_id=subtask.problem.id, stage=subtask.stage,
+            reward=-0.3 if subtask.ticket % 3 == 0 else t.reward,
+        )
+        for t in made
+    )  # fmt: skip
+    passed = sum(t.reward > 0 for t in trajectories)
+    outcome = Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, len(trajectories))
+    return IssuedGroup(summarize(Group(outcome, trajectories)), trajectories)
+
+
+def go(
+    config: Config, model: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int | None = None
+) -> tuple[Path, list[str]]:
+    """The run's directory, and what it said, after the controller has done all it can."""
+    said = io.StringIO()
+    ready = Ready(model, PROBLEMS, ())
+    with RunDirectory.open(config) as run, RunProgress(config.run.steps, 0, Console(file=said, width=200)) as progress:
+        rank = make_rank(model, config.learner, config.run.seed)
+
+        async def services(config: Config, ready: Ready, journal: Path) -> Any:
+            journal.unlink(missing_ok=True)
+            actor = CurriculumActor(ready.train, config.curriculum, config.run.seed, None, str(journal))
+
+            async def close() -> None: ...
+
+            return SimpleNamespace(
+                curriculum=CurriculumClient(Called(actor)),
+                rollout=Rollout(),
+                learner=Learner(rank, dies_at),
+                close=close,
+            )
+
+        monkeypatch.setattr(controller, "start_services", services)
+        try:
+            asyncio.run(controller._Life(config, run, ready, progress).train())
+        except RuntimeError as error:
+            assert str(error) == "died" and dies_at is not None
+        return run.path, [*run.messages, *said.getvalue().splitlines()]
+
+
+def checkpoint(run: Path, step: int) -> Path:
+    return run / "checkpoints" / f"step-{step:08d}"
+
+
+def assert_same_end(ours: Path, theirs: Path, step: int = STEPS) -> None:
+    """Weights, optimisers, schedules, random state, curriculum, next batch, KL coefficient, every step's numbers."""
+    for name in ("state.json", "learner/kl.json"):
+        assert (checkpoint(ours, step) / name).read_bytes() == (checkpoint(theirs, step) / name).read_bytes()
+    for network in sorted(p.name for p in (checkpoint(theirs, step) / "learner").iterdir() if p.is_dir()):
+        (mine, schedule), (other, their_schedule) = (
+            state.read(checkpoint(run, step) / "learner" / network) for run in (ours, theirs)
+        )
+        assert schedule == their_schedule and mine.keys() == other.keys()
+        for name in other:
+            assert mine[name].keys() == other[name].keys()
+            assert all(torch.equal(mine[name][key], other[name][key]) for key in other[name]), (network, name)
+    random = [torch.load(checkpoint(run, step) / "learner" / "random-0.pt") for run in (ours, theirs)]
+    assert torch.equal(*random)
+    lines = [
+        [
+            {k: v for k, v in json.loads(line).items() if not k.startswith(("seconds/", "tokens_per_s/"))}
+            for line in (run / "metrics.jsonl").read_text().splitlines()
+        ]
+        for run in (ours, theirs)
+    ]
+    assert lines[0] == lines[1] and len(lines[0]) == step
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_run_goes_on_from_every_step_as_if_it_had_not_been_stopped(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str, staleness: int
+) -> None:
+    straight, _ = go(configured(tmp_path / "straight", model, algorithm, staleness), model, monkeypatch)
+    states = [json.loads((checkpoint(straight, n) / "state.json").read_text()) for n in range(1, STEPS + 1)]
+    assert [bool(s["issued"]) for s in states] == [bool(staleness)] * STEPS
+    places = [(s["curriculum"]["epoch"], s["curriculum"]["position"]) for s in states]
+    assert places == [(0, 2), (1, 1), (1, 3), (2, 2), (3, 1)][staleness : STEPS + staleness]
+    dropped = [json.loads(line).get("groups/dropped_share") for line in open(straight / "metrics.jsonl")]
+    assert any(dropped) == (algorithm != "ppo")
+    for stop in range(1, STEPS):
+        # what a run leaves that is killed when its checkpoint of this step is written
+        left = tmp_path / f"stopped-{stop}"
+        shutil.copytree(straight, left)
+        for later in range(stop + 1, STEPS + 1):
+            shutil.rmtree(checkpoint(left, later))
+        resumed, said = go(configured(left, model, algorithm, staleness), model, monkeypatch)
+        assert f"going on from the checkpoint of step {stop} of {STEPS}" in said
+        assert_same_end(resumed, straight)
+    # stopped by its length, and made longer
+    short = configured(tmp_path / "longer", model, algorithm, staleness, steps=3)
+    go(short, model, monkeypatch)
+    longer, said = go(configured(tmp_path / "longer", model, algorithm, staleness), model, monkeypatch)
+    assert f"going on from the checkpoint of step 3 of {STEPS}" in said
+    assert_same_end(longer, straight)
+
+
+def test_what_is_being_written_when_a_run_dies_is_what_it_goes_on_from(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, _ = go(configured(tmp_path / "straight", model, "ppo", 0), model, monkeypatch)
+    config = configured(tmp_path / "died", model, "ppo", 0)
+    died, _ = go(config, model, monkeypatch, dies_at=3)
+    assert sorted(p.name for p in (died / "checkpoints").iterdir()) == [f"step-{n:08d}" for n in (1, 2)]
+    go(config, model, monkeypatch)
+    assert_same_end(died, straight)
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    straight, _ = go(configured(tmp_path / "straight", model, "ppo", 0), model, monkeypatch)
+    left = tmp_path / "damaged"
+    shutil.copytree(straight, left)
+    part = next((checkpoint(left, STEPS) / "learner" / "policy").glob("part-*"))
+    part.write_bytes(part.read_bytes()[:-1])
+    resumed, said = go(configured(left, model, "ppo", 0), model, monkeypatch)
+    assert f"going on from the checkpoint of step {STEPS - 1} of {STEPS}" in said
+    assert f"checkpoint of step {STEPS} is passed over" in caplog.text
+    assert_same_end(resumed, straight)
+    for n in range(1, STEPS + 1):
+        (checkpoint(left, n) / "state.json").unlink()
+    with pytest.raises(UserError, match="no checkpoint in .* is complete; step 4: .*state.json is missing"):
+        go(configured(left, model, "ppo", 0), model, monkeypatch)
+
+
+def test_a_guard_ends_the_run_and_names_the_checkpoint_that_was_still_being_written(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path / "run", model, "ppo", 0, keep=1)
+    strict = config.learner.guards.model_copy(update={"max_gap": 1e-9, "gap_alarms": 3})
+    config = config.model_copy(update={"learner": config.learner.model_copy(update={"guards": strict})})
+    with pytest.raises(UserError) as raised:
+        go(config, model, monkeypatch)
+    text = str(raised.value)
+    assert text.startswith("the run stops at step 3: engine and learner disagreed")
+    assert str(checkpoint(tmp_path / "run", 2)) in text and "--step 2 --out my-model" in text
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["gap/alarm"] for line in lines] == [1.0] * 3
+
+
+def test_the_best_checkpoint_survives_and_a_full_disk_is_said(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path / "run", model, "ppo", 0, keep=1, best_metric="reward/mean")
+    run, _ = go(config, model, monkeypatch)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    best = max(lines, key=lambda line: (line["reward/mean"], line["step"]))["step"]
+    assert 1 < best < STEPS, "another seed is needed for a best one in between"
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {f"step-{n:08d}" for n in (best, STEPS)}
+
+    def full(self: LearnerRank, directory: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(LearnerRank, "write", full)
+    with pytest.raises(UserError, match="checkpoint of step 1 can't be written: .*No space left"):
+        go(configured(tmp_path / "full", model, "ppo", 0), model, monkeypatch)
+    assert list((tmp_path / "full" / "checkpoints").iterdir()) == []
