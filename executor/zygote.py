@@ -31,9 +31,8 @@ _START_S, _COMPILE_S, _ANSWER_S, _LOOK_S = 30.0, 5.0, 30.0, 1.0
 _LARGEST_REPLY = 8 << 20
 _F_ADD_SEALS, _SEAL, _SHRINK, _GROW = 1033, 1, 2, 4
 _BOOT = "import sys; sys.path.insert(0, {root!r}); from executor.sandbox.zygote import main; main(sys.argv[1])"
-# The seed of hashes is fixed so that a verdict does not depend on the order of a set; one arena keeps memory countable.
+# One arena keeps memory countable.
 _ENVIRONMENT = {
-    "PYTHONHASHSEED": "0",
     "MALLOC_ARENA_MAX": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "LC_ALL": "C.UTF-8",
@@ -110,7 +109,7 @@ class Zygote:
         try:
             self._process = subprocess.Popen(
                 [python, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot, options],
-                env=_ENVIRONMENT,
+                env=_ENVIRONMENT | {"PYTHONHASHSEED": str(config.hash_seed)},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
