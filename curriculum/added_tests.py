@@ -14,7 +14,7 @@ from curriculum.dump import test_data
 from curriculum.mutants import Mutant
 from curriculum.new_inputs import new_cases
 from curriculum.run import Run
-from executor.asserts import Unsupported, question
+from executor.asserts import Unsupported, constant, question
 from executor.report import Report, TestOutcome, Verdict
 from executor.sandbox import codec
 from executor.suite import Case, Suite
@@ -53,7 +53,7 @@ def added_tests(
         if not candidates:
             break
         trial = replace(asked, cases=tuple(candidates))
-        answered, executed = yield from _answered(solution, others, trial, exact=suite.style == "assert")
+        answered, executed = yield from _answered(solution, others, trial, asked, exact=suite.style == "assert")
         if not answered:
             break
         caught = yield from _caught(alive, replace(asked, cases=tuple(answered)))
@@ -72,10 +72,12 @@ def added_tests(
 
 
 def _answered(
-    solution: str, others: Sequence[str], suite: Suite, exact: bool
+    solution: str, others: Sequence[str], suite: Suite, given: Suite, exact: bool
 ) -> Generator[list[Run], list[Report], tuple[list[Case], list[tuple[int, ...]]]]:
-    """(the tests that the solution answers well within the limits, alike with sets in another order, and as the others
-    do; the lines that each executes). `exact`: no answers with floats, as they will be compared without a tolerance."""
+    """(the tests that the solution answers well within the limits, alike with another seed, as the others do,
+    and with a kind of value that a given test expects; the lines that each executes). `exact`: no answers with floats,
+    as they will be compared without a tolerance."""
+    kinds = {_kind(case.output) for case in given.cases}
     unknown = "" if suite.style == "stdin" else _UNKNOWN
     asked = replace(suite, cases=tuple(replace(case, output=unknown) for case in suite.cases))
     first, again = yield [Run(solution, asked, "trial"), Run(solution, asked, "again")]
@@ -87,7 +89,9 @@ def _answered(
         if answers[0] is None or answers[0] != answers[1]:
             continue
         made = replace(case, output=answers[0][0])
-        if _can_be_written(made, suite) and not (exact and _has_float(made.output)):
+        if _kind(made.output) not in kinds or (exact and _has_float(made.output)):
+            continue
+        if _can_be_written(made, suite):
             cases.append(made)
             executed.append(one.executed_lines)
     if cases and others:
@@ -119,6 +123,12 @@ def _can_be_written(case: Case, suite: Suite) -> bool:
     except ValueError:  # no form in JSON; more digits than Python writes
         return False
     return True
+
+
+def _kind(value: Any) -> type:
+    """None is an answer of its own kind: most often that there is none."""
+    alike = {tuple: list, float: int}
+    return alike.get(type(value), type(value))
 
 
 def _has_float(value: Any) -> bool:
@@ -171,13 +181,13 @@ def _as_calls(suite: Suite) -> Suite | None:
     for case in suite.cases:
         try:
             found = question(case.input)
+            if (other := found.check.equals()) is not None:
+                asked.append((found.function, Case(found.args, constant(other), found.keywords)))
         except (Unsupported, codec.TooLarge, SyntaxError, ValueError):
             continue
-        if found.check.equals() is not None:
-            asked.append(found)
-    names = [found.function for found in asked]
+    names = [name for name, _ in asked]
     usual = max(dict.fromkeys(names), key=names.count, default=None)
-    cases = tuple(Case(found.args, None, found.keywords) for found in asked if found.function == usual)
+    cases = tuple(case for name, case in asked if name == usual)
     return Suite("call", cases, usual, suite.setup) if cases else None
 
 

@@ -163,6 +163,19 @@ def _distinct(values: list[Any]) -> bool:
     return len(set(texts)) == len(texts)
 
 
+def _turned(values: list[Any]) -> bool:
+    """A rising list of which a part has gone from one end to the other."""
+    falls = sum(a > b for a, b in zip(values, [*values[1:], *values[:1]], strict=True)) if _comparable(values) else 2
+    return falls <= 1
+
+
+def _numbered(values: list[Any]) -> bool:
+    """Each of 0, 1, ... or of 1, 2, ... once."""
+    if not all(isinstance(value, int) for value in values):
+        return False
+    return sorted(values) in (list(range(len(values))), list(range(1, len(values) + 1)))
+
+
 def _even_rows(values: list[Any]) -> bool:
     return len({len(row) if isinstance(row, list | str) else -1 for row in values}) <= 1
 
@@ -172,7 +185,8 @@ def _common_orders(lists: list[list[Any]]) -> list[Order]:
     telling = [values for values in lists if len(values) > 1]
     if not telling:
         return []
-    return [order for order in (_rising, _falling, _distinct, _even_rows) if all(map(order, telling))]
+    orders = (_rising, _falling, _turned, _distinct, _numbered, _even_rows)
+    return [order for order in orders if all(map(order, telling))]
 
 
 # -- relations between arguments ---------------------------------------------------------------------------------------

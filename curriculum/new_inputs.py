@@ -209,7 +209,7 @@ def _change(arguments: list[Any], invariants: Invariants, form: _Form, chooser: 
             path = invariants.inside(path, inner)
         holder, place = value, inner
     seen = invariants.seen.get(path)
-    if seen is None:
+    if seen is None or type(value) not in seen.kinds:
         return
     if isinstance(value, list):
         reorders = (_swapped, _reversed, _shuffled)

@@ -11,7 +11,7 @@ RunKind = Literal["solution", "mutant", "trial", "again"]
 @dataclass(frozen=True, slots=True)
 class Run:
     """`mutant`: it may be slow for ever, and its executed lines are of no use. `trial`: on inputs that nobody has
-    vouched for, with a part of the limits and with answers told in full; `again`: the same, with sets in another order.
+    vouched for, with a part of the limits and with answers told in full; `again`: the same, with another seed.
     """
 
     program: str

@@ -91,7 +91,7 @@ class Pools:
         quick = {"cpu_s": min(config.cpu_s, MUTANT_CPU_S), "coverage": False}
         changes: dict[RunKind, dict[str, Any]] = {"solution": {"coverage": True}}
         changes |= {"mutant": quick} if effort.mutants else {}
-        changes |= {"trial": trial, "again": trial | {"hash_seed": config.hash_seed ^ 1}} if effort.added else {}
+        changes |= {"trial": trial, "again": trial | {"seed": config.seed ^ 1}} if effort.added else {}
         self._pools = {kind: LocalPool(config.model_copy(update=change)) for kind, change in changes.items()}
         self.solutions = self._pools["solution"]
         self.workers = config.workers

@@ -85,12 +85,12 @@ class ExecutorConfig(BaseModel):
     infra_retries: int = Field(
         default=2, ge=0, description="New runs of a program after the sandbox failed. Source: ours"
     )
-    hash_seed: int = Field(
+    seed: int = Field(
         default=0,
         ge=0,
         le=(1 << 32) - 1,
-        description="Seed of Python's hashes (number), fixed so that a verdict does not depend on the order of a set. "
-        "Source: ours",
+        description="Seed of a program's hashes and of its module random (number), fixed so that a verdict does not "
+        "depend on chance. Source: ours",
     )
     python: Path | None = Field(
         default=None,

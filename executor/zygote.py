@@ -109,7 +109,7 @@ class Zygote:
         try:
             self._process = subprocess.Popen(
                 [python, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot, options],
-                env=_ENVIRONMENT | {"PYTHONHASHSEED": str(config.hash_seed)},
+                env=_ENVIRONMENT | {"PYTHONHASHSEED": str(config.seed)},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -113,7 +113,7 @@ def _one_of(data: HubData, what: str, known: list[str], wanted: str | None) -> s
     if wanted is None and len(known) == 1:
         return known[0]
     if wanted not in known:
-        problem = "has several" if wanted is None else f"has no {what} {wanted!r}; known:"
+        problem = f"has several {what}s:" if wanted is None else f"has no {what} {wanted!r}; known:"
         first = replace(data, revision=None, **{what: known[0]}) if known else data
         raise _error(data, f"{problem} {', '.join(known)}; choose as in {first}")
     return wanted

@@ -18,7 +18,7 @@ from typing import Any
 from executor.sandbox import board, codec, compiler, monitoring, structures
 from executor.sandbox.compiler import PROGRAM_FILE
 from executor.sandbox.probes import Probes, Table
-from executor.sandbox.state import Snapshot, wait_for_threads
+from executor.sandbox.state import SEED, Snapshot, wait_for_threads
 
 _MESSAGE_CHARS = 500
 TEST_FILE = "<test>"
@@ -114,7 +114,7 @@ class Harness:
         is_program = "stdin" in case
         if self._fresh:
             self._fresh = False
-            random.seed(0)  # forking has seeded it with something else
+            random.seed(SEED)  # forking has seeded it with something else
         else:
             self._snapshot.restore()
             open_streams(self._streams)
