@@ -19,7 +19,7 @@ from executor.report import Report, TestOutcome, Verdict
 from executor.sandbox import codec
 from executor.suite import Case, Suite
 
-_EACH_ROUND = 32  # inputs
+_EACH_ROUND = 24  # inputs
 _OTHERS = 4  # solutions
 LONGEST = 4_000  # characters of an answer
 _UNKNOWN = codec.Opaque("unknown")  # equals no answer, so that the answer is told

@@ -29,7 +29,8 @@ FORMAT = 2
 KEYS = ("id", "reason", "where")
 AHEAD = 16  # entries a worker that may be under way while an earlier, slow one keeps the order
 MUTANT_CPU_S = 2.0
-TRIAL_SHARE = 0.5  # of the limits: how far within them the solution has to answer a new input
+TRIAL_SHARE = 0.5  # of the limits: how far within them the solution has to answer a new input,
+TRIAL_CPU_S = 1.0  # and at most so long
 TRIAL_TIMEOUTS = 3
 # Settings that change how fast and where programs run, not what comes out.
 _NO_INPUT = {"workers", "actors", "infra_retries", "reward"}
@@ -85,9 +86,14 @@ class Pools:
     """
 
     def __init__(self, config: ExecutorConfig, effort: Effort) -> None:
-        trial = {name: getattr(config, name) * TRIAL_SHARE for name in ("cpu_s", "wall_s")}
-        trial |= {"memory_mib": max(64, int(config.memory_mib * TRIAL_SHARE)), "stdout_chars": LONGEST + 1}
-        trial |= {"coverage": True, "max_timeouts": TRIAL_TIMEOUTS}
+        trial: dict[str, Any] = {
+            "cpu_s": min(config.cpu_s * TRIAL_SHARE, TRIAL_CPU_S),
+            "wall_s": config.wall_s * TRIAL_SHARE,
+            "memory_mib": max(64, int(config.memory_mib * TRIAL_SHARE)),
+            "max_timeouts": TRIAL_TIMEOUTS,
+            "stdout_chars": LONGEST + 1,
+            "coverage": True,
+        }
         quick = {"cpu_s": min(config.cpu_s, MUTANT_CPU_S), "coverage": False}
         changes: dict[RunKind, dict[str, Any]] = {"solution": {"coverage": True}}
         changes |= {"mutant": quick} if effort.mutants else {}
