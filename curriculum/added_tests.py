@@ -84,7 +84,7 @@ def _answered(
     cases, executed = [], []
     if Verdict.INFRA_ERROR in (first.verdict, again.verdict):
         return cases, executed
-    for case, one, other in zip(suite.cases, first.tests, again.tests, strict=True):
+    for case, one, other in zip(suite.cases, first.tests, again.tests, strict=False):  # none where it did not compile
         answers = [_answer(outcome, suite) for outcome in (one, other)]
         if answers[0] is None or answers[0] != answers[1]:
             continue
