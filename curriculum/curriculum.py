@@ -22,7 +22,7 @@ from curriculum.course_table import CourseTable
 from curriculum.courses import Fits
 from curriculum.problem import Problem
 from curriculum.progress import TOO_LONG, UNPARSABLE
-from curriculum.sampling import epoch_order, learnability
+from curriculum.sampling import by_level, epoch_order, learnability
 from curriculum.schedules import Move, make_schedule
 from curriculum.subtask import Outcome, Subtask
 
@@ -207,11 +207,7 @@ class Curriculum:
             case "courses":
                 return np.where(self._table.tops() == TOO_LONG, 0, np.maximum(self._table.tops(), 0) + 1.0)
             case "level":
-                weights = c.level_weights.model_dump()
-                expected = np.array([weights[problem.level] for problem in self._problems], np.float64)
-                if not expected.any():
-                    raise ValueError("level_weights are 0 for every level that the problems have; raise one")
-                return expected
+                return by_level(self._problems, c.level_weights)
             case "learnability":
                 progress = self._schedule.progress
                 return learnability(progress.rate, progress.visits, c.alpha, c.learnability_floor)

@@ -22,7 +22,7 @@ def problem_line(problem: Problem) -> str:
         "style": suite.style,
         "entry_point": suite.entry_point,
         "setup": suite.setup,
-        "tests": [_test(case, suite.style) for case in suite.cases],
+        "tests": [test_data(case, suite.style) for case in suite.cases],
     }
     line = {key: value for key, value in line.items() if key not in ("entry_point", "setup") or value}
     digits = sys.get_int_max_str_digits()
@@ -35,7 +35,8 @@ def problem_line(problem: Problem) -> str:
     return text
 
 
-def _test(case: Case, style: Style) -> dict[str, Any]:
+def test_data(case: Case, style: Style) -> dict[str, Any]:
+    """A test as it stands in a line, before it becomes text. ValueError for a value that the format cannot hold."""
     if style == "assert":
         return {"code": case.input}
     test = {"input": to_json(case.input), "output": to_json(case.output)}

@@ -4,27 +4,22 @@
 and its caller runs many problems at once. A Finding is plain data: all that refinement keeps of an entry.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from curriculum.mutants import some_mutants
+from curriculum.added_tests import added_tests
+from curriculum.dump import test_data
+from curriculum.mutants import Mutant, some_mutants
 from curriculum.problem import Problem
 from curriculum.readers.record import Reason, Record, Rejected
 from curriculum.refine import Preference, executed_share, fault, plain, preferred, reason_of, uniform, unwrapped
+from curriculum.run import Run
+from curriculum.values import from_json
 from executor.report import Report, Verdict
-from executor.suite import Suite
+from executor.suite import Case, Suite
 
 _MISSED = 200  # lines and survivors told of one problem
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A program to be run. `mutant`: it may be slow for ever, and its executed lines are of no use."""
-
-    program: str
-    suite: Suite
-    mutant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +28,9 @@ class Finding:
 
     `solution`: number of the one that is kept; `unwrapped`: whether expected values came out of their lists;
     `lines`: [with executed code, with any text]; `missed`: numbers of the others; `mutants`: how many were judged;
-    `survivors`: [line, change] of those that passed.
+    `survivors`: [line, change] of those that passed. `added`: tests in the native format that belong behind the others;
+    `tests`, `lines`, `missed` and `survivors` are those of all tests, `gained` the numbers of lines and mutants that
+    only the added ones execute and catch.
     """
 
     id: str
@@ -48,6 +45,8 @@ class Finding:
     missed: tuple[int, ...] = ()
     mutants: int = 0
     survivors: tuple[tuple[int, str], ...] = ()
+    added: tuple[dict[str, Any], ...] = ()
+    gained: tuple[int, int] = (0, 0)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,14 +61,19 @@ class Finding:
             lines=(found.lines[0], found.lines[1]),
             missed=tuple(found.missed),
             survivors=tuple((line, change) for line, change in found.survivors),
+            added=tuple(found.added),
+            gained=(found.gained[0], found.gained[1]),
         )
 
 
 Examination = Generator[list[Run], list[Report], Finding]
 
 
-def examine(entry: Record | Rejected, where: str, preference: Preference, most_mutants: int) -> Examination:
-    """Tries the solutions in the preferred order until one passes; then a few of its mutants. Never sent an empty list.
+def examine(
+    entry: Record | Rejected, where: str, preference: Preference, most_mutants: int, most_added: int = 0
+) -> Examination:
+    """Tries the solutions in the preferred order until one passes; then a few of its mutants; then looks for tests to
+    add. Never sent an empty list.
 
     A problem whose sandbox failed is NOT_JUDGED; a mutant whose sandbox failed does not count.
     """
@@ -88,9 +92,9 @@ def examine(entry: Record | Rejected, where: str, preference: Preference, most_m
             if report.verdict is Verdict.INFRA_ERROR:
                 return replace(nothing, reason=Reason.NOT_JUDGED, detail=report.error or "")
             if report.passed:
-                kept = _kept(nothing, solutions[number], suite, report)
-                kept = replace(kept, solution=number, unwrapped=suite is not problem.suite)
-                return (yield from _mutated(kept, solutions[number], suite, most_mutants))
+                kept = replace(nothing, solution=number, unwrapped=suite is not problem.suite)
+                others = [solutions[n] for n in order if n != number]
+                return (yield from _kept(kept, solutions[number], others, suite, report, most_mutants, most_added))
             failure = failure or reason_of(report, solutions[number], suite)
     reason, detail = failure or (Reason.NO_SOLUTION, "")
     others = f"; nor does any of the {len(order) - 1} other solutions pass" if len(order) > 1 else ""
@@ -100,8 +104,15 @@ def examine(entry: Record | Rejected, where: str, preference: Preference, most_m
 def refined(record: Record, finding: Finding) -> Problem:
     """The problem as it is kept."""
     problem = uniform(record.problem)
-    suite = unwrapped(problem.suite) if finding.unwrapped else None
-    return replace(problem, solution=plain(record.solutions[finding.solution]), suite=suite or problem.suite)
+    suite = (unwrapped(problem.suite) if finding.unwrapped else None) or problem.suite
+    added = tuple(_case(test) for test in finding.added)
+    suite = replace(suite, cases=(*suite.cases, *added)) if added else suite
+    return replace(problem, solution=plain(record.solutions[finding.solution]), suite=suite)
+
+
+def _case(test: dict[str, Any]) -> Case:
+    """The inverse of curriculum.dump.test_data."""
+    return Case(test["code"]) if "code" in test else Case(**{name: from_json(value) for name, value in test.items()})
 
 
 def _forms(suite: Suite) -> Iterator[Suite]:
@@ -111,16 +122,34 @@ def _forms(suite: Suite) -> Iterator[Suite]:
         yield other
 
 
-def _kept(nothing: Finding, solution: str, suite: Suite, report: Report) -> Finding:
+def _kept(
+    kept: Finding,
+    solution: str,
+    others: Sequence[str],
+    suite: Suite,
+    report: Report,
+    most_mutants: int,
+    most_added: int,
+) -> Examination:
+    """What is said of a problem whose solution passes."""
+    made = some_mutants(solution, most_mutants)
+    reports = (yield [Run(mutant.source, suite, "mutant") for mutant in made]) if made else []
+    judged = [(m, r) for m, r in zip(made, reports, strict=True) if r.verdict is not Verdict.INFRA_ERROR]
+    survivors: tuple[Mutant, ...] = tuple(mutant for mutant, report in judged if report.passed)
     executed, total, missed = executed_share(solution, report.executed_lines)
-    return replace(nothing, tests=len(suite.cases), lines=(executed, total), missed=tuple(missed[:_MISSED]))
-
-
-def _mutated(kept: Finding, solution: str, suite: Suite, most: int) -> Examination:
-    changed = some_mutants(solution, most)
-    if not changed:
-        return kept
-    reports = yield [Run(mutant.source, suite, mutant=True) for mutant in changed]
-    judged = [(m, r) for m, r in zip(changed, reports, strict=True) if r.verdict is not Verdict.INFRA_ERROR]
-    survivors = tuple((mutant.line, mutant.change) for mutant, report in judged if report.passed)
-    return replace(kept, mutants=len(judged), survivors=survivors[:_MISSED])
+    if most_added:
+        name = f"{kept.id}/{kept.solution}"
+        added = yield from added_tests(name, solution, others, suite, report, survivors, set(missed), most_added)
+        before, caught = executed, len(survivors) - len(added.survivors)
+        executed, total, missed = executed_share(solution, added.report.executed_lines)
+        tests = tuple(test_data(case, suite.style) for case in added.cases)
+        suite, survivors = replace(suite, cases=(*suite.cases, *added.cases)), added.survivors
+        kept = replace(kept, added=tests, gained=(executed - before, caught))
+    return replace(
+        kept,
+        tests=len(suite.cases),
+        lines=(executed, total),
+        missed=tuple(missed[:_MISSED]),
+        mutants=len(judged),
+        survivors=tuple((mutant.line, mutant.change) for mutant in survivors[:_MISSED]),
+    )

@@ -1,4 +1,4 @@
-"""Reads problem files in the native format: JSON lines, one problem a line, plain or gzip-compressed.
+"""Reads problem files in the native format: JSON lines, one problem a line, plain or compressed (curriculum.packed).
 
 This is the only door through which a problem enters a run, so it is strict: a problem with no tests, a
 missing expected value or a misspelt key would otherwise turn into rewards that mean nothing. Invariant: what
@@ -9,9 +9,7 @@ The pydantic models below are the format's one definition; `problem.schema.json`
 
 import ast
 import difflib
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -20,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from curriculum.conditionals import parse
+from curriculum.packed import unpacked
 from curriculum.problem import Level, Problem
 from curriculum.values import from_json
 from executor.suite import Case, Suite
@@ -118,7 +117,7 @@ _STYLES = ("stdin", "call", "assert")
 
 
 def load_problems(path: str | Path) -> list[Problem]:
-    """The problems of a `.jsonl` or `.jsonl.gz` file, in file order; blank lines are skipped.
+    """The problems of a file, in file order; blank lines are skipped.
 
     `starter:train` and `starter:heldout` name the two shipped files. Raises ProblemFileError at the first line
     that cannot be used, and for a file that is missing, unreadable or holds no problem.
@@ -224,11 +223,11 @@ def _call_case(test: CallTest, index: int, fail: Any) -> Case:
 def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
     """Numbered raw lines. Bytes, so that a bad one is found in its own line."""
     try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+        with unpacked(file) as stream:
             yield from enumerate(stream, start=1)
     except FileNotFoundError:
         raise ProblemFileError(str(file), None, None, "no such file") from None
-    except (OSError, EOFError, zlib.error) as error:  # EOFError, zlib.error: a cut or damaged gzip file
+    except OSError as error:
         raise ProblemFileError(str(file), None, None, f"cannot be read: {error}") from error
 
 

@@ -4,10 +4,14 @@ Invariant: an epoch's order is a pure function of (seed, epoch, expected), so a 
 `expected` only has to be remembered where it depends on outcomes (learnability).
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int32
+
+from curriculum.config import LevelWeights
+from curriculum.problem import Problem
 
 # Keep these random streams apart from others that are made from the same seed.
 _ORDER, _ROUNDING = 0x5A, 0x5B
@@ -24,6 +28,16 @@ def epoch_order(seed: int, epoch: int, expected: Float64[np.ndarray, " N"]) -> I
         copies += np.random.default_rng([_ROUNDING, seed, epoch]).random(len(part)) < part
     slots = np.repeat(np.arange(len(expected), dtype=np.int32), copies.astype(np.int64))
     return np.random.default_rng([_ORDER, seed, epoch]).permutation(slots)
+
+
+def by_level(problems: Iterable[Problem], weights: LevelWeights) -> Float64[np.ndarray, " N"]:
+    """Expected draws in an epoch by level. ValueError where no problem would ever be drawn."""
+    times = weights.model_dump()
+    found = [problem.level for problem in problems]
+    if not any(times[level] for level in found):
+        told = ", ".join(sorted(set(found)))
+        raise ValueError(f"level_weights are 0 for every level that the problems have ({told}); raise one")
+    return np.array([times[level] for level in found], np.float64)
 
 
 def learnability(

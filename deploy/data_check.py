@@ -16,7 +16,7 @@ from curriculum.examine import Examination, Finding, examine
 from curriculum.readers.record import Record, Rejected
 from curriculum.refine import fault as fault_of
 from deploy.data_files import read
-from deploy.data_judge import Pools, examined
+from deploy.data_judge import Effort, Pools, examined
 from deploy.errors import UserError
 from deploy.grade import GradeProgress
 from executor.config import ExecutorConfig
@@ -67,7 +67,7 @@ def _read(entry: Record | Rejected, where: str) -> Finding:
 
 def _run(examinations: Iterable[Examination], config: ExecutorConfig) -> Iterator[Finding]:
     try:
-        pools = Pools(config, mutants=False)
+        pools = Pools(config, Effort())
     except RuntimeError as error:
         raise UserError(str(error)) from None
     with pools:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from curriculum.readers.hub import Location
 from curriculum.readers.record import Reason, Record, Rejected
 from deploy.data_files import LineFile, Rejection, beside, line_of, read
 from deploy.errors import UserError
@@ -27,7 +28,7 @@ class Converted:
         return self.levels.total()
 
 
-def convert(kind: str, source: Path, out: Path, progress: GradeProgress) -> Converted:
+def convert(kind: str, source: Location, out: Path, progress: GradeProgress) -> Converted:
     """Writes OUT and OUT.rejected.jsonl. UserError where not one entry can be used: then nothing is written."""
     counts = Converted()
     with LineFile(out) as file, LineFile(beside(out, "rejected.jsonl")) as aside:
@@ -54,7 +55,7 @@ def convert(kind: str, source: Path, out: Path, progress: GradeProgress) -> Conv
     return counts
 
 
-def _nothing(kind: str, source: Path, counts: Converted) -> str:
+def _nothing(kind: str, source: Location, counts: Converted) -> str:
     if not counts.reasons:
         return f"{source}: holds no entry"
     told = ", ".join(f"{reason}: {count:,}" for reason, count in counts.reasons.most_common())

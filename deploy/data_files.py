@@ -18,6 +18,7 @@ from curriculum.dump import problem_line
 from curriculum.load import ProblemFileError, resolve
 from curriculum.problem import Problem
 from curriculum.readers import READERS
+from curriculum.readers.hub import PREFIX, HubData, Location, parse_hub, pinned
 from curriculum.readers.record import Reason, Record, Rejected
 from deploy.errors import UserError, nearest
 
@@ -25,7 +26,7 @@ _BLOCK = 1 << 20
 _LEVEL = 6  # of gzip: a third of the time of 9 for 1 % more bytes
 
 
-def read(kind: str, path: Path) -> Iterator[Record | Rejected]:
+def read(kind: str, path: Location) -> Iterator[Record | Rejected]:
     """The entries of a data set; UserError where the file as a whole cannot be read."""
     try:
         yield from READERS[kind](path)
@@ -41,6 +42,16 @@ def check_kind(kind: str) -> str:
     return kind
 
 
+def check_location(path: str) -> Location:
+    """The file, folder or data set of the hub that was meant; UserError with what to do where there is none."""
+    if not path.startswith(PREFIX):
+        return check_input(path)
+    try:
+        return pinned(parse_hub(path))
+    except (ProblemFileError, ValueError) as error:
+        raise UserError(str(error) if isinstance(error, ProblemFileError) else f"{path}: {error}") from None
+
+
 def check_input(path: str) -> Path:
     """The file or folder that was meant; UserError with what to do where there is none."""
     try:
@@ -51,15 +62,19 @@ def check_input(path: str) -> Path:
         return found
     if path.count("/") == 1 and not path.startswith((".", "/", "~")) and not found.suffix:
         raise UserError(
-            f"{path}: no such file or folder. If this is the name of a data set of the Hugging Face hub: download it "
-            f"('hf download --repo-type dataset {path} --local-dir DIR') and give the folder with its .parquet files"
+            f"{path}: no such file or folder. If this is the name of a data set of the Hugging Face hub: {PREFIX}{path}"
         )
     raise UserError(f"{path}: no such file or folder")
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of all files in a folder."""
+def digest(path: Location) -> str:
+    """SHA-256 of a file, of names and contents of all files in a folder, or of name and commit of a data set."""
     total = hashlib.sha256()
+    if isinstance(path, HubData):
+        total.update(f"{path}\n".encode())
+        if path.folder is None:
+            return total.hexdigest()
+        path = path.folder
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     for file in files:
         if path.is_dir():
@@ -91,6 +106,11 @@ def line_of(problem: Problem) -> str | Rejection:
         return problem_line(problem)
     except ValueError as error:
         return Rejection(Reason.BAD_TEST, problem.id, str(error), problem.id, problem.level)
+
+
+def check_packing(out: Path) -> None:
+    if out.suffix in (".zst", ".xz", ".bz2"):
+        raise UserError(f"OUT: {out.name}: what is written is plain or packed with gzip: end the name in .jsonl or .gz")
 
 
 class LineFile:

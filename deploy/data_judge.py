@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, Self
 
-from curriculum.examine import Examination, Finding, Run, examine
+from curriculum.added_tests import LONGEST
+from curriculum.examine import Examination, Finding, examine
+from curriculum.readers.hub import Location
 from curriculum.readers.record import Reason
 from curriculum.refine import Preference
+from curriculum.run import Run, RunKind
 from deploy.data_files import digest, read
 from deploy.errors import UserError
 from deploy.grade import MANY_FAILURES, GradeProgress, judge_identity
@@ -23,10 +25,13 @@ from executor.config import ExecutorConfig
 from executor.pool import LocalPool
 from executor.report import Report
 
-FORMAT = 1
+FORMAT = 2
 KEYS = ("id", "reason", "where")
 AHEAD = 16  # entries a worker that may be under way while an earlier, slow one keeps the order
 MUTANT_CPU_S = 2.0
+TRIAL_SHARE = 0.5  # of the limits: how far within them the solution has to answer a new input,
+TRIAL_CPU_S = 1.0  # and at most so long
+TRIAL_TIMEOUTS = 3
 # Settings that change how fast and where programs run, not what comes out.
 _NO_INPUT = {"workers", "actors", "infra_retries", "reward"}
 
@@ -36,12 +41,12 @@ class Source:
     """A data set that was read to its end."""
 
     kind: str
-    path: Path
+    path: Location
     entries: int
     sha256: str
 
 
-def check_source(kind: str, path: Path, progress: GradeProgress) -> Source:
+def check_source(kind: str, path: Location, progress: GradeProgress) -> Source:
     """Reads the data set to its end, so that nothing runs for one that is damaged."""
     progress.begin(0, 0)
     count = 0
@@ -53,48 +58,62 @@ def check_source(kind: str, path: Path, progress: GradeProgress) -> Source:
     return Source(kind, path, count, digest(path))
 
 
-def identity(
-    source: Source, config: ExecutorConfig, preference: Preference, mutants: int, release: str
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Which solution is kept, and how far each problem is looked into: mutants at most, and tests to add at most."""
+
+    preference: Preference = "first"
+    mutants: int = 0
+    added: int = 0
+
+
+def identity(source: Source, config: ExecutorConfig, effort: Effort, release: str) -> dict[str, Any]:
     """What the findings depend on, as JSON data, so that they are not continued with anything else."""
     return {
         "format": FORMAT,
         **judge_identity(config, release, _NO_INPUT),
         "kind": source.kind,
         "source_sha256": source.sha256,
-        "solution": preference,
-        "mutants": mutants,
+        "solution": effort.preference,
+        "mutants": effort.mutants,
+        "add_tests": effort.added,
     }
 
 
 class Pools:
-    """A pool for solutions, and one for mutants, which are given less time and no coverage. Context manager.
-
-    RuntimeError where no isolation can be had.
+    """A pool for each kind of run that the effort asks for: mutants are given less time and no coverage, trials a part
+    of the limits. Context manager. RuntimeError where no isolation can be had.
     """
 
-    def __init__(self, config: ExecutorConfig, mutants: bool) -> None:
-        self.solutions = LocalPool(config.model_copy(update={"coverage": True}))
+    def __init__(self, config: ExecutorConfig, effort: Effort) -> None:
+        trial: dict[str, Any] = {
+            "cpu_s": min(config.cpu_s * TRIAL_SHARE, TRIAL_CPU_S),
+            "wall_s": config.wall_s * TRIAL_SHARE,
+            "memory_mib": max(64, int(config.memory_mib * TRIAL_SHARE)),
+            "max_timeouts": TRIAL_TIMEOUTS,
+            "stdout_chars": LONGEST + 1,
+            "coverage": True,
+        }
         quick = {"cpu_s": min(config.cpu_s, MUTANT_CPU_S), "coverage": False}
-        self.mutants = LocalPool(config.model_copy(update=quick)) if mutants else None
+        changes: dict[RunKind, dict[str, Any]] = {"solution": {"coverage": True}}
+        changes |= {"mutant": quick} if effort.mutants else {}
+        changes |= {"trial": trial, "again": trial | {"seed": config.seed ^ 1}} if effort.added else {}
+        self._pools = {kind: LocalPool(config.model_copy(update=change)) for kind, change in changes.items()}
+        self.solutions = self._pools["solution"]
         self.workers = config.workers
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.solutions.close()
-        if self.mutants is not None:
-            self.mutants.close()
+        for pool in self._pools.values():
+            pool.close()
 
     def submit(self, run: Run) -> "Future[Report]":
-        pool = self.mutants if run.mutant and self.mutants else self.solutions
-        return pool.submit(run.program, run.suite)
+        return self._pools[run.kind].submit(run.program, run.suite)
 
 
-def judge(
-    source: Source, pools: Pools, results: ResultFile, preference: Preference, mutants: int, progress: GradeProgress
-) -> None:
+def judge(source: Source, pools: Pools, results: ResultFile, effort: Effort, progress: GradeProgress) -> None:
     """Finds out about the entries that `results` lacks and closes it under its final name.
 
     UserError where it cannot be written or the sandbox keeps failing; what was written until then stays.
@@ -103,7 +122,8 @@ def judge(
     progress.begin(done, source.entries)
     entries = islice(enumerate(read(source.kind, source.path), 1), done, None)
     held: list[Finding] = []
-    for finding in examined((examine(entry, f"entry {n}", preference, mutants) for n, entry in entries), pools):
+    wanted = effort.preference, effort.mutants, effort.added
+    for finding in examined((examine(entry, f"entry {n}", *wanted) for n, entry in entries), pools):
         held.append(finding)
         if finding.reason is Reason.NOT_JUDGED:
             if len(held) >= MANY_FAILURES:

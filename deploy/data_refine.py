@@ -11,6 +11,7 @@ from pathlib import Path
 
 from curriculum.examine import Finding, refined
 from curriculum.near_duplicates import EvaluationTexts
+from curriculum.readers.hub import Location
 from curriculum.readers.record import Reason, Record, Rejected
 from curriculum.split import held_out
 from deploy.data_duplicates import Duplicates, asked
@@ -50,7 +51,7 @@ class Outcome:
         return Counter(rejection.reason for rejection in self.dropped)
 
 
-def evaluation_texts(files: Sequence[tuple[str, Path]], threshold: float) -> EvaluationTexts:
+def evaluation_texts(files: Sequence[tuple[str, Location]], threshold: float) -> EvaluationTexts:
     """The statements of evaluation sets, each a kind and a file. UserError where one holds no problem."""
     texts = EvaluationTexts(threshold)
     for kind, path in files:

@@ -14,7 +14,7 @@ from typing import get_args
 from curriculum.examine import Finding
 from curriculum.problem import Level
 from curriculum.readers.record import Reason
-from deploy.data_judge import Source
+from deploy.data_judge import Effort, Source
 from deploy.data_refine import Choices, Outcome
 
 _ROWS = 2000  # of the table of dropped problems: a browser searches so many at once
@@ -60,8 +60,7 @@ class Settings:
     compare: str
     cpu_s: float
     memory_mib: int
-    solution: str
-    mutants: int
+    effort: Effort
     against: Sequence[str] = ()
 
 
@@ -75,7 +74,7 @@ def page(outcome: Outcome, settings: Settings) -> str:
         _quality(outcome),
         _weakest(outcome),
         _dropped(outcome),
-        _how(settings),
+        _how(outcome, settings),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -84,6 +83,24 @@ def page(outcome: Outcome, settings: Settings) -> str:
         + "\n".join(part for part in parts if part)
         + f"\n</main>\n<script>\n{_SCRIPT}</script></body></html>\n"
     )
+
+
+def added_line(outcome: Outcome) -> str:
+    """What the added tests see that the given ones do not, in words."""
+    findings = [finding for finding, _ in outcome.kept]
+    added, problems = sum(len(f.added) for f in findings), sum(bool(f.added) for f in findings)
+    mutants, lines = sum(f.mutants for f in findings), sum(f.lines[1] for f in findings)
+    caught = mutants - sum(len(f.survivors) for f in findings)
+    executed = sum(f.lines[0] for f in findings)
+    told = [
+        f"{what} {(now - gain) / total:.1%} -> {now / total:.1%}"
+        for what, now, gain, total in (
+            ("mutants caught", caught, sum(f.gained[1] for f in findings), mutants),
+            ("solution lines executed", executed, sum(f.gained[0] for f in findings), lines),
+        )
+        if total
+    ]
+    return f"{added:,} tests were added to {problems:,} problems: {', '.join(told)}"
 
 
 def _summary(outcome: Outcome) -> str:
@@ -105,6 +122,8 @@ def _tiles(outcome: Outcome) -> str:
     if mutants:
         killed = mutants - sum(len(f.survivors) for f in findings)
         tiles.append(("mutants caught by tests", f"{killed / mutants:.1%}"))
+    if added := sum(len(f.added) for f in findings):
+        tiles.append(("tests added", f"{added:,}"))
     cells = "".join(f"<div><b>{value}</b><span>{label}</span></div>" for label, value in tiles)
     return f'<section class="tiles">{cells}</section>'
 
@@ -301,14 +320,14 @@ def _dropped(outcome: Outcome) -> str:
     )
 
 
-def _how(settings: Settings) -> str:
-    choices = settings.choices
+def _how(outcome: Outcome, settings: Settings) -> str:
+    choices, effort = settings.choices, settings.effort
     facts = [
         f"{settings.source.entries:,} entries read as <code>{settings.source.kind}</code>, SHA-256 of the data "
         f"<code>{settings.source.sha256[:16]}</code>",
         f"a solution passes within {settings.cpu_s:g} s of CPU time a test and {settings.memory_mib:,} MiB, outputs "
         f"compared as <code>{settings.compare}</code>; of several solutions the one kept is the "
-        + {"first": "first", "shortest": "shortest", "conditionals": "one with most conditionals"}[settings.solution]
+        + {"first": "first", "shortest": "shortest", "conditionals": "one with most conditionals"}[effort.preference]
         + " that passes",
         "duplicates: a problem is dropped where its statement or solution is much like an earlier one's, and each "
         "one's solution passes the other's tests"
@@ -321,10 +340,15 @@ def _how(settings: Settings) -> str:
             f"contaminated: a statement has {choices.contamination:.0%} or more of the runs of eight words of a "
             f"statement in {names}"
         )
-    if settings.mutants:
+    if effort.mutants:
         facts.append(
-            f"mutants: up to {settings.mutants} programs a problem that differ from the solution in one constant or "
+            f"mutants: up to {effort.mutants} programs a problem that differ from the solution in one constant or "
             "comparison; some behave like the solution, so that no tests can catch them"
+        )
+    if effort.added:
+        facts.append(
+            f"added: up to {effort.added} tests a problem, on changed inputs with the solution's answer, where they "
+            f"see what no other test sees; an input may be one that the statement rules out. {added_line(outcome)}"
         )
     if choices.held_out:
         facts.append(f"held out: {choices.held_out:.0%} of the problems, chosen by a hash of the id")

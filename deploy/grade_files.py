@@ -6,17 +6,16 @@ complete or absent. `OUT.inputs.json` says which inputs the results belong to.
 """
 
 import fcntl
-import gzip
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
+from curriculum.packed import unpacked
 from deploy.errors import UserError, nearest
 
 GRADE_KEYS = ("problem_id", "verdict")
@@ -33,7 +32,7 @@ class Sample:
 
 
 def read_samples(file: Path, known: Collection[str], digest: "hashlib._Hash") -> Iterator[Sample]:
-    """The samples of a `.jsonl` or `.jsonl.gz` file in order; blank lines are skipped, unknown keys ignored.
+    """The samples of a file of JSON lines in order, also compressed; blank lines are skipped, unknown keys ignored.
 
     UserError at the first line that cannot be used. `digest` is fed every byte that was read.
     """
@@ -47,7 +46,7 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
     if file.exists() and not file.is_file():
         raise UserError(f"{file}: not a regular file; samples are read twice, so give a file and no pipe")
     try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+        with unpacked(file) as stream:
             number = 0
             while raw := stream.readline(LONGEST_LINE + 1):
                 number += 1
@@ -56,7 +55,7 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, raw
     except FileNotFoundError:
         raise UserError(f"{file}: no such file") from None
-    except (OSError, EOFError, zlib.error) as error:  # EOFError, zlib.error: a cut or damaged gzip file
+    except OSError as error:
         raise UserError(f"{file}: cannot be read: {error}") from None
 
 

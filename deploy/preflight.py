@@ -11,6 +11,7 @@ from pathlib import Path
 
 from curriculum.load import ProblemFileError, load_problems
 from curriculum.problem import Problem
+from curriculum.sampling import by_level
 from deploy import machine
 from deploy.config import Config, DataConfig
 from deploy.errors import UserError
@@ -53,6 +54,7 @@ def preflight(config: Config, writes: bool = True) -> Ready:
         attempt(lambda: check_lasting(config))
         attempt(lambda: check_writable(config.run.directory))
     attempt(read)
+    attempt(lambda: check_sampling(config, data.get("train", ())))
     attempt(lambda: check_reward(config))
     attempt(lambda: check_model_is_there(config.model))
     attempt(lambda: check_ray(config))
@@ -116,6 +118,15 @@ def problems(config: Config) -> dict[str, tuple[Problem, ...]]:
             "A held-out problem must not be trained on: remove them from one of the two."
         )
     return {"train": train, "heldout": heldout}
+
+
+def check_sampling(config: Config, train: Iterable[Problem]) -> None:
+    """Some problem can be drawn."""
+    if config.curriculum.sampling == "level" and train:
+        try:
+            by_level(train, config.curriculum.level_weights)
+        except ValueError as error:
+            raise UserError(f"curriculum.{error}") from None
 
 
 def check_reward(config: Config) -> None:

@@ -85,6 +85,13 @@ class ExecutorConfig(BaseModel):
     infra_retries: int = Field(
         default=2, ge=0, description="New runs of a program after the sandbox failed. Source: ours"
     )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=(1 << 32) - 1,
+        description="Seed of a program's hashes and of its module random (number), fixed so that a verdict does not "
+        "depend on chance. Source: ours",
+    )
     python: Path | None = Field(
         default=None,
         description="Interpreter (3.11 or later) that runs programs; none: the one that runs this. Source: ours",

@@ -25,7 +25,8 @@ class Verdict(StrEnum):
 class TestOutcome:
     """One test: verdict, CPU and wall seconds, the exception and its line, truncated output for a person.
 
-    `executed_lines`: lines of the program that this test executed, with what it took to define them.
+    `executed_lines`: lines of the program that this test executed, with what it took to define them. `answer`: what a
+    call returned that was not what the test expects, as JSON text of executor.sandbox.codec, truncated like the output.
     """
 
     __test__ = False  # not a pytest class
@@ -37,6 +38,7 @@ class TestOutcome:
     error_line: int | None = None
     stdout: str = ""
     executed_lines: tuple[int, ...] = ()
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

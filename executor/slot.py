@@ -5,6 +5,7 @@ otherwise the next one gets a fresh process. The verdict is made here, from outp
 the program cannot have compared.
 """
 
+import json
 import os
 import signal
 import time
@@ -177,7 +178,10 @@ class Slot:
             cells = bytes.fromhex(frame["lines"][: 2 * (progress.lines + 1)])
         except (KeyError, TypeError, ValueError):
             cells = b""
-        return TestOutcome(*judgement[:1], cpu, wall, *judgement[1:], self._shown(text), _executed(cells, progress))
+        told = judgement[0] is Verdict.WRONG_ANSWER and "value" in frame
+        value = json.dumps(frame["value"])[: self._config.stdout_chars] if told else ""
+        executed = _executed(cells, progress)
+        return TestOutcome(*judgement[:1], cpu, wall, *judgement[1:], self._shown(text), executed, value)
 
     def _broken_off(self, case: PlannedCase, zygote: Zygote, end: End, cpu: float, progress: _Progress) -> TestOutcome:
         """The outcome of the test in which the process ended."""

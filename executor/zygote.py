@@ -39,9 +39,8 @@ from executor.sandbox.zygote import main
 os.register_at_fork = register
 main(sys.argv[1])
 """
-# The seed of hashes is fixed so that a verdict does not depend on the order of a set; one arena keeps memory countable.
+# One arena keeps memory countable.
 _ENVIRONMENT = {
-    "PYTHONHASHSEED": "0",
     "MALLOC_ARENA_MAX": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "LC_ALL": "C.UTF-8",
@@ -118,7 +117,7 @@ class Zygote:
         try:
             self._process = subprocess.Popen(
                 [python, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot, options],
-                env=_ENVIRONMENT,
+                env=_ENVIRONMENT | {"PYTHONHASHSEED": str(config.seed)},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

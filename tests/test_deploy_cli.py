@@ -124,6 +124,13 @@ def test_a_held_out_problem_that_is_trained_on_is_refused() -> None:
     assert "also in data.train" in refused("train", *STARTER, "--data.heldout", "starter:train")
 
 
+def test_weights_that_leave_no_level_to_draw_from_are_refused() -> None:
+    weights = ["--curriculum.sampling", "level", "--curriculum.level_weights.interview", "0"]
+    assert "curriculum.level_weights are 0 for every level that the problems have (interview)" in refused(
+        "train", *STARTER, "--data.levels", "[interview]", *weights
+    )
+
+
 def test_an_unwritable_run_directory_is_refused() -> None:
     assert "run.directory: can't write to /proc/run" in refused("train", *STARTER, "--run.directory", "/proc/run")
 

@@ -114,7 +114,8 @@ def test_tables_convert_like_lines(tmp_path: Path) -> None:
             writer.write_table(table.slice(75 * number, 75))
     (tmp_path / "saved/state.json").write_text("{}")
     made = []
-    for name in ("rows.jsonl", "rows.parquet", "no_suffix", "saved"):
+    (tmp_path / "rows.zst").write_bytes(pyarrow.Codec("zstd").compress((tmp_path / "rows.jsonl").read_bytes()))
+    for name in ("rows.jsonl", "rows.parquet", "no_suffix", "saved", "rows.zst"):
         out = tmp_path / f"{name}.native"
         assert main(["data", "convert", "--from", "apps", str(tmp_path / name), str(out)]) == 0
         made.append(out.read_bytes())
@@ -129,7 +130,9 @@ def refusals(folder: Path) -> Iterator[tuple[list[str], str]]:
     yield ["convert", "--from", "app", rows, out], "did you mean apps?"
     yield ["convert", "--from", "mbpp", rows, out], r"none of its 1 entries is a problem of mbpp \(no_tests: 1\)"
     yield ["convert", "--from", "apps", str(folder / "none.jsonl"), out], "no such file or folder"
-    yield ["convert", "--from", "apps", "codeparrot/apps", out], "hf download --repo-type dataset codeparrot/apps"
+    yield ["convert", "--from", "apps", "codeparrot/apps", out], "data set of the Hugging Face hub: hub:codeparrot/apps"
+    yield ["convert", "--from", "apps", "hub:codeparrot/apps,part=1", out], "'part=1' is not config=..., split=..."
+    yield ["convert", "--from", "apps", rows, f"{out}.zst"], "plain or packed with gzip"
     yield ["convert", "--from", "apps", str(folder / "folder"), out], "a folder without .parquet or .arrow files"
     yield ["convert", "--from", "apps", str(folder / "cut.parquet"), out], "cut.parquet: cannot be read"
     yield ["convert", "--from", "apps", rows, native], "exists; give another file, or --force"

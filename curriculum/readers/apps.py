@@ -20,6 +20,7 @@ from curriculum.readers.build import (
     text,
 )
 from curriculum.readers.files import loads
+from curriculum.readers.hub import Location
 from curriculum.readers.record import Reason, Record, Refuse, Rejected
 from executor.suite import Suite
 
@@ -35,10 +36,10 @@ from typing import List, Tuple
 """
 
 
-def read_apps(path: Path) -> Iterator[Record | Rejected]:
+def read_apps(path: Location) -> Iterator[Record | Rejected]:
     """Of a folder: every folder in it, at any depth, that has a question, by path. Of a file, or tables: their rows."""
-    folders = sorted(file.parent for file in path.rglob("question.txt")) if path.is_dir() else []
-    if not folders:
+    folders = sorted(file.parent for file in path.rglob("question.txt")) if isinstance(path, Path) else []
+    if not isinstance(path, Path) or not folders:
         yield from read_entries(path, _problem)
         return
     found = ((str(folder), _entry(folder, str(folder.relative_to(path).as_posix()))) for folder in folders)

@@ -8,7 +8,6 @@ be called; lists of arguments mean call style.
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from curriculum.conditionals import parse
@@ -16,6 +15,7 @@ from curriculum.problem import Level
 from curriculum.readers.apps import SETUP, apps_suite
 from curriculum.readers.build import Entry, graded, read_entries, record, solutions, stdin_cases, text, wrapper
 from curriculum.readers.files import loads
+from curriculum.readers.hub import Location
 from curriculum.readers.record import Reason, Record, Refuse, Rejected
 from executor.suite import Suite
 
@@ -23,7 +23,7 @@ from executor.suite import Suite
 _DEFAULT_LEVEL: Level = "interview"
 
 
-def read_apps_plus(path: Path) -> Iterator[Record | Rejected]:
+def read_apps_plus(path: Location) -> Iterator[Record | Rejected]:
     yield from read_entries(path, _problem)
 
 

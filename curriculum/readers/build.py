@@ -3,12 +3,12 @@
 import ast
 import math
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, get_args
 
 from curriculum.conditionals import parse
 from curriculum.problem import Level, Problem
 from curriculum.readers.files import entries
+from curriculum.readers.hub import Location
 from curriculum.readers.record import Reason, Record, Refuse, Rejected
 from executor.plan import plan
 from executor.suite import Case, Suite
@@ -16,7 +16,7 @@ from executor.suite import Case, Suite
 Entry = dict[str, Any]
 
 
-def read_entries(path: Path, make: Callable[[Entry, int], Record]) -> Iterator[Record | Rejected]:
+def read_entries(path: Location, make: Callable[[Entry, int], Record]) -> Iterator[Record | Rejected]:
     """The problems that `make` gets out of a file's entries, which it is told with their number from 0."""
     yield from collect(entries(path), make)
 

@@ -6,11 +6,11 @@ Flat: `id`, `statement`, `solution`, `inputs`, `outputs`.
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from curriculum.problem import Level
 from curriculum.readers.build import Entry, pairs, read_entries, record, solutions, stdin_cases, text, wrapper
+from curriculum.readers.hub import Location
 from curriculum.readers.record import Record, Rejected
 from executor.suite import Suite
 
@@ -19,7 +19,7 @@ _CODEFORCES = re.compile(r"\d+_([A-Za-z])(?![A-Za-z])")  # a name begins with th
 _EASY, _MEDIUM, _A = 1, 2, 7  # of the column `difficulty`
 
 
-def read_codecontests(path: Path) -> Iterator[Record | Rejected]:
+def read_codecontests(path: Location) -> Iterator[Record | Rejected]:
     yield from read_entries(path, _problem)
 
 

@@ -1,20 +1,19 @@
-"""Entries of data files, one in memory at a time: JSON lines or one JSON array, plain or gzip-compressed, told by
-content, or tables (curriculum.readers.tables).
+"""Entries of data sets, one in memory at a time: JSON lines or one JSON array, plain or compressed (curriculum.packed),
+tables (curriculum.readers.tables), or rows of the hub (curriculum.readers.hub).
 
 A byte that is not UTF-8 costs its own entry only. An entry that is not JSON costs its line, or in an array the
 rest of the file, since nobody knows where the next one begins.
 """
 
 import codecs
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from curriculum.load import ProblemFileError, parse_int
+from curriculum.packed import unpacked
+from curriculum.readers.hub import HubData, Location, hub_rows
 from curriculum.readers.record import Reason, Refuse
 from curriculum.readers.tables import rows, table_files
 
@@ -25,23 +24,24 @@ _DECODER = json.JSONDecoder(parse_int=parse_int)
 _CUT = 16  # an error so near to the end of what has been read may be due to that end
 
 
-def entries(path: Path) -> Iterator[tuple[str, Any]]:
-    """(where, entry) of a file or a folder of tables; the entry is a dict, or a Refuse.
+def entries(path: Location) -> Iterator[tuple[str, Any]]:
+    """(where, entry) of a file, a folder of tables or a data set of the hub; the entry is a dict, or a Refuse.
 
     ProblemFileError for a file that cannot be read.
     """
+    if isinstance(path, HubData):
+        yield from ((f"{path}, row {number}", row) for number, row in enumerate(hub_rows(path), 1))
+        return
     try:
         if tables := table_files(path):
             for table in tables:
                 yield from ((f"{table}, row {number}", row) for number, row in enumerate(rows(table), 1))
             return
-        with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-        with path.open("rb") as raw:
-            yield from _entries(gzip.open(raw) if packed else raw, str(path))
+        with unpacked(path) as stream:
+            yield from _entries(stream, str(path))
     except FileNotFoundError:
         raise ProblemFileError(str(path), None, None, "no such file") from None
-    except (OSError, EOFError, zlib.error) as error:  # EOFError, zlib.error: a cut or damaged gzip file
+    except OSError as error:
         raise ProblemFileError(str(path), None, None, f"cannot be read: {error}") from error
 
 

@@ -2,16 +2,16 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 from curriculum.conditionals import parse
 from curriculum.readers.build import Entry, read_entries, record, solutions, text
 from curriculum.readers.checks import split_check
+from curriculum.readers.hub import Location
 from curriculum.readers.record import Reason, Record, Refuse, Rejected
 from executor.suite import Case, Suite
 
 
-def read_humaneval(path: Path) -> Iterator[Record | Rejected]:
+def read_humaneval(path: Location) -> Iterator[Record | Rejected]:
     yield from read_entries(path, _problem)
 
 

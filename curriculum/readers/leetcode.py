@@ -5,11 +5,11 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from curriculum.problem import Level
 from curriculum.readers.build import Entry, read_entries, record, solutions, text
 from curriculum.readers.checks import split_check
+from curriculum.readers.hub import Location
 from curriculum.readers.record import Reason, Record, Refuse, Rejected
 from executor.asserts import Unsupported, constant
 from executor.suite import Case, Suite
@@ -18,7 +18,7 @@ _LEVELS: dict[str, Level] = {"Easy": "introductory", "Medium": "interview", "Har
 _COMPLETE = re.compile(r"\s*(?:Please complete the following python code[^\n]*)?\n```python\n(.*?)```\s*\Z", re.DOTALL)
 
 
-def read_leetcode(path: Path) -> Iterator[Record | Rejected]:
+def read_leetcode(path: Location) -> Iterator[Record | Rejected]:
     yield from read_entries(path, _problem)
 
 

@@ -5,9 +5,9 @@ The statement is therefore followed by the first test's call, without the value 
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 from curriculum.readers.build import Entry, read_entries, record, solutions, text
+from curriculum.readers.hub import Location
 from curriculum.readers.record import Reason, Record, Refuse, Rejected
 from executor.asserts import Unsupported, program_call
 from executor.suite import Case, Suite
@@ -15,7 +15,7 @@ from executor.suite import Case, Suite
 CALLED_LIKE_THIS = "\n\nIt is called like this: "
 
 
-def read_mbpp(path: Path) -> Iterator[Record | Rejected]:
+def read_mbpp(path: Location) -> Iterator[Record | Rejected]:
     yield from read_entries(path, _problem)
 
 

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curriculum.load import ProblemFileError, numbered_lines, parse_line, resolve
+from curriculum.readers.hub import Location
 from curriculum.readers.record import Reason, Record, Rejected
 
 
-def read_native(path: Path) -> Iterator[Record | Rejected]:
+def read_native(path: Location) -> Iterator[Record | Rejected]:
+    if not isinstance(path, Path):
+        raise ProblemFileError(str(path), None, None, "the native format is a file of JSON lines; give --from")
     file = resolve(path)
     seen: set[str] = set()
     for number, raw in numbered_lines(file):

@@ -1,7 +1,9 @@
 """Rows of Parquet and Arrow files, one batch in memory at a time: the forms in which the Hugging Face hub and its
-`datasets` library keep data sets. A folder means all such files in it, by path.
+`datasets` library keep data sets. A folder means all such files in it, by path; where `datasets` saved it (its
+`state.json`), those that belong to the data set, not what the library cached beside them.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ _ROWS = 64  # rows hold megabytes of tests each
 def table_files(path: Path) -> list[Path]:
     """The tables that a path means: those of a folder, a file that is one, else none."""
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        tables = (file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        found = sorted(file for file in tables if _belongs(file))
         if not found:
             reason = "cannot be read: a folder without .parquet or .arrow files; give a file of JSON lines"
             raise ProblemFileError(str(path), None, None, reason)
@@ -29,6 +32,14 @@ def table_files(path: Path) -> list[Path]:
         return [path]
     with path.open("rb") as stream:
         return [path] if stream.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC else []
+
+
+def _belongs(file: Path) -> bool:
+    try:
+        saved = json.loads(file.with_name("state.json").read_bytes())["_data_files"]
+        return file.name in [part["filename"] for part in saved]
+    except (OSError, ValueError, KeyError, TypeError):  # not saved by `datasets`
+        return True
 
 
 def rows(file: Path) -> Iterator[dict[str, Any]]:

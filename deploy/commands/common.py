@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from deploy.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from executor.config import ExecutorConfig
 
 RAW = argparse.RawDescriptionHelpFormatter
@@ -56,3 +58,19 @@ def executor_config(command: str, named: Mapping[str, str | None], settings: lis
     except ValueError as error:
         raise UserError(str(error)) from None
     return config
+
+
+def kind_option(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """`--from`: the format of a data set."""
+    default = "" if required else " (default: native)"
+    parser.add_argument(
+        "--from", dest="kind", metavar="FORMAT", required=required, default=None if required else "native",
+        help=f"apps, apps_plus, mbpp, humaneval, leetcode, codecontests or native{default}",
+    )  # fmt: skip
+
+
+def console() -> "Console":
+    """For tables: as wide as the terminal, or wide enough for a file."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 110, highlight=False)

@@ -12,6 +12,7 @@ import builtins
 import ctypes
 import decimal
 import gc
+import os
 import random
 import sys
 import threading
@@ -20,6 +21,7 @@ from typing import Any
 
 _VOLATILE = ("sys", "builtins", "__main__", "threading")  # restored by hand, or different after each fork
 THREAD_STACK = 16 << 20  # bytes; the C library's own default would be the whole stack limit
+SEED = int(seed) if (seed := os.environ.get("PYTHONHASHSEED", "")).isdecimal() else 0  # of chance, as of hashes
 # Of a dictionary object: the number of items and, up to CPython 3.13, the version (both 8 bytes, after the head).
 _DICT_COUNTERS = ctypes.c_char * 16
 _DICT_HEAD = 16
@@ -72,7 +74,7 @@ class Snapshot:
         sys.setrecursionlimit(1000)
         sys.set_int_max_str_digits(4300)
         decimal.setcontext(self._context.copy())
-        random.seed(0)
+        random.seed(SEED)
         threading.stack_size(THREAD_STACK)
         gc.enable()
 

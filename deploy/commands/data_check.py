@@ -1,0 +1,45 @@
+"""`stepcoder data check`: whether a file of problems can be trained on."""
+
+import argparse
+from typing import get_args
+
+from deploy.commands.common import RAW, console, executor_config
+
+
+def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    check = actions.add_parser(
+        "check", help="say whether a file of problems can be trained on", formatter_class=RAW, allow_abbrev=False,
+        description="Check every line of a file of problems: format, ids, and with --run whether solutions pass.",
+        usage="stepcoder data check FILE [--run] [--executor.SETTING VALUE ...]",
+    )  # fmt: skip
+    check.add_argument("file", metavar="FILE", help="problems; 'starter:train' and 'starter:heldout' are shipped")
+    check.add_argument("--run", action="store_true", help="also run the solutions on their tests, sandboxed")
+    check.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from rich.table import Table
+
+    from curriculum.problem import Level
+    from deploy.data_check import check
+    from deploy.data_files import check_input
+    from deploy.grade import GradeProgress
+
+    config = executor_config("data check", {"workers": options.workers}, settings)
+    path = check_input(options.file)
+    with GradeProgress(unit="problems") as progress:
+        checked = check(path, config if options.run else None, progress)
+    if checked.faults:
+        table = Table("where", "reason", "detail")
+        for fault in checked.faults[:100]:
+            table.add_row(fault.id or fault.where, str(fault.reason), fault.detail)
+        console().print(table)
+        if len(checked.faults) > 100:
+            print(f"and {len(checked.faults) - 100:,} more")
+    levels = ", ".join(f"{checked.levels[level]:,} {level}" for level in get_args(Level) if checked.levels[level])
+    print(f"{checked.sound:,} problems are sound ({levels or 'none'}), {checked.tests:,} tests")
+    if not options.run and not checked.faults:
+        print("their solutions were not run: --run does that")
+    if checked.faults:
+        print(f"{len(checked.faults):,} are not: correct them, or let 'stepcoder data refine' drop them")
+    return 1 if checked.faults or not checked.sound else 0

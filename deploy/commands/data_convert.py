@@ -1,0 +1,49 @@
+"""`stepcoder data convert`: a data set in the native format."""
+
+import argparse
+from pathlib import Path
+
+from deploy.commands.common import RAW, console, kind_option
+
+DESCRIPTION = """\
+Write a data set as JSON lines in the native format. Entries that cannot be used are counted by reason and written to
+OUT.rejected.jsonl. The same data gives the same bytes. Of several solutions the first is taken; to choose among them,
+give the data set itself to 'stepcoder data refine --from'."""
+
+
+def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    convert = actions.add_parser(
+        "convert", help="write a data set in the native format", description=DESCRIPTION, formatter_class=RAW,
+        allow_abbrev=False,
+    )  # fmt: skip
+    kind_option(convert, required=True)
+    convert.add_argument("input", metavar="IN", help="file, folder, or hub:NAME[,config=C][,split=S][,revision=R]")
+    convert.add_argument("out", metavar="OUT", type=Path, help="problems; packed where the name ends in .gz")
+    convert.add_argument("--force", action="store_true", help="replace OUT where it exists")
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from deploy.data_convert import convert, tables
+    from deploy.data_files import beside, check_kind, check_location, check_packing
+    from deploy.grade import GradeProgress
+    from deploy.outputs import check_output
+
+    check_packing(options.out)
+    kind, source = check_kind(options.kind), check_location(options.input)
+    for out in (options.out, beside(options.out, "rejected.jsonl")):
+        check_output(out, "OUT", [source] if isinstance(source, Path) else [], options.force)
+    with GradeProgress(unit="entries") as progress:
+        counts = convert(kind, source, options.out, progress)
+    for table in tables(counts):
+        console().print(table)
+    styles = ", ".join(f"{count:,} {style} style" for style, count in sorted(counts.styles.items()))
+    print(f"{counts.tests:,} tests; {styles}")
+    if counts.solutions > counts.problems:
+        print(
+            f"{counts.solutions - counts.problems:,} further solutions are left out; "
+            f"'stepcoder data refine --from {kind}' can choose among all"
+        )
+    print(f"problems   {options.out}")
+    if counts.reasons:
+        print(f"set aside  {beside(options.out, 'rejected.jsonl')}")
+    return 0

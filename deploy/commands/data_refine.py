@@ -1,0 +1,246 @@
+"""`stepcoder data refine`: of a data set, the problems that can be trained on."""
+
+import argparse
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.commands.common import RAW, console, executor_config, kind_option, stop
+from deploy.errors import UserError
+
+if TYPE_CHECKING:
+    from curriculum.near_duplicates import EvaluationTexts
+    from curriculum.readers.hub import Location
+    from deploy.data_judge import Effort, Source
+    from deploy.data_refine import Choices, Outcome
+    from deploy.grade import GradeProgress
+    from deploy.grade_files import ResultFile
+    from executor.config import ExecutorConfig
+
+_MUTANTS = 20  # a problem, for tests to be added
+
+DESCRIPTION = """\
+Run the solutions of problems on their tests and keep what is sound, as APPS+ was made from APPS: entries without
+input, output or solution are dropped, and those whose solution does not compile, does not run in time or disagrees
+with a test; near-duplicates; and problems too like those of evaluation sets. The same command continues an interrupted
+run."""
+
+FILES = """\
+files beside OUT:
+  OUT.rejected.jsonl   what was dropped: {"reason", "where", "detail", "id", "level"}
+  OUT.findings.jsonl   what running every entry showed; with it, other choices about duplicates, evaluation sets or the
+                       split take seconds. Until it is complete: OUT.findings.jsonl.partial
+  NAME.heldout.jsonl   with --split, for an OUT called NAME.jsonl
+
+examples:
+  stepcoder data refine raw.jsonl train.jsonl --report report.html
+  stepcoder data refine --from apps APPS/train train.jsonl --solution shortest --compare apps
+  stepcoder data refine raw.jsonl train.jsonl --against humaneval:HumanEval.jsonl.gz --against mbpp:mbpp.jsonl
+  stepcoder data refine raw.jsonl train.jsonl --split 0.1 --mutants 5 --executor.cpu_s 10
+
+Every setting under executor. of 'stepcoder train --help' may follow. Exit code: 0, also where problems are dropped; 1
+where the sandbox failed for some; 2 for a mistake in files or options; 130 after Ctrl-C."""
+
+
+def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    refine = actions.add_parser(
+        "refine", help="drop unsound problems, duplicates and contamination", description=DESCRIPTION, epilog=FILES,
+        formatter_class=RAW, allow_abbrev=False,
+        usage="stepcoder data refine [--from FORMAT] IN OUT [options] [--executor.SETTING VALUE ...]",
+    )  # fmt: skip
+    kind_option(refine)
+    refine.add_argument("input", metavar="IN", help="problems: a file, a folder or hub:NAME (see data convert)")
+    refine.add_argument("out", metavar="OUT", type=Path, help="what is kept; packed where the name ends in .gz")
+    refine.add_argument("--report", metavar="FILE", type=Path, help="also write a page (HTML) for a browser")
+    refine.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
+    refine.add_argument("--compare", metavar="strict|apps", help="output comparison (default: strict, as in training)")
+    refine.add_argument(
+        "--solution", choices=("first", "shortest", "conditionals"), default="first",
+        help="of several that pass keep the first (default), the shortest or the one with most conditionals",
+    )  # fmt: skip
+    refine.add_argument(
+        "--mutants", metavar="N", type=_count,
+        help="run up to N one-edit mutants of each kept solution and report which its tests let pass (default: 0; 20 "
+        "with --add-tests)",
+    )  # fmt: skip
+    refine.add_argument(
+        "--add-tests", metavar="N", type=_count, default=0,
+        help="add up to N tests a problem, where the solution's answer to a new input catches a mutant or executes a "
+        "line that no other test does; an input may be one that the statement rules out (default: 0)",
+    )  # fmt: skip
+    refine.add_argument("--keep-duplicates", action="store_true", help="do not look for near-duplicates")
+    refine.add_argument(
+        "--against", metavar="[FORMAT:]FILE", action="append", default=[],
+        help="an evaluation set: problems too like its own are dropped; may be given several times",
+    )  # fmt: skip
+    refine.add_argument(
+        "--contamination", metavar="SHARE", type=_share,
+        help="share of a statement's runs of eight words that makes a problem too like it (default: 0.6)",
+    )  # fmt: skip
+    refine.add_argument(
+        "--split", metavar="SHARE", type=_share, default=0.0,
+        help="hold out this share of the problems, chosen by a hash of the id, in a file of their own",
+    )  # fmt: skip
+    refine.add_argument("--salt", metavar="TEXT", default="", help="another text, another split")
+    refine.add_argument("--force", action="store_true", help="begin anew: replaces OUT and discards earlier findings")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 5")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1")
+    return value
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from deploy.cli import version
+    from deploy.data_files import beside, check_kind, check_location, check_packing, write_text
+    from deploy.data_judge import KEYS, Effort, check_source, identity
+    from deploy.data_refine import CONTAMINATION, Choices, evaluation_texts
+    from deploy.grade import GradeProgress
+    from deploy.grade_files import ResultFile
+
+    check_packing(options.out)
+    kind, path = check_kind(options.kind), check_location(options.input)
+    named = {"workers": options.workers, "compare": options.compare}
+    config = executor_config("data refine", named, settings)
+    against = [_against(text) for text in options.against]
+    contamination = CONTAMINATION if options.contamination is None else options.contamination
+    mutants = (_MUTANTS if options.add_tests else 0) if options.mutants is None else options.mutants
+    effort = Effort(options.solution, mutants, options.add_tests)
+    findings = beside(options.out, "findings.jsonl")
+    ours = options.force or findings.with_name(f"{findings.name}.inputs.json").exists()
+    _check_outputs(options, [path, *(file for _, file in against)], ours)
+    with GradeProgress(unit="entries") as progress:
+        try:
+            evaluation = evaluation_texts(against, contamination)
+            source = check_source(kind, path, progress)
+            results = ResultFile(findings, identity(source, config, effort, version()), KEYS)
+            choices = Choices(not options.keep_duplicates, contamination, options.split, options.salt)
+            signal.signal(signal.SIGTERM, stop)
+            outcome = _refined(options, config, effort, source, results, choices, evaluation, progress)
+        except KeyboardInterrupt:
+            again = "the same command without --force" if options.force else "the same command"
+            progress.message(f"stepcoder: stopped; what was found is kept; {again} goes on from there")
+            return 130
+    if options.report is not None:
+        write_text(options.report, _page(options, config, effort, source, choices, outcome))
+    _tell(options, outcome)
+    return 1 if any(rejection.reason == "not_judged" for rejection in outcome.dropped) else 0
+
+
+def _against(text: str) -> "tuple[str, Location]":
+    from curriculum.readers import READERS
+    from deploy.data_files import check_location
+
+    kind, colon, path = text.partition(":")
+    if colon and kind in READERS:
+        return kind, check_location(path)
+    return "native", check_location(text)
+
+
+def _check_outputs(options: argparse.Namespace, locations: "list[Location]", ours: bool) -> None:
+    from deploy.data_files import beside
+    from deploy.data_refine import held_out_file
+    from deploy.outputs import check_output
+
+    inputs = [location for location in locations if isinstance(location, Path)]
+    check_output(options.out, "OUT", inputs, ours)
+    check_output(beside(options.out, "rejected.jsonl"), "OUT", inputs, ours)
+    if options.split:
+        check_output(held_out_file(options.out), "--split", inputs, ours)
+    if options.report is not None:
+        check_output(options.report, "--report", [*inputs, options.out], True)
+
+
+def _refined(
+    options: argparse.Namespace,
+    config: "ExecutorConfig",
+    effort: "Effort",
+    source: "Source",
+    results: "ResultFile",
+    choices: "Choices",
+    evaluation: "EvaluationTexts",
+    progress: "GradeProgress",
+) -> "Outcome":
+    from curriculum.examine import Finding
+    from deploy.data_judge import KEYS, Pools, judge
+    from deploy.data_refine import sort_out
+    from deploy.grade_files import read_results
+
+    try:
+        pools = Pools(config, effort)
+    except RuntimeError as error:
+        raise UserError(str(error)) from None
+    with pools:
+        if options.force:
+            results.discard()
+        if results.finished():
+            progress.message(f"{results.out}: everything was run before; --force runs it anew")
+        else:
+            progress.message(f"running the solutions of {source.entries:,} entries")
+            with results:
+                judge(source, pools, results, effort, progress)
+        if (found := sum(1 for _ in read_results(results.out, KEYS))) != source.entries:
+            raise UserError(f"{results.out}: {found:,} findings for {source.entries:,} entries; --force begins anew")
+        progress.message("looking for duplicates and writing what is kept")
+        findings = (Finding.from_json(record) for record in read_results(results.out, KEYS))
+        return sort_out(source, findings, choices, evaluation, pools.solutions, options.out, progress)
+
+
+def _page(
+    options: argparse.Namespace,
+    config: "ExecutorConfig",
+    effort: "Effort",
+    source: "Source",
+    choices: "Choices",
+    outcome: "Outcome",
+) -> str:
+    from deploy.data_report import Settings, page
+
+    return page(
+        outcome,
+        Settings(
+            source=source,
+            choices=choices,
+            compare=config.compare,
+            cpu_s=config.cpu_s,
+            memory_mib=config.memory_mib,
+            effort=effort,
+            against=[Path(name).name for name in options.against],
+        ),
+    )
+
+
+def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
+    from rich.table import Table
+
+    from deploy.data_files import beside
+    from deploy.data_refine import held_out_file
+    from deploy.data_report import REASONS, added_line
+
+    table = Table("dropped", "problems", "why")
+    table.columns[1].justify = "right"
+    for reason, count in outcome.reasons.most_common():
+        table.add_row(reason.value, f"{count:,}", REASONS[reason])
+    if outcome.dropped:
+        console().print(table)
+    if options.add_tests:
+        print(added_line(outcome))
+    kept, later = len(outcome.kept), sum(later for _, later in outcome.kept)
+    print(f"{kept:,} of {outcome.entries:,} problems are kept ({kept / outcome.entries:.1%})")
+    print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
+    if options.split:
+        print(f"held out  {held_out_file(options.out)} ({later:,})")
+    print(f"dropped   {beside(options.out, 'rejected.jsonl')}")
+    if options.report is not None:
+        print(f"report    {options.report}")

@@ -1,0 +1,35 @@
+"""`stepcoder data show`: one problem in the terminal."""
+
+import argparse
+
+from deploy.commands.common import RAW, console, kind_option
+from deploy.errors import UserError
+
+
+def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    show = actions.add_parser(
+        "show", help="show one problem in the terminal", formatter_class=RAW, allow_abbrev=False,
+        description="Show a problem: statement, solution and tests. 'stepcoder courses' shows its start points.",
+    )  # fmt: skip
+    kind_option(show)
+    show.add_argument("file", metavar="FILE", help="problems; 'starter:train' and 'starter:heldout' are shipped")
+    show.add_argument("--id", metavar="ID", required=True, help="the problem")
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from curriculum.readers.record import Record
+    from deploy.commands.courses import unknown
+    from deploy.data_check import problem_page
+    from deploy.data_files import check_kind, check_location, read
+
+    path = check_location(options.file)
+    known: list[str] = []
+    for entry in read(check_kind(options.kind), path):
+        if isinstance(entry, Record):
+            if entry.problem.id == options.id:
+                console().print(problem_page(entry), soft_wrap=False)
+                return 0
+            known.append(entry.problem.id)
+    if not known:
+        raise UserError(f"{options.file}: holds no problem in this format; is --from {options.kind} right?")
+    raise unknown(options.id, known, options.file)
