@@ -153,6 +153,16 @@ def test_a_model_shorter_than_the_run_is_refused(tiny: Path) -> None:
     assert "more than the 1024 tokens" in message
 
 
+def test_a_model_that_packed_rows_do_not_fit_is_refused(tiny: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(tiny, tmp_path / "model")
+    settings = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    for kind, reason in (("mistral", "it sees 256 tokens (sliding_window)"), ("mamba2", "a mamba2 model is not known")):
+        changed = settings | {"model_type": kind, "sliding_window": 256}
+        (model / "config.json").write_text(json.dumps(changed), encoding="utf-8")
+        message = refused("train", *STARTER, "--model", str(model))
+        assert reason in message and "rollout.max_model_len" in message
+
+
 def test_all_faults_are_told_at_once() -> None:
     message = refused(
         "train", *STARTER, "--model", "./nothing", "--data.train", "nothing.jsonl", "--run.directory", "/proc/run"
