@@ -1,6 +1,6 @@
 """Everything that can be known to be wrong before anything expensive starts.
 
-All faults are gathered and reported at once, within seconds: no engine, no Ray, no torch has been started by then.
+All faults are gathered and reported at once, within seconds: no engine and no Ray has been started by then.
 A check that needs a cluster's other machines is left to them.
 """
 
