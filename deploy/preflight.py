@@ -1,6 +1,6 @@
 """Everything that can be known to be wrong before anything expensive starts.
 
-All faults are gathered and reported at once, within seconds: no engine, no Ray, no torch has been started by then.
+All faults are gathered and reported at once, within seconds: no engine and no Ray has been started by then.
 A check that needs a cluster's other machines is left to them.
 """
 
@@ -66,6 +66,7 @@ def preflight(config: Config, writes: bool = True) -> Ready:
         raise UserError("\n".join(faults))
     model = resolve_model(config.model)
     check_length(config, model)
+    check_architecture(config, model)
     return Ready(model, data["train"], data["heldout"])
 
 
@@ -153,6 +154,21 @@ def check_length(config: Config, model: Path) -> None:
             f"rollout.max_model_len = {config.rollout.max_model_len} is more than the {shape.max_positions} tokens "
             f"that {config.model} was made for (max_position_embeddings). Set it to {shape.max_positions} or less."
         )
+
+
+def check_architecture(config: Config, model: Path) -> None:
+    """What the model computes for packed rows must be what it computes for one sequence at a time."""
+    from transformers import AutoConfig
+
+    from learner.architectures import require_packable
+
+    try:
+        require_packable(AutoConfig.from_pretrained(model), config.rollout.max_model_len)
+    except (ValueError, KeyError) as error:  # ValueError too from transformers, for a type that it does not know
+        raise UserError(
+            f"model: {config.model} can't be trained: {error}. Take another model, or (where it is the length) lower "
+            "rollout.max_model_len."
+        ) from None
 
 
 def check_ray(config: Config) -> None:

@@ -4,17 +4,18 @@ Each takes a `Row`'s tensors and answers one number a response token. The matrix
 exists only for a part of the tokens at a time, in the forward and in the backward pass.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
 
-# Architectures whose attention takes a 4-D mask and whose positions come from `position_ids` alone.
-PACKABLE = frozenset({"llama", "qwen2", "qwen3", "mistral", "gpt2", "gemma", "phi3", "smollm3"})
+from learner.architectures import require_packable
+from learner.attention import ATTENTION, Group
+from learner.logprobs import chunked_logprobs
 
 
 class Policy(nn.Module):
@@ -37,33 +38,15 @@ class Policy(nn.Module):
         self,
         input_ids: Int[Tensor, "1 L"],
         position_ids: Int[Tensor, "1 L"],
-        mask: Bool[Tensor, "1 1 L L"],
+        layout: Sequence[Group],
         select: Int[Tensor, " M"],
         targets: Int[Tensor, " M"],
     ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
         with _products(input_ids.device, self.autocast):
-            hidden = _hidden(self.model.get_decoder(), input_ids, position_ids, mask)[select]
-            score = self._logprobs if self.pieces == 1 else self._recomputed
-            pairs = zip(hidden.tensor_split(self.pieces), targets.tensor_split(self.pieces), strict=True)
-            parts = [score(h, t) for h, t in pairs]
-        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
-
-    def _recomputed(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits live while a chunk is scored, and again while its gradient is computed."""
-        if torch.is_grad_enabled() and hidden.requires_grad:
-            return checkpoint(self._logprobs, hidden, targets, use_reentrant=False)  # type: ignore[return-value]
-        return self._logprobs(hidden, targets)
-
-    def _logprobs(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        head = self.model.get_output_embeddings()
-        assert head is not None
-        logits = head(hidden).float() / self.temperature
-        log_z = torch.logsumexp(logits, dim=-1)
-        logprobs = logits.gather(1, targets[:, None])[:, 0] - log_z
-        with torch.no_grad():
-            probabilities = torch.exp(logits - log_z[:, None])
-            entropy = log_z - (probabilities * logits).sum(-1)
-        return logprobs, entropy
+            hidden = _hidden(self.model.get_decoder(), input_ids, position_ids, layout)[select]
+            head = self.model.get_output_embeddings()
+            assert head is not None
+            return chunked_logprobs(head, hidden, targets, self.pieces, self.temperature)
 
 
 class Critic(nn.Module):
@@ -81,11 +64,11 @@ class Critic(nn.Module):
         self,
         input_ids: Int[Tensor, "1 L"],
         position_ids: Int[Tensor, "1 L"],
-        mask: Bool[Tensor, "1 1 L L"],
+        layout: Sequence[Group],
         select: Int[Tensor, " M"],
     ) -> Float[Tensor, " M"]:
         with _products(input_ids.device, self.autocast):
-            return self.head(_hidden(self.trunk, input_ids, position_ids, mask)[select])[:, 0].float()
+            return self.head(_hidden(self.trunk, input_ids, position_ids, layout)[select])[:, 0].float()
 
 
 def _products(device: torch.device, autocast: bool) -> AbstractContextManager[object]:
@@ -94,8 +77,8 @@ def _products(device: torch.device, autocast: bool) -> AbstractContextManager[ob
     return torch.autocast(device.type, torch.bfloat16) if autocast else nullcontext()
 
 
-def _hidden(trunk: nn.Module, input_ids: Tensor, position_ids: Tensor, mask: Tensor) -> Float[Tensor, "L D"]:
-    out = trunk(input_ids=input_ids, position_ids=position_ids, attention_mask=mask, use_cache=False)
+def _hidden(trunk: nn.Module, input_ids: Tensor, position_ids: Tensor, layout: Sequence[Group]) -> Float[Tensor, "L D"]:
+    out = trunk(input_ids=input_ids, position_ids=position_ids, layout=layout, use_cache=False)
     return out.last_hidden_state[0]
 
 
@@ -109,8 +92,8 @@ def load_policy(
     checkpointing: bool = False,
 ) -> Policy:
     """A causal language model of a family whose packed computation equals the padded one, else ValueError."""
-    _require_packable(path)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+    require_packable(AutoConfig.from_pretrained(path))
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation=ATTENTION)
     if checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return Policy(_without_dropout(model), pieces, temperature, autocast=autocast)
@@ -118,15 +101,15 @@ def load_policy(
 
 def load_critic(path: Path, dtype: torch.dtype, layers: int | None, *, autocast: bool = False) -> Critic:
     """The language model's trunk (its first `layers` layers) with a fresh value head."""
-    _require_packable(path)
     config = AutoConfig.from_pretrained(path)
+    require_packable(config)
     if layers is not None:
         if layers > config.num_hidden_layers:
             raise ValueError(f"learner.critic.layers is {layers}, but {path} has {config.num_hidden_layers} layers")
         config.num_hidden_layers = layers
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[:layers]
-    trunk = AutoModel.from_pretrained(path, config=config, dtype=dtype, attn_implementation="sdpa")
+    trunk = AutoModel.from_pretrained(path, config=config, dtype=dtype, attn_implementation=ATTENTION)
     return Critic(_without_dropout(trunk), autocast=autocast)
 
 
@@ -143,10 +126,3 @@ def _without_dropout(model: PreTrainedModel) -> PreTrainedModel:
         if hasattr(module, "attention_dropout"):
             vars(module)["attention_dropout"] = 0.0
     return model.train()
-
-
-def _require_packable(path: Path) -> None:
-    kind = AutoConfig.from_pretrained(path).model_type
-    if kind not in PACKABLE:
-        known = ", ".join(sorted(PACKABLE))
-        raise ValueError(f"{path} is a {kind} model; packed rows are only exact for: {known}")

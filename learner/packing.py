@@ -1,8 +1,8 @@
 """Packing: completions of one prompt share that prompt's computation, and rows hold no padding.
 
-A row is a sequence of segments. A prompt segment is causal over itself; a completion sees its own prompt
-and itself, nothing else. Position ids go on from the prompt, so each completion is computed as if
-it stood alone behind its prompt. The last token of a completion predicts nothing and is left out.
+A row is a sequence of groups, each a prompt and completions behind it (learner/attention.py says what sees what).
+Position ids go on from the prompt, so each completion is computed as if it stood alone behind its prompt. The last
+token of a completion predicts nothing and is left out.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
+
+from learner.attention import Group
 
 Tokens = Sequence[int] | np.ndarray
 
@@ -26,18 +28,10 @@ class Row:
 
     input_ids: Int[Tensor, "1 L"]
     position_ids: Int[Tensor, "1 L"]
-    prompt_of: Int[Tensor, " L"]
-    completion_of: Int[Tensor, " L"]
+    layout: tuple[Group, ...]
     select: Int[Tensor, " M"]
     targets: Int[Tensor, " M"]
     flat: Int[Tensor, " M"]
-
-    def attention_mask(self) -> Bool[Tensor, "1 1 L L"]:
-        """True where a query (row) may see a key (column)."""
-        same_prompt = self.prompt_of[:, None] == self.prompt_of[None, :]
-        same_completion = self.completion_of[:, None] == self.completion_of[None, :]
-        visible = same_prompt & (same_completion | (self.completion_of[None, :] == 0))
-        return visible.tril()[None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +79,20 @@ def _split(group: Piece, token_budget: int) -> list[Piece]:
 
 
 def _row(pieces: Sequence[Piece]) -> Row:
-    ids, positions, prompt_of, completion_of, select, targets, flat = ([] for _ in range(7))
+    ids, positions, layout, select, targets, flat = ([] for _ in range(6))
     at = 0
-    for p, piece in enumerate(pieces):
+    for piece in pieces:
         prompt = np.asarray(piece.prompt_ids)
         last = at + len(prompt) - 1
         ids.append(prompt)
         positions.append(np.arange(len(prompt)))
-        prompt_of.append(np.full(len(prompt), p))
-        completion_of.append(np.zeros(len(prompt), dtype=np.int64))
+        layout.append(Group(len(prompt), tuple(len(response) - 1 for response, _ in piece.items if len(response) > 1)))
         at += len(prompt)
-        for c, (response, start) in enumerate(piece.items, start=1):
+        for response, start in piece.items:
             response = np.asarray(response)
             shown = len(response) - 1
             ids.append(response[:shown])
             positions.append(len(prompt) + np.arange(shown))
-            prompt_of.append(np.full(shown, p))
-            completion_of.append(np.full(shown, c))
             select.append(np.concatenate([[last], at + np.arange(shown)]))
             targets.append(response)
             flat.append(start + np.arange(len(response)))
@@ -113,8 +104,7 @@ def _row(pieces: Sequence[Piece]) -> Row:
     return Row(
         long(ids)[None],
         long(positions)[None],
-        long(prompt_of),
-        long(completion_of),
+        tuple(layout),
         long(select),
         long(targets),
         long(flat),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from learner import estimators, policy_losses
 from learner.advantages import moments, whiten, without_group_mean
+from learner.attention import Group
 from learner.batch import Batch, build_batch, token_positions
 from learner.config import LearnerConfig
 from learner.engine import TrainedModel
@@ -151,9 +153,9 @@ class PPOUpdate:
         for part in np.array_split(order, count):
             yield sorted(i for g in part for i in members[g])
 
-    def _inputs(self, row: Row) -> tuple[Tensor, ...]:
-        tensors = (row.input_ids, row.position_ids, row.attention_mask(), row.select)
-        return tuple(t.to(self.device) for t in tensors)
+    def _inputs(self, row: Row) -> tuple[Any, ...]:
+        ids, positions, select = (t.to(self.device) for t in (row.input_ids, row.position_ids, row.select))
+        return ids, positions, row.layout, select
 
     @torch.no_grad()
     def _score(
@@ -359,7 +361,7 @@ def sampler_correction(
 def _idle_row() -> Row:
     """A row that scores nothing, for a rank that has run out while others compute."""
     one, none = torch.zeros(1, dtype=torch.long), torch.zeros(0, dtype=torch.long)
-    return Row(one[None], one[None], one, one, none, none, none)
+    return Row(one[None], one[None], (Group(1),), none, none, none)
 
 
 @contextmanager

@@ -13,7 +13,9 @@ import pytest
 from tiny_model import build_tiny_model
 
 from deploy.checkpoint import CheckpointWriter
+from deploy.errors import UserError
 from deploy.metrics import MetricsWriter
+from deploy.preflight import check_architecture
 from deploy.run_directory import RunDirectory
 from deploy.settings import load_config
 from deploy.summary import evaluation
@@ -28,11 +30,11 @@ def stepcoder(*arguments: str, seconds: float = 20.0) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
 
 
-def refused(*arguments: str) -> str:
+def refused(*arguments: str, seconds: float = 10.0) -> str:
     started = time.monotonic()
-    result = stepcoder(*arguments)
+    result = stepcoder(*arguments, seconds=2 * seconds)
     assert result.returncode == 2, result.stderr
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < seconds
     assert "Traceback" not in result.stderr and result.stdout == ""
     return result.stderr
 
@@ -161,6 +163,24 @@ def test_gpus_that_are_not_there_are_refused() -> None:
 def test_a_model_shorter_than_the_run_is_refused(tiny: Path) -> None:
     message = refused("train", *STARTER, "--model", str(tiny), "--rollout.max_model_len", "100000")
     assert "more than the 1024 tokens" in message
+
+
+def test_a_model_that_packed_rows_do_not_fit_is_refused(tiny: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(tiny, tmp_path / "model")
+    settings = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    settings |= {"model_type": "mistral", "sliding_window": 256}
+    (model / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    message = refused("train", *STARTER, "--model", str(model), seconds=40)  # transformers reads the configuration
+    assert "it sees 256 tokens (sliding_window)" in message and "lower rollout.max_model_len" in message
+
+
+def test_a_model_of_another_architecture_is_refused(tiny: Path, tmp_path: Path) -> None:
+    config = load_config(ROOT / "configs/starter.yaml", [], {})
+    check_architecture(config, tiny)
+    for kind, reason in (("mamba2", "a mamba2 model is not known"), ("t5", "encoder-decoder"), ("x", "`x`")):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}), encoding="utf-8")
+        with pytest.raises(UserError, match=reason):
+            check_architecture(config, tmp_path)
 
 
 def test_all_faults_are_told_at_once() -> None:

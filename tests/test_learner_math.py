@@ -6,13 +6,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from learner.advantages import gae, moments, token_rewards, whiten, without_group_mean
 from learner.losses import Totals, loss_weights, value_clip
 from learner.masks import CreditRule, credit_mask
-from learner.packing import Piece, pack
 from learner.service import deal
 from learner.update import sampler_correction
 from rollout.trajectory import Trajectory
@@ -152,45 +149,6 @@ def test_credit_of_a_program_that_does_not_compile(rule: str, expected: list[boo
     unknown = trajectory(verdict="compile_error", executed=np.zeros(5, bool), error_line=None)
     assert credit_mask(unknown, CreditRule("fgo", rule), step=1, seed=0).tolist() == written  # type: ignore[arg-type]
     assert credit_mask(broken, CreditRule("all", rule), step=1, seed=0).all()  # type: ignore[arg-type]
-
-
-def test_a_row_shows_each_completion_its_prompt_and_itself():
-    row = pack([Piece([1, 2], (([5, 6, 7], 0), ([8, 9], 3)))], 100)[0]
-    # the last token of each completion predicts nothing and is left out
-    assert row.input_ids.tolist() == [[1, 2, 5, 6, 8]]
-    assert row.position_ids.tolist() == [[0, 1, 2, 3, 2]]
-    assert row.select.tolist() == [1, 2, 3, 1, 4]
-    assert row.targets.tolist() == [5, 6, 7, 8, 9]
-    assert row.flat.tolist() == [0, 1, 2, 3, 4]
-    assert row.attention_mask()[0, 0].int().tolist() == [
-        [1, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0],
-        [1, 1, 1, 0, 0],
-        [1, 1, 1, 1, 0],
-        [1, 1, 0, 0, 1],
-    ]
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    groups=st.lists(
-        st.tuples(st.integers(1, 20), st.lists(st.integers(1, 12), min_size=1, max_size=6)), min_size=1, max_size=8
-    ),
-    budget=st.integers(16, 60),
-)
-def test_packing_scores_every_token_once_within_the_budget(groups: list[tuple[int, list[int]]], budget: int):
-    pieces, start = [], 0
-    for prompt, lengths in groups:
-        items = []
-        for n in lengths:
-            items.append(([7] * n, start))
-            start += n
-        pieces.append(Piece([1] * prompt, tuple(items)))
-    rows = pack(pieces, budget)
-    flat = torch.cat([r.flat for r in rows])
-    assert sorted(flat.tolist()) == list(range(start))
-    longest = max(p + n - 1 for p, ns in groups for n in ns)
-    assert all(r.input_ids.numel() <= max(budget, longest) for r in rows)
 
 
 def test_groups_are_dealt_evenly_over_ranks():

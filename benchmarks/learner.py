@@ -1,0 +1,328 @@
+"""Tokens a second and peak memory of the learner's forward and backward pass: packed rows against padded ones.
+
+    python -m benchmarks.learner                     16 completions of about 256 tokens after one prompt of 512
+    python -m benchmarks.learner --equal             the same, all completions equally long
+    python -m benchmarks.learner --prompts 8 --prompt-tokens 90 --completions 8 --completion-tokens 60 \\
+        --token-budget 1024 --ways packed dense      a step of the starter run: structured attention against a mask
+
+Ways, all with the same weights, tokens and targets, so the same loss and gradients (both are printed):
+
+  packed   the learner's own: a prompt once, completions behind it, no padding, learner/attention.py
+  padded   plain transformers, as most trainers do it: one row a completion with its prompt, padded on the right to the
+           longest of its batch. It gets no mask, which right padding does not need, so that PyTorch's
+           causal kernel is used; and log-probabilities of the completions' tokens only, in the same chunks
+  dense    the packed rows with one [L x L] mask a row, as transformers' own attention would need them
+
+One measurement is one child process: it loads the model, makes one pass to warm up and one that counts
+(log-probabilities and entropies of all completions, backward, gradients of all weights; no optimiser). Children run
+one at a time, the ways in turn, in several rounds; a ratio is the median over the rounds of packed against the other
+way in the same round. All get the learner's own environment: allocator and OpenMP library preloaded, as many threads as
+the machine has cores, the same precision.
+
+  tokens/s  prompt tokens, each prompt once, and completion tokens, by the seconds of the pass that counts
+  useful    of the positions that the linear layers compute, those that are needed: each prompt once, and of each
+            completion all but the last token, which predicts nothing
+  peak      largest resident memory (on a GPU: allocated memory) during that pass, less what the process held when the
+            model had been loaded: activations, gradients, temporary tensors. In brackets: that of the whole process
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+GIB = 2**30
+WAYS = ("packed", "padded", "dense")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every way has to do."""
+
+    model: str
+    prompts: int
+    prompt_tokens: int
+    completions: int
+    completion_tokens: int
+    equal: bool
+    seed: int
+    precision: str
+    checkpointing: bool
+    chunk: int
+    token_budget: int
+    padded_batch: int
+    device: str
+
+    def lengths(self) -> list[list[int]]:
+        """Completion lengths a prompt; unequal ones are uniform between half and one and a half of the mean."""
+        n, shape = self.completion_tokens, (self.prompts, self.completions)
+        if self.equal:
+            return np.full(shape, n).tolist()
+        return np.random.default_rng(self.seed).integers(n // 2, n + n // 2, shape, endpoint=True).tolist()
+
+    @property
+    def tokens(self) -> int:
+        return self.prompts * self.prompt_tokens + sum(map(sum, self.lengths()))
+
+    @property
+    def needed(self) -> int:
+        return self.tokens - self.prompts * self.completions
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    seconds: float
+    computed: int  # positions
+    peak: int  # bytes over the loaded model
+    whole: int  # bytes
+    loss: float
+    norm: float
+
+
+def pieces(work: Work, vocabulary: int) -> list[Any]:
+    """Random tokens, the same for every way."""
+    from learner.packing import Piece
+
+    draw, found, start = np.random.default_rng(work.seed), [], 0
+    for lengths in work.lengths():
+        items = []
+        for n in lengths:
+            items.append((draw.integers(0, vocabulary, n), start))
+            start += n
+        found.append(Piece(draw.integers(0, vocabulary, work.prompt_tokens), tuple(items)))
+    return found
+
+
+def packed(work: Work, path: Path) -> tuple[Any, list[tuple[Any, ...]]]:
+    from learner.models import load_policy
+    from learner.packing import pack
+
+    policy = load_policy(path, **precision(work), checkpointing=work.checkpointing)  # type: ignore[arg-type]
+    rows = pack(pieces(work, policy.model.config.vocab_size), work.token_budget)
+    return policy, [(r.input_ids, r.position_ids, r.layout, r.select, r.targets, r.flat) for r in rows]
+
+
+def dense(work: Work, path: Path) -> tuple[Any, list[tuple[Any, ...]]]:
+    """The same rows, each with a mask instead of a layout."""
+    import torch
+
+    policy, rows = packed(work, path)
+    policy.model.set_attn_implementation("sdpa")
+    decoder = policy.model.get_decoder()
+    policy.model.get_decoder = lambda: lambda layout, **inputs: decoder(attention_mask=layout, **inputs)
+
+    def mask(layout: Sequence[Any]) -> Any:
+        prompt = torch.cat([torch.full((g.prompt + sum(g.completions),), p) for p, g in enumerate(layout)])
+        parts = [(c, n) for g in layout for c, n in enumerate((g.prompt, *g.completions))]
+        completion = torch.cat([torch.full((n,), c) for c, n in parts])
+        same = (completion[:, None] == completion) | (completion == 0)
+        return ((prompt[:, None] == prompt) & same).tril()[None, None]
+
+    return policy, [(ids, positions, mask(layout), *rest) for ids, positions, layout, *rest in rows]
+
+
+def padded(work: Work, path: Path) -> tuple[Any, list[tuple[Any, ...]]]:
+    """Plain transformers; `padded_batch` sequences at a time, those of like length together."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from learner.models import Policy
+
+    settings = precision(work)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=settings.pop("dtype"), attn_implementation="sdpa").train()
+    if work.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    decoder = model.get_decoder()
+
+    class Rows:
+        """What Policy reads of the trunk's answer: the rows laid end to end."""
+
+        def __init__(self, input_ids: Any, **_: Any) -> None:
+            self.last_hidden_state = decoder(input_ids=input_ids, use_cache=False).last_hidden_state.flatten(0, 1)[None]
+
+    model.get_decoder = lambda: Rows
+    sequences = [
+        (np.concatenate([p.prompt_ids, ids[:-1]]), len(p.prompt_ids) - 1, ids, start)
+        for p in pieces(work, model.config.vocab_size)
+        for ids, start in p.items
+    ]
+    sequences.sort(key=lambda s: -len(s[0]))
+    batches = []
+    for first in range(0, len(sequences), work.padded_batch):
+        batch = sequences[first : first + work.padded_batch]
+        longest = len(batch[0][0])
+        ids = np.stack([np.pad(s, (0, longest - len(s))) for s, *_ in batch])
+        select = [i * longest + at + np.arange(len(r)) for i, (_, at, r, _) in enumerate(batch)]
+        flat = [start + np.arange(len(r)) for *_, r, start in batch]
+        joined = (torch.from_numpy(np.concatenate(x)) for x in (select, [r for _, _, r, _ in batch], flat))
+        batches.append((torch.from_numpy(ids), torch.zeros(1), (), *joined))
+    return Policy(model, **settings), batches
+
+
+def precision(work: Work) -> dict[str, Any]:
+    import torch
+
+    scored = work.token_budget  # tokens a micro-batch, as the learner counts its chunks
+    return {"dtype": torch.float32, "pieces": -(-scored // work.chunk), "autocast": work.precision == "autocast"}
+
+
+def measure(way: str, work: Work, path: Path) -> Result:
+    """In the child process."""
+    import torch
+
+    policy, batches = {"packed": packed, "padded": padded, "dense": dense}[way](work, path)
+    device = torch.device(work.device)
+    policy.to(device)
+    weights = torch.randn(sum(map(sum, work.lengths())), generator=torch.Generator().manual_seed(0)).to(device)
+    watch = CudaMemory() if device.type == "cuda" else ResidentMemory()
+
+    def one_pass() -> tuple[float, float]:
+        policy.zero_grad(set_to_none=True)
+        start, loss = time.perf_counter(), 0.0
+        for *inputs, flat in batches:
+            logprobs, _ = policy(*(x.to(device) if torch.is_tensor(x) else x for x in inputs))
+            part = (logprobs * weights[flat.to(device)]).sum()
+            part.backward()
+            loss += part.item()
+        return time.perf_counter() - start, loss
+
+    one_pass()
+    policy.zero_grad(set_to_none=True)
+    watch.begin()
+    seconds, loss = one_pass()
+    peak, whole = watch.end()
+    norm = torch.nn.utils.get_total_norm([p.grad for p in policy.parameters() if p.grad is not None])
+    return Result(seconds, sum(b[0].numel() for b in batches), peak, whole, loss, float(norm))
+
+
+class ResidentMemory:
+    """The kernel's own high-water mark of this process, which can be set back."""
+
+    def __init__(self) -> None:
+        self._loaded = self._status("VmRSS")
+
+    def begin(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+    def end(self) -> tuple[int, int]:
+        whole = self._status("VmHWM")
+        return whole - self._loaded, whole
+
+    @staticmethod
+    def _status(key: str) -> int:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(key))
+
+
+class CudaMemory:
+    def __init__(self) -> None:
+        import torch
+
+        self._cuda = torch.cuda
+        self._loaded = self._cuda.memory_allocated()
+
+    def begin(self) -> None:
+        self._cuda.reset_peak_memory_stats()
+
+    def end(self) -> tuple[int, int]:
+        whole = self._cuda.max_memory_allocated()
+        return whole - self._loaded, whole
+
+
+def child(way: str, work: Work, path: Path) -> Result:
+    """A fresh process with the environment that the learner gives its ranks."""
+    from learner.rank import learner_environment
+
+    environment = os.environ | learner_environment(cuda=work.device == "cuda", ranks=1)
+    task = json.dumps({"way": way, "work": asdict(work), "path": str(path)})
+    command = [sys.executable, "-m", "benchmarks.learner", "--child", task]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    return Result(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def table(work: Work, found: dict[str, list[Result]]) -> Table:
+    title = f"{work.prompts} x {work.completions} completions, {work.tokens:,} tokens, {work.precision}"
+    out = Table(title=title + (", activations recomputed" if work.checkpointing else ""))
+    for column in ("way", "s", "tokens/s", "useful", "peak GiB", "loss", "gradient", "packed: speed", "packed: peak"):
+        out.add_column(column, justify="left" if column == "way" else "right")
+
+    def middle(way: str, value: Callable[[Result], float]) -> float:
+        return statistics.median(map(value, found[way]))
+
+    def ratio(way: str, value: Callable[[Result, Result], float]) -> str:
+        if "packed" not in found or way == "packed":
+            return ""
+        each = [value(a, b) for a, b in zip(found["packed"], found[way], strict=True)]
+        return f"{statistics.median(each):.2f} ({min(each):.2f}-{max(each):.2f})"
+
+    for way, results in found.items():
+        out.add_row(
+            way,
+            f"{middle(way, lambda r: r.seconds):.1f}",
+            f"{middle(way, lambda r: work.tokens / r.seconds):.0f}",
+            f"{work.needed / results[0].computed:.1%}",
+            f"{middle(way, lambda r: r.peak / GIB):.2f} ({middle(way, lambda r: r.whole / GIB):.2f})",
+            f"{results[0].loss:.4f}",
+            f"{results[0].norm:.4f}",
+            ratio(way, lambda ours, other: other.seconds / ours.seconds),
+            ratio(way, lambda ours, other: ours.peak / other.peak),
+        )
+    return out
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m", help="starter model or a Hugging Face directory")
+    parser.add_argument("--prompts", type=int, default=1, help="groups (default 1)")
+    parser.add_argument("--prompt-tokens", type=int, default=512, help="tokens of a prompt (default 512)")
+    parser.add_argument("--completions", type=int, default=16, help="completions of a prompt (default 16)")
+    parser.add_argument("--completion-tokens", type=int, default=256, help="their mean length (default 256)")
+    parser.add_argument("--equal", action="store_true", help="all of that length, not between half and 1.5 times")
+    parser.add_argument("--seed", type=int, default=0, help="draws lengths and tokens (default 0)")
+    parser.add_argument("--precision", choices=("autocast", "fp32"), default="autocast", help="default autocast: bf16")
+    parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing, in every way")
+    parser.add_argument("--chunk", type=int, default=512, help="tokens with logits at a time (default 512)")
+    parser.add_argument("--token-budget", type=int, default=8192, help="tokens of a packed row (default 8192)")
+    parser.add_argument("--padded-batch", type=int, default=16, help="sequences of a padded batch (default 16)")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:2], help="default: packed padded")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each way (default 3)")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = vars(parser.parse_args())
+    ways, rounds, task = options.pop("ways"), options.pop("rounds"), options.pop("child")
+    if task is not None:
+        given = json.loads(task)
+        print(json.dumps(asdict(measure(given["way"], Work(**given["work"]), Path(given["path"])))))
+        return 0
+
+    from deploy.errors import UserError
+    from deploy.starter_model import resolve_model
+
+    work, console = Work(**options), Console(width=None if sys.stdout.isatty() else 130)
+    try:
+        path = resolve_model(work.model)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    found: dict[str, list[Result]] = {way: [] for way in ways}
+    for number in range(rounds):
+        for way in ways:
+            found[way].append(result := child(way, work, path))
+            console.print(f"round {number + 1} of {rounds}: {way} {result.seconds:.1f} s, {result.peak / GIB:.2f} GiB")
+    console.print(table(work, found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Log-probabilities and entropies of given tokens from hidden states, a part of the tokens at a time.
+
+The matrix [tokens x vocabulary] never exists for more than one part: each part's logits are computed, reduced to two
+numbers a token and dropped, and computed again for its gradient.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+def chunked_logprobs(
+    head: nn.Module, hidden: Float[Tensor, "M D"], targets: Int[Tensor, " M"], pieces: int, temperature: float = 1.0
+) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+    """Log-probability of each target and entropy (no gradient; nats) of softmax(head(hidden) / temperature), fp32.
+
+    Always `pieces` parts, of equal size as far as that goes; of one part the logits are kept for the gradient.
+    """
+
+    def score(h: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        return _Score.apply(head(h), t, temperature)  # type: ignore[return-value]
+
+    def recomputed(h: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        return checkpoint(score, h, t, use_reentrant=False)  # type: ignore[return-value]
+
+    again = pieces > 1 and torch.is_grad_enabled() and hidden.requires_grad
+    parts = zip(hidden.tensor_split(pieces), targets.tensor_split(pieces), strict=True)
+    found = [(recomputed if again else score)(h, t) for h, t in parts]
+    return torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
+
+
+class _Score(torch.autograd.Function):
+    """(logits, targets, temperature) -> (log-probabilities, entropies) with one fp32 matrix kept, and two at most."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        if temperature != 1.0:
+            logits = logits.float() / temperature
+        log_p = torch.log_softmax(logits, -1, dtype=torch.float32)
+        entropy = log_p.exp().mul_(log_p).sum(-1).neg_()
+        ctx.save_for_backward(log_p, targets)
+        ctx.temperature = temperature
+        ctx.mark_non_differentiable(entropy)
+        return log_p.gather(1, targets[:, None])[:, 0], entropy
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """d log p(target) / d logits = (1[target] - p) / temperature."""
+        log_p, targets = ctx.saved_tensors
+        scale = gradients[0][:, None] / ctx.temperature
+        gradient = log_p.exp().mul_(-scale).scatter_add_(1, targets[:, None], scale)
+        return gradient, None, None
