@@ -29,6 +29,7 @@ class Given:
     value: Any
     origin: str
 
+
 Root = TypeVar("Root", bound=Config)
 
 
@@ -50,9 +51,7 @@ def load_config(
     given.update(read_environment(os.environ if environment is None else environment))
     given.update(read_arguments(arguments, tree))
     complaints = [unread_key(key, item, root) for key, item in given.items() if key in tree.unread]
-    complaints += [
-        unknown_key(key, item, tree) for key, item in given.items() if key not in tree.leaves | tree.unread
-    ]
+    complaints += [unknown_key(key, item, tree) for key, item in given.items() if key not in tree.leaves | tree.unread]
     if complaints:
         raise UserError("\n".join(complaints))
     return validate(given, tree, root)

@@ -20,7 +20,7 @@ import numpy as np
 import ray
 
 from curriculum.sampling import epoch_order
-from deploy.checkpoint import CheckpointWriter, latest_complete, prune
+from deploy.checkpoint import POLICY, CheckpointWriter, named, prune
 from deploy.cluster import gpus, join_cluster
 from deploy.controller import evaluate_model, live_on
 from deploy.errors import UserError
@@ -73,10 +73,9 @@ class _Life:
                 await self._evaluate(0, self.ready.model)
             if self.run.resumed_step < steps:
                 await self._train()
-            if e.at_end and not self.metrics.evaluated(steps):
-                checkpoint = latest_complete(self.run.checkpoints)
-                assert checkpoint is not None and checkpoint.step == steps
-                await self._evaluate(steps, checkpoint.policy)
+            last, checkpoint = named(self.run.checkpoints)[0]
+            if e.at_end and not self.metrics.evaluated(last):
+                await self._evaluate(last, checkpoint / POLICY)
 
     async def _train(self) -> None:
         c = self.config
@@ -141,7 +140,7 @@ class _Life:
         self.progress.phase("writing a checkpoint")
         with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
             await self.learner.save(str(writer.path))
-            if not (writer.path / "policy" / "config.json").is_file():
+            if not (writer.path / POLICY / "config.json").is_file():
                 raise UserError(
                     f"run.directory: the learner's node does not see {self.run.path}. Give a path on a shared disk."
                 )

@@ -91,16 +91,17 @@ def finish(config: "SFTRunConfig", run: "RunDirectory") -> None:
     """The end of a run for a person: table, picture, where the model is."""
     from rich.console import Console
 
-    from deploy.checkpoint import latest_complete
+    from deploy.checkpoint import POLICY, named
     from deploy.plot import sft_curve
     from deploy.summary import report, table
 
-    checkpoint = latest_complete(run.checkpoints)
-    assert checkpoint is not None
     result = report(run.metrics_file)
     (run.path / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     picture = sft_curve(run.metrics_file, run.path / "learning_curve.png", f"Supervised fine-tuning: {config.model}")
     if result["splits"]:
         Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False).print(table(result))
-    print(f"learning curve  {os.path.relpath(picture)}\nrun directory   {run.uri or os.path.relpath(run.path)}")
-    print(f"go on with it   stepcoder train --model {os.path.relpath(checkpoint.policy)} ...")
+    place = run.uri or os.path.relpath(run.path)
+    print(f"learning curve  {os.path.relpath(picture)}\nrun directory   {place}")
+    print(f"take the model  stepcoder export --run {place} --out my-model")
+    if run.uri is None:
+        print(f"train it        stepcoder train --model {os.path.relpath(named(run.checkpoints)[0][1] / POLICY)} ...")
