@@ -1,25 +1,39 @@
 """`stepcoder sft` as a user meets it: settings, mistakes, and one run to the end on a tiny model."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
+import deploy.sft
 from deploy.cli import main
 from deploy.config import Config
 from deploy.errors import UserError
 from deploy.fields import flatten, within
 from deploy.footprint import STARTER_SHAPE, learner_bytes
+from deploy.metrics import MetricsWriter, read_metrics
 from deploy.placement import placement
+from deploy.preflight import Ready, problems
+from deploy.run_directory import RunDirectory
 from deploy.settings import load_config
 from deploy.sft import batch
 from deploy.sft_config import SFTRunConfig, root_of
+from deploy.sft_data import prepare
+from deploy.summary import evaluations
+from learner.config import LearnerConfig
 from learner.examples import Example
-from tests.test_learner_sft import examples
+from tests.test_learner_sft import examples, make_rank
 from tests.tiny_model import build_tiny_model, build_tiny_tokenizer
 
-STARTER = str(Path(__file__).parent.parent / "configs" / "sft-starter.yaml")
+ROOT = Path(__file__).parent.parent
+STARTER = str(ROOT / "configs" / "sft-starter.yaml")
 ROOMY = ("--curriculum.prompt.max_prompt_tokens", "900", "--rollout.max_model_len", "1024")
 
 
@@ -135,32 +149,100 @@ def test_mistakes_are_one_message_each(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_from_the_first_pass_rate_to_the_last(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One pass, then, as the same command with more passes, a second one; real Ray, DeepSpeed, vLLM and sandbox."""
-    place = tmp_path / "run"
-    words = (
+def tiny(model: Path, place: Path, *more: str) -> tuple[str, ...]:
+    """Five problems in batches of two: three updates a pass."""
+    return (
         "--config", STARTER, "--model", str(model), "--run.directory", str(place), *ROOMY, "--data.limit", "5",
-        "--sft.batch_size", "2", "--eval.samples", "1", "--eval.train_limit", "2", "--rollout.max_new_tokens", "100",
-        "--rollout.dtype", "float32", "--rollout.kv_cache_gib", "1", "--executor.workers", "1",
-        "--learner.precision", "fp32", "--learner.policy.lr", "1e-3", "--learner.policy.schedule", "constant",
+        "--sft.epochs", "2", "--sft.batch_size", "2", "--rollout.max_new_tokens", "100", "--rollout.dtype", "float32",
+        "--rollout.kv_cache_gib", "1", "--executor.workers", "1", "--eval.samples", "1", "--eval.train_limit", "2",
+        "--learner.precision", "fp32", "--learner.policy.lr", "1e-3", *more,
     )  # fmt: skip
-    assert main(["sft", *words, "--sft.epochs", "1", "--eval.at_end", "false"]) == 0
-    first = capsys.readouterr()
-    assert "evaluation after step 0" in first.err and "step 3/3" in first.err and "held-out loss" in first.err
 
-    assert main(["sft", *words, "--sft.epochs", "2"]) == 0
-    second = capsys.readouterr()
-    assert "going on from the checkpoint of step 3 of 6" in second.err and "step 4/6" in second.err
-    assert "difference" in second.out and "step-00000006/policy" in second.out
-    assert (place / "learning_curve.png").stat().st_size > 10_000
+
+def step_lines(place: Path) -> dict[int, dict[str, Any]]:
     lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
-    steps = {line["step"]: line for line in lines if "eval" not in line}
-    assert sorted(steps) == [0, 1, 2, 3, 4, 5, 6]
-    assert [step for step, line in steps.items() if "sft/validation_loss" in line] == [0, 3, 6]
-    assert steps[6]["sft/loss"] < steps[1]["sft/loss"] and steps[6]["sft/epoch"] == 2
-    assert [sorted(line["eval"]) for line in lines if "eval" in line] == [["heldout", "train"]] * 2
+    return {line["step"]: line for line in lines if "eval" not in line}
+
+
+class HereService:
+    """The learner without Ray, which would cost half a minute: one rank, in this process."""
+
+    def __init__(self, model: str, config: LearnerConfig, *, seed: int, total_updates: int, **_: object) -> None:
+        self.rank = make_rank(Path(model), config, seed, total_updates)
+
+    def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        async def call(*arguments: Any) -> Any:
+            return getattr(self.rank, method)(*arguments) if method != "build" else None
+
+        return call
+
+    def close(self) -> None: ...
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy.sft, "SFTService", HereService)
+    monkeypatch.setattr(deploy.sft, "gpus", lambda: 0)
+    monkeypatch.setattr(deploy.sft, "join_cluster", lambda config: None)
+    write = MetricsWriter.write
+
+    def go(place: Path, killed_at: int | None = None) -> RunDirectory:
+        def write_and_die(self: MetricsWriter, step: int, metrics: Any) -> None:
+            write(self, step, metrics)
+            if step == killed_at:
+                raise Killed
+
+        monkeypatch.setattr(MetricsWriter, "write", write_and_die)
+        words = tiny(model, place, "--eval.at_start", "false", "--eval.at_end", "false", "--run.checkpoint_every", "1")
+        config = load_config(STARTER, words[2:], {}, root=SFTRunConfig)
+        ready = Ready(model, *problems(config).values())
+        data = prepare(config, ready)
+        config = config.measured(len(data.train))
+        with RunDirectory.open(config) as run:
+            if not run.finished:
+                deploy.sft.fine_tune(config, run, ready, data)
+            return run
+
+    def outcome(place: Path) -> tuple[dict[int, dict[str, Any]], dict[str, torch.Tensor]]:
+        timeless = {
+            step: {key: value for key, value in line.items() if "seconds" not in key and "per_s" not in key}
+            for step, line in step_lines(place).items()
+        }
+        return timeless, load_file(place / "checkpoints" / "step-00000006" / "policy" / "model.safetensors")
+
+    go(tmp_path / "straight")
+    expected, weights = outcome(tmp_path / "straight")
+    assert sorted(expected) == [0, 1, 2, 3, 4, 5, 6]
+    assert [step for step, line in expected.items() if "sft/validation_loss" in line] == [0, 3, 6]
+    # the checkpoints gone on from: none, after the first step, at the end of a pass, before the last step
+    for last in (1, 2, 4, 6):
+        with pytest.raises(Killed):
+            go(tmp_path / f"killed-{last}", last)
+        assert go(tmp_path / f"killed-{last}").resumed_step == last - 1
+        found, resumed = outcome(tmp_path / f"killed-{last}")
+        assert found == expected, last
+        assert all(torch.equal(resumed[name], tensor) for name, tensor in weights.items()), last
+    assert go(tmp_path / "straight").messages == ["all 6 steps are done; raise sft.epochs to go on"]
+
+
+def test_a_run_from_the_first_pass_rate_to_the_last(model: Path, tmp_path: Path) -> None:
+    """Real Ray, DeepSpeed, vLLM and sandbox."""
+    place = tmp_path / "run"
+    command = [sys.executable, "-m", "deploy", "sft", *tiny(model, place)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert result.returncode == 0, result.stderr
+    for told in ("5 prompts to train on: 6 updates", "evaluation after step 0", "step 6/6", "held-out loss"):
+        assert told in result.stderr
+    assert "difference" in result.stdout and "step-00000006/policy" in result.stdout
+    assert (place / "learning_curve.png").stat().st_size > 10_000
+    steps = step_lines(place)
+    assert steps[6]["sft/validation_loss"] < steps[0]["sft/validation_loss"] and steps[6]["sft/epoch"] == 2
+    assert [step for step, _ in evaluations(read_metrics(place / "metrics.jsonl"))["heldout"]] == [0, 6]
     assert json.loads((place / "report.json").read_text())["splits"]["train"]["difference"]
 
     # what follows takes the result: the RL command, and the other commands that read a run

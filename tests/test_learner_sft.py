@@ -37,9 +37,9 @@ def config(**changes: object) -> LearnerConfig:
     return LearnerConfig(**(fields | changes))  # type: ignore[arg-type]
 
 
-def make_rank(model: Path, settings: LearnerConfig, seed: int = 0) -> SFTRank:
+def make_rank(model: Path, settings: LearnerConfig, seed: int = 0, total_updates: int = 10) -> SFTRank:
     os.environ["DS_ACCELERATOR"] = "cpu"
-    rank = SFTRank(0, 1, str(model), settings, seed=seed, total_updates=10, temperature=1.0, cuda=False)
+    rank = SFTRank(0, 1, str(model), settings, seed=seed, total_updates=total_updates, temperature=1.0, cuda=False)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
