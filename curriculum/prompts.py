@@ -14,6 +14,7 @@ from curriculum.config import PromptConfig
 from curriculum.problem import Problem
 
 FENCE = "```python"
+CLOSING = "```"
 
 # Each template with the names it may use; a user's folder replaces any of them by its file name.
 _TEMPLATES: dict[str, set[str]] = {
@@ -65,6 +66,14 @@ class Prompter:
 
     def ids(self, problem: Problem, prefix: str) -> list[int]:
         return self.tokenizer.encode(self.text(problem, prefix), add_special_tokens=False)
+
+    def answer(self, problem: Problem) -> str:
+        """What a model that writes the reference solution replies to `text(problem, "")`, up to its end token.
+
+        `rollout.extract` takes the solution, without white space around it, out of it again.
+        """
+        closed = "\n" + problem.solution.strip("\r\n").rstrip() + f"\n{CLOSING}"
+        return closed if self.config.form == "prefill" else FENCE + closed
 
     def fits(self, problem: Problem, prefix: str) -> bool:
         """Whether the prompt has at most `max_prompt_tokens` tokens."""

@@ -16,8 +16,8 @@ from typing import IO
 from deploy.commands.common import RAW
 from deploy.errors import UserError
 
-COMMANDS = ("train", "eval", "doctor", "export", "grade", "mask", "courses", "data")
-TAKES_SETTINGS = ("train", "eval", "doctor", "grade", "data")
+COMMANDS = ("train", "sft", "eval", "doctor", "export", "grade", "mask", "courses", "data")
+TAKES_SETTINGS = ("train", "sft", "eval", "doctor", "grade", "data")
 
 DESCRIPTION = """\
 Train a code model with reinforcement learning from unit tests (StepCoder, arXiv 2402.01391): PPO with a curriculum of
@@ -27,6 +27,7 @@ EXAMPLES = """\
 start here:
   stepcoder doctor                                    what this machine has and lacks
   stepcoder train --config configs/starter.yaml       train the starter model; the same line again resumes
+  stepcoder sft --config configs/sft-starter.yaml     fine-tune on the problems' solutions, the stage before it
   stepcoder eval --run runs/starter                   pass rate of the newest checkpoint
   stepcoder export --run runs/starter --out my-model  the trained model for transformers and vLLM
   stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl   judge programs, sandboxed, without training

@@ -6,7 +6,8 @@ differs. The tree is frozen: what a run was started with is what its run directo
 
 import hashlib
 import json
-from typing import Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -166,6 +167,10 @@ class Config(BaseModel):
     """Settings of the run as a whole."""
 
     model_config = STRICT
+    command: ClassVar[str] = "train"  # the `stepcoder` command that takes this tree
+    length: ClassVar[str] = "run.steps"  # the setting that makes a finished run go on
+    unread: ClassVar[Mapping[str, str]] = {}  # keys and sections without an effect there -> what has it, or ""
+    at_once: ClassVar[bool] = True  # whether learner and engines compute in one phase
 
     model: str = Field(
         default="smollm2-135m",
@@ -232,6 +237,18 @@ class Config(BaseModel):
                 f"curriculum.prompt.max_prompt_tokens {prompt} + rollout.max_new_tokens {new} = {prompt + new}"
             )
         return self
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting that has an effect, nested, as JSON has it."""
+
+        def read(section: dict[str, Any], prefix: str) -> dict[str, Any]:
+            return {
+                name: read(value, f"{prefix}{name}.") if isinstance(value, dict) else value
+                for name, value in section.items()
+                if f"{prefix}{name}" not in self.unread
+            }
+
+        return read(self.model_dump(mode="json"), "")
 
     def digest(self) -> str:
         """Short hash of every setting, for manifests."""

@@ -13,7 +13,7 @@ on its seed and its samples, not on which worker was faster.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,43 +45,46 @@ RESTARTS = 3
 
 
 def train(config: Config, run: RunDirectory, ready: Ready) -> None:
-    """Train to `run.steps`, from the newest checkpoint if there is one.
-
-    When an actor dies, the services are started anew from the newest checkpoint, a few times at most.
-    """
+    """Train to `run.steps`, from the newest checkpoint if there is one."""
     join_cluster(config)
     try:
         with RunProgress(config.run.steps, run.resumed_step) as progress:
-            for life in range(RESTARTS + 1):
-                try:
-                    asyncio.run(_Life(config, run, ready, progress).train())
-                    return
-                except (RayActorError, WorkerCrashedError) as error:
-                    if life == RESTARTS or "creation task" in str(error):
-                        raise
-                    reason = str(error).splitlines()[0]
-                    progress.message(f"an actor died ({reason}); starting again from the newest checkpoint")
-                    run.checkpoint = latest_complete(run.checkpoints)
+            live_on(run, progress, lambda: _Life(config, run, ready, progress).train())
     finally:
         ray.shutdown()
+
+
+def live_on(run: RunDirectory, progress: RunProgress, live: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `live()` to its end; when an actor dies, once more from the newest checkpoint, a few times at most."""
+    for life in range(RESTARTS + 1):
+        try:
+            asyncio.run(live())
+            return
+        except (RayActorError, WorkerCrashedError) as error:
+            if life == RESTARTS or "creation task" in str(error):
+                raise
+            reason = str(error).splitlines()[0]
+            progress.message(f"an actor died ({reason}); starting again from the newest checkpoint")
+            run.checkpoint = latest_complete(run.checkpoints)
 
 
 def evaluate(config: Config, ready: Ready) -> dict[str, Any]:
     """Pass rates of `ready.model` at full generation, by split; starts engines and executors only."""
-
-    async def run() -> dict[str, Any]:
-        rollout = start_rollout(config, ready, placement(config, gpus(), engines_only=True))
-        try:
-            await rollout.ready()
-            return await evaluate_splits(rollout, config, ready)
-        finally:
-            await stop_rollout(rollout)
-
     join_cluster(config)
     try:
-        return asyncio.run(run())
+        return asyncio.run(evaluate_model(config, ready))
     finally:
         ray.shutdown()
+
+
+async def evaluate_model(config: Config, ready: Ready) -> dict[str, Any]:
+    """`evaluate` on a cluster that has been joined."""
+    rollout = start_rollout(config, ready, placement(config, gpus(), "engines"))
+    try:
+        await rollout.ready()
+        return await evaluate_splits(rollout, config, ready)
+    finally:
+        await stop_rollout(rollout)
 
 
 class _Life:

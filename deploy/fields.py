@@ -47,10 +47,14 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """`leaves` by dotted key in order; `sections` by dotted key, "" for the root."""
+    """`leaves` by dotted key in order; `sections` by dotted key, "" for the root.
+
+    `unread`: leaves that are in the tree and have no effect in its command, which is why nobody may give them.
+    """
 
     leaves: dict[str, Leaf]
     sections: dict[str, type[BaseModel]]
+    unread: dict[str, Leaf]
 
 
 def alternatives(annotation: Any) -> tuple[Any, ...]:
@@ -91,7 +95,8 @@ def flatten(model: type[BaseModel]) -> Tree:
 
     A leaf's default is the whole tree's: a parent may give a section other defaults than the section's model has.
     """
-    tree = Tree({}, {"": model})
+    tree = Tree({}, {"": model}, {})
+    hidden = getattr(model, "unread", {})
 
     def visit(section: BaseModel, prefix: str) -> None:
         for name, info in type(section).model_fields.items():
@@ -102,10 +107,16 @@ def flatten(model: type[BaseModel]) -> Tree:
                 continue
             bounds = limits(info)
             allowed = type_name(info.annotation) + (f", {bounds}" if bounds else "")
-            tree.leaves[key] = Leaf(key, info.annotation, value, info.description or "", allowed)
+            kind = tree.unread if any(within(key, name) for name in hidden) else tree.leaves
+            kind[key] = Leaf(key, info.annotation, value, info.description or "", allowed)
 
     visit(model(), "")
     return tree
+
+
+def within(key: str, name: str) -> bool:
+    """Whether a dotted key is `name` or lies in that section."""
+    return key == name or key.startswith(f"{name}.")
 
 
 def nearest_keys(key: str, known: list[str], limit: int = 1) -> list[str]:

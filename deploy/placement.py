@@ -1,6 +1,7 @@
 """Who computes on which kind of device, decided from the settings and the number of GPUs alone."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from deploy.config import Config
 from deploy.errors import UserError
@@ -23,12 +24,12 @@ class Placement:
         return 0.5 if self.shared else 1.0 if self.cuda else 0.0
 
 
-def placement(config: Config, gpus: float, engines_only: bool = False) -> Placement:
-    """GPUs if the cluster has enough for everyone; raises UserError when they were asked for and are too few."""
+def placement(config: Config, gpus: float, who: Literal["both", "learner", "engines"] = "both") -> Placement:
+    """GPUs if the cluster has enough for `who`; raises UserError when they were asked for and are too few."""
     if config.learner.device == "cpu" or (config.learner.device == "auto" and gpus == 0):
         return Placement(cuda=False)
-    engines = config.rollout.engines * config.rollout.tensor_parallel
-    ranks = 0 if engines_only else config.learner.ranks
+    engines = 0 if who == "learner" else config.rollout.engines * config.rollout.tensor_parallel
+    ranks = 0 if who == "engines" else config.learner.ranks
     if gpus >= ranks + engines:
         return Placement(cuda=True)
     if gpus >= 1 and ranks == engines == 1:

@@ -51,6 +51,32 @@ def learning_curve(metrics_file: Path, out: Path, title: str = "StepCoder") -> P
     return out
 
 
+def sft_curve(metrics_file: Path, out: Path, title: str) -> Path:
+    """Draw `out` (PNG) of a run of supervised fine-tuning: pass rates and losses."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    records = list(read_metrics(metrics_file))
+    figure = Figure(figsize=(12, 4.2), dpi=150, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    figure.suptitle(title, fontsize=15, fontweight="bold", color=INK, x=0.01, ha="left")
+    _pass_rates(left, records)
+    _losses(right, records)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out)
+    return out
+
+
+def _losses(axes: Any, records: Sequence[dict[str, Any]]) -> None:
+    _style(axes, "Loss on the tokens of solutions", "nats a token")
+    for key, split, marker in (("sft/loss", "train", ""), ("sft/validation_loss", "heldout", "o")):
+        x, loss = series(records, key)
+        axes.plot(x, loss, color=SPLIT_COLOURS[split], linewidth=2, marker=marker, label=SPLIT_NAMES[split])
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper right", frameon=False, fontsize=9)
+
+
 def _style(axes: Any, title: str, ylabel: str) -> None:
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     axes.set_ylabel(ylabel, color=MUTED)

@@ -192,17 +192,23 @@ def check_ray(config: Config) -> None:
 
 
 def check_gpus(config: Config) -> None:
-    placement(config, len(machine.gpus()))
+    if config.at_once:
+        placement(config, len(machine.gpus()))
+    else:
+        placement(config, len(machine.gpus()), "learner")
+        placement(config, len(machine.gpus()), "engines")
 
 
 def check_memory(config: Config) -> None:
     """Only where learner and engines share main memory: on GPUs the engines measure for themselves."""
-    if placement(config, len(machine.gpus())).cuda:
+    if placement(config, len(machine.gpus()), "both" if config.at_once else "learner").cuda:
         return
     shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
     if shape is None:
         return
     need, available = parts(config, shape), machine.memory_available()
+    if not config.at_once:
+        need.pop(min(("learner", "rollout"), key=lambda name: need[name]))
     if sum(need.values()) > available:
         listed = ", ".join(f"{name} {size / GIB:.1f}" for name, size in need.items())
         raise UserError(

@@ -25,6 +25,9 @@ def step_line(metrics: Mapping[str, Any]) -> str:
     """The numbers of one step that tell whether it learns; those that are absent are left out."""
     parts = []
     for key, text in (
+        ("sft/epoch", "epoch {:.2f}"),
+        ("sft/loss", "loss {:.3f}"),
+        ("sft/validation_loss", "held-out loss {:.3f}"),
         ("pass_rate", "passed {:4.0%}"),
         ("reward/mean", "reward {:+.2f}"),
         ("curriculum/stage_fraction", "start {:.2f} from full"),

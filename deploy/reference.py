@@ -1,4 +1,4 @@
-"""The reference of all settings that `stepcoder train --help` prints, read off the configuration itself."""
+"""The reference of all settings that --help prints, read off the configuration itself."""
 
 import shutil
 import textwrap
@@ -38,10 +38,10 @@ def entry(leaf: Leaf, width: int) -> str:
     return "\n".join(lines)
 
 
-def settings_reference(width: int | None = None) -> str:
-    """Every setting by section, wrapped to `width` columns (the terminal's by default, at most 110)."""
+def settings_reference(width: int | None = None, root: type[Config] = Config) -> str:
+    """Every setting of `root` by section, wrapped to `width` columns (the terminal's by default, at most 110)."""
     width = width or min(110, shutil.get_terminal_size((100, 24)).columns)
-    tree = flatten(Config)
+    tree = flatten(root)
     blocks = [f"{textwrap.fill(INTRODUCTION[0], width)}\n{INTRODUCTION[1]}"]
     for section, model in tree.sections.items():
         leaves = [leaf for leaf in tree.leaves.values() if leaf.key.rpartition(".")[0] == section]

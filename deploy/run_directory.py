@@ -30,8 +30,8 @@ CONFIG = "config.yaml"
 # Settings that a resumed run may change: they decide how long, how often or where, not what a step computes.
 HARMLESS = (
     "run.directory", "run.steps", "run.checkpoint_every", "run.keep", "run.keep_best", "run.best_metric",
-    "run.trajectories_every", "eval.", "ray.", "executor.workers", "executor.actors",
-    "learner.guards.", "learner.ranks", "learner.zero_stage",
+    "run.trajectories_every", "sft.epochs", "sft.validate_every", "eval.", "ray.", "executor.workers",
+    "executor.actors", "learner.guards.", "learner.ranks", "learner.zero_stage",
 )  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class RunDirectory:
         for folder in (self.checkpoints, self.trajectories):
             folder.mkdir(exist_ok=True)
         sweep(self.checkpoints)
-        settings = self.config.model_dump(mode="json")
+        settings = self.config.settings()
         file = self.path / CONFIG
         if file.is_file():
             changed = differences(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, settings)
@@ -129,7 +129,7 @@ class RunDirectory:
         if self.checkpoint is not None and not self.finished:
             self._say(f"going on from the checkpoint of step {self.checkpoint.step} of {self.config.run.steps}")
         elif self.checkpoint is not None:
-            self._say(f"all {self.config.run.steps} steps are done; raise run.steps to go on")
+            self._say(f"all {self.config.run.steps} steps are done; raise {self.config.length} to go on")
         elif self._begun():
             self._say("no complete checkpoint was left: starting from the first step")
 

@@ -9,14 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from deploy.config import Config
 from deploy.errors import UserError, nearest
-from deploy.fields import Leaf, Tree, flatten, nearest_keys
+from deploy.fields import Leaf, Tree, flatten, nearest_keys, within
 
 PREFIX = "STEPCODER_"
 NOT_SETTINGS = {"STEPCODER_CACHE"}  # variables of the same prefix that other parts read
@@ -30,29 +30,34 @@ class Given:
     origin: str
 
 
+Root = TypeVar("Root", bound=Config)
+
+
 def load_config(
     path: str | Path | None = None,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
-) -> Config:
-    """The run's configuration; raises UserError that names every bad key and value.
+    root: type[Root] = Config,
+) -> Root:
+    """The run's configuration, a `root`; raises UserError that names every bad key and value.
 
     `arguments` are what the command line has left after its own options: `--learner.policy.lr 1e-5`,
     `--learner.policy.lr=1e-5` or `--set learner.policy.lr=1e-5`.
     """
-    tree = flatten(Config)
+    tree = flatten(root)
     given: dict[str, Given] = {}
     if path is not None:
         given.update(read_yaml(Path(path), tree))
     given.update(read_environment(os.environ if environment is None else environment))
     given.update(read_arguments(arguments, tree))
-    complaints = [unknown_key(key, item, tree) for key, item in given.items() if key not in tree.leaves]
+    complaints = [unread_key(key, item, root) for key, item in given.items() if key in tree.unread]
+    complaints += [unknown_key(key, item, tree) for key, item in given.items() if key not in tree.leaves | tree.unread]
     if complaints:
         raise UserError("\n".join(complaints))
-    return validate(given, tree)
+    return validate(given, tree, root)
 
 
-def validate(given: dict[str, Given], tree: Tree) -> Config:
+def validate(given: dict[str, Given], tree: Tree, root: type[Root]) -> Root:
     nested: dict[str, Any] = {}
     for key, item in given.items():
         *sections, name = key.split(".")
@@ -61,17 +66,17 @@ def validate(given: dict[str, Given], tree: Tree) -> Config:
             place = place.setdefault(section, {})
         place[name] = coerce(tree.leaves[key], item.value)
     try:
-        return Config.model_validate(with_section_defaults(nested))
+        return root.model_validate(with_section_defaults(nested, root))
     except ValidationError as error:
         raise UserError("\n".join(bad_values(error, given, tree))) from None
 
 
-def with_section_defaults(nested: dict[str, Any]) -> dict[str, Any]:
+def with_section_defaults(nested: dict[str, Any], root: type[Config]) -> dict[str, Any]:
     """Lay the given values over the whole tree's defaults.
 
     pydantic would complete a section that is given in part from its model, not from what its parent chose for it.
     """
-    complete = Config().model_dump()
+    complete = root().model_dump()
 
     def lay(over: dict[str, Any], under: dict[str, Any]) -> None:
         for name, value in over.items():
@@ -191,6 +196,12 @@ def read_arguments(arguments: Sequence[str], tree: Tree) -> dict[str, Given]:
 
 
 # -- complaints ------------------------------------------------------------------------------------------------------
+
+
+def unread_key(key: str, item: Given, root: type[Config]) -> str:
+    instead = next(use for name, use in root.unread.items() if within(key, name))
+    advice = f"give {instead}" if instead else "leave it out"
+    return f"{key} ({item.origin}) has no effect in 'stepcoder {root.command}'; {advice}."
 
 
 def unknown_key(key: str, item: Given, tree: Tree) -> str:

@@ -112,7 +112,7 @@ def points(estimate: Interval, signed: bool = False) -> str:
 def report(metrics_file: Path) -> dict[str, Any]:
     """First and last evaluation of each split, their paired difference, and what the run cost; for report.json."""
     records = list(read_metrics(metrics_file))
-    steps = [record for record in records if "eval" not in record]
+    steps = [record for record in records if "eval" not in record and record["step"]]
     splits = {}
     for split, results in evaluations(records).items():
         (first_step, first), (last_step, last) = results[0], results[-1]
@@ -134,6 +134,7 @@ def report(metrics_file: Path) -> dict[str, Any]:
     return {
         "steps": max((int(record["step"]) for record in steps), default=0),
         "tokens_generated": sum(int(record.get("tokens/generated", 0)) for record in steps),
+        "tokens_trained": sum(int(record.get("tokens/trained", 0)) for record in steps),
         "seconds_per_step": math.fsum(seconds) / len(seconds) if seconds else None,
         "splits": splits,
     }
@@ -143,7 +144,8 @@ def table(result: Mapping[str, Any]) -> Any:
     """A rich table of `report`'s result: one row a split, then its levels."""
     from rich.table import Table
 
-    title = f"Pass rate at full generation, {result['steps']} steps, {result['tokens_generated']:,} generated tokens"
+    kind = "generated" if result["tokens_generated"] else "trained"
+    title = f"Pass rate at full generation, {result['steps']} steps, {result[f'tokens_{kind}']:,} {kind} tokens"
     view = Table(
         title=title, caption="95% intervals over problems; the difference is paired, each problem against itself"
     )

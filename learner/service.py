@@ -17,6 +17,8 @@ from learner.rank import LearnerRank, learner_environment
 class LearnerService:
     """`config.ranks` processes with `gpu_share` of a GPU each; 0 is on CPUs."""
 
+    rank_class: type[LearnerRank] = LearnerRank
+
     def __init__(
         self,
         model: str,
@@ -28,7 +30,7 @@ class LearnerService:
         gpu_share: float = 0.0,
     ) -> None:
         cuda = gpu_share > 0
-        actor: Any = ray.remote(concurrency_groups={"files": 1})(LearnerRank)  # pyright: ignore[reportCallIssue]
+        actor: Any = ray.remote(concurrency_groups={"files": 1})(self.rank_class)  # pyright: ignore[reportCallIssue]
         environment = {"env_vars": learner_environment(cuda=cuda, ranks=config.ranks)}
         self.ranks: list[Any] = [
             actor.options(name=f"learner-{rank}", num_cpus=0, num_gpus=gpu_share, runtime_env=environment).remote(

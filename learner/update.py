@@ -135,8 +135,7 @@ class PPOUpdate:
             )
             for members in groups.values()
         ]
-        rows = pack(pieces, self.config.token_budget)
-        return rows + [_idle_row()] * (self.reduce.max(len(rows)) - len(rows))
+        return level_rows(pieces, self.config.token_budget, self.reduce)
 
     def _minibatches(self, batch: Batch, step: int, epoch: int) -> Iterator[list[int]]:
         """A random split of the groups, the same whenever (seed, step, epoch) is the same.
@@ -154,8 +153,7 @@ class PPOUpdate:
             yield sorted(i for g in part for i in members[g])
 
     def _inputs(self, row: Row) -> tuple[Any, ...]:
-        ids, positions, select = (t.to(self.device) for t in (row.input_ids, row.position_ids, row.select))
-        return ids, positions, row.layout, select
+        return network_inputs(row, self.device)
 
     @torch.no_grad()
     def _score(
@@ -356,6 +354,18 @@ def sampler_correction(
     weights = torch.ones_like(old) if cap is None else ratio.clamp(max=cap)
     outside = (ratio < (low or 0.0)) | (ratio > (high or torch.inf))
     return torch.where(outside, torch.zeros_like(weights), weights)
+
+
+def level_rows(pieces: Sequence[Piece], token_budget: int, reduce: Reduce) -> list[Row]:
+    """Packed rows, as many on every rank."""
+    rows = pack(pieces, token_budget)
+    return rows + [_idle_row()] * (reduce.max(len(rows)) - len(rows))
+
+
+def network_inputs(row: Row, device: torch.device) -> tuple[Any, ...]:
+    """What policy, critic and reference take of a row."""
+    ids, positions, select = (t.to(device) for t in (row.input_ids, row.position_ids, row.select))
+    return ids, positions, row.layout, select
 
 
 def _idle_row() -> Row:

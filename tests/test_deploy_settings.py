@@ -9,6 +9,7 @@ from deploy.errors import UserError
 from deploy.fields import flatten, nearest_keys
 from deploy.reference import settings_reference
 from deploy.settings import load_config
+from deploy.sft_config import root_of
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -135,7 +136,7 @@ def test_broken_yaml_and_double_keys_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_configurations_are_valid(file: Path) -> None:
-    assert load_config(file, [], {}).run.steps > 1
+    assert load_config(file, [], {}, root=root_of(file)).run.steps > 1
 
 
 def test_plain_ppo_differs_from_the_starter_in_both_ideas_only() -> None:

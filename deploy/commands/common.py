@@ -23,10 +23,13 @@ class SettingsHelp(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help="show this help with every setting and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        print(f"{parser.format_help()}\n{self.reference()}")
+        parser.exit(0)
+
+    def reference(self) -> str:
         from deploy.reference import settings_reference
 
-        print(f"{parser.format_help()}\n{settings_reference()}")
-        parser.exit(0)
+        return settings_reference()
 
 
 def stop(signum: int, frame: object) -> None:

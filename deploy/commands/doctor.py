@@ -20,8 +20,9 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
     from deploy.doctor import findings, report
     from deploy.settings import load_config
+    from deploy.sft_config import root_of
 
-    found = list(findings(load_config(options.config, settings)))
+    found = list(findings(load_config(options.config, settings, root=root_of(options.config))))
     Console(width=None if sys.stdout.isatty() else 120).print(report(found))
     broken = [item.what for item in found if item.state == "problem"]
     print(

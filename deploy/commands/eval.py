@@ -40,6 +40,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
     from deploy.preflight import preflight
     from deploy.settings import load_config
+    from deploy.sft_config import root_of
     from deploy.summary import rates_table
 
     if options.step is not None and options.run is None:
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         target = checkpoint.policy
         own = checkpoint.path.parent.parent / "config.yaml"
         file = file or (own if own.is_file() else None)
-    config = load_config(file, settings)
+    config = load_config(file, settings, root=root_of(file))
     if target is not None:
         config = config.model_copy(update={"model": str(target)})
     ready = preflight(config, writes=False)

@@ -1,0 +1,107 @@
+"""`stepcoder sft`."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from deploy.commands.common import RAW, SettingsHelp, stop
+
+if TYPE_CHECKING:
+    from deploy.run_directory import RunDirectory
+    from deploy.sft_config import SFTRunConfig
+
+
+DESCRIPTION = """\
+Supervised fine-tuning, the stage before 'stepcoder train': teach the model to write the problems' own solutions, as
+replies to the very prompts that training will give (full generation, in the form of curriculum.prompt). The loss is on
+the solution's tokens and the end token alone. Or go on with a run that was interrupted: what decides is whether
+run.directory holds one.
+
+An update takes sft.batch_size problems, an epoch all of them in an order of its own. Problems that are too long are
+left out and counted. The pass rate is taken before and after (eval.at_start, eval.at_end), the loss of held-out
+solutions in between. Everything is checked before anything starts; a setting that is unknown or has no effect here is
+refused."""
+
+EXAMPLES = """\
+examples:
+  stepcoder sft --config configs/sft-starter.yaml
+  stepcoder sft --config configs/sft-starter.yaml --sft.epochs 5 --run.directory runs/longer
+  stepcoder sft --config configs/sft-starter.yaml --data.train mine.jsonl --data.heldout '[]'
+  stepcoder sft --config configs/sft-starter.yaml --check          only check, and print the resolved settings
+then:
+  stepcoder train --config configs/starter.yaml --model runs/sft-starter/checkpoints/step-00000012/policy"""
+
+
+class Help(SettingsHelp):
+    def reference(self) -> str:
+        from deploy.reference import settings_reference
+        from deploy.sft_config import SFTRunConfig
+
+        return settings_reference(root=SFTRunConfig)
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    sft = commands.add_parser(
+        "sft", help="fine-tune a model on solutions, or go on with that", description=DESCRIPTION, epilog=EXAMPLES,
+        formatter_class=RAW, allow_abbrev=False, add_help=False,
+        usage="stepcoder sft [--config FILE] [--check] [--SETTING VALUE ...]",
+    )  # fmt: skip
+    sft.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
+    sft.add_argument(
+        "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
+    )
+    sft.add_argument("-h", "--help", action=Help)
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from deploy.preflight import preflight
+    from deploy.settings import load_config
+    from deploy.sft_config import SFTRunConfig
+    from deploy.sft_data import prepare
+
+    config = load_config(options.config, settings, root=SFTRunConfig)
+    ready = preflight(config)
+    data = prepare(config, ready)
+    config = config.measured(len(data.train))
+    told = (*data.messages, f"{len(data.train)} prompts to train on: {config.run.steps} updates")
+    print("\n".join(told), file=sys.stderr)
+    if options.check:
+        import yaml
+
+        print(yaml.safe_dump(config.settings(), sort_keys=False), end="")
+        return 0
+    from deploy.run_directory import RunDirectory
+
+    signal.signal(signal.SIGTERM, stop)
+    with RunDirectory.open(config) as run:
+        for message in run.messages:
+            print(f"{run.path}: {message}", file=sys.stderr)
+        if not run.finished:
+            from deploy.sft import fine_tune
+
+            fine_tune(config, run, ready, data)
+        finish(config, run)
+    return 0
+
+
+def finish(config: "SFTRunConfig", run: "RunDirectory") -> None:
+    """The end of a run for a person: table, picture, where the model is."""
+    from rich.console import Console
+
+    from deploy.checkpoint import POLICY, named
+    from deploy.plot import sft_curve
+    from deploy.summary import report, table
+
+    result = report(run.metrics_file)
+    (run.path / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    picture = sft_curve(run.metrics_file, run.path / "learning_curve.png", f"Supervised fine-tuning: {config.model}")
+    if result["splits"]:
+        Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False).print(table(result))
+    place = run.uri or os.path.relpath(run.path)
+    print(f"learning curve  {os.path.relpath(picture)}\nrun directory   {place}")
+    print(f"take the model  stepcoder export --run {place} --out my-model")
+    if run.uri is None:
+        print(f"train it        stepcoder train --model {os.path.relpath(named(run.checkpoints)[0][1] / POLICY)} ...")
