@@ -7,6 +7,8 @@ whose gradient is not finite is refused: weights and moments stay as they were.
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,15 +39,16 @@ def join_ranks(rank: int, world: int, address: str, port: int, *, cuda: bool, ti
 
 
 class TrainedModel:
-    """A module with its optimiser, schedule and gradient clipping."""
+    """A module with its optimiser, schedule and gradient clipping; parameters without gradient stay as they are."""
 
     def __init__(
         self, module: nn.Module, optimizer: OptimizerConfig, config: LearnerConfig, total_updates: int
     ) -> None:
         import deepspeed
 
+        trained = [p for p in module.parameters() if p.requires_grad]
         adam = torch.optim.AdamW(
-            module.parameters(),
+            trained,
             lr=optimizer.lr,
             betas=(optimizer.beta1, optimizer.beta2),
             eps=optimizer.eps,
@@ -57,7 +60,8 @@ class TrainedModel:
             adam, lambda update: learning_rate_factor(optimizer, update, total_updates)
         )
         self._max_norm = optimizer.max_grad_norm
-        self._partitioned = config.zero_stage > 0 or config.precision == "bf16"
+        self._master_copy = any(p.dtype == torch.bfloat16 for p in trained)
+        self._partitioned = config.zero_stage > 0 or self._master_copy
         self._norm = 0.0
         self._refused = False
         self.engine: Any
@@ -75,7 +79,7 @@ class TrainedModel:
             "zero_optimization": {"stage": config.zero_stage},
             "zero_allow_untested_optimizer": True,
             "zero_force_ds_cpu_optimizer": False,
-            "bf16": {"enabled": config.precision == "bf16"},
+            "bf16": {"enabled": self._master_copy},
             "data_types": {"grad_accum_dtype": "fp32"},
         }
 
@@ -114,14 +118,41 @@ class TrainedModel:
         return float(self.engine.get_lr()[0])
 
     def save(self, directory: Path, name: str) -> None:
-        """Weights, optimiser and schedule of this rank; every rank calls it."""
-        self.engine.save_checkpoint(str(directory), tag=name, save_latest=False)
+        """Trained weights, optimiser and schedule of this rank; every rank calls it."""
+        with _trained_state_only(self.module):
+            self.engine.save_checkpoint(str(directory), tag=name, save_latest=False, exclude_frozen_parameters=True)
 
     def load(self, directory: Path, name: str) -> None:
-        """Exactly what `save` wrote; raises FileNotFoundError if it is not there."""
-        path, _ = self.engine.load_checkpoint(str(directory), tag=name)
+        """Exactly what `save` wrote; FileNotFoundError if it is not there, ValueError if it is another model's."""
+        path, _ = self.engine.load_checkpoint(str(directory), tag=name, custom_load_fn=_load_trained)
         if path is None:
             raise FileNotFoundError(f"no learner state {name!r} in {directory}")
+
+
+@contextmanager
+def _trained_state_only(module: nn.Module) -> Iterator[None]:
+    """Inside, the module's state dictionary lacks what is not trained, a tied tensor's second name included."""
+    frozen = {name for name, p in module.named_parameters(remove_duplicate=False) if not p.requires_grad}
+
+    def drop(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: Any) -> None:
+        for name in frozen:
+            state.pop(prefix + name, None)
+
+    handle = module.register_state_dict_post_hook(drop)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _load_trained(src: dict[str, Tensor], dst: nn.Module) -> None:
+    missing, unexpected = dst.load_state_dict(src, strict=False)
+    trained = {name for name, p in dst.named_parameters(remove_duplicate=False) if p.requires_grad}
+    if wrong := [*unexpected, *(name for name in missing if name in trained)]:
+        raise ValueError(
+            f"the checkpoint is not of this model with these learner.lora and learner.critic settings: {len(wrong)} "
+            f"tensors differ, {wrong[0]!r} among them"
+        )
 
 
 def learning_rate_factor(optimizer: OptimizerConfig, update: int, total_updates: int) -> float:
