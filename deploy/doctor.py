@@ -29,6 +29,7 @@ PACKAGES = (
     ("transformers", "transformers", "models"),
     ("vllm", "vllm", "generation"),
     ("deepspeed", "deepspeed", "training"),
+    ("peft", "peft", "adapters"),
     ("ray", "ray", "processes"),
     ("pydantic", "pydantic", "settings"),
 )

@@ -75,14 +75,17 @@ def learner_bytes(config: Config, model: ModelShape) -> float:
     embedding = model.vocabulary * model.hidden
     body = max(0, model.parameters - embedding)
     share = min(1.0, (settings.critic.layers or model.layers) / model.layers)
-    critic = embedding + body * share if settings.has_critic else 0.0  # it keeps its own embedding
-    trained = model.parameters + critic
+    critic = embedding + body * share if settings.has_second_network else 0.0  # it keeps its own embedding
+    rank = settings.lora.rank
+    # Seven linear layers of a block, one side of three of them some four times as wide
+    trained = critic + (model.parameters if rank is None else rank * model.layers * model.hidden * 23)
     width = 2 if settings.precision == "bf16" else 4
     split = settings.ranks  # what ZeRO splits exists once, what it does not exists in every rank
     optimiser = trained * (8 if width == 4 else 12) * (1 if settings.zero_stage >= 1 else split)
     gradients = trained * 4 * (1 if settings.zero_stage >= 2 else split)
-    weights = trained * width * (1 if settings.zero_stage == 3 else split)
-    reference = model.parameters * width * split if settings.kl.coef > 0 else 0
+    frozen = 0 if rank is None else model.parameters
+    weights = (trained + frozen) * width * (1 if settings.zero_stage == 3 else split)
+    reference = model.parameters * width * split if settings.kl.coef > 0 and rank is None else 0
     per_token = model.hidden * (2 if settings.gradient_checkpointing else 24) * 4
     activations = settings.token_budget * model.layers * per_token * split
     logits = settings.logprob_chunk * model.vocabulary * 4 * 3 * split

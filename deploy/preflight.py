@@ -214,7 +214,7 @@ def check_memory(config: Config) -> None:
         raise UserError(
             f"memory: {config.model} needs about {sum(need.values()) / GIB:.1f} GiB with these settings ({listed}), "
             f"{available / GIB:.1f} GiB are free. Take a smaller model, lower learner.token_budget or "
-            "rollout.kv_cache_gib, limit learner.critic.layers, or free memory."
+            "rollout.kv_cache_gib, limit learner.critic.layers, train adapters (learner.lora.rank), or free memory."
         )
 
 

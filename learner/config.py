@@ -3,9 +3,9 @@
 "paper" is Dou et al. 2024 (arXiv 2402.01391) or the code of the same group; "ours" is a decision of this project.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from learner.algorithms import ESTIMATORS, POLICY_LOSSES, EstimatorName, KLEstimatorName, PolicyLossName
 
@@ -32,11 +32,62 @@ class OptimizerConfig(BaseModel):
     max_grad_norm: float = Field(default=1.0, gt=0, description="Gradients are scaled down to this global L2 norm.")
 
 
-class CriticConfig(BaseModel):
-    """The value model: the policy's architecture and initial weights, with a scalar head. Only `gae` has one."""
+class LoRAConfig(BaseModel):
+    """Low-rank adapters on the policy, in fp32, over weights that stay as they are. Without them all weights are
+    trained. With them the reference is the policy without its adapters: no second copy."""
 
     model_config = STRICT
 
+    rank: int | None = Field(
+        default=None,
+        ge=1,
+        description="Rank r of each adapter; none trains all weights. Adapters want a learner.policy.lr some ten times "
+        "higher. Source: LoRA, Hu et al. 2021.",
+    )
+    alpha: float = Field(
+        default=32.0, gt=0, description="An adapter's product counts alpha / rank times. Source: LoRA; TRL's value."
+    )
+    targets: tuple[str, ...] = Field(
+        default=("all-linear",),
+        min_length=1,
+        description="Linear layers with an adapter, by name (q_proj, v_proj, ...); all-linear for each but the output "
+        "layer. Source: QLoRA, Dettmers et al. 2023.",
+    )
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def one_name_is_a_list(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def settings_agree(self) -> "LoRAConfig":
+        if "all-linear" in self.targets and len(self.targets) > 1:
+            raise ValueError("learner.lora.targets holds all-linear and names of layers: give the one or the others")
+        for name in ("alpha", "targets"):
+            value, default = getattr(self, name), type(self).model_fields[name].default
+            if self.rank is None and value != default:
+                raise ValueError(
+                    f"learner.lora.{name} = {value} has no effect without learner.lora.rank: give a rank, or set it "
+                    f"back to {default}"
+                )
+        return self
+
+
+class CriticConfig(BaseModel):
+    """The value model: a network of its own that starts as the policy, or a head on the policy. Only `gae` has one."""
+
+    model_config = STRICT
+
+    kind: Literal["separate", "shared"] = Field(
+        default="separate",
+        description="separate: a network and an optimiser of its own; shared: a scalar head on the policy's last "
+        "hidden state, trained in the same pass by the policy's optimiser. Source: paper, separate.",
+    )
+    detach: bool = Field(
+        default=False,
+        description="With kind shared: the value loss trains the head alone. Else its gradient reaches the policy's "
+        "weights too, from tokens outside the policy's mask as well (see mask). Source: TRL's value head, false.",
+    )
     layers: int | None = Field(
         default=None,
         ge=1,
@@ -296,6 +347,7 @@ class LearnerConfig(BaseModel):
         default=512, ge=1, description="About so many response tokens of a micro-batch have logits at a time (tokens)."
     )
     policy: OptimizerConfig = Field(default_factory=OptimizerConfig, description="The policy's optimiser.")
+    lora: LoRAConfig = Field(default_factory=LoRAConfig, description="Adapters on the policy.")
     critic: CriticConfig = Field(default_factory=CriticConfig, description="The value model.")
     reward: RewardConfig = Field(default_factory=RewardConfig, description="Rewards before advantages.")
     ppo: PPOConfig = Field(default_factory=PPOConfig, description="Advantages and loss.")
@@ -311,17 +363,28 @@ class LearnerConfig(BaseModel):
 
     @model_validator(mode="after")
     def parts_agree(self) -> "LearnerConfig":
-        if self.precision == "bf16" and self.zero_stage == 0:
+        adapters_alone = self.lora.rank is not None and not self.has_second_network
+        if self.precision == "bf16" and self.zero_stage == 0 and not adapters_alone:
             raise ValueError(
                 "learner.precision bf16 needs learner.zero_stage 1, 2 or 3, which keep the fp32 master copy"
             )
-        if faults := [*_unread(self.ppo), *_loss_faults(self.ppo), *_kl_faults(self.kl)]:
+        if faults := [*_unread(self.ppo), *_loss_faults(self.ppo), *_kl_faults(self.kl), *_critic_faults(self)]:
             raise ValueError("; ".join(faults))
         return self
 
     @property
     def has_critic(self) -> bool:
         return ESTIMATORS[self.ppo.estimator].critic
+
+    @property
+    def has_second_network(self) -> bool:
+        """Whether the critic is a network of its own."""
+        return self.has_critic and self.critic.kind == "separate"
+
+    @property
+    def has_value_head(self) -> bool:
+        """Whether the critic is a head on the policy."""
+        return self.has_critic and self.critic.kind == "shared"
 
     @property
     def whitens(self) -> bool:
@@ -389,4 +452,26 @@ def _kl_faults(kl: KLConfig) -> list[str]:
         )
     if kl.target is not None and kl.coef == 0:
         faults.append("learner.kl.target needs a learner.kl.coef above 0 to start from")
+    return faults
+
+
+def _critic_faults(config: LearnerConfig) -> list[str]:
+    critic, chosen = config.critic, f"learner.critic.kind {config.critic.kind}"
+    if critic.kind == "separate":
+        return [f"learner.critic.detach = true has no effect with {chosen}: set it to false"] if critic.detach else []
+    if not config.has_critic:
+        return [f"{chosen} has no effect with learner.ppo.estimator {config.ppo.estimator}: set it to separate"]
+    faults, default = [], CriticConfig().optimizer
+    for name in OptimizerConfig.model_fields:
+        value, usual = getattr(critic.optimizer, name), getattr(default, name)
+        if value != usual:
+            faults.append(
+                f"learner.critic.optimizer.{name} = {value} has no effect with {chosen}, which learner.policy trains: "
+                f"set it back to {usual}"
+            )
+    if critic.layers is not None:
+        faults.append(
+            f"learner.critic.layers = {critic.layers} has no effect with {chosen}, which has the policy's: set it to "
+            "none"
+        )
     return faults

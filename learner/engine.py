@@ -38,15 +38,16 @@ def join_ranks(rank: int, world: int, address: str, port: int, *, cuda: bool, ti
 
 
 class TrainedModel:
-    """A module with its optimiser, schedule and gradient clipping."""
+    """A module with its optimiser, schedule and gradient clipping; parameters without gradient stay as they are."""
 
     def __init__(
         self, module: nn.Module, optimizer: OptimizerConfig, config: LearnerConfig, total_updates: int
     ) -> None:
         import deepspeed
 
+        trained = [p for p in module.parameters() if p.requires_grad]
         adam = torch.optim.AdamW(
-            module.parameters(),
+            trained,
             lr=optimizer.lr,
             betas=(optimizer.beta1, optimizer.beta2),
             eps=optimizer.eps,
@@ -58,7 +59,8 @@ class TrainedModel:
             adam, lambda update: learning_rate_factor(optimizer, update, total_updates)
         )
         self._max_norm = optimizer.max_grad_norm
-        self._partitioned = config.zero_stage > 0 or config.precision == "bf16"
+        self._master_copy = any(p.dtype == torch.bfloat16 for p in trained)
+        self._partitioned = config.zero_stage > 0 or self._master_copy
         self._norm = 0.0
         self._refused = False
         self._copy = state.HostCopy()
@@ -77,7 +79,7 @@ class TrainedModel:
             "zero_optimization": {"stage": config.zero_stage},
             "zero_allow_untested_optimizer": True,
             "zero_force_ds_cpu_optimizer": False,
-            "bf16": {"enabled": config.precision == "bf16"},
+            "bf16": {"enabled": self._master_copy},
             "data_types": {"grad_accum_dtype": "fp32"},
         }
 

@@ -1,4 +1,4 @@
-"""The three networks over packed rows: policy, critic, frozen reference.
+"""The networks over packed rows: policy, critic (or a value head on the policy), frozen reference.
 
 Each takes a `Row`'s tensors and answers one number a response token. The matrix [tokens x vocabulary]
 exists only for a part of the tokens at a time, in the forward and in the backward pass.
@@ -19,7 +19,8 @@ from learner.logprobs import chunked_logprobs
 
 
 class Policy(nn.Module):
-    """Log-probabilities and entropies of given tokens under a causal language model at a sampling temperature.
+    """Log-probabilities and entropies of given tokens under a causal language model at a sampling temperature; with a
+    value head, their values too, which makes it the critic as well.
 
     The tokens are scored in `pieces` parts, always as many: under ZeRO 3 each part gathers the output layer, and
     every rank must do so equally often.
@@ -33,6 +34,7 @@ class Policy(nn.Module):
         self.pieces = pieces
         self.temperature = temperature
         self.autocast = autocast
+        self.value_head: ValueHead | None = None
 
     def forward(
         self,
@@ -41,12 +43,13 @@ class Policy(nn.Module):
         layout: Sequence[Group],
         select: Int[Tensor, " M"],
         targets: Int[Tensor, " M"],
-    ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+    ) -> tuple[Float[Tensor, " M"], ...]:
         with _products(input_ids.device, self.autocast):
             hidden = _hidden(self.model.get_decoder(), input_ids, position_ids, layout)[select]
+            values = () if self.value_head is None else (self.value_head(hidden),)
             head = self.model.get_output_embeddings()
             assert head is not None
-            return chunked_logprobs(head, hidden, targets, self.pieces, self.temperature)
+            return *chunked_logprobs(head, hidden, targets, self.pieces, self.temperature), *values
 
 
 class Critic(nn.Module):
@@ -56,9 +59,7 @@ class Critic(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.autocast = autocast
-        self.head = nn.Linear(trunk.config.hidden_size, 1, dtype=trunk.dtype)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = _zero_head(trunk.config.hidden_size, trunk.dtype)
 
     def forward(
         self,
@@ -69,6 +70,26 @@ class Critic(nn.Module):
     ) -> Float[Tensor, " M"]:
         with _products(input_ids.device, self.autocast):
             return self.head(_hidden(self.trunk, input_ids, position_ids, layout)[select])[:, 0].float()
+
+
+class ValueHead(nn.Module):
+    """Expected return from a policy's last hidden state, zero at first. `detach`: its gradient ends here."""
+
+    def __init__(self, hidden_size: int, dtype: torch.dtype, *, detach: bool) -> None:
+        super().__init__()
+        self.detach = detach
+        self.linear = _zero_head(hidden_size, dtype)
+
+    def forward(self, hidden: Float[Tensor, "M D"]) -> Float[Tensor, " M"]:
+        seen = hidden.detach() if self.detach else hidden
+        return self.linear(seen.to(self.linear.weight.dtype))[:, 0].float()
+
+
+def _zero_head(hidden_size: int, dtype: torch.dtype) -> nn.Linear:
+    head = nn.Linear(hidden_size, 1, dtype=dtype)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 def _products(device: torch.device, autocast: bool) -> AbstractContextManager[object]:
@@ -111,6 +132,12 @@ def load_critic(path: Path, dtype: torch.dtype, layers: int | None, *, autocast:
             config.layer_types = config.layer_types[:layers]
     trunk = AutoModel.from_pretrained(path, config=config, dtype=dtype, attn_implementation=ATTENTION)
     return Critic(_without_dropout(trunk), autocast=autocast)
+
+
+def add_value_head(policy: Policy, *, detach: bool) -> None:
+    """Make the policy the critic too. Beside bf16 weights that are trained the head is bf16, else fp32."""
+    trained = {p.dtype for p in policy.model.parameters() if p.requires_grad}
+    policy.value_head = ValueHead(policy.model.config.hidden_size, trained.pop(), detach=detach)
 
 
 def frozen(policy: Policy) -> Policy:

@@ -16,9 +16,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from learner.adapters import add_adapters, plain_weights
 from learner.config import LearnerConfig
 from learner.engine import TrainedModel, join_ranks
-from learner.models import Policy, frozen, load_critic, load_policy
+from learner.models import Policy, add_value_head, frozen, load_critic, load_policy
+from learner.networks import Network, Networks, unadapted
 from learner.state import copied
 from learner.update import PPOUpdate, Reduce
 from rollout.trajectory import Trajectory
@@ -70,17 +72,24 @@ class LearnerRank:
                 self._model, kind, pieces, self._temperature, autocast=autocast, checkpointing=checkpointing
             )
 
-        self.policy = TrainedModel(policy(dtype, c.gradient_checkpointing), c.policy, c, self._total_updates)
+        trained = policy(dtype, c.gradient_checkpointing)
+        if c.lora.rank is not None:
+            add_adapters(trained.model, c.lora)
+        if c.has_value_head:
+            add_value_head(trained, detach=c.critic.detach)
+        self.policy = TrainedModel(trained, c.policy, c, self._total_updates)
         self.critic: TrainedModel | None = None
-        if c.has_critic:
+        if c.has_second_network:
             critic = load_critic(self._model, dtype, c.critic.layers, autocast=autocast)
             self.critic = TrainedModel(critic, c.critic.optimizer, c, self._total_updates)
         frozen_dtype = torch.float32 if c.precision == "fp32" else torch.bfloat16
-        self.reference = frozen(policy(frozen_dtype, False)).to(self.device) if c.kl.coef > 0 else None
+        self.reference: Network | None = None
+        if c.kl.coef > 0 and c.lora.rank is not None:
+            self.reference = unadapted(self.policy)
+        elif c.kl.coef > 0:
+            self.reference = frozen(policy(frozen_dtype, False)).to(self.device)
         self._update = PPOUpdate(
-            self.policy,
-            self.critic,
-            self.reference,
+            Networks(self.policy, self.critic, self.reference),
             c,
             Reduce(self.world, self._sum, self._max),
             self.device,
@@ -100,7 +109,7 @@ class LearnerRank:
         if hasattr(self, "_publisher"):
             self._publisher.close()
         self._publisher = WeightPublisher(backend, dtype, self.rank, deadline_s)
-        shapes = [(name, _shape(p)) for name, p in self._policy_parameters()]
+        shapes = [(w.name, _shape(w.parameter)) for w in plain_weights(self._network.model)]
         self._publisher.connect(workers, shapes, ranks)
 
     def publish(self, version: int) -> None:
@@ -117,7 +126,7 @@ class LearnerRank:
 
         About 12 bytes a trained parameter over all ranks, kept for the next time.
         """
-        for network in self._networks().values():
+        for network in self._update.networks.trained.values():
             network.capture()
         self._random, self._factor = torch.get_rng_state(), self._update.kl_factor.value
         for name, tensor in self._full_weights():
@@ -127,7 +136,7 @@ class LearnerRank:
     def write(self, directory: str) -> None:
         """What `capture` copied, as files: training may go on in another thread, but not another `capture`."""
         folder = Path(directory)
-        for name, network in self._networks().items():
+        for name, network in self._update.networks.trained.items():
             network.write(folder / "learner", name)
         torch.save(self._random, folder / "learner" / f"random-{self.rank}.pt")
         if self.rank == 0:
@@ -137,14 +146,11 @@ class LearnerRank:
     def load(self, directory: str) -> None:
         """Exactly the state that `save` wrote, with any number of ranks."""
         folder = Path(directory) / "learner"
-        for name, network in self._networks().items():
+        for name, network in self._update.networks.trained.items():
             network.load(folder, name)
         self._update.kl_factor.value = json.loads((folder / KL_STATE).read_text(encoding="utf-8"))["factor"]
         if (random := folder / f"random-{self.rank}.pt").is_file():  # not of a rank that is new
             torch.set_rng_state(torch.load(random, weights_only=True))
-
-    def _networks(self) -> dict[str, TrainedModel]:
-        return {"policy": self.policy} | ({} if self.critic is None else {"critic": self.critic})
 
     def _save_hugging_face(self, folder: Path, weights: dict[str, Tensor]) -> None:
         from transformers import AutoTokenizer
@@ -158,15 +164,12 @@ class LearnerRank:
         assert isinstance(module, Policy)
         return module
 
-    def _policy_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
-        """The model's parameters under their Hugging Face names; tied ones come once."""
-        return self._network.model.named_parameters()
-
     def _full_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Whole tensors one by one; under ZeRO 3 every rank must iterate, since each gathers its part."""
-        for name, parameter in self._policy_parameters():
-            with _gathered(parameter):
-                yield name, parameter.detach()
+        """Whole tensors of the model, adapters merged, under their Hugging Face names, one by one; under ZeRO 3 every
+        rank must iterate, since each gathers its part."""
+        for weight in plain_weights(self._network.model):
+            with _gathered(weight.parts):
+                yield weight.name, weight.value()
 
     def _sum(self, values: Tensor) -> Tensor:
         if self.world > 1:
@@ -181,12 +184,12 @@ class LearnerRank:
         return int(tensor)
 
 
-def _gathered(parameter: torch.nn.Parameter) -> Any:
-    if not hasattr(parameter, "ds_id"):
+def _gathered(parameters: list[torch.nn.Parameter]) -> Any:
+    if not hasattr(parameters[0], "ds_id"):
         return nullcontext()
     import deepspeed
 
-    return deepspeed.zero.GatheredParameters([parameter])
+    return deepspeed.zero.GatheredParameters(parameters)
 
 
 def _numel(parameter: torch.nn.Parameter) -> int:

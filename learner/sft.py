@@ -62,8 +62,8 @@ class SFTUpdate:
             tally.add("loss", -self._score(row)[0].sum(), len(row.targets))
         return tally.means(self.reduce)["loss"]
 
-    def _score(self, row: Row) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
-        return self.policy(*network_inputs(row, self.device), row.targets.to(self.device))
+    def _score(self, row: Row) -> tuple[Float[Tensor, " M"], ...]:
+        return self.policy(*network_inputs(row, self.device))
 
     def _rows(self, examples: Sequence[Example]) -> list[Row]:
         pieces, start = [], 0

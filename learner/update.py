@@ -21,12 +21,11 @@ from learner.advantages import moments, whiten, without_group_mean
 from learner.attention import Group
 from learner.batch import Batch, build_batch, token_positions
 from learner.config import LearnerConfig
-from learner.engine import TrainedModel
 from learner.estimators.episodes import Episodes
 from learner.kl import KL_ESTIMATORS, KLFactor
 from learner.losses import Totals, loss_weights, value_clip
 from learner.masks import CreditRule
-from learner.models import Policy
+from learner.networks import Networks, Scores
 from learner.packing import Piece, Row, pack
 from learner.policy_losses.tokens import ClipRange, LossTokens
 from learner.rewards import overlong_penalty
@@ -83,11 +82,9 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PPOUpdate:
-    """Policy, critic (if the estimator has one) and reference with the settings that bind them."""
+    """The networks with the settings that bind them."""
 
-    policy: TrainedModel
-    critic: TrainedModel | None
-    reference: Policy | None
+    networks: Networks
     config: LearnerConfig
     reduce: Reduce
     device: torch.device
@@ -119,7 +116,8 @@ class PPOUpdate:
             metrics["kl/coef"] = self._kl_coef
             if updates:
                 self.kl_factor.follow(metrics["kl/reference"], self.config.kl.target, self.config.kl.gain)
-        metrics |= {"lr/policy": self.policy.lr(), "updates/refused": float(refused), "updates/total": float(updates)}
+        metrics["lr/policy"] = self.networks.policy.lr()
+        metrics |= {"updates/refused": float(refused), "updates/total": float(updates)}
         return metrics
 
     def _rows(self, batch: Batch, indices: Sequence[int]) -> list[Row]:
@@ -156,23 +154,22 @@ class PPOUpdate:
         return network_inputs(row, self.device)
 
     @torch.no_grad()
-    def _score(
-        self, network: Callable[..., Tensor | tuple[Tensor, ...]], rows: Sequence[Row], size: int, *, tokens: bool
-    ) -> Tensor:
-        """One number a response token, [N], without gradients."""
-        out = torch.zeros(size)
-        for row in rows:
-            answer = network(*self._inputs(row), *((row.targets.to(self.device),) if tokens else ()))
-            out[row.flat] = (answer[0] if isinstance(answer, tuple) else answer).float().cpu()
-        return out
+    def _score(self, rows: Sequence[Row], size: int) -> Scores:
+        """What the networks say of each response token before the update."""
+        found: dict[str, Tensor] = {}
+        for names, network in self.networks.passes(logprobs=self.config.ppo.old_logprobs == "learner"):
+            found |= {name: torch.zeros(size) for name in names}
+            for row in rows:
+                for name, answer in zip(names, network(*self._inputs(row)), strict=False):
+                    found[name][row.flat] = answer.float().cpu()
+        return Scores(**found)
 
     def _targets(self, batch: Batch, rows: Sequence[Row], tally: Tally) -> Targets:
         c = self.config
-        old = batch.sampler_logprobs
-        if c.ppo.old_logprobs == "learner":
-            old = self._score(self.policy, rows, batch.tokens, tokens=True)
-        values = None if self.critic is None else self._score(self.critic, rows, batch.tokens, tokens=False)
-        reference = None if self.reference is None else self._score(self.reference, rows, batch.tokens, tokens=True)
+        scores = self._score(rows, batch.tokens)
+        values, reference = scores.values, scores.reference
+        old = batch.sampler_logprobs if c.ppo.old_logprobs == "sampler" else scores.logprobs
+        assert old is not None
         advantages = estimators.FUNCTIONS[c.ppo.estimator](
             Episodes(
                 self._rewards(batch),
@@ -245,41 +242,48 @@ class PPOUpdate:
         """Gradients of one minibatch over its rows, then one update of each network; False when one was refused."""
         weights, finite = self._weights(batch, part), True
         for row in rows:
-            at, inputs = row.flat, self._inputs(row)
-            logprobs, entropy = self.policy(*inputs, row.targets.to(self.device))
+            finite = self._backward(batch, targets, weights, row, tally, first=first) and finite
+        return self._apply(tally, refuse=self.reduce.max(int(not finite)) > 0)
+
+    def _backward(
+        self, batch: Batch, targets: Targets, weights: Weights, row: Row, tally: Tally, *, first: bool
+    ) -> bool:
+        """Gradients of one row; whether its losses were finite."""
+        at, world, finite = row.flat, self.reduce.world, []
+
+        def policy_loss(logprobs: Tensor, entropy: Tensor) -> Tensor:
             loss, clipped = self._policy_loss(logprobs, targets, weights, at)
-            tally.add("policy/loss", loss.detach() * self.reduce.world, 0.0)
+            tally.add("policy/loss", loss.detach() * world, 0.0)
             if targets.reference is not None and self.config.kl.place == "loss":
                 kl_loss = self._kl_loss(logprobs, targets.reference, weights, at)
-                tally.add("kl/loss", kl_loss.detach() * self.reduce.world, 0.0)
+                tally.add("kl/loss", kl_loss.detach() * world, 0.0)
                 loss = loss + kl_loss
-            finite = finite and bool(loss.isfinite())
-            self.policy.backward(loss * self.reduce.world)
-            if (critic := self.critic) is not None:
-                value_loss = self._value_loss(critic(*inputs), targets, weights, at)
-                finite = finite and bool(value_loss.isfinite())
-                critic.backward(value_loss * self.config.critic.loss_weight * self.reduce.world)
-                tally.add("value/loss", value_loss.detach() * self.reduce.world, 0.0)
             counted = weights.policy[at] > 0
             tally.add("policy/clip_share", clipped[counted.to(clipped.device)].float().sum(), float(counted.sum()))
             tally.add("policy/entropy", entropy.sum(), len(at))
             if first:
-                tally.add(
-                    "gap/logprob_abs_mean", (logprobs.detach().cpu() - batch.sampler_logprobs[at]).abs().sum(), len(at)
-                )
-        return self._apply(tally, refuse=self.reduce.max(int(not finite)) > 0)
+                gap = (logprobs.detach().cpu() - batch.sampler_logprobs[at]).abs().sum()
+                tally.add("gap/logprob_abs_mean", gap, len(at))
+            finite.append(loss.isfinite())
+            return loss * world
+
+        def value_loss(values: Tensor) -> Tensor:
+            loss = self._value_loss(values, targets, weights, at)
+            tally.add("value/loss", loss.detach() * world, 0.0)
+            finite.append(loss.isfinite())
+            return loss * self.config.critic.loss_weight * world
+
+        self.networks.backward(self._inputs(row), policy_loss, value_loss)
+        return all(finite)
 
     def _apply(self, tally: Tally, refuse: bool) -> bool:
         """One update of each network with what `backward` has gathered; none where a loss was not finite."""
         for name in ("policy/loss", "kl/loss", "value/loss"):
             if name in tally.sums:
                 tally.add(name, 0.0, 1.0)
-        norm, applied = self.policy.update(refuse)
-        tally.add("grad_norm/policy", norm)
-        if self.critic is not None:
-            norm, critic_applied = self.critic.update(refuse)
-            tally.add("grad_norm/critic", norm)
-            applied = applied and critic_applied
+        norms, applied = self.networks.update(refuse)
+        for name, norm in norms.items():
+            tally.add(f"grad_norm/{name}", norm)
         return applied
 
     def _policy_loss(
@@ -363,9 +367,11 @@ def level_rows(pieces: Sequence[Piece], token_budget: int, reduce: Reduce) -> li
 
 
 def network_inputs(row: Row, device: torch.device) -> tuple[Any, ...]:
-    """What policy, critic and reference take of a row."""
-    ids, positions, select = (t.to(device) for t in (row.input_ids, row.position_ids, row.select))
-    return ids, positions, row.layout, select
+    """What policy and reference take of a row; the critic takes no targets, which come last."""
+    ids, positions, select, targets = (
+        t.to(device) for t in (row.input_ids, row.position_ids, row.select, row.targets)
+    )
+    return ids, positions, row.layout, select, targets
 
 
 def _idle_row() -> Row:

@@ -64,11 +64,14 @@ def make_rank(model: Path, config: LearnerConfig, seed: int = 0) -> LearnerRank:
     """One learner in this process (DeepSpeed keeps one process group a process: they share it)."""
     os.environ["DS_ACCELERATOR"] = "cpu"
     rank = LearnerRank(0, 1, str(model), config, seed=seed, total_updates=100, temperature=1.0, cuda=False)
+    rank.build("127.0.0.1", free_port())
+    return rank
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    rank.build("127.0.0.1", port)
-    return rank
+        return probe.getsockname()[1]
 
 
 def train(

@@ -1,5 +1,6 @@
 """The learner's step on tiny real models: exact against plain computations."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -133,9 +134,7 @@ def test_a_checkpoint_resumes_bit_for_bit(model: Path, tmp_path: Path):
     stopped.step(1, *make_groups(seed=1))
     stopped.save(str(tmp_path / "checkpoint"))
     resumed = make_rank(model, config, seed=99)
-    resumed._update = stopped._update.__class__(
-        resumed.policy, resumed.critic, resumed.reference, config, stopped._update.reduce, resumed.device, 0
-    )
+    resumed._update = dataclasses.replace(resumed._update, seed=0)
     resumed.load(str(tmp_path / "checkpoint"))
     for step in (2, 3):
         again = resumed.step(step, *make_groups(seed=step))
@@ -162,9 +161,7 @@ def test_an_update_with_a_gradient_that_is_not_finite_is_refused(model: Path):
     poisoned = make_groups(seed=5)
     poisoned[0][0].logprobs[:] = math.nan
     sampler = learner_config(ppo=PPOConfig(old_logprobs="sampler"))
-    update = rank._update.__class__(
-        rank.policy, rank.critic, rank.reference, sampler, rank._update.reduce, rank.device, 0
-    )
+    update = dataclasses.replace(rank._update, config=sampler)
     metrics = update.step(2, [t for group in poisoned for t in group])
     assert metrics["updates/refused"] == 1.0
     assert all(torch.equal(v, start[n]) for n, v in weights(rank).items())

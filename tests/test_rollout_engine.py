@@ -15,14 +15,15 @@ from ray.exceptions import RayActorError
 from tiny_model import build_tiny_model
 from transformers import AutoModelForCausalLM
 
-from learner.config import GuardsConfig
+from learner.config import CriticConfig, GuardsConfig, LoRAConfig
 from learner.guards import Guards
+from learner.rank import LearnerRank
 from rollout.config import RolloutConfig
 from rollout.engine import Completion, Engine, Sampling, engine_environment, greedy
 from rollout.lifeline import tie_to_parent
 from rollout.trajectory import Trajectory
 from rollout.weights import WeightPublisher
-from tests.learner_tools import learner_config, make_rank
+from tests.learner_tools import learner_config, make_groups, make_rank
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = RolloutConfig(
@@ -104,9 +105,20 @@ def engine(cluster: None, models: list[str]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def references(cluster: None, models: list[str]) -> list[list[int]]:
+def adapted(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[LearnerRank, str]:
+    """A learner with adapters on the first model and a critic on its trunk, after three steps, and what it saved."""
+    config = learner_config(lora=LoRAConfig(rank=4), critic=CriticConfig(kind="shared"))
+    rank, folder = make_rank(Path(models[0]), config), tmp_path_factory.mktemp("adapted")
+    for step in (1, 2, 3):
+        rank.step(step, *make_groups(seed=step))
+    rank.save(str(folder))
+    return rank, str(folder / "policy")
+
+
+@pytest.fixture(scope="module")
+def references(cluster: None, models: list[str], adapted: tuple[LearnerRank, str]) -> list[list[int]]:
     task = ray.remote(fresh_greedy).options(num_cpus=0, runtime_env={"env_vars": engine_environment(CONFIG)})
-    return ray.get(task.remote(models, 40), timeout=120)
+    return ray.get(task.remote([*models, adapted[1]], 40), timeout=120)
 
 
 def generate(engine: Any, sampling: Sampling, seeds: list[int]) -> list[Completion]:
@@ -155,7 +167,7 @@ def test_a_prompt_without_room_is_refused_with_the_setting_to_change(engine: Any
 def test_after_each_weight_update_it_writes_what_a_fresh_engine_writes(
     engine: Any, models: list[str], references: list[list[int]]
 ) -> None:
-    assert len({tuple(reference) for reference in references}) == 3
+    assert len({tuple(reference) for reference in references}) == 4
     assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=60) == references[0]
     learners = [AutoModelForCausalLM.from_pretrained(model) for model in models]
     shapes = [(name, tuple(parameter.shape)) for name, parameter in learners[0].named_parameters()]
@@ -187,7 +199,7 @@ def sampled(engine: Any, version: int) -> list[Trajectory]:
 
 def test_one_damaged_tensor_of_a_sync_shows_in_the_gap_and_raises_the_alarm(engine: Any, models: list[str]) -> None:
     learner, guards = make_rank(Path(models[1]), learner_config()), Guards(GuardsConfig(gap_alarms=2))
-    shapes = [(name, tuple(p.shape)) for name, p in learner._policy_parameters()]
+    shapes = [(name, tuple(tensor.shape)) for name, tensor in learner._full_weights()]
     publisher = WeightPublisher("gloo", "float32", deadline_s=60.0)
     publisher.connect([engine], shapes, host="127.0.0.1")
     findings, gaps = [], []
@@ -205,6 +217,18 @@ def test_one_damaged_tensor_of_a_sync_shows_in_the_gap_and_raises_the_alarm(engi
     assert [len(f.warnings) for f in findings] == [0, 1, 1, 0]
     assert [f.stop is None for f in findings] == [True, True, False, True]
     assert "max_gap" in findings[1].warnings[0]
+
+
+def test_merged_adapters_write_what_a_fresh_engine_writes(
+    engine: Any, adapted: tuple[LearnerRank, str], references: list[list[int]]
+) -> None:
+    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=60) != references[3]
+    rank, _ = adapted
+    rank.connect_engines([engine], "gloo", "float32", 1, 60.0)
+    rank.publish(4)
+    assert ray.get(engine.version.remote()) == 4
+    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=60) == references[3]
+    rank._publisher.close()
 
 
 def test_tensors_in_another_order_are_refused_before_anything_is_sent_wrong(engine: Any, models: list[str]) -> None:
