@@ -158,9 +158,9 @@ def unsound(about: dict[str, Any]) -> str | None:
     """Why a set-up of TRL's does not count, or None."""
     if about["weights"] != ["float32"]:
         return f"the trained weights are {', '.join(about['weights'])}, not float32"
-    gap, stale = about.get("gap"), about.get("gap_if_stale")
-    if gap is None:  # one network samples and is trained
+    if "gap" not in about:  # one network samples and is trained
         return None
+    gap, stale = about["gap"], about["gap_if_stale"]
     if not gap <= GAP_LIMIT:
         return f"after a change of weights its sampler is {gap:.3f} nats a token away from the trainer"
     return None if gap < stale / 4 else f"its sampler agrees as well with the weights of before ({stale:.3f} nats)"
@@ -214,6 +214,7 @@ def table(found: dict[str, Result]) -> Table:
         row(f"{phase} (s)", lambda r, phase=phase: f"{r.mean(phase):.2f}" if phase in r.steps[0].phases else "-")
     row("whole step (s)", lambda r: f"{r.seconds:.2f}")
     row("fastest, slowest step (s)", lambda r: " - ".join(f"{f(s.seconds for s in r.steps):.1f}" for f in (min, max)))
+    row("CPU time of a step (s)", lambda r: f"{statistics.fmean(s.cpu_seconds for s in r.steps):.1f}")
     row("prompt tokens a step", lambda r: f"{statistics.fmean(s.prompt_tokens for s in r.steps):.0f}")
     row("completion tokens a step", lambda r: f"{statistics.fmean(s.completion_tokens for s in r.steps):.0f}")
     row("tokens/s", lambda r: f"{r.tokens_per_s:.0f}")

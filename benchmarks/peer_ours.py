@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 
-from benchmarks.peer_work import Step, Work, settings, write_steps
+from benchmarks.peer_work import Step, Work, cpu_seconds, settings, write_steps
 from curriculum.subtask import Subtask
 from deploy.cluster import Services, join_cluster, start_services
 from deploy.config import Config
@@ -40,13 +40,13 @@ async def one_step(services: Services, number: int, subtasks: list[Subtask]) -> 
     """Generate and grade, train, send the weights. A program is graded while others are written: `reward` is the time
     in which no completion was under way any more."""
     before = await services.rollout.workers[0].stats.remote()
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), cpu_seconds()
     groups = await services.rollout.run(subtasks)
     generated = time.perf_counter()
     metrics = await services.learner.step(number, [g.trajectories for g in groups], [g.summary.tokens for g in groups])
     trained = time.perf_counter()
     await services.learner.publish(number)
-    end = time.perf_counter()
+    end, used = time.perf_counter(), cpu_seconds() - cpu
     after = await services.rollout.workers[0].stats.remote()
     busy = after.busy_s - before.busy_s
     score, update = metrics["seconds/learner_score"], metrics["seconds/learner_update"]
@@ -61,6 +61,7 @@ async def one_step(services: Services, number: int, subtasks: list[Subtask]) -> 
     return Step(
         phases,
         end - start,
+        used,
         after.prompt_tokens - before.prompt_tokens,
         after.generated_tokens - before.generated_tokens,
         mean_reward(groups),

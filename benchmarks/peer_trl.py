@@ -19,7 +19,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportMissingImports]  (it lives in its own environment)
 
-from benchmarks.peer_work import Step, Work, prompts, settings, write_steps
+from benchmarks.peer_work import Step, Work, cpu_seconds, prompts, settings, write_steps
 from deploy.config import Config
 from deploy.preflight import preflight
 from executor.pool import LocalPool
@@ -103,13 +103,13 @@ class Timed(GRPOTrainer):
         with self._phase("training step"):
             return super().training_step(*args, **kwargs)
 
-    def end_step(self, seconds: float) -> None:
+    def end_step(self, seconds: float, cpu: float) -> None:
         s = self.spent
         phases = {name: s.get(name, 0.0) for name in ("sync", "generate", "reward", "score", "optimizer")}
         phases["train"] = s["training step"] - s["prepare"]
         phases["other"] = seconds - sum(phases.values())
         gap = self._metrics["train"].get("sampling/sampling_logp_difference/mean")
-        self.steps.append(Step(phases, seconds, *self._tokens, self._reward, gap[-1] if gap else None))
+        self.steps.append(Step(phases, seconds, cpu, *self._tokens, self._reward, gap[-1] if gap else None))
         self.spent = {}
 
     # -- soundness -------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class Clock(TrainerCallback):
     trainer: Timed
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
-        self._start = time.perf_counter()
+        self._start, self._cpu = time.perf_counter(), cpu_seconds()
 
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
         self._optimizer = time.perf_counter()
@@ -154,7 +154,7 @@ class Clock(TrainerCallback):
         self.trainer.spent["optimizer"] = time.perf_counter() - self._optimizer
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.trainer.end_step(time.perf_counter() - self._start)
+        self.trainer.end_step(time.perf_counter() - self._start, cpu_seconds() - self._cpu)
 
 
 def grpo_config(config: Config, work: Work, folder: str) -> GRPOConfig:

@@ -1,10 +1,12 @@
-"""The work that both sides of benchmarks.peer do and how they report it: the home of every number that must be equal."""
+"""The work that both sides of benchmarks.peer do and how they report it: every number that must be equal."""
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
+
+import psutil
 
 from curriculum.config import PromptConfig
 from curriculum.problem import Problem
@@ -88,12 +90,14 @@ class Work:
 class Step:
     """One whole step: seconds by phase (what a side does not have is absent) and in all, tokens, what came out.
 
+    `cpu_seconds` are those of all the side's processes, which other work on the machine changes less than seconds.
     `prompt_tokens` counts a prompt once a completion, as a trainer without sharing computes it. `gap`: mean absolute
     difference of the sampler's and the trainer's log-probabilities of the sampled tokens (nats), where it is known.
     """
 
     phases: dict[str, float]
     seconds: float
+    cpu_seconds: float
     prompt_tokens: int
     completion_tokens: int
     reward: float
@@ -102,6 +106,18 @@ class Step:
     @property
     def tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+
+def cpu_seconds() -> float:
+    """CPU time that this process, its descendants and those of them that have ended have taken (seconds)."""
+    total, here = 0.0, psutil.Process()
+    for process in (here, *here.children(recursive=True)):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def write_steps(path: Path, steps: Sequence[Step], about: dict[str, Any]) -> None:

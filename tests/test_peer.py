@@ -37,7 +37,7 @@ def test_what_is_not_sound(about: dict[str, object], reason: str | None) -> None
 
 def test_a_set_up_that_is_not_sound_is_not_compared_with() -> None:
     def result(seconds: float, fault: str | None = None) -> Result:
-        return Result([Step({}, seconds, 100, 200, 0.0)], [], fault)
+        return Result([Step({}, seconds, 2 * seconds, 100, 200, 0.0)], [], fault)
 
     lines = comparisons({"grpo": result(10.0), "trl": result(30.0), "trl-prepacked": result(5.0, "wrong")})
     assert lines == ["grpo against trl: 3.00 times as fast by seconds, 3.00 by tokens/s"]
