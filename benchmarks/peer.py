@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,11 +166,12 @@ def unsound(about: dict[str, Any]) -> str | None:
     return None if gap < stale / 4 else f"its sampler agrees as well with the weights of before ({stale:.3f} nats)"
 
 
-def measure(names: Sequence[str], options: argparse.Namespace) -> dict[str, Result]:
+def measure(names: Sequence[str], options: argparse.Namespace) -> Iterator[dict[str, Result]]:
+    """All that is known, after each child process."""
     model = str(resolve_model("smollm2-135m"))
     trl = trl_python(options.cache) if any(SIDES[name].options for name in names) else Path(sys.executable)
     ids = [problem.id for problem in load_problems("starter:train") if problem.level == "introductory"]
-    count = COMMON["subtasks_per_step"] * (1 + options.steps)
+    count = options.prompts * (1 + options.steps)
     found = {name: Result() for name in names}
     for number in range(options.rounds):
         problems = tuple(ids[(number * count + i) % len(ids)] for i in range(count))
@@ -178,7 +179,7 @@ def measure(names: Sequence[str], options: argparse.Namespace) -> dict[str, Resu
             side, result = SIDES[name], found[name]
             if result.fault is not None:
                 continue
-            changes = COMMON | side.settings
+            changes = COMMON | side.settings | {"subtasks_per_step": options.prompts}
             trl_options = (side.options or {}) | {"micro_batch": options.micro_batch}
             work = Work(model, options.steps, options.seed + number, problems, changes, trl_options)
             start = time.monotonic()
@@ -194,7 +195,8 @@ def measure(names: Sequence[str], options: argparse.Namespace) -> dict[str, Resu
             mean = statistics.fmean(step.seconds for step in steps)
             took = f"{time.monotonic() - start:.0f} s with its start and warm-up"
             print(f"round {number + 1}, {name}: {mean:.1f} s a step ({took})", file=sys.stderr)
-    return found
+            yield found
+    yield found
 
 
 # -- the report --------------------------------------------------------------------------------------------------------
@@ -258,12 +260,19 @@ def machine() -> dict[str, Any]:
     }
 
 
+def record(about: dict[str, Any], found: dict[str, Result]) -> str:
+    sides = {name: {"about": SIDES[name].about, **asdict(result)} for name, result in found.items()}
+    return json.dumps({"machine": about, "sides": sides, "comparisons": comparisons(found)}, indent=1)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     names = [n for n in options.sides if options.only is None or n.startswith("trl") == (options.only == "trl")]
     about = machine()
     try:
-        found = measure(names, options)
+        for found in measure(names, options):
+            if options.out:
+                options.out.write_text(record(about, found), encoding="utf-8")
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -271,15 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(table(found))
     for name, result in found.items():
         console.print(f"{name}: {SIDES[name].about}" + (f". NOT COUNTED: {result.fault}" if result.fault else ""))
-    lines = comparisons(found)
-    console.print(*lines, sep="\n")
-    if options.out:
-        record = {
-            "machine": about,
-            "sides": {name: {"about": SIDES[name].about, **asdict(result)} for name, result in found.items()},
-            "comparisons": lines,
-        }
-        options.out.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    console.print(*comparisons(found), sep="\n")
     return 0
 
 
@@ -296,14 +297,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--rounds", type=_positive, default=2, help="times that each side has its turn (default 2)")
     add("--sides", nargs="+", choices=list(SIDES), default=DEFAULT, metavar="SIDE",
         help=f"what to measure, in this order (default: {' '.join(DEFAULT)})")  # fmt: skip
+    add("--prompts", type=_positive, default=COMMON["subtasks_per_step"],
+        help="prompts of a step (default 8; fewer to try it out)")  # fmt: skip
     add("--only", choices=["ours", "trl"], help="leave the other's sides out")
     add("--micro-batch", type=int, choices=[2, 4, 8, 16, 32, 64], default=8,
         help="completions that TRL's trainer computes at a time (default 8, the fastest here)")  # fmt: skip
     add("--seed", type=int, default=0, help="of the sampling (default 0)")
     add("--cache", type=lambda text: Path(text).expanduser().resolve(), default=ROOT / ".cache" / "peer",
         help="where TRL's environment is kept (default .cache/peer of the source tree)")  # fmt: skip
-    add("--out", type=Path, help="write every step as JSON too")
-    return parser.parse_args(arguments)
+    add("--out", type=Path, help="write every step as JSON too, after each child")
+    options = parser.parse_args(arguments)
+    if options.micro_batch > options.prompts * COMMON["rollout.group_size"]:
+        parser.error(f"--micro-batch {options.micro_batch} is more than the completions of {options.prompts} prompts")
+    return options
 
 
 def _positive(text: str) -> int:
