@@ -13,11 +13,14 @@ Ways, all with the same weights, tokens and targets, so the same loss and gradie
            causal kernel is used; and log-probabilities of the completions' tokens only, in the same chunks
   dense    the packed rows with one [L x L] mask a row, as transformers' own attention would need them
 
-One measurement is one child process: it loads the model, makes one pass to warm up and one that counts
-(log-probabilities and entropies of all completions, backward, gradients of all weights; no optimiser). Children run
-one at a time, the ways in turn, in several rounds; a ratio is the median over the rounds of packed against the other
-way in the same round. All get the learner's own environment: allocator and OpenMP library preloaded, as many threads as
-the machine has cores, the same precision.
+One measurement is one child process: it loads the model, warms up on a small group and makes one pass that
+counts (log-probabilities and entropies of all completions, backward, gradients of all weights; no optimiser). Children
+run one at a time, the ways in turn, in several rounds; a ratio is the median over the rounds of packed against the
+other way in the same round. All get the learner's own environment: allocator and OpenMP library preloaded, as many
+threads as the machine has cores, the same precision.
+
+  s, CPU s  the pass by the clock and in processor time; the speed ratio is that of the clock, or with --threads 1 of
+            processor time, which holds on a machine that does other things too
 
   tokens/s  prompt tokens, each prompt once, and completion tokens, by the seconds of the pass that counts
   useful    of the positions that the linear layers compute, those that are needed: each prompt once, and of each
@@ -34,7 +37,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,6 @@ from rich.console import Console
 from rich.table import Table
 
 GIB = 2**30
-WAYS = ("packed", "padded", "dense")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Work:
 @dataclass(frozen=True, slots=True)
 class Result:
     seconds: float
+    busy: float  # processor seconds
     computed: int  # positions
     peak: int  # bytes over the loaded model
     whole: int  # bytes
@@ -104,37 +107,23 @@ def pieces(work: Work, vocabulary: int) -> list[Any]:
     return found
 
 
-def packed(work: Work, path: Path) -> tuple[Any, list[tuple[Any, ...]]]:
+def load_packed(work: Work, path: Path) -> Any:
     from learner.models import load_policy
-    from learner.packing import pack
 
-    policy = load_policy(path, **precision(work), checkpointing=work.checkpointing)  # type: ignore[arg-type]
-    rows = pack(pieces(work, policy.model.config.vocab_size), work.token_budget)
-    return policy, [(r.input_ids, r.position_ids, r.layout, r.select, r.targets, r.flat) for r in rows]
+    return load_policy(path, **precision(work), checkpointing=work.checkpointing)
 
 
-def dense(work: Work, path: Path) -> tuple[Any, list[tuple[Any, ...]]]:
-    """The same rows, each with a mask instead of a layout."""
-    import torch
-
-    policy, rows = packed(work, path)
+def load_dense(work: Work, path: Path) -> Any:
+    """transformers' own attention, with the mask in the layout's place."""
+    policy = load_packed(work, path)
     policy.model.set_attn_implementation("sdpa")
     decoder = policy.model.get_decoder()
     policy.model.get_decoder = lambda: lambda layout, **inputs: decoder(attention_mask=layout, **inputs)
-
-    def mask(layout: Sequence[Any]) -> Any:
-        prompt = torch.cat([torch.full((g.prompt + sum(g.completions),), p) for p, g in enumerate(layout)])
-        parts = [(c, n) for g in layout for c, n in enumerate((g.prompt, *g.completions))]
-        completion = torch.cat([torch.full((n,), c) for c, n in parts])
-        same = (completion[:, None] == completion) | (completion == 0)
-        return ((prompt[:, None] == prompt) & same).tril()[None, None]
-
-    return policy, [(ids, positions, mask(layout), *rest) for ids, positions, layout, *rest in rows]
+    return policy
 
 
-def padded(work: Work, path: Path) -> tuple[Any, list[tuple[Any, ...]]]:
-    """Plain transformers; `padded_batch` sequences at a time, those of like length together."""
-    import torch
+def load_padded(work: Work, path: Path) -> Any:
+    """Plain transformers; only the log-probabilities are taken as the learner takes them."""
     from transformers import AutoModelForCausalLM
 
     from learner.models import Policy
@@ -152,9 +141,37 @@ def padded(work: Work, path: Path) -> tuple[Any, list[tuple[Any, ...]]]:
             self.last_hidden_state = decoder(input_ids=input_ids, use_cache=False).last_hidden_state.flatten(0, 1)[None]
 
     model.get_decoder = lambda: Rows
+    return Policy(model, **settings)
+
+
+def packed(work: Work, vocabulary: int) -> list[tuple[Any, ...]]:
+    """Micro-batches: Policy's inputs, and the places of their response tokens among all."""
+    from learner.packing import pack
+
+    rows = pack(pieces(work, vocabulary), work.token_budget)
+    return [(r.input_ids, r.position_ids, r.layout, r.select, r.targets, r.flat) for r in rows]
+
+
+def dense(work: Work, vocabulary: int) -> list[tuple[Any, ...]]:
+    import torch
+
+    def mask(layout: Sequence[Any]) -> Any:
+        prompt = torch.cat([torch.full((g.prompt + sum(g.completions),), p) for p, g in enumerate(layout)])
+        parts = [(c, n) for g in layout for c, n in enumerate((g.prompt, *g.completions))]
+        completion = torch.cat([torch.full((n,), c) for c, n in parts])
+        same = (completion[:, None] == completion) | (completion == 0)
+        return ((prompt[:, None] == prompt) & same).tril()[None, None]
+
+    return [(ids, positions, mask(layout), *rest) for ids, positions, layout, *rest in packed(work, vocabulary)]
+
+
+def padded(work: Work, vocabulary: int) -> list[tuple[Any, ...]]:
+    """`padded_batch` sequences at a time, those of like length together."""
+    import torch
+
     sequences = [
         (np.concatenate([p.prompt_ids, ids[:-1]]), len(p.prompt_ids) - 1, ids, start)
-        for p in pieces(work, model.config.vocab_size)
+        for p in pieces(work, vocabulary)
         for ids, start in p.items
     ]
     sequences.sort(key=lambda s: -len(s[0]))
@@ -167,7 +184,10 @@ def padded(work: Work, path: Path) -> tuple[Any, list[tuple[Any, ...]]]:
         flat = [start + np.arange(len(r)) for *_, r, start in batch]
         joined = (torch.from_numpy(np.concatenate(x)) for x in (select, [r for _, _, r, _ in batch], flat))
         batches.append((torch.from_numpy(ids), torch.zeros(1), (), *joined))
-    return Policy(model, **settings), batches
+    return batches
+
+
+WAYS = {"packed": (load_packed, packed), "padded": (load_padded, padded), "dense": (load_dense, dense)}
 
 
 def precision(work: Work) -> dict[str, Any]:
@@ -181,29 +201,31 @@ def measure(way: str, work: Work, path: Path) -> Result:
     """In the child process."""
     import torch
 
-    policy, batches = {"packed": packed, "padded": padded, "dense": dense}[way](work, path)
-    device = torch.device(work.device)
+    load, lay_out = WAYS[way]
+    policy = load(work, path)
+    vocabulary, device = policy.model.config.vocab_size, torch.device(work.device)
     policy.to(device)
     weights = torch.randn(sum(map(sum, work.lengths())), generator=torch.Generator().manual_seed(0)).to(device)
     watch = CudaMemory() if device.type == "cuda" else ResidentMemory()
 
-    def one_pass() -> tuple[float, float]:
+    def one_pass(batches: list[tuple[Any, ...]]) -> tuple[float, float, float]:
         policy.zero_grad(set_to_none=True)
-        start, loss = time.perf_counter(), 0.0
+        loss, busy, start = 0.0, time.process_time(), time.perf_counter()
         for *inputs, flat in batches:
             logprobs, _ = policy(*(x.to(device) if torch.is_tensor(x) else x for x in inputs))
             part = (logprobs * weights[flat.to(device)]).sum()
             part.backward()
             loss += part.item()
-        return time.perf_counter() - start, loss
+        return time.perf_counter() - start, time.process_time() - busy, loss
 
-    one_pass()
+    one_pass(lay_out(replace(work, prompts=1, prompt_tokens=64, completions=2, completion_tokens=32), vocabulary))
     policy.zero_grad(set_to_none=True)
+    batches = lay_out(work, vocabulary)
     watch.begin()
-    seconds, loss = one_pass()
+    seconds, busy, loss = one_pass(batches)
     peak, whole = watch.end()
     norm = torch.nn.utils.get_total_norm([p.grad for p in policy.parameters() if p.grad is not None])
-    return Result(seconds, sum(b[0].numel() for b in batches), peak, whole, loss, float(norm))
+    return Result(seconds, busy, sum(b[0].numel() for b in batches), peak, whole, loss, float(norm))
 
 
 class ResidentMemory:
@@ -240,21 +262,34 @@ class CudaMemory:
         return whole - self._loaded, whole
 
 
-def child(way: str, work: Work, path: Path) -> Result:
+def child(way: str, work: Work, path: Path, threads: int | None) -> Result:
     """A fresh process with the environment that the learner gives its ranks."""
     from learner.rank import learner_environment
 
     environment = os.environ | learner_environment(cuda=work.device == "cuda", ranks=1)
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
     task = json.dumps({"way": way, "work": asdict(work), "path": str(path)})
     command = [sys.executable, "-m", "benchmarks.learner", "--child", task]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     return Result(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def table(work: Work, found: dict[str, list[Result]]) -> Table:
+def table(work: Work, found: dict[str, list[Result]], clock: Callable[[Result], float]) -> Table:
     title = f"{work.prompts} x {work.completions} completions, {work.tokens:,} tokens, {work.precision}"
     out = Table(title=title + (", activations recomputed" if work.checkpointing else ""))
-    for column in ("way", "s", "tokens/s", "useful", "peak GiB", "loss", "gradient", "packed: speed", "packed: peak"):
+    for column in (
+        "way",
+        "s",
+        "CPU s",
+        "tokens/s",
+        "useful",
+        "peak GiB",
+        "loss",
+        "gradient",
+        "packed: speed",
+        "packed: peak",
+    ):
         out.add_column(column, justify="left" if column == "way" else "right")
 
     def middle(way: str, value: Callable[[Result], float]) -> float:
@@ -270,12 +305,13 @@ def table(work: Work, found: dict[str, list[Result]]) -> Table:
         out.add_row(
             way,
             f"{middle(way, lambda r: r.seconds):.1f}",
-            f"{middle(way, lambda r: work.tokens / r.seconds):.0f}",
+            f"{middle(way, lambda r: r.busy):.1f}",
+            f"{middle(way, lambda r: work.tokens / clock(r)):.0f}",
             f"{work.needed / results[0].computed:.1%}",
             f"{middle(way, lambda r: r.peak / GIB):.2f} ({middle(way, lambda r: r.whole / GIB):.2f})",
             f"{results[0].loss:.4f}",
             f"{results[0].norm:.4f}",
-            ratio(way, lambda ours, other: other.seconds / ours.seconds),
+            ratio(way, lambda ours, other: clock(other) / clock(ours)),
             ratio(way, lambda ours, other: ours.peak / other.peak),
         )
     return out
@@ -293,14 +329,17 @@ def main() -> int:
     parser.add_argument("--precision", choices=("autocast", "fp32"), default="autocast", help="default autocast: bf16")
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing, in every way")
     parser.add_argument("--chunk", type=int, default=512, help="tokens with logits at a time (default 512)")
-    parser.add_argument("--token-budget", type=int, default=8192, help="tokens of a packed row (default 8192)")
+    parser.add_argument("--token-budget", type=int, default=5120, help="tokens of a packed row (default 5120)")
     parser.add_argument("--padded-batch", type=int, default=16, help="sequences of a padded batch (default 16)")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:2], help="default: packed padded")
+    parser.add_argument(
+        "--ways", nargs="+", choices=tuple(WAYS), default=("packed", "padded"), help="default: packed padded"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each way (default 3)")
+    parser.add_argument("--threads", type=int, help="OpenMP threads (default: cores of the machine)")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = vars(parser.parse_args())
-    ways, rounds, task = options.pop("ways"), options.pop("rounds"), options.pop("child")
+    ways, rounds, threads, task = (options.pop(key) for key in ("ways", "rounds", "threads", "child"))
     if task is not None:
         given = json.loads(task)
         print(json.dumps(asdict(measure(given["way"], Work(**given["work"]), Path(given["path"])))))
@@ -318,9 +357,10 @@ def main() -> int:
     found: dict[str, list[Result]] = {way: [] for way in ways}
     for number in range(rounds):
         for way in ways:
-            found[way].append(result := child(way, work, path))
-            console.print(f"round {number + 1} of {rounds}: {way} {result.seconds:.1f} s, {result.peak / GIB:.2f} GiB")
-    console.print(table(work, found))
+            found[way].append(result := child(way, work, path, threads))
+            measured = f"{result.seconds:.1f} s, {result.busy:.1f} CPU s, {result.peak / GIB:.2f} GiB"
+            console.print(f"round {number + 1} of {rounds}: {way} {measured}")
+    console.print(table(work, found, (lambda r: r.busy) if threads == 1 else (lambda r: r.seconds)))
     return 0
 
 

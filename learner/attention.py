@@ -19,7 +19,7 @@ from transformers import AttentionInterface
 
 ATTENTION = "shared_prompt"
 QUERY_BLOCK = 256  # completion tokens a masked product: its mask is [these, keys] and masks little in vain
-SHORTEST = 0.75  # of a batch's longest completion: what is padded to it is at least so long
+SHORTEST = 0.9  # of a batch's longest completion: what is padded to it is at least so long
 
 # What some architectures add to the scores, and this attention does not.
 UNKNOWN = ("softcap", "s_aux", "position_bias", "position_biases", "alibi")
