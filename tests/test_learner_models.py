@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, Qwen
 from deploy.errors import UserError
 from deploy.footprint import STARTER_SHAPE, learner_bytes
 from deploy.settings import load_config
+from learner import state
 from learner.adapters import add_adapters, plain_weights, without_adapters
 from learner.advantages import gae, token_rewards
 from learner.batch import build_batch
@@ -299,9 +300,8 @@ def test_it_trains_publishes_saves_and_resumes_exactly(
 def test_a_checkpoint_of_adapters_holds_no_weight_of_the_model(model: Path, tmp_path: Path):
     rank = make_rank(model, learner_config(lora=LORA, critic=SHARED))
     rank.save(str(tmp_path))
-    state = torch.load(tmp_path / "learner" / "policy" / "mp_rank_00_model_states.pt", weights_only=False)
-    trained = {name for name, p in rank.policy.module.named_parameters() if p.requires_grad}
-    assert set(state["module"]) == trained
+    whole, _ = state.read(tmp_path / "learner" / "policy")
+    assert set(whole) == {name for name, p in rank.policy.module.named_parameters() if p.requires_grad}
 
 
 @pytest.mark.parametrize(
@@ -349,8 +349,8 @@ def test_the_memory_estimate_knows_adapters_and_a_shared_trunk():
         return learner_bytes(load_config(None, arguments.split(), {}), STARTER_SHAPE)
 
     whole, shared = estimate(""), estimate("--learner.critic.kind shared")
-    # weights, gradients and two moments of a second network, 4 bytes each
-    assert whole - shared == pytest.approx(16 * STARTER_SHAPE.parameters, rel=1e-6)
+    # weights, gradients and two moments of a second network, 4 bytes each, and the 12 that a checkpoint copies
+    assert whole - shared == pytest.approx(28 * STARTER_SHAPE.parameters, rel=1e-6)
     adapters = estimate("--learner.critic.kind shared --learner.lora.rank 8")
-    # gradients, two moments and the reference's copy are gone; the adapters of this model have 2.44 million numbers
-    assert shared - adapters == pytest.approx(16 * STARTER_SHAPE.parameters - 16 * 2_442_240, rel=0.01)
+    # gradients, two moments, a checkpoint's copy of them and the reference are gone; the adapters of this model have 2.44 million numbers
+    assert shared - adapters == pytest.approx(28 * STARTER_SHAPE.parameters - 28 * 2_442_240, rel=0.01)
