@@ -187,16 +187,14 @@ def measure(names: Sequence[str], options: argparse.Namespace) -> Iterator[dict[
                 steps, about = run_child(side, work, Path(sys.executable) if side.options is None else trl)
             except RuntimeError as error:
                 result.fault = f"does not run: {error}"
-                print(f"round {number + 1}, {name}: {result.fault}", file=sys.stderr)
-                continue
-            result.steps += steps
-            result.checks.append(about)
-            result.fault = unsound(about) if side.options is not None else None
-            mean = statistics.fmean(step.seconds for step in steps)
+            else:
+                result.steps += steps
+                result.checks.append(about)
+                result.fault = unsound(about) if side.options is not None else None
+            said = result.fault or f"{result.steps[-1].seconds:.1f} s its last step"
             took = f"{time.monotonic() - start:.0f} s with its start and warm-up"
-            print(f"round {number + 1}, {name}: {mean:.1f} s a step ({took})", file=sys.stderr)
+            print(f"round {number + 1}, {name}: {said} ({took})", file=sys.stderr)
             yield found
-    yield found
 
 
 # -- the report --------------------------------------------------------------------------------------------------------
@@ -210,7 +208,7 @@ def table(found: dict[str, Result]) -> Table:
         shown.add_column(name, justify="right")
 
     def row(label: str, cell: Any) -> None:
-        shown.add_row(label, *(cell(result) if result.steps else "-" for result in found.values()))
+        shown.add_row(label, *(cell(result) for result in found.values()))
 
     for phase in PHASES:
         row(f"{phase} (s)", lambda r, phase=phase: f"{r.mean(phase):.2f}" if phase in r.steps[0].phases else "-")
@@ -277,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     console = Console(width=max(120, Console().width))
-    console.print(table(found))
+    console.print(table({name: result for name, result in found.items() if result.steps}))
     for name, result in found.items():
         console.print(f"{name}: {SIDES[name].about}" + (f". NOT COUNTED: {result.fault}" if result.fault else ""))
     console.print(*comparisons(found), sep="\n")

@@ -20,8 +20,8 @@ from transformers import AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportMissingImports]  (it lives in its own environment)
 
 from benchmarks.peer_work import Step, Work, cpu_seconds, prompts, settings, write_steps
+from curriculum.load import load_problems
 from deploy.config import Config
-from deploy.preflight import preflight
 from executor.pool import LocalPool
 from executor.reward import reward
 from rollout.extract import extract
@@ -207,7 +207,7 @@ def grpo_config(config: Config, work: Work, folder: str) -> GRPOConfig:
 def main(source: str, target: str) -> None:
     work = Work.read(Path(source))
     config = settings(work.settings | {"model": work.model})
-    problems = work.chosen(preflight(config, writes=False).train)
+    problems = work.chosen(load_problems("starter:train"))
     by_id = {problem.id: problem for problem in problems}
     texts = prompts(AutoTokenizer.from_pretrained(work.model), config.curriculum.prompt, problems)
     rows = [{"prompt": text, "problem": problem.id} for text, problem in zip(texts, problems, strict=True)]

@@ -27,6 +27,7 @@ COMMON = {
     "rollout.top_p": 1.0,
     "rollout.max_model_len": 384,
     "rollout.max_num_seqs": 64,
+    "rollout.kv_cache_gib": 1,
     "subtasks_per_step": 8,
     "max_staleness": 0,
     "learner.precision": "autocast",
