@@ -208,7 +208,7 @@ def test_a_run_goes_on_from_every_step_as_if_it_had_not_been_stopped(
     assert [bool(s["issued"]) for s in states] == [bool(staleness)] * STEPS
     places = [(s["curriculum"]["epoch"], s["curriculum"]["position"]) for s in states]
     assert places == [(0, 2), (1, 1), (1, 3), (2, 2), (3, 1)][staleness : STEPS + staleness]
-    dropped = [json.loads(line).get("groups/dropped_share") for line in open(straight / "metrics.jsonl")]
+    dropped = [json.loads(line).get("groups/dropped") for line in open(straight / "metrics.jsonl")]
     assert any(dropped) == (algorithm != "ppo")
     for stop in range(1, STEPS):
         # what a run leaves that is killed when its checkpoint of this step is written
