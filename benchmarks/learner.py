@@ -218,7 +218,9 @@ def measure(way: str, work: Work, path: Path) -> Result:
             loss += part.item()
         return time.perf_counter() - start, time.process_time() - busy, loss
 
-    one_pass(lay_out(replace(work, prompts=1, prompt_tokens=64, completions=2, completion_tokens=32), vocabulary))
+    short = min(32, work.completion_tokens // 2)
+    small = replace(work, prompts=1, prompt_tokens=64, completions=min(2, work.completions), completion_tokens=short)
+    one_pass(lay_out(small, vocabulary))
     policy.zero_grad(set_to_none=True)
     batches = lay_out(work, vocabulary)
     watch.begin()
