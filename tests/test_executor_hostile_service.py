@@ -113,6 +113,23 @@ def test_a_program_that_breaks_its_descriptors_harms_only_itself(level: int) -> 
     assert [verdicts[0][n] for n in steady] == [verdicts[1][n] for n in steady]
 
 
+def test_a_program_sees_the_same_descriptors_however_many_its_parent_has() -> None:
+    program = (
+        "import os\ndef there(fd):\n    try: return bool(os.fstat(fd))\n    except OSError: return False\n"
+        "print([fd for fd in range(512) if there(fd)])"
+    )
+    seen = []
+    for held in (0, 80):
+        files = [os.open(os.devnull, os.O_RDONLY) for _ in range(held)]
+        try:
+            with LocalPool(CONFIG.model_copy(update={"workers": 1})) as pool:
+                seen.append(pool.run(program, ECHO2).tests[0].stdout)
+        finally:
+            for fd in files:
+                os.close(fd)
+    assert seen[0] == seen[1] and "[0, 1, 2, 3" in seen[0]
+
+
 def test_fork_servers_killed_at_any_moment_cost_nobody_a_verdict() -> None:
     """Random moments hit every step of the protocol: waiting, forking, compiling, testing, reaping, starting."""
     work = [

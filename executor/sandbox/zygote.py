@@ -20,7 +20,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from executor.sandbox import board, compiler, confine, monitoring, syscalls
 from executor.sandbox.harness import Harness, Streams, open_streams
@@ -91,6 +91,8 @@ def main(argument: str) -> None:
     control = socket.socket(fileno=options.control)
     try:
         _raise_stack(options.limits.stack_mib)
+        # the parent's numbers may lie above a program's limit, and differ between fork servers
+        options = replace(options, streams=Streams(*map(_lowest, astuple(options.streams))))
         if options.level == 1:
             confine.detach_namespaces()
             _continue_as_first_process(options)
@@ -115,6 +117,13 @@ def main(argument: str) -> None:
     gc.freeze()
     _send(control, json.dumps(hello).encode())
     _Server(control, options, confinement, cells, writer, snapshot).serve()
+
+
+def _lowest(fd: int) -> int:
+    """The same file under the lowest number that is free."""
+    new = os.dup(fd)
+    os.close(max(fd, new))
+    return min(fd, new)
 
 
 def _raise_stack(mib: int) -> None:
