@@ -31,7 +31,7 @@ CONFIG = "config.yaml"
 HARMLESS = (
     "run.directory", "run.steps", "run.checkpoint_every", "run.keep", "run.keep_best", "run.best_metric",
     "run.trajectories_every", "sft.epochs", "sft.validate_every", "eval.", "ray.", "executor.workers",
-    "executor.actors", "learner.guards.", "learner.ranks", "learner.zero_stage",
+    "executor.actors", "learner.guards.", "learner.ranks", "learner.zero_stage", "learner.offload.",
 )  # fmt: skip
 
 log = logging.getLogger(__name__)

@@ -318,6 +318,22 @@ class GuardsConfig(BaseModel):
     gap_alarms: int = Field(default=3, ge=1, description="Stop after this many alarms in a row (steps). Source: ours.")
 
 
+class OffloadConfig(BaseModel):
+    """What waits in main memory instead of on the learner's GPU; slower, for models that do not fit."""
+
+    model_config = STRICT
+
+    optimizer: bool = Field(
+        default=False,
+        description="Adam's moments, the fp32 master copy and the update itself: in main memory, on the CPU's cores. "
+        "Needs learner.zero_stage 1, 2 or 3.",
+    )
+    parameters: bool = Field(
+        default=False,
+        description="Weights, fetched layer by layer when they are needed. Needs learner.zero_stage 3.",
+    )
+
+
 class LearnerConfig(BaseModel):
     """The DeepSpeed learner: policy, critic, reference."""
 
@@ -337,6 +353,7 @@ class LearnerConfig(BaseModel):
     zero_stage: Literal[0, 1, 2, 3] = Field(
         default=0, description="DeepSpeed ZeRO stage: what is split over the ranks."
     )
+    offload: OffloadConfig = Field(default_factory=OffloadConfig, description="What waits in main memory.")
     gradient_checkpointing: bool = Field(
         default=False, description="Recompute activations in the backward pass: less memory, a third more time."
     )
@@ -368,6 +385,10 @@ class LearnerConfig(BaseModel):
             raise ValueError(
                 "learner.precision bf16 needs learner.zero_stage 1, 2 or 3, which keep the fp32 master copy"
             )
+        if self.offload.optimizer and self.zero_stage == 0:
+            raise ValueError("learner.offload.optimizer needs learner.zero_stage 1, 2 or 3")
+        if self.offload.parameters and self.zero_stage != 3:
+            raise ValueError("learner.offload.parameters needs learner.zero_stage 3, which splits the weights")
         if faults := [*_unread(self.ppo), *_loss_faults(self.ppo), *_kl_faults(self.kl), *_critic_faults(self)]:
             raise ValueError("; ".join(faults))
         return self

@@ -70,13 +70,20 @@ class TrainedModel:
         )
 
     def _settings(self, config: LearnerConfig) -> dict[str, Any]:
+        # Page-locked memory, from which a GPU reads faster, needs a GPU's driver.
+        aside = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+        zero: dict[str, Any] = {"stage": config.zero_stage}
+        if config.offload.optimizer:
+            zero["offload_optimizer"] = aside
+        if config.offload.parameters:
+            zero["offload_param"] = aside
         return {
             "train_micro_batch_size_per_gpu": 1,
             "gradient_accumulation_steps": 1,
             "managed_gradient_accumulation": False,
             "gradient_clipping": self._max_norm if self._partitioned else 0.0,
             "steps_per_print": 10**9,
-            "zero_optimization": {"stage": config.zero_stage},
+            "zero_optimization": zero,
             "zero_allow_untested_optimizer": True,
             "zero_force_ds_cpu_optimizer": False,
             "bf16": {"enabled": self._master_copy},

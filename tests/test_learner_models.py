@@ -17,7 +17,16 @@ from learner import state
 from learner.adapters import add_adapters, plain_weights, without_adapters
 from learner.advantages import gae, token_rewards
 from learner.batch import build_batch
-from learner.config import CreditConfig, CriticConfig, KLConfig, LearnerConfig, LoRAConfig, OptimizerConfig, PPOConfig
+from learner.config import (
+    CreditConfig,
+    CriticConfig,
+    KLConfig,
+    LearnerConfig,
+    LoRAConfig,
+    OffloadConfig,
+    OptimizerConfig,
+    PPOConfig,
+)
 from learner.engine import TrainedModel
 from learner.masks import CreditRule
 from learner.rank import LearnerRank
@@ -253,6 +262,12 @@ COMBINATIONS: dict[str, dict[str, object]] = {
         critic=SHARED, precision="bf16", zero_stage=2, gradient_checkpointing=True
     ),
     "bf16, ZeRO 3, checkpointing": dict(precision="bf16", zero_stage=3, gradient_checkpointing=True),
+    "ZeRO 1, optimiser aside": dict(zero_stage=1, offload=OffloadConfig(optimizer=True)),
+    "bf16, ZeRO 2, optimiser aside": dict(precision="bf16", zero_stage=2, offload=OffloadConfig(optimizer=True)),
+    "ZeRO 3, weights aside": dict(zero_stage=3, offload=OffloadConfig(parameters=True)),
+    "shared, bf16, ZeRO 3, all aside": dict(
+        critic=SHARED, precision="bf16", zero_stage=3, offload=OffloadConfig(optimizer=True, parameters=True)
+    ),
 }
 
 
@@ -297,6 +312,14 @@ def test_it_trains_publishes_saves_and_resumes_exactly(
     assert any(not torch.equal(p, sent[n]) for n, p in expected.items())
 
 
+def test_what_is_set_aside_is_where_deepspeed_keeps_it_in_main_memory(model: Path):
+    for stage in (1, 2, 3):
+        config = learner_config(zero_stage=stage, offload=OffloadConfig(optimizer=True, parameters=stage == 3))
+        engine = make_rank(model, config).policy.engine
+        assert engine.zero_cpu_offload() and (engine.zero_offload_param() is not None) == (stage == 3)
+        assert not make_rank(model, learner_config(zero_stage=stage)).policy.engine.zero_cpu_offload()
+
+
 def test_a_checkpoint_of_adapters_holds_no_weight_of_the_model(model: Path, tmp_path: Path):
     rank = make_rank(model, learner_config(lora=LORA, critic=SHARED))
     rank.save(str(tmp_path))
@@ -328,6 +351,8 @@ def test_a_checkpoint_of_other_adapters_is_refused(model: Path, tmp_path: Path, 
         ("--learner.critic.kind shared --learner.critic.layers 2", "learner.critic.layers = 2 has no effect"),
         ("--learner.critic.kind shared --learner.critic.optimizer.lr 1e-4", "set it back to 1.5e-06"),
         ("--learner.critic.kind shared --learner.ppo.estimator grpo", "no effect with learner.ppo.estimator grpo"),
+        ("--learner.offload.optimizer true", "learner.offload.optimizer needs learner.zero_stage 1, 2 or 3"),
+        ("--learner.offload.parameters true --learner.zero_stage 2", "offload.parameters needs learner.zero_stage 3"),
         ("--learner.precision bf16 --learner.lora.rank 8", "needs learner.zero_stage 1, 2 or 3"),
     ],
 )

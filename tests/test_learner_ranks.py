@@ -11,8 +11,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from learner import state
+from learner.config import OffloadConfig
 from tests.learner_tools import learner_config, make_groups, train
 from tests.tiny_model import build_tiny_model
+
+IN_PLACE, OPTIMIZER_ASIDE = OffloadConfig(), OffloadConfig(optimizer=True)
+ALL_ASIDE = OffloadConfig(optimizer=True, parameters=True)
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +27,10 @@ def cluster():
 
 
 def three_steps(
-    model: Path, out: Path, ranks: int, zero_stage: int
+    model: Path, out: Path, ranks: int, zero_stage: int, offload: OffloadConfig = IN_PLACE
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     steps = [make_groups(seed=step) for step in (1, 2, 3)]  # three groups: two ranks get uneven shares
-    return train(model, out, learner_config(ranks=ranks, zero_stage=zero_stage), steps)[1:]
+    return train(model, out, learner_config(ranks=ranks, zero_stage=zero_stage, offload=offload), steps)[1:]
 
 
 def test_two_ranks_and_every_zero_stage_equal_one_rank(cluster, tmp_path: Path):
@@ -35,8 +39,9 @@ def test_two_ranks_and_every_zero_stage_equal_one_rank(cluster, tmp_path: Path):
     expected, weights = three_steps(model, tmp_path / "one", ranks=1, zero_stage=0)
     expected_critic, _ = state.read(tmp_path / "one" / "learner" / "critic")
     assert any(not torch.equal(start[name], p) for name, p in weights.items())
-    for stage in (0, 2, 3):
-        metrics, found = three_steps(model, tmp_path / f"two-{stage}", ranks=2, zero_stage=stage)
+    for stage, offload in ((0, IN_PLACE), (2, IN_PLACE), (3, IN_PLACE), (2, OPTIMIZER_ASIDE), (3, ALL_ASIDE)):
+        place = tmp_path / f"two-{stage}-{offload.optimizer}"
+        metrics, found = three_steps(model, place, ranks=2, zero_stage=stage, offload=offload)
         for ours, theirs in zip(metrics, expected, strict=True):
             for key in (
                 "policy/loss",
@@ -53,7 +58,7 @@ def test_two_ranks_and_every_zero_stage_equal_one_rank(cluster, tmp_path: Path):
             # Adam divides by the gradient's size: where that is near zero, rounding moves a weight by up to a step
             moved = (weights[name] - start[name]).norm()
             assert (p - weights[name]).norm() <= 0.02 * moved, (stage, name)
-        critic, _ = state.read(tmp_path / f"two-{stage}" / "learner" / "critic")
+        critic, _ = state.read(place / "learner" / "critic")
         for name, one in expected_critic.items():
             from_trunk = start.get("model." + name.removeprefix("trunk."))
             moved = (one["weight"] - (0.0 if from_trunk is None else from_trunk)).norm()  # the head begins at 0
