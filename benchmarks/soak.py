@@ -29,7 +29,7 @@ from executor.pool import LocalPool
 from executor.report import Report, Verdict
 from executor.suite import Case, Suite
 from tests.hostile.canaries import Facts, canaries, litter
-from tests.hostile.programs import programs
+from tests.hostile.programs import Hostile, programs
 
 # Hostile programs end by CPU time: a short limit keeps the run short, a long backstop keeps the machine's load out.
 _LIMITS = {"cpu_s": 0.4, "wall_s": 60.0, "compile_s": 5.0, "memory_mib": 128, "output_kib": 64, "infra_retries": 1000}
@@ -187,6 +187,13 @@ def judge_under_fire(pool: LocalPool, samples: Sequence[Sample], seed: int, spar
     return found
 
 
+def _reach_full_size(pool: LocalPool, hostile: Sequence[Hostile], workers: int) -> None:
+    """Every fork server holds what its largest job took until the C library gives it back: each meets the largest."""
+    largest = max(hostile, key=lambda h: len(h.program))
+    for _ in pool.map((h.program, h.suite) for h in (*hostile, *[largest] * 8 * workers)):
+        pass
+
+
 def grown(held: Sequence[Held]) -> list[str]:
     """What the last mark holds more of than the first."""
     first, last = held[0], held[-1]
@@ -206,9 +213,7 @@ def soak(count: int, kills: int, level: int, workers: int, seed: int) -> list[st
         samples = mix(count, canary.facts)
         spare = {process.pid for process in psutil.Process().children(recursive=True)}
         with LocalPool(config) as pool:
-            list(
-                pool.map((h.program, h.suite) for h in programs(canary.facts) if not h.slow)
-            )  # the largest set the size
+            _reach_full_size(pool, [h for h in programs(canary.facts) if not h.slow], workers)
             first, held = judge(pool, samples, seed, spare, marks=10)
         shares = Counter(outcome[0].value for outcome in first.values())
         print("verdicts: " + ", ".join(f"{verdict} {number}" for verdict, number in shares.most_common()))

@@ -142,6 +142,19 @@ def test_verdict_of_the_first_failing_test_and_every_outcome() -> None:
     assert report.cpu_s > 0 and report.peak_memory_mib > 1
 
 
+def test_recursion_out_of_memory_is_that_wherever_the_last_byte_goes() -> None:
+    """CPython 3.11 reports it otherwise where a frame, and not an object, is what finds no room."""
+    recurse = "import sys\nsys.setrecursionlimit(10**9)\nballast = bytearray({})\n"
+    recurse += "def f(x):\n    a = [0] * 9999\n    return f(x + 1)\nf(0)"
+    with LocalPool(CONFIG.model_copy(update={"memory_mib": 64})) as pool:
+        reports = list(pool.map((recurse.format((1 << 20) + 8192 * size), SUITE) for size in range(20)))
+    assert {report.verdict for report in reports} == {Verdict.MEMORY_LIMIT}
+    forged = "raise SystemError('error return without exception set', 1)"
+    with LocalPool(CONFIG) as pool:
+        assert pool.run("raise SystemError('something else')", SUITE).verdict is Verdict.RUNTIME_ERROR
+        assert pool.run(forged, SUITE).verdict is Verdict.MEMORY_LIMIT  # as by `raise MemoryError`
+
+
 def test_cpu_time_is_that_of_the_test() -> None:
     spin = "import time\nend = time.process_time() + float(input())\nwhile time.process_time() < end: pass"
     suite = Suite("stdin", (Case("0.1", ""), Case("0", ""), Case("0.2", "")))

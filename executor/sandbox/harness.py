@@ -20,6 +20,8 @@ from executor.sandbox.probes import Probes, Table
 from executor.sandbox.state import Snapshot, wait_for_threads
 
 _MESSAGE_CHARS = 500
+# What CPython 3.11 raises where deep recursion finds no memory for a frame, instead of MemoryError.
+_NO_ROOM_FOR_A_FRAME = ["error return without exception set"]
 TEST_FILE = "<test>"
 
 
@@ -249,20 +251,24 @@ def _failure(error: BaseException, is_program: bool) -> dict[str, Any]:
         return {"error": f"result too large: {error}", "kind": "TooLarge", "line": None}
     if isinstance(error, SystemExit) and is_program and (error.code is None or error.code == 0):
         return {"done": True}
-    kind = type(error)
-    return {"error": _describe(error), "kind": _name(kind), "line": _line(error)}
+    return {"error": _describe(error), "kind": _name(error), "line": _line(error)}
 
 
-def _name(kind: type) -> str:
+def _name(error: BaseException) -> str:
     """The nearest built-in name decides about memory; a program's class cannot pose as one through overrides."""
-    if MemoryError in type.mro(kind):
+    kind = type(error)
+    if MemoryError in type.mro(kind) or (kind is SystemError and _texts(error) == _NO_ROOM_FOR_A_FRAME):
         return "MemoryError"
     return str(type.__getattribute__(kind, "__name__"))
 
 
+def _texts(error: BaseException) -> list[str]:
+    return [text for text in error.args if type(text) is str]
+
+
 def _describe(error: BaseException) -> str:
     try:
-        name, text = _name(type(error)), str(error)
+        name, text = _name(error), str(error)
         return (f"{name}: {text}" if text else name)[:_MESSAGE_CHARS]
     except BaseException:
         return "exception whose message cannot be made"
