@@ -85,7 +85,8 @@ def learner_bytes(config: Config, model: ModelShape) -> float:
     gradients = trained * 4 * (1 if settings.zero_stage >= 2 else split)
     frozen = 0 if rank is None else model.parameters
     weights = (trained + frozen) * width * (1 if settings.zero_stage == 3 else split)
-    reference = model.parameters * width * split if settings.kl.coef > 0 and rank is None else 0
+    frozen_width = 4 if settings.precision == "fp32" else 2
+    reference = model.parameters * frozen_width * split if settings.kl.coef > 0 and rank is None else 0
     per_token = model.hidden * (2 if settings.gradient_checkpointing else 24) * 4
     activations = settings.token_budget * model.layers * per_token * split
     logits = settings.logprob_chunk * model.vocabulary * 4 * 3 * split

@@ -58,6 +58,13 @@ def prctl(option: int, arg: int = 0, arg3: int = 0) -> int:
     return _checked(f"prctl({option})", _prctl()(option, arg, arg3, 0, 0))
 
 
+def trim_heap() -> None:
+    """Memory that the C library keeps for later goes back to the kernel. Only glibc can be asked to."""
+    trim = getattr(_libc(), "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
+
+
 def unshare(flags: int) -> None:
     _checked(f"unshare({flags:#x})", _libc().unshare(flags))
 

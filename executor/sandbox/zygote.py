@@ -60,6 +60,7 @@ class A(dict):
 """
 _MIB = 1 << 20
 _ZEROS = bytes(1 << 16)
+_LARGE = 1 << 18
 _CHILD_ENDS = (signal.SIGCHLD,)
 
 
@@ -216,11 +217,16 @@ def _start_compiler(control: socket.socket, options: Options, confinement: confi
         gc.collect()
         gc.freeze()
         while (request := _receive(requests)) is not None:
-            kind, about, code = compiler.answer(bytes(request))
-            head = json.dumps(about).encode()
-            _send(requests, kind + struct.pack("<I", len(head)) + head + code)
+            _send(requests, _compiled(bytes(request)))
+            _let_go(request)
     finally:
         os._exit(1)
+
+
+def _compiled(request: bytes) -> bytes:
+    kind, about, code = compiler.answer(request)
+    head = json.dumps(about).encode()
+    return kind + struct.pack("<I", len(head)) + head + code
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +255,7 @@ class _Server:
                 self._child(job)
             status, usage, late = self._watch(pid, job)
             _wipe(job)
+            _let_go(job)
             cpu = usage.ru_utime + usage.ru_stime
             end = END.pack(os.waitstatus_to_exitcode(status), cpu, usage.ru_maxrss / 1024, late)
             _send(self.control, ENDED + end)
@@ -333,6 +340,14 @@ def _wipe(job: bytearray) -> None:
     for start in range(0, len(job), len(_ZEROS)):
         size = min(len(_ZEROS), len(job) - start)
         job[start : start + size] = _ZEROS[:size]
+
+
+def _let_go(frame: bytearray) -> None:
+    """Gives the memory of a large frame back to the kernel: each fork copies the page tables of all that is held."""
+    large = len(frame) > _LARGE
+    frame.clear()
+    if large:
+        syscalls.trim_heap()
 
 
 def _exactly(control: socket.socket, count: int) -> bytearray | None:
