@@ -16,7 +16,7 @@ from typing import IO
 from deploy.commands.common import RAW
 from deploy.errors import UserError
 
-COMMANDS = ("train", "sft", "eval", "doctor", "export", "grade", "mask", "courses", "data")
+COMMANDS = ("train", "sft", "eval", "compare", "doctor", "export", "grade", "mask", "courses", "data")
 TAKES_SETTINGS = ("train", "sft", "eval", "doctor", "grade", "data")
 
 DESCRIPTION = """\
@@ -29,6 +29,7 @@ start here:
   stepcoder train --config configs/starter.yaml       train the starter model; the same line again resumes
   stepcoder sft --config configs/sft-starter.yaml     fine-tune on the problems' solutions, the stage before it
   stepcoder eval --run runs/starter                   pass rate of the newest checkpoint
+  stepcoder compare runs/starter runs/starter-grpo    several runs side by side
   stepcoder export --run runs/starter --out my-model  the trained model for transformers and vLLM
   stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl   judge programs, sandboxed, without training
   stepcoder data convert --from apps APPS/train P.jsonl   one's own problems: then 'data refine', 'check', 'show'

@@ -1,6 +1,7 @@
-"""The learning curve of a run as one picture, drawn from its metrics file alone."""
+"""Learning curves as pictures, drawn from metrics files alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ INK, MUTED, GRID = "#1f2933", "#616e7c", "#e4e7eb"
 SPLIT_COLOURS = {"train": "#1f6feb", "heldout": "#e8590c"}
 SPLIT_NAMES = {"train": "training problems", "heldout": "held-out problems"}
 OTHER_COLOURS = ("#2f9e44", "#9c36b5")
+RUN_COLOURS = ("#1f6feb", "#e8590c", "#2f9e44", "#9c36b5", "#616e7c", "#c92a2a")
 
 
 def smooth(values: Sequence[float], weight: float = 0.8) -> list[float]:
@@ -63,6 +65,42 @@ def sft_curve(metrics_file: Path, out: Path, title: str) -> Path:
     figure.suptitle(title, fontsize=15, fontweight="bold", color=INK, x=0.01, ha="left")
     _pass_rates(left, records)
     _losses(right, records)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out)
+    return out
+
+
+def comparison(runs: Mapping[str, Path], out: Path) -> Path:
+    """Draw `out` (PNG): the pass rates of several runs' splits and what they earned while training; name -> metrics."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    records = {name: list(read_metrics(file)) for name, file in runs.items()}
+    rates = {name: evaluations(found) for name, found in records.items()}
+    splits = list(dict.fromkeys(split for found in rates.values() for split in found))
+    figure = Figure(figsize=(5 * (len(splits) + 1), 4.2), dpi=150, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    *panels, reward = figure.subplots(1, len(splits) + 1, squeeze=False)[0]
+    colours = dict(zip(records, cycle(RUN_COLOURS), strict=False))
+    for axes, split in zip(panels, splits, strict=True):
+        _style(axes, f"Pass rate, {SPLIT_NAMES.get(split, split)} (95% interval)", "")
+        _percent(axes)
+        for index, (name, found) in enumerate(rates.items()):
+            if not (results := found.get(split)):
+                continue
+            around = [interval(result) for _, result in results]
+            x = [step + 0.4 * (index - (len(rates) - 1) / 2) for step, _ in results]
+            y, colour = [item.mean for item in around], colours[name]
+            errors = [[item.mean - item.low for item in around], [item.high - item.mean for item in around]]
+            axes.errorbar(x, y, yerr=errors, color=colour, marker="o", linewidth=2, capsize=3, elinewidth=1, label=name)
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper left", frameon=False, fontsize=9)
+    _style(reward, "Mean reward while training, with prefixes", "")
+    for name, found in records.items():
+        x, y = series(found, "reward/mean")
+        reward.plot(x, y, color=colours[name], alpha=0.2, linewidth=1)
+        reward.plot(x, smooth(y), color=colours[name], linewidth=2, label=name)
+    reward.legend(loc="upper left", frameon=False, fontsize=9)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
     return out

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from deploy.cli import main
 from deploy.metrics import MetricsWriter, read_metrics, scores, truncate
 from deploy.plot import learning_curve, smooth
 from deploy.progress import RunProgress, duration
@@ -157,6 +158,33 @@ def test_the_picture_is_drawn_from_any_stage_of_a_run(tmp_path: Path) -> None:
     path.write_text("", encoding="utf-8")
     with pytest.raises(ValueError, match="no metrics"):
         learning_curve(path, tmp_path / "none.png")
+
+
+def test_runs_are_compared_in_a_table_and_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.image import imread
+
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("ppo", "young"):
+        (tmp_path / name).mkdir()
+    first = run_with_metrics(tmp_path / "ppo")
+    started = first.read_text(encoding="utf-8").splitlines(keepends=True)[0]  # nothing but its first evaluation
+    (tmp_path / "young" / "metrics.jsonl").write_text(started, encoding="utf-8")
+    runs = [str(tmp_path / "ppo"), str(tmp_path / "young")]
+    assert main(["compare", *runs, "--names", "PPO", "just begun", "--out", str(tmp_path / "c.png")]) == 0
+    shown = capsys.readouterr().out
+    assert "25.0 -> 58.3 %, +33.3 points" in shown and "25.0 % at step 0" in shown and "just begun" in shown
+    colours = {tuple(c) for c in (np.asarray(imread(tmp_path / "c.png"))[..., :3].reshape(-1, 3) * 255).astype(int)}
+    assert {(0x1F, 0x6F, 0xEB), (0xE8, 0x59, 0x0C)} <= colours  # a line of each run
+    for arguments, words in (
+        ([str(tmp_path)], "no metrics.jsonl"),
+        ([*runs, "--names", "one"], "2 different names are needed"),
+        ([*runs, "--out", str(tmp_path / "c.pdf")], "must end in .png"),
+        ([*runs, "--out", str(tmp_path / "none" / "c.png")], "there is no directory"),
+    ):
+        assert main(["compare", *arguments]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_smoothing_starts_at_the_first_value_and_keeps_constants() -> None:

@@ -1,0 +1,58 @@
+"""`stepcoder compare`."""
+
+import argparse
+from pathlib import Path
+
+from deploy.commands.common import RAW
+from deploy.errors import UserError
+
+DESCRIPTION = """\
+Put several runs side by side: how far the pass rate of each has risen, what a step cost, and one picture with all
+learning curves. Runs may be under way; only their metrics.jsonl is read."""
+
+EXAMPLES = """\
+examples:
+  stepcoder compare runs/starter runs/starter-grpo runs/starter-rloo
+  stepcoder compare runs/starter runs/starter-grpo --names PPO GRPO --out curves.png"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    compare = commands.add_parser(
+        "compare", help="several runs side by side: a table and a picture", description=DESCRIPTION, epilog=EXAMPLES,
+        formatter_class=RAW, allow_abbrev=False,
+    )  # fmt: skip
+    compare.add_argument("runs", metavar="DIR", type=Path, nargs="+", help="run directories")
+    compare.add_argument("--names", metavar="NAME", nargs="+", help="what to call them (default: their directories')")
+    compare.add_argument("--out", metavar="FILE", type=Path, help="draw the curves there (PNG); replaced if it exists")
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from rich.console import Console
+
+    from deploy.metrics import METRICS, read_metrics
+    from deploy.outputs import check_output
+    from deploy.plot import comparison
+    from deploy.summary import comparison_table, report
+
+    files = {path: path / METRICS for path in options.runs}
+    for path, file in files.items():
+        if next(iter(read_metrics(file)), None) is None:
+            raise UserError(f"{path}: no {METRICS} with a step or an evaluation in it; give a run directory")
+    names = options.names or _names(options.runs)
+    if len(names) != len(options.runs) or len(set(names)) != len(names):
+        raise UserError(f"--names: {len(options.runs)} different names are needed, one a run")
+    if options.out is not None:
+        if options.out.suffix.lower() != ".png":
+            raise UserError(f"--out: {options.out} must end in .png")
+        check_output(options.out, "--out", files.values(), force=True)
+    found = dict(zip(names, files.values(), strict=True))
+    Console().print(comparison_table({name: report(file) for name, file in found.items()}))
+    if options.out is not None:
+        print(comparison(found, options.out))
+    return 0
+
+
+def _names(runs: list[Path]) -> list[str]:
+    """Each directory's own name, or its path where two are the same."""
+    short = [path.resolve().name for path in runs]
+    return short if len(set(short)) == len(short) else [str(path) for path in runs]
