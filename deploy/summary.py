@@ -110,7 +110,10 @@ def points(estimate: Interval, signed: bool = False) -> str:
 
 
 def report(metrics_file: Path) -> dict[str, Any]:
-    """First and last evaluation of each split, their paired difference, and what the run cost; for report.json."""
+    """First and last evaluation of each split, their paired difference, and what the run cost; for report.json.
+
+    `seconds_per_step` is the sum of a step's phases, more than the clock says where generation overlaps training.
+    """
     records = list(read_metrics(metrics_file))
     steps = [record for record in records if "eval" not in record and record["step"]]
     splits = {}
@@ -128,9 +131,7 @@ def report(metrics_file: Path) -> dict[str, Any]:
             change = difference(first["per_problem"], last["per_problem"])
             entry["difference"] = {"mean": change.mean, "low": change.low, "high": change.high}
         splits[split] = entry
-    seconds = [
-        sum(v for k, v in record.items() if k.startswith("seconds/") and isinstance(v, float)) for record in steps
-    ]
+    seconds = [math.fsum(value for key, value in record.items() if _is_phase(key, value)) for record in steps]
     return {
         "steps": max((int(record["step"]) for record in steps), default=0),
         "tokens_generated": sum(int(record.get("tokens/generated", 0)) for record in steps),
@@ -138,6 +139,11 @@ def report(metrics_file: Path) -> dict[str, Any]:
         "seconds_per_step": math.fsum(seconds) / len(seconds) if seconds else None,
         "splits": splits,
     }
+
+
+def _is_phase(key: str, value: Any) -> bool:
+    """What the learner reports of itself is a part of the training phase."""
+    return key.startswith("seconds/") and not key.startswith("seconds/learner_") and isinstance(value, float)
 
 
 def table(result: Mapping[str, Any]) -> Any:
@@ -164,32 +170,24 @@ def table(result: Mapping[str, Any]) -> Any:
 
 
 def comparison_table(reports: Mapping[str, Mapping[str, Any]]) -> Any:
-    """A rich table of several runs' reports: one row a run."""
+    """A rich table of several runs' reports: what each run is, and a row a split."""
     from rich.table import Table
 
     view = Table(
-        title="Pass rate at full generation", caption="95% intervals over problems, of the change from first to last"
+        title="Pass rate at full generation, first and last evaluation",
+        caption="95% intervals over problems; the difference is paired, each problem against itself",
     )
-    splits = list(dict.fromkeys(split for result in reports.values() for split in result["splits"]))
-    view.add_column("run")
-    for name in ("steps", "seconds a step", "tokens trained", *splits):
-        view.add_column(name, justify="right")
+    for name in ("run", "before", "after", "difference"):
+        view.add_column(name, justify="left" if name == "run" else "right")
     for name, result in reports.items():
-        pace = "-" if result["seconds_per_step"] is None else f"{result['seconds_per_step']:.1f}"
-        changes = [_change(result["splits"].get(split)) for split in splits]
-        view.add_row(name, str(result["steps"]), pace, f"{result['tokens_trained']:,}", *changes)
+        pace = result["seconds_per_step"]
+        view.add_row(name, "", f"{result['steps']} steps", f"{pace:.1f} s each" if pace else "", style="bold")
+        for split, entry in result["splits"].items():
+            before, after = (f"{100 * entry[when]['pass_rate']:.1f} %" for when in ("before", "after"))
+            change = entry.get("difference")
+            shown = points(Interval(change["mean"], change["low"], change["high"]), signed=True) if change else "-"
+            view.add_row(f"  {split} ({entry['after']['n_problems']})", before, after if change else "-", shown)
     return view
-
-
-def _change(entry: Mapping[str, Any] | None) -> str:
-    """48.1 -> 68.6 %, +20.5 points [10.8, 30.3]."""
-    if entry is None:
-        return "-"
-    before, after = (100 * entry[when]["pass_rate"] for when in ("before", "after"))
-    if (change := entry.get("difference")) is None:
-        return f"{after:.1f} % at step {entry['last_step']}"
-    moved = points(Interval(change["mean"], change["low"], change["high"]), signed=True)
-    return f"{before:.1f} -> {after:.1f} %, {moved}"
 
 
 def rates_table(splits: Mapping[str, Mapping[str, Any]], title: str) -> Any:

@@ -35,7 +35,7 @@ def run_with_metrics(folder: Path) -> Path:
                     "pass_rate": 0.1 * step, "reward/mean": -0.5 + 0.1 * step, "executed_share": 0.7,
                     "kl/reference": 0.01 * step,
                     "curriculum/histogram": {0: step, 1: 6 - step}, "tokens/generated": 100, "seconds/generate": 2.0,
-                    "seconds/train": 3.0,
+                    "seconds/train": 3.0, "seconds/learner_update": 2.5,
                 },
             )  # fmt: skip
         writer.write_evaluation(5, {"train": after, "heldout": after})
@@ -165,7 +165,7 @@ def test_runs_are_compared_in_a_table_and_a_picture(
 ) -> None:
     from matplotlib.image import imread
 
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     for name in ("ppo", "young"):
         (tmp_path / name).mkdir()
     first = run_with_metrics(tmp_path / "ppo")
@@ -174,7 +174,9 @@ def test_runs_are_compared_in_a_table_and_a_picture(
     runs = [str(tmp_path / "ppo"), str(tmp_path / "young")]
     assert main(["compare", *runs, "--names", "PPO", "just begun", "--out", str(tmp_path / "c.png")]) == 0
     shown = capsys.readouterr().out
-    assert "25.0 -> 58.3 %, +33.3 points" in shown and "25.0 % at step 0" in shown and "just begun" in shown
+    assert "+33.3 points" in shown and "5 steps" in shown and "5.0 s each" in shown and "just begun" in shown
+    rows = [[cell.strip() for cell in line.split("│")[1:4]] for line in shown.splitlines() if "heldout" in line]
+    assert rows == [["heldout (3)", "25.0 %", "58.3 %"], ["heldout (3)", "25.0 %", "-"]]
     colours = {tuple(c) for c in (np.asarray(imread(tmp_path / "c.png"))[..., :3].reshape(-1, 3) * 255).astype(int)}
     assert {(0x1F, 0x6F, 0xEB), (0xE8, 0x59, 0x0C)} <= colours  # a line of each run
     for arguments, words in (
