@@ -96,11 +96,14 @@ def comparison(runs: Mapping[str, Path], out: Path) -> Path:
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper left", frameon=False, fontsize=9)
     _style(reward, "Mean reward while training, with prefixes", "")
-    for name, found in records.items():
-        x, y = series(found, "reward/mean")
+    rewards = {name: found for name in records if (found := series(records[name], "reward/mean"))[0]}
+    for name, (x, y) in rewards.items():
         reward.plot(x, y, color=colours[name], alpha=0.2, linewidth=1)
         reward.plot(x, smooth(y), color=colours[name], linewidth=2, label=name)
-    reward.legend(loc="upper left", frameon=False, fontsize=9)
+    if rewards:
+        reward.legend(loc="upper left", frameon=False, fontsize=9)
+    else:
+        _empty(reward, "no step with a reward")
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
     return out

@@ -171,6 +171,7 @@ def table(result: Mapping[str, Any]) -> Any:
 
 def comparison_table(reports: Mapping[str, Mapping[str, Any]]) -> Any:
     """A rich table of several runs' reports: what each run is, and a row a split."""
+    from rich.markup import escape
     from rich.table import Table
 
     view = Table(
@@ -181,12 +182,14 @@ def comparison_table(reports: Mapping[str, Mapping[str, Any]]) -> Any:
         view.add_column(name, justify="left" if name == "run" else "right")
     for name, result in reports.items():
         pace = result["seconds_per_step"]
-        view.add_row(name, "", f"{result['steps']} steps", f"{pace:.1f} s each" if pace else "", style="bold")
+        view.add_row(escape(name), "", f"{result['steps']} steps", f"{pace:.1f} s each" if pace else "", style="bold")
         for split, entry in result["splits"].items():
-            before, after = (f"{100 * entry[when]['pass_rate']:.1f} %" for when in ("before", "after"))
             change = entry.get("difference")
             shown = points(Interval(change["mean"], change["low"], change["high"]), signed=True) if change else "-"
-            view.add_row(f"  {split} ({entry['after']['n_problems']})", before, after if change else "-", shown)
+            before, after = (f"{100 * entry[when]['pass_rate']:.1f} %" for when in ("before", "after"))
+            if not change:  # one evaluation: of the model as it was, or as it is now
+                before, after = ("-", after) if entry["last_step"] else (before, "-")
+            view.add_row(f"  {split} ({entry['after']['n_problems']})", before, after, shown)
     return view
 
 

@@ -55,14 +55,17 @@ class TrainedModel:
             fused=True,
         )
         adam.register_step_pre_hook(self._before_update)
+        adam.register_step_post_hook(self._after_update)
         schedule: Any = torch.optim.lr_scheduler.LambdaLR(
             adam, lambda update: learning_rate_factor(optimizer, update, total_updates)
         )
         self._max_norm = optimizer.max_grad_norm
         self._master_copy = any(p.dtype == torch.bfloat16 for p in trained)
         self._partitioned = config.zero_stage > 0 or self._master_copy
+        self._offloaded = config.offload.optimizer
         self._norm = 0.0
         self._refused = False
+        self._withheld: list[tuple[nn.Parameter, Tensor]] = []
         self._copy = state.HostCopy()
         self.engine: Any
         self.engine, *_ = deepspeed.initialize(
@@ -109,7 +112,16 @@ class TrainedModel:
         self.engine.step()
         if self._partitioned:
             self._norm = float(self.engine.get_global_grad_norm() or 0.0)
-        return self._norm, not self._refused and bool(self.engine.was_step_applied())
+        applied = not self._refused and bool(self.engine.was_step_applied())
+        if not applied and self._offloaded:
+            self._forget_gradients()
+        return self._norm, applied
+
+    def _forget_gradients(self) -> None:
+        """DeepSpeed's own way out of an overflow leaves them where the next update would add to them."""
+        held = getattr(self.engine.optimizer, "averaged_gradients", {})
+        for group in held:
+            held[group] = None
 
     def _before_update(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         """Runs when gradients are reduced over the ranks and not yet applied: clip and refuse what is not finite."""
@@ -119,10 +131,18 @@ class TrainedModel:
         self._norm = float(total)
         self._refused = self._refused or not math.isfinite(self._norm)
         if self._refused:
+            if self._offloaded:
+                self._withheld = [(p, p.grad) for p in parameters]
             for p in parameters:
                 p.grad = None
         elif not self._partitioned:
             torch.nn.utils.clip_grads_with_norm_(parameters, self._max_norm, total)
+
+    def _after_update(self, *_: Any) -> None:
+        """Under offload the gradients of the flat parameters are buffers that DeepSpeed makes once and fills anew."""
+        for p, grad in self._withheld:
+            p.grad = grad
+        self._withheld = []
 
     def lr(self) -> float:
         return float(self.engine.get_lr()[0])

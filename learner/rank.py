@@ -201,13 +201,21 @@ def _shape(parameter: torch.nn.Parameter) -> tuple[int, ...]:
 
 
 def learner_environment(*, cuda: bool, ranks: int) -> dict[str, str]:
-    """Environment variables that a rank's process must be started with; CPU ranks share the machine's cores."""
+    """Environment variables that a rank's process must be started with.
+
+    Ranks share the machine's cores: Ray would give an actor that reserves none a single thread, too few for what is
+    computed on CPUs, be it only an offloaded update.
+    """
     from rollout.engine import preload_libraries
 
-    environment = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    environment = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // ranks)),
+    }
     if cuda:
         return environment
-    environment |= {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // ranks))}
+    environment["DS_ACCELERATOR"] = "cpu"
     if libraries := preload_libraries():
         environment["LD_PRELOAD"] = ":".join(libraries)
     return environment

@@ -175,10 +175,18 @@ def test_runs_are_compared_in_a_table_and_a_picture(
     assert main(["compare", *runs, "--names", "PPO", "just begun", "--out", str(tmp_path / "c.png")]) == 0
     shown = capsys.readouterr().out
     assert "+33.3 points" in shown and "5 steps" in shown and "5.0 s each" in shown and "just begun" in shown
-    rows = [[cell.strip() for cell in line.split("│")[1:4]] for line in shown.splitlines() if "heldout" in line]
-    assert rows == [["heldout (3)", "25.0 %", "58.3 %"], ["heldout (3)", "25.0 %", "-"]]
+
+    def rates(shown: str) -> list[list[str]]:
+        return [[cell.strip() for cell in line.split("│")[2:4]] for line in shown.splitlines() if "heldout" in line]
+
+    assert rates(shown) == [["25.0 %", "58.3 %"], ["25.0 %", "-"]]
     colours = {tuple(c) for c in (np.asarray(imread(tmp_path / "c.png"))[..., :3].reshape(-1, 3) * 255).astype(int)}
     assert {(0x1F, 0x6F, 0xEB), (0xE8, 0x59, 0x0C)} <= colours  # a line of each run
+    finished = started.replace('"step": 0', '"step": 9')  # nothing but its last evaluation
+    (tmp_path / "young" / "metrics.jsonl").write_text(finished, encoding="utf-8")
+    assert main(["compare", runs[1], runs[1], "--names", "one", "[two]", "--out", str(tmp_path / "c.png")]) == 0
+    shown = capsys.readouterr().out
+    assert "[two]" in shown and rates(shown) == [["-", "25.0 %"]] * 2
     for arguments, words in (
         ([str(tmp_path)], "no metrics.jsonl"),
         ([*runs, "--names", "one"], "2 different names are needed"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from learner.config import CriticConfig, LoRAConfig
+from learner.config import CriticConfig, LoRAConfig, OffloadConfig
 from learner.engine import TrainedModel
 from learner.rank import LearnerRank
 from learner.service import deal
@@ -16,18 +16,21 @@ from tests.learner_tools import free_port, learner_config, make_groups, make_ran
 from tests.test_learner_models import partition_everything
 from tests.tiny_model import build_tiny_model
 
-FIELDS = dict(lora=LoRAConfig(rank=4), critic=CriticConfig(kind="shared"))
+ADAPTERS: dict[str, object] = dict(lora=LoRAConfig(rank=4), critic=CriticConfig(kind="shared"))
+ASIDE: dict[str, object] = dict(offload=OffloadConfig(optimizer=True, parameters=True))
 RANKS = 2
 
 
-def partitioned(rank: int, port: int, model: str, checkpoint: str, answers: "Queue[object]") -> None:
+def partitioned(
+    rank: int, port: int, model: str, fields: dict[str, object], checkpoint: str, answers: "Queue[object]"
+) -> None:
     """One rank under ZeRO 3: a step, a checkpoint, and the second step from each of the two."""
     os.environ["DS_ACCELERATOR"] = "cpu"
     torch.set_num_threads(1)
     TrainedModel._settings = partition_everything(TrainedModel._settings)
 
     def build() -> LearnerRank:
-        config = learner_config(ranks=RANKS, zero_stage=3, **FIELDS)
+        config = learner_config(ranks=RANKS, zero_stage=3, **fields)
         built = LearnerRank(rank, RANKS, model, config, seed=0, total_updates=100, temperature=1.0, cuda=False)
         built.build("127.0.0.1", port)
         return built
@@ -52,18 +55,27 @@ def partitioned(rank: int, port: int, model: str, checkpoint: str, answers: "Que
         answers.put((metrics, weights))
 
 
-def test_two_ranks_with_half_of_every_tensor_equal_one(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("fields", "offload"),
+    [(ADAPTERS, {}), (ADAPTERS, ASIDE), ({}, ASIDE)],
+    ids=["adapters", "adapters, aside", "two networks, aside"],
+)
+def test_two_ranks_with_half_of_every_tensor_equal_one(
+    tmp_path: Path, fields: dict[str, object], offload: dict[str, object]
+):
     model = build_tiny_model(tmp_path / "model")
     (tmp_path / "checkpoint" / "learner").mkdir(parents=True)
     context = get_context("spawn")
     answers, port = context.Queue(), free_port()
     ranks = [
-        context.Process(target=partitioned, args=(rank, port, str(model), str(tmp_path / "checkpoint"), answers))
+        context.Process(
+            target=partitioned, args=(rank, port, str(model), fields | offload, str(tmp_path / "checkpoint"), answers)
+        )
         for rank in range(RANKS)
     ]
     for process in ranks:
         process.start()
-    whole = make_rank(model, learner_config(**FIELDS))
+    whole = make_rank(model, learner_config(**fields))
     start = {name: tensor.clone() for name, tensor in whole._full_weights()}
     expected = [whole.step(number, *make_groups(seed=number)) for number in (1, 2)]
     metrics, weights = answers.get(timeout=120)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from learner import policy_losses, state
 from learner.attention import ATTENTION
-from learner.config import CreditConfig, KLConfig, PPOConfig
+from learner.config import CreditConfig, KLConfig, OffloadConfig, PPOConfig
 from learner.models import Policy
 from learner.packing import Piece, pack
 from tests.learner_tools import learner_config, make_groups, make_rank
@@ -93,6 +94,15 @@ def test_without_mask_and_kl_a_step_is_plain_ppo_bit_for_bit(model: Path, credit
         assert torch.equal(ours[name], p), name
 
 
+def held(rank) -> dict[tuple[str, str, str], torch.Tensor]:
+    """Whole weights and moments of both networks, under any ZeRO stage."""
+    return {
+        (network, name, what): tensor.detach().clone()
+        for network, trained in (("policy", rank.policy), ("critic", rank.critic))
+        for name, what, tensor in state.gather(trained.engine)
+    }
+
+
 def weights(rank) -> dict[str, torch.Tensor]:
     return {n: p.detach().clone() for n, p in rank._network.model.named_parameters()} | {
         f"critic.{n}": p.detach().clone() for n, p in rank.critic.module.named_parameters()
@@ -154,23 +164,34 @@ def test_a_saved_policy_loads_in_transformers(model: Path, tmp_path: Path):
         assert torch.equal(ours[name], p), name
 
 
-def test_an_update_with_a_gradient_that_is_not_finite_is_refused(model: Path):
-    rank = make_rank(model, learner_config())
+ASIDE = OffloadConfig(optimizer=True)
+ENGINES: dict[str, dict[str, object]] = {
+    f"ZeRO {stage}{', offload' * offload}{', bf16' * bf16}": dict(zero_stage=stage)
+    | (dict(offload=ASIDE) if offload else {})
+    | (dict(precision="bf16") if bf16 else {})
+    for stage, offload, bf16 in product((0, 1, 2, 3), (False, True), (False, True))
+    if stage or not (offload or bf16)
+}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_update_with_a_gradient_that_is_not_finite_is_refused(model: Path, name: str):
+    rank = make_rank(model, learner_config(**ENGINES[name]))
     rank.step(1, *make_groups())
-    start = weights(rank)
+    start = held(rank)
     poisoned = make_groups(seed=5)
     poisoned[0][0].logprobs[:] = math.nan
-    sampler = learner_config(ppo=PPOConfig(old_logprobs="sampler"))
+    sampler = learner_config(**ENGINES[name], ppo=PPOConfig(old_logprobs="sampler"))
     update = dataclasses.replace(rank._update, config=sampler)
     metrics = update.step(2, [t for group in poisoned for t in group])
     assert metrics["updates/refused"] == 1.0
-    assert all(torch.equal(v, start[n]) for n, v in weights(rank).items())
+    assert start and all(torch.equal(v, start[n]) for n, v in held(rank).items())
     assert rank.step(3, *make_groups(seed=6))["updates/refused"] == 0.0
 
 
-@pytest.mark.parametrize("zero_stage", [0, 2, 3])
+@pytest.mark.parametrize("name", ENGINES)
 def test_an_update_with_a_loss_that_is_not_finite_is_refused_though_its_gradient_is_finite(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zero_stage: int
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
     plain = policy_losses.FUNCTIONS["ppo_clip"]
 
@@ -178,7 +199,7 @@ def test_an_update_with_a_loss_that_is_not_finite_is_refused_though_its_gradient
         loss, clipped = plain(*arguments)
         return loss + math.inf, clipped
 
-    config = learner_config(zero_stage=zero_stage, ppo=PPOConfig(minibatches=2))
+    config = learner_config(**ENGINES[name], ppo=PPOConfig(minibatches=2))
     rank, untouched = (make_rank(model, config) for _ in range(2))
     with monkeypatch.context() as patch:
         patch.setitem(policy_losses.FUNCTIONS, "ppo_clip", infinite)
@@ -191,5 +212,5 @@ def test_an_update_with_a_loss_that_is_not_finite_is_refused_though_its_gradient
     untouched.save(str(tmp_path / "untouched"))
     for network in ("policy", "critic"):
         (ours, _), (theirs, _) = (state.read(tmp_path / n / "learner" / network) for n in ("refused", "untouched"))
-        for name in theirs:
-            assert all(torch.equal(ours[name][key], theirs[name][key]) for key in theirs[name]), (network, name)
+        for tensor in theirs:
+            assert all(torch.equal(ours[tensor][k], theirs[tensor][k]) for k in theirs[tensor]), (network, tensor)

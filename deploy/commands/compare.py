@@ -34,8 +34,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from deploy.plot import comparison
     from deploy.summary import comparison_table, report
 
-    files = {path: path / METRICS for path in options.runs}
-    for path, file in files.items():
+    files = [path / METRICS for path in options.runs]
+    for path, file in zip(options.runs, files, strict=True):
         if next(iter(read_metrics(file)), None) is None:
             raise UserError(f"{path}: no {METRICS} with a step or an evaluation in it; give a run directory")
     names = options.names or _names(options.runs)
@@ -44,8 +44,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     if options.out is not None:
         if options.out.suffix.lower() != ".png":
             raise UserError(f"--out: {options.out} must end in .png")
-        check_output(options.out, "--out", files.values(), force=True)
-    found = dict(zip(names, files.values(), strict=True))
+        check_output(options.out, "--out", files, force=True)
+    found = dict(zip(names, files, strict=True))
     Console().print(comparison_table({name: report(file) for name, file in found.items()}))
     if options.out is not None:
         print(comparison(found, options.out))
