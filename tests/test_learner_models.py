@@ -395,5 +395,5 @@ def test_the_memory_estimate_knows_adapters_and_a_shared_trunk():
     # weights, gradients and two moments of a second network, 4 bytes each, and the 12 that a checkpoint copies
     assert whole - shared == pytest.approx(28 * STARTER_SHAPE.parameters, rel=1e-6)
     adapters = estimate("--learner.critic.kind shared --learner.lora.rank 8")
-    # of the model its weights stay, 4 bytes each, and the reference of 2 is gone; the adapters have 2.44 million numbers
+    # the model stays, 4 bytes a weight, the reference of 2 is gone; the adapters have 2.44 million numbers
     assert shared - adapters == pytest.approx(26 * STARTER_SHAPE.parameters - 28 * 2_442_240, rel=0.01)
