@@ -71,7 +71,7 @@ def sft_curve(metrics_file: Path, out: Path, title: str) -> Path:
 
 
 def comparison(runs: Mapping[str, Path], out: Path) -> Path:
-    """Draw `out` (PNG): the pass rates of several runs' splits and what they earned while training; name -> metrics."""
+    """Draw `out` (PNG): pass rates of several runs by split, and rewards or losses. `runs`: name -> metrics file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -80,7 +80,7 @@ def comparison(runs: Mapping[str, Path], out: Path) -> Path:
     splits = list(dict.fromkeys(split for found in rates.values() for split in found))
     figure = Figure(figsize=(5 * (len(splits) + 1), 4.2), dpi=150, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    *panels, reward = figure.subplots(1, len(splits) + 1, squeeze=False)[0]
+    *panels, last = figure.subplots(1, len(splits) + 1, squeeze=False)[0]
     colours = dict(zip(records, cycle(RUN_COLOURS), strict=False))
     for axes, split in zip(panels, splits, strict=True):
         _style(axes, f"Pass rate, {SPLIT_NAMES.get(split, split)} (95% interval)", "")
@@ -95,18 +95,28 @@ def comparison(runs: Mapping[str, Path], out: Path) -> Path:
             axes.errorbar(x, y, yerr=errors, color=colour, marker="o", linewidth=2, capsize=3, elinewidth=1, label=name)
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper left", frameon=False, fontsize=9)
-    _style(reward, "Mean reward while training, with prefixes", "")
-    rewards = {name: found for name in records if (found := series(records[name], "reward/mean"))[0]}
-    for name, (x, y) in rewards.items():
-        reward.plot(x, y, color=colours[name], alpha=0.2, linewidth=1)
-        reward.plot(x, smooth(y), color=colours[name], linewidth=2, label=name)
-    if rewards:
-        reward.legend(loc="upper left", frameon=False, fontsize=9)
-    else:
-        _empty(reward, "no step with a reward")
+    _rewards_or_losses(last, records, colours)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
     return out
+
+
+def _rewards_or_losses(axes: Any, records: Mapping[str, Sequence[dict[str, Any]]], colours: Mapping[str, str]) -> None:
+    """Rewards where a run has any; runs of supervised fine-tuning alone show their losses."""
+
+    def lines(key: str) -> dict[str, tuple[list[int], list[float]]]:
+        return {name: line for name, found in records.items() if (line := series(found, key))[0]}
+
+    rewards, losses = lines("reward/mean"), lines("sft/loss")
+    if not rewards and not losses:
+        _style(axes, "While training", "")
+        return _empty(axes, "no step yet")
+    title = "Mean reward while training, with prefixes" if rewards else "Loss on the tokens of solutions (nats a token)"
+    _style(axes, title, "")
+    for name, (x, y) in (rewards or losses).items():
+        axes.plot(x, y, color=colours[name], alpha=0.2, linewidth=1)
+        axes.plot(x, smooth(y), color=colours[name], linewidth=2, label=name)
+    axes.legend(loc="best", frameon=False, fontsize=9)
 
 
 def _losses(axes: Any, records: Sequence[dict[str, Any]]) -> None:
@@ -119,6 +129,9 @@ def _losses(axes: Any, records: Sequence[dict[str, Any]]) -> None:
 
 
 def _style(axes: Any, title: str, ylabel: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     axes.set_ylabel(ylabel, color=MUTED)
     axes.set_xlabel("step", color=MUTED)
