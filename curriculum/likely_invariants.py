@@ -86,7 +86,7 @@ class Invariants:
             seen = self.seen.get(path)
             if seen is None or type(value) not in seen.kinds or not _within(value, seen):
                 return False
-            if isinstance(value, list) and not all(order(value) for order in self._orders[path]):
+            if isinstance(value, list) and _telling(value) and not all(order(value) for order in self._orders[path]):
                 return False
         found = _features(arguments)
         return all(left in found and right in found and holds(found[left], found[right])
@@ -180,9 +180,14 @@ def _even_rows(values: list[Any]) -> bool:
     return len({len(row) if isinstance(row, list | str) else -1 for row in values}) <= 1
 
 
+def _telling(values: list[Any]) -> bool:
+    """Whether it is long enough to have an order."""
+    return len(values) > 1
+
+
 def _common_orders(lists: list[list[Any]]) -> list[Order]:
     """What holds for all lists, and says something about one of them at least."""
-    telling = [values for values in lists if len(values) > 1]
+    telling = [values for values in lists if _telling(values)]
     if not telling:
         return []
     orders = (_rising, _falling, _turned, _distinct, _numbered, _even_rows)

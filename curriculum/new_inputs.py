@@ -242,7 +242,8 @@ def _string(value: str, seen: Seen, rigid: bool, chooser: random.Random) -> str:
         or not any(c.isalnum() or c.isspace() or c in _BRACKETS for c in letters)
     )
     if not plain or not value or chooser.random() < 0.2:
-        return chooser.choice([text for text in seen.texts if not rigid or len(text) == len(value)])
+        # none where an earlier change brought a text of another length here
+        return chooser.choice([text for text in seen.texts if not rigid or len(text) == len(value)] or [value])
     characters = list(value)
     if chooser.random() < 0.3:
         characters[chooser.randrange(len(characters))] = chooser.choice(sorted(letters))

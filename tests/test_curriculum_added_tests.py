@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from curriculum.dump import problem_line
@@ -116,6 +116,7 @@ VALUES = st.recursive(SINGLE, lambda inner: st.lists(inner, max_size=3))
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 3).flatmap(lambda n: st.lists(st.lists(VALUES, min_size=n, max_size=n), min_size=1, max_size=3)))
+@example([[[None]], [[[], []]]])  # a list of one has no order
 def test_any_values_are_given_back_unharmed_and_look_alike(inputs: list[list[Any]]) -> None:
     before = repr(inputs)
     invariants = Invariants(inputs)
@@ -126,6 +127,7 @@ def test_any_values_are_given_back_unharmed_and_look_alike(inputs: list[list[Any
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text("ab1 -0.\n", max_size=12), min_size=1, max_size=3))
+@example(["00", "0\n0 0", "0\n0a a"])  # words of two lengths change places
 def test_any_text_keeps_its_shape(inputs: list[str]) -> None:
     shapes = {tuple(len(line.split()) for line in text.split("\n")) for text in inputs}
     for case in new_cases(stdin(*inputs), "seed", 5):
