@@ -19,6 +19,9 @@ from learner.config import LearnerConfig, OptimizerConfig
 
 # Ranks wait for each other while rank 0 talks to engines or a slow disk writes a checkpoint.
 COLLECTIVE_TIMEOUT_S = 1800.0
+# Gradients reduced at a time (numbers). ZeRO 3 allocates so much in fp32 for each network, and DeepSpeed's
+# default, 2 GB, is more than a small network.
+REDUCE_BUCKET = 50_000_000
 
 
 def join_ranks(rank: int, world: int, address: str, port: int, *, cuda: bool, timeout_s: float) -> None:
@@ -75,7 +78,7 @@ class TrainedModel:
     def _settings(self, config: LearnerConfig) -> dict[str, Any]:
         # Page-locked memory, from which a GPU reads faster, needs a GPU's driver.
         aside = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
-        zero: dict[str, Any] = {"stage": config.zero_stage}
+        zero: dict[str, Any] = {"stage": config.zero_stage, "reduce_bucket_size": REDUCE_BUCKET}
         if config.offload.optimizer:
             zero["offload_optimizer"] = aside
         if config.offload.parameters:
