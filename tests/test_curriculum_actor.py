@@ -22,8 +22,8 @@ from curriculum.journal import Journal
 from curriculum.problem import Problem
 from curriculum.subtask import Outcome, Subtask
 from executor.suite import Case, Suite
+from tests.patience import HANG_S
 
-DEADLINE_S = 120
 KILLS = 6
 
 
@@ -71,7 +71,7 @@ class Killer(threading.Thread):
     def run(self) -> None:
         while len(self.killed) < KILLS and not self.over.wait(self.random.uniform(0.05, 0.6)):
             try:
-                pid: Any = ray.get(self.actor.pid.remote(), timeout=DEADLINE_S)
+                pid: Any = ray.get(self.actor.pid.remote(), timeout=HANG_S)
             except RayError:
                 continue
             time.sleep(self.random.uniform(0.0, 0.1))
@@ -107,7 +107,7 @@ def test_kills_at_random_moments_of_ten_thousand_outcomes_change_nothing(cluster
         assert asyncio.run(play()) == plain.state()
     finally:
         killer.over.set()
-        killer.join(DEADLINE_S)
+        killer.join(HANG_S)
     assert len(set(killer.killed)) == KILLS
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import psutil
 
 from tests.loop_tools import ROOT, STEPS, step_lines, write_config
+from tests.patience import HANG_S
 from tests.tiny_model import build_tiny_model
-
-DEADLINE_S = 240
 
 
 def curriculum_actor(driver: int) -> psutil.Process | None:
@@ -34,14 +33,14 @@ def test_a_run_goes_on_when_its_curriculum_is_killed(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
-    metrics, deadline = tmp_path / "run" / "metrics.jsonl", time.monotonic() + DEADLINE_S
+    metrics, deadline = tmp_path / "run" / "metrics.jsonl", time.monotonic() + HANG_S
     while not metrics.is_file() or not metrics.read_text(encoding="utf-8").endswith("\n"):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
         time.sleep(0.05)
     actor = curriculum_actor(process.pid)
     assert actor is not None
     os.kill(actor.pid, signal.SIGKILL)
-    output, _ = process.communicate(timeout=DEADLINE_S)
+    output, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, output
     assert "an actor died" not in output
     assert sorted(step_lines(tmp_path / "run")) == list(range(1, STEPS + 1))

@@ -19,6 +19,7 @@ from curriculum.readers.hub import HubData, parse_hub, pinned
 from curriculum.readers.record import Record
 from deploy.cli import main
 from deploy.data_files import digest
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).parent.parent
 COMMIT = "a" * 40
@@ -138,7 +139,7 @@ def stepcoder(endpoint: str, folder: Path, *commands: list[str]) -> list[tuple[i
     )
     env = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", program, json.dumps(commands)]
-    done = subprocess.run(words, capture_output=True, text=True, env=env, cwd=folder, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, env=env, cwd=folder, timeout=HANG_S)
     found = [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
     assert len(found) == len(commands), done.stderr
     return [(code, said) for code, said in found]

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -225,6 +224,4 @@ def test_the_manifest_says_who_wrote_it(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["wrote"] == "someone"
     assert manifest["files"]["a"]["bytes"] == 1
-    started = time.monotonic()
     assert verify(tmp_path) == manifest
-    assert time.monotonic() - started < 5

@@ -20,6 +20,7 @@ import pytest
 from benchmarks import refine
 from curriculum.load import load_problems
 from deploy.cli import main
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -283,12 +284,12 @@ def test_a_run_that_was_killed_ends_with_the_same_files(
         process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         wait_for(lambda n=earlier: found_in(partial) > n + 2, process)
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=HANG_S)
         assert process.returncode == (130 if number == signal.SIGINT else -number), said
         assert not (folder / "out.jsonl.gz").exists()
     with partial.open("ab") as file:
         file.write(b'{"id": "torn')
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0 and "results are there already" in done.stderr, done.stderr
     names = sorted(path.name for path in whole.iterdir())
     assert names == sorted(path.name for path in folder.iterdir()) and len(names) == 6
@@ -301,7 +302,7 @@ def found_in(partial: Path) -> int:
 
 
 def wait_for(ready: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + HANG_S
     while not ready():
         assert process.poll() is None and time.monotonic() < deadline, "ended before it could be interrupted"
         time.sleep(0.02)

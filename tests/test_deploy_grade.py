@@ -27,6 +27,7 @@ from deploy.grade import check_inputs, check_ks
 from deploy.grade_files import ResultFile, read_results
 from deploy.grade_summary import Tally, notes, pass_at_k, summarise
 from deploy.settings import load_config
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).parent.parent
 TIMINGS = ("cpu_s", "wall_s", "peak_memory_mib")
@@ -87,7 +88,7 @@ def command(folder: Path, *words: str) -> list[str]:
 
 
 def grade(folder: Path, *words: str) -> Run:
-    return subprocess.run(command(folder, *words), cwd=ROOT, capture_output=True, text=True, timeout=240)
+    return subprocess.run(command(folder, *words), cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
 
 
 def fresh(folder: Path, rows: list[Any]) -> Path:
@@ -112,12 +113,12 @@ def interrupt(folder: Path, after: int, number: int) -> tuple[int, str]:
     """Starts the command, sends a signal once `after` results are written; exit code and stderr."""
     partial = folder / "R.jsonl.partial"
     process = subprocess.Popen(command(folder), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + HANG_S
     while not partial.exists() or partial.read_bytes().count(b"\n") < after:
         assert process.poll() is None and time.monotonic() < deadline, "ended before it could be interrupted"
         time.sleep(0.02)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=HANG_S)
     return process.returncode, said
 
 
@@ -232,7 +233,7 @@ def test_a_reward_of_ones_own_is_found_and_its_failure_loses_nothing(tmp_path: P
     folder = fresh(tmp_path / "files", samples(6))
     given = [*command(folder), "--reward", "mine:worth"]
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    run = subprocess.run(given, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    run = subprocess.run(given, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANG_S)
     assert run.returncode == 2 and "the reward mine:worth failed" in run.stderr and "KeyError: 'two'" in run.stderr
     kept = (folder / "R.jsonl.partial").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["reward"] for line in kept] == [10.0, 10.0, 0.0, 0.0]
@@ -243,7 +244,7 @@ def test_help_teaches_with_examples_and_imports_nothing_heavy() -> None:
         "import sys\nfrom deploy.cli import main\ntry:\n    main(['grade', '--help'])\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'ray', 'rich', 'pydantic', 'executor.pool'} & set(sys.modules)\nassert not heavy, heavy\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert result.returncode == 0, result.stderr
     assert "stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl" in result.stdout
     assert '{"problem_id": "my/clamp"' in result.stdout and "--executor.cpu_s" in result.stdout

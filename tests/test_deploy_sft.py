@@ -29,6 +29,7 @@ from deploy.sft_data import prepare
 from deploy.summary import evaluations
 from learner.config import LearnerConfig
 from learner.examples import Example
+from tests.patience import HANG_S
 from tests.test_learner_sft import examples, make_rank
 from tests.tiny_model import build_tiny_model, build_tiny_tokenizer
 
@@ -234,7 +235,7 @@ def test_a_run_from_the_first_pass_rate_to_the_last(model: Path, tmp_path: Path)
     """Real Ray, DeepSpeed, vLLM and sandbox."""
     place = tmp_path / "run"
     command = [sys.executable, "-m", "deploy", "sft", *tiny(model, place)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert result.returncode == 0, result.stderr
     for told in ("5 prompts to train on: 6 updates", "evaluation after step 0", "step 6/6", "held-out loss"):
         assert told in result.stderr

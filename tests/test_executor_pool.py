@@ -18,6 +18,7 @@ from executor.report import Report, Verdict
 from executor.sandbox import seccomp
 from executor.sandbox.syscall_tables import TABLES
 from executor.suite import Case, Suite
+from tests.patience import until
 
 DOUBLE = "print(int(input()) * 2)\n"
 SUITE = Suite("stdin", (Case("2", "4"), Case("3", "6")))
@@ -216,16 +217,11 @@ def test_no_process_outlives_a_killed_parent() -> None:
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None and parent.stdout.readline() == "started\n"
-    deadline = time.monotonic() + 20
-    while len(family := descendants() - {parent.pid}) < 4 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(family) >= 4
+    until(lambda: len(descendants() - {parent.pid}) >= 4, descendants)
+    family = descendants() - {parent.pid}
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 5
-    while any(alive(pid) for pid in family) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(alive(pid) for pid in family)
+    until(lambda: not any(map(alive, family)), lambda: family)
 
 
 def alive(pid: int) -> bool:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.loop_tools import ROOT, metrics, write_config
+from tests.patience import HANG_S, until
 from tests.tiny_model import build_tiny_model
 
 EXCLUDES = '{"excludes": [".venv", ".cache", "runs", ".git"]}'
@@ -49,9 +50,9 @@ class Head:
             command, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True
         )
 
-    def job(self, *arguments: str, timeout: float = 200) -> str:
+    def job(self, *arguments: str, timeout: float = HANG_S) -> str:
         command = ["ray", "job", arguments[0], "--address", self.address, *arguments[1:]]
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANG_S
         while True:
             done = subprocess.run(
                 command, cwd=ROOT, env=self.environment, timeout=timeout, text=True, capture_output=True, check=False
@@ -72,11 +73,11 @@ class Head:
     def close(self) -> None:
         family = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(signal.SIGTERM)
-        psutil.wait_procs(family, timeout=15)
+        psutil.wait_procs(family, timeout=60)
         for process in family:
             if process.is_running():
                 process.kill()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=HANG_S)
         self.log.close()
         shutil.rmtree(self.sessions, ignore_errors=True)
 
@@ -86,11 +87,11 @@ def head(tmp_path: Path) -> Iterator[Head]:
     home = tmp_path / "home"
     home.mkdir()
     found = Head(home)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG_S
     while True:
         assert found.process.poll() is None and time.monotonic() < deadline, (home / "head.log").read_text()
         try:
-            found.job("list", timeout=20)
+            found.job("list", timeout=60)
             break
         except (AssertionError, subprocess.TimeoutExpired):
             time.sleep(1)
@@ -108,16 +109,10 @@ def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, tmp_path:
     )
     run, before = tmp_path / "job", set(engines())
     head.submit("first", config, 500, wait=False)
-    deadline = time.monotonic() + 150
-    while not (run / "checkpoints" / "step-00000002").is_dir():
-        assert time.monotonic() < deadline, head.job("logs", "first")
-        time.sleep(0.2)
+    until((run / "checkpoints" / "step-00000002").is_dir, lambda: head.job("logs", "first"))
     assert "step   1/500" in head.job("logs", "first")
     head.job("stop", "first")
-    deadline = time.monotonic() + 20
-    while set(engines()) - before:
-        assert time.monotonic() < deadline, "an engine outlived its job"
-        time.sleep(0.2)
+    until(lambda: not set(engines()) - before, lambda: "an engine outlived its job")
     reached = max(int(folder.name.split("-")[1]) for folder in (run / "checkpoints").glob("step-*"))
     output = head.submit("second", config, reached + 2, wait=True)
     assert f"going on from the checkpoint of step {reached} of {reached + 2}" in output

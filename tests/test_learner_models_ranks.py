@@ -13,6 +13,7 @@ from learner.engine import TrainedModel
 from learner.rank import LearnerRank
 from learner.service import deal
 from tests.learner_tools import free_port, learner_config, make_groups, make_rank
+from tests.patience import HANG_S
 from tests.test_learner_models import partition_everything
 from tests.tiny_model import build_tiny_model
 
@@ -78,9 +79,9 @@ def test_two_ranks_with_half_of_every_tensor_equal_one(
     whole = make_rank(model, learner_config(**fields))
     start = {name: tensor.clone() for name, tensor in whole._full_weights()}
     expected = [whole.step(number, *make_groups(seed=number)) for number in (1, 2)]
-    metrics, weights = answers.get(timeout=120)
+    metrics, weights = answers.get(timeout=HANG_S)
     for process in ranks:
-        process.join(timeout=60)
+        process.join(timeout=HANG_S)
         assert process.exitcode == 0
     for ours, theirs in zip(metrics, expected, strict=True):
         for key in ("policy/loss", "value/loss", "kl/reference", "value/error", "policy/entropy", "grad_norm/policy"):

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -13,6 +12,7 @@ import pytest
 import torch
 
 from tests.loop_tools import ROOT, STEPS, metrics, step_lines, write_config
+from tests.patience import HANG_S, until
 from tests.tiny_model import build_tiny_model
 
 
@@ -29,7 +29,7 @@ def start(config: Path, *settings: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, output
     return output
 
@@ -73,15 +73,14 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
     killed = tmp_path / "killed"
     config = write_config(tmp_path, model, "killed")
     process = start(config)
-    deadline = time.monotonic() + 200
-    while not (killed / "checkpoints" / "step-00000002").is_dir():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
-        time.sleep(0.1)
+    second = killed / "checkpoints" / "step-00000002"
+    until(lambda: second.is_dir() or process.poll() is not None, lambda: "no checkpoint of step 2")
+    assert second.is_dir(), process.communicate()[0]
     family = descendants(process.pid)
     assert any("EngineCore" in " ".join(p.cmdline()) or "EngineCore" in p.name() for p in family if p.is_running())
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    _, alive = psutil.wait_procs(family, timeout=15)
+    _, alive = psutil.wait_procs(family, timeout=HANG_S)
     assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE], alive
 
     output = finish(start(config))

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from rollout.lifeline import tie_to_parent
 from rollout.trajectory import Trajectory
 from rollout.weights import WeightPublisher
 from tests.learner_tools import learner_config, make_groups, make_rank
+from tests.patience import HANG_S, until
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = RolloutConfig(
@@ -118,11 +118,11 @@ def adapted(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> tupl
 @pytest.fixture(scope="module")
 def references(cluster: None, models: list[str], adapted: tuple[LearnerRank, str]) -> list[list[int]]:
     task = ray.remote(fresh_greedy).options(num_cpus=0, runtime_env={"env_vars": engine_environment(CONFIG)})
-    return ray.get(task.remote([*models, adapted[1]], 40), timeout=120)
+    return ray.get(task.remote([*models, adapted[1]], 40), timeout=HANG_S)
 
 
 def generate(engine: Any, sampling: Sampling, seeds: list[int]) -> list[Completion]:
-    return ray.get([engine.generate.remote(PROMPT, sampling, seed) for seed in seeds], timeout=120)
+    return ray.get([engine.generate.remote(PROMPT, sampling, seed) for seed in seeds], timeout=HANG_S)
 
 
 def test_a_seed_decides_what_is_sampled(engine: Any) -> None:
@@ -161,14 +161,14 @@ def test_a_completion_says_why_it_ended(engine: Any, models: list[str]) -> None:
 
 def test_a_prompt_without_room_is_refused_with_the_setting_to_change(engine: Any) -> None:
     with pytest.raises(ValueError, match="rollout.max_model_len"):
-        ray.get(engine.generate.remote([1] * 256, Sampling(temperature=1.0), 0), timeout=60)
+        ray.get(engine.generate.remote([1] * 256, Sampling(temperature=1.0), 0), timeout=HANG_S)
 
 
 def test_after_each_weight_update_it_writes_what_a_fresh_engine_writes(
     engine: Any, models: list[str], references: list[list[int]]
 ) -> None:
     assert len({tuple(reference) for reference in references}) == 4
-    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=60) == references[0]
+    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=HANG_S) == references[0]
     learners = [AutoModelForCausalLM.from_pretrained(model) for model in models]
     shapes = [(name, tuple(parameter.shape)) for name, parameter in learners[0].named_parameters()]
     publisher = WeightPublisher("gloo", "float32", deadline_s=60.0)
@@ -177,8 +177,8 @@ def test_after_each_weight_update_it_writes_what_a_fresh_engine_writes(
         flying = engine.generate.remote(PROMPT, Sampling(temperature=1.0, max_new_tokens=200), 1)
         publisher.publish(learners[index].named_parameters(), version)
         assert ray.get(engine.version.remote()) == version
-        assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=60) == references[index]
-        assert ray.get(flying, timeout=60).version < version + 1  # went on after the update
+        assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=HANG_S) == references[index]
+        assert ray.get(flying, timeout=HANG_S).version < version + 1  # went on after the update
     publisher.close()
 
 
@@ -222,12 +222,12 @@ def test_one_damaged_tensor_of_a_sync_shows_in_the_gap_and_raises_the_alarm(engi
 def test_merged_adapters_write_what_a_fresh_engine_writes(
     engine: Any, adapted: tuple[LearnerRank, str], references: list[list[int]]
 ) -> None:
-    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=60) != references[3]
+    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=HANG_S) != references[3]
     rank, _ = adapted
     rank.connect_engines([engine], "gloo", "float32", 1, 60.0)
     rank.publish(4)
     assert ray.get(engine.version.remote()) == 4
-    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=60) == references[3]
+    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=HANG_S) == references[3]
     rank._publisher.close()
 
 
@@ -245,14 +245,10 @@ def alive(process: psutil.Process) -> bool:
 
 
 def test_its_processes_die_with_an_actor_that_was_killed(engine: Any) -> None:
-    actor = psutil.Process(ray.get(engine.pid.remote(), timeout=60))
+    actor = psutil.Process(ray.get(engine.pid.remote(), timeout=HANG_S))
     children = actor.children(recursive=True)
     assert any("EngineCore" in " ".join(child.cmdline()) for child in children)
     actor.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(alive(child) for child in children):
-        time.sleep(0.1)
-    assert [child for child in children if alive(child)] == []
-    with pytest.raises(RayActorError):  # at once, not at the deadline of 60 s
-        WeightPublisher("gloo", "float32", deadline_s=60.0).connect([engine], [("a", (1,))], host="127.0.0.1")
-    assert time.monotonic() < deadline + 10
+    until(lambda: not any(map(alive, children)), lambda: [child for child in children if alive(child)])
+    with pytest.raises(RayActorError):  # as soon as it is known, where the deadline would be another error
+        WeightPublisher("gloo", "float32", deadline_s=HANG_S).connect([engine], [("a", (1,))], host="127.0.0.1")

@@ -22,6 +22,7 @@ from rollout.engine import Sampling, engine_environment
 from rollout.trajectory import Group
 from rollout.weights import choose_backend
 from rollout.worker import RolloutWorker
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = RolloutConfig(
@@ -72,7 +73,7 @@ def worker(model: str) -> Iterator[Any]:
 
 
 def run(worker: Any, ticket: int, prefix: str = "", **options: Any) -> Group:
-    return ray.get(worker.run.remote(Subtask(ticket, PROBLEM, 1, prefix), **options), timeout=120)
+    return ray.get(worker.run.remote(Subtask(ticket, PROBLEM, 1, prefix), **options), timeout=HANG_S)
 
 
 def test_a_group_is_graded_and_its_arrays_fit_together(worker: Any, model: str) -> None:
