@@ -30,7 +30,7 @@ def learner(model: str) -> LearnerRank:
     """One rank with the starter run's settings, in this process, after an update."""
     import torch
 
-    config = load_config(str(ROOT / "configs" / "starter.yaml"), [], {}).learner
+    config = load_config(str(ROOT / "configs" / "starter.yaml"), ["--learner.precision", "autocast"], {}).learner
     rank = LearnerRank(0, 1, model, config, seed=0, total_updates=10, temperature=1.0, cuda=False)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -30,6 +30,7 @@ COMMON = {
     "rollout.kv_cache_gib": 1,
     "subtasks_per_step": 8,
     "max_staleness": 0,
+    "rollout.dtype": "bfloat16",
     "learner.precision": "autocast",
     "learner.policy.lr": 1e-5,
     "learner.policy.warmup_steps": 0,

@@ -28,12 +28,13 @@ class ModelShape:
     parameters: int
     layers: int
     hidden: int
+    mlp: int
     vocabulary: int
     max_positions: int | None
 
 
 # Before it is converted, the starter model has no files to read.
-STARTER_SHAPE = ModelShape(134_515_008, 30, 576, 49_152, 8_192)
+STARTER_SHAPE = ModelShape(134_515_008, 30, 576, 1_536, 49_152, 8_192)
 
 
 def safetensors_parameters(path: Path) -> int:
@@ -60,10 +61,12 @@ def model_shape(name_or_directory: str | Path) -> ModelShape | None:
     def number(*names: str, default: int = 0) -> int:
         return next((int(settings[name]) for name in names if settings.get(name)), default)
 
+    hidden = number("hidden_size", "n_embd", default=1)
     return ModelShape(
         parameters,
         number("num_hidden_layers", "n_layer", default=1),
-        number("hidden_size", "n_embd", default=1),
+        hidden,
+        number("intermediate_size", "n_inner", default=4 * hidden),
         number("vocab_size", default=1),
         number("max_position_embeddings", "n_positions") or None,
     )
@@ -85,7 +88,7 @@ def learner_bytes(config: Config, model: ModelShape) -> float:
     gradients = trained * 4 * (1 if settings.zero_stage >= 2 else split)
     frozen = 0 if rank is None else model.parameters
     weights = (trained + frozen) * width * (1 if settings.zero_stage == 3 else split)
-    frozen_width = 4 if settings.precision == "fp32" else 2
+    frozen_width = 2 if settings.precision in ("autocast", "bf16") else 4
     reference = model.parameters * frozen_width * split if settings.kl.coef > 0 and rank is None else 0
     per_token = model.hidden * (2 if settings.gradient_checkpointing else 24) * 4
     activations = settings.token_budget * model.layers * per_token * split
@@ -96,7 +99,7 @@ def learner_bytes(config: Config, model: ModelShape) -> float:
 
 def engine_bytes(config: Config, model: ModelShape) -> float:
     """All engines together, without GPUs: weights, key-value cache, buffers, two processes each."""
-    width = 4 if config.rollout.dtype == "float32" else 2
+    width = 2 if config.rollout.dtype in ("bfloat16", "float16") else 4
     one = model.parameters * width * 1.5 + config.rollout.kv_cache_gib * GIB + ENGINE + 2 * PROCESS
     return config.rollout.engines * one
 

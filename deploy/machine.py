@@ -1,6 +1,7 @@
 """What this machine has: cores, memory, GPUs, ports. Read from the system, without importing torch or Ray."""
 
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,21 @@ _CGROUP_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.u
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> tuple[str, str]:
+    """Name of the CPU and its instruction-set flags, of its first core."""
+    found: dict[str, str] = {}
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.machine(), ""
+    for line in text.partition("\n\n")[0].splitlines():
+        name, _, value = line.partition(":")
+        found[name.strip()] = value.strip()
+    arm = " ".join(found[key] for key in ("CPU implementer", "CPU part") if key in found)
+    name = found.get("model name") or f"{platform.machine()} {arm}".strip()
+    return name, found.get("flags") or found.get("Features", "")
 
 
 def _meminfo(name: str) -> int:

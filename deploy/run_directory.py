@@ -9,10 +9,12 @@ that a checkpoint at the URI is complete or absent too.
 """
 
 import hashlib
+import itertools
 import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,6 +64,24 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return changed
 
 
+def _comments(text: str) -> str:
+    """The lines of comment at the head of a file."""
+    return "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
+
+
+def kept_settings(directory: str) -> dict[str, Any] | None:
+    """The settings that the run in `directory` began with; None where there is none yet."""
+    try:
+        if "://" not in directory:
+            text = (local_part(directory) / CONFIG).read_text(encoding="utf-8")
+        else:
+            system, root = _remote(directory)
+            text = system.cat_file(f"{root}/{CONFIG}").decode()
+    except OSError:
+        return None
+    return yaml.safe_load(text)
+
+
 def local_part(directory: str) -> Path:
     """The local directory a run works in: the path itself, or a URI's mirror in the temporary directory."""
     if "://" not in directory:
@@ -76,17 +96,21 @@ class RunDirectory:
     Make it with `RunDirectory.open(config)`; use it as a context manager or call `close()`.
     """
 
-    def __init__(self, path: Path, uri: str | None, lock: RunLock, config: Config) -> None:
+    def __init__(self, path: Path, uri: str | None, lock: RunLock, config: Config, notes: Sequence[str] = ()) -> None:
         self.path = path
         self.uri = uri
         self._lock = lock
         self.config = config
+        self.notes = notes
         self.checkpoint: Checkpoint | None = None
         self.messages: list[str] = []  # what a person should know about how the run was opened
 
     @classmethod
-    def open(cls, config: Config) -> Self:
-        """Raises UserError when it can't be written, is in use, or was started with other settings."""
+    def open(cls, config: Config, notes: Sequence[str] = ()) -> Self:
+        """Raises UserError when it can't be written, is in use, or was started with other settings.
+
+        `notes` head the file of settings, as comments; without any it keeps those it has.
+        """
         directory = config.run.directory
         path = local_part(directory)
         try:
@@ -95,7 +119,7 @@ class RunDirectory:
         except OSError as error:
             raise unwritable(path, error) from None
         try:
-            run = cls(path, directory if "://" in directory else None, lock, config)
+            run = cls(path, directory if "://" in directory else None, lock, config, notes)
             run._open()
         except BaseException:
             lock.release()
@@ -112,8 +136,11 @@ class RunDirectory:
         sweep(self.checkpoints)
         settings = self.config.settings()
         file = self.path / CONFIG
+        notes = "".join(f"# {note}\n" for note in self.notes)
         if file.is_file():
-            changed = differences(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, settings)
+            old = file.read_text(encoding="utf-8")
+            notes = notes or _comments(old)
+            changed = differences(yaml.safe_load(old) or {}, settings)
             if changed and self._begun():
                 listed = "\n  ".join(changed)
                 raise UserError(
@@ -121,7 +148,7 @@ class RunDirectory:
                     "Set them back to go on with it, or give another --run.directory for a new run."
                 )
         aside = file.with_suffix(".tmp")
-        aside.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        aside.write_text(notes + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
         os.replace(aside, file)
         self.checkpoint = latest_complete(self.checkpoints)
         if self.checkpoint is None:

@@ -345,10 +345,10 @@ class LearnerConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where the learner computes; auto takes GPUs if there are any."
     )
-    precision: Literal["fp32", "autocast", "bf16"] = Field(
-        default="autocast",
+    precision: Literal["auto", "fp32", "autocast", "bf16"] = Field(
+        default="auto",
         description="fp32 throughout; autocast: fp32 weights, bf16 products; bf16: bf16 weights, fp32 master copy in "
-        "the optimiser.",
+        "the optimiser; auto: autocast on GPUs, else the faster of fp32 and autocast on this machine, measured.",
     )
     zero_stage: Literal[0, 1, 2, 3] = Field(
         default=0, description="DeepSpeed ZeRO stage: what is split over the ranks."

@@ -45,6 +45,8 @@ class LearnerRank:
         temperature: float,
         cuda: bool,
     ) -> None:
+        if config.precision == "auto":
+            raise ValueError("learner.precision auto has to be settled before a learner is made (deploy/formats.py)")
         self.rank, self.world, self.config = rank, world, config
         self._model, self._seed, self._total_updates, self._temperature = Path(model), seed, total_updates, temperature
         self.device = torch.device("cuda", 0) if cuda else torch.device("cpu")

@@ -26,9 +26,10 @@ class RolloutConfig(BaseModel):
         description="Strings that end a completion (kept in it). Used by the prefill prompt form; an instruct reply "
         "opens with a fence and ends with its end token. Source: ours.",
     )
-    dtype: Literal["bfloat16", "float16", "float32"] = Field(
-        default="bfloat16",
-        description="Number format of the engines' weights and of weights on their way. Source: ours.",
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        default="auto",
+        description="Number format of the engines' weights and of weights on their way; auto: bfloat16 on GPUs, else "
+        "the fastest sound one of this machine, measured. Source: ours.",
     )
     max_model_len: int = Field(
         default=2048, ge=16, description="Longest prompt and completion together (tokens). Source: ours."

@@ -110,6 +110,8 @@ class Engine:
         self, model: str, config: RolloutConfig, *, device: str = "cpu", backend: str = "gloo", version: int = 0
     ) -> None:
         """Blocks until the model is loaded (15-80 s). `backend` is `rollout.weights.choose_backend`'s answer."""
+        if config.dtype == "auto":
+            raise ValueError("rollout.dtype auto has to be settled before an engine is made (deploy/formats.py)")
         from vllm import AsyncEngineArgs
         from vllm.config import WeightTransferConfig
         from vllm.v1.engine.async_llm import AsyncLLM

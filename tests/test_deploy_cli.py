@@ -14,6 +14,7 @@ from tiny_model import build_tiny_model
 
 from deploy.checkpoint import CheckpointWriter
 from deploy.errors import UserError
+from deploy.formats import settle
 from deploy.metrics import MetricsWriter
 from deploy.preflight import check_architecture
 from deploy.run_directory import RunDirectory
@@ -99,9 +100,9 @@ def test_check_prints_the_resolved_settings_and_leaves_nothing(tiny: Path, tmp_p
     assert result.returncode == 0, result.stderr
     (tmp_path / "resolved.yaml").write_text(result.stdout, encoding="utf-8")
     again = load_config(tmp_path / "resolved.yaml", [], {})
-    assert again == load_config(
-        ROOT / "configs/starter.yaml", ["--model", str(tiny), "--run.directory", str(place)], {}
-    )
+    words = ["--model", str(tiny), "--run.directory", str(place)]
+    assert again == settle(load_config(ROOT / "configs/starter.yaml", words, {}))[0]
+    assert "auto" not in (again.rollout.dtype, again.learner.precision)
     assert not place.exists()
 
 
@@ -194,7 +195,7 @@ def test_a_finished_run_shows_its_result_and_starts_nothing(tiny: Path, tmp_path
     place = tmp_path / "run"
     words = ["--model", str(tiny), "--run.directory", str(place), "--run.steps", "3"]
     with (
-        RunDirectory.open(load_config(ROOT / "configs/starter.yaml", words, {})) as run,
+        RunDirectory.open(settle(load_config(ROOT / "configs/starter.yaml", words, {}))[0]) as run,
         MetricsWriter(place) as metrics,
     ):
         for step, passed in ((0, 1), (3, 3)):

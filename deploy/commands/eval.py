@@ -38,6 +38,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
     from rich.console import Console
 
+    from deploy.formats import settle
     from deploy.preflight import preflight
     from deploy.settings import load_config
     from deploy.sft_config import root_of
@@ -56,6 +57,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     config = load_config(file, settings, root=root_of(file))
     if target is not None:
         config = config.model_copy(update={"model": str(target)})
+    config, _ = settle(config)
     ready = preflight(config, writes=False)
     signal.signal(signal.SIGTERM, stop)
     from deploy import controller

@@ -57,12 +57,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from deploy.formats import settle
     from deploy.preflight import preflight
+    from deploy.run_directory import RunDirectory, kept_settings
     from deploy.settings import load_config
     from deploy.sft_config import SFTRunConfig
     from deploy.sft_data import prepare
 
     config = load_config(options.config, settings, root=SFTRunConfig)
+    config, notes = settle(config, kept_settings(config.run.directory))
     ready = preflight(config)
     data = prepare(config, ready)
     config = config.measured(len(data.train))
@@ -73,11 +76,10 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
         print(yaml.safe_dump(config.settings(), sort_keys=False), end="")
         return 0
-    from deploy.run_directory import RunDirectory
 
     signal.signal(signal.SIGTERM, stop)
-    with RunDirectory.open(config) as run:
-        for message in run.messages:
+    with RunDirectory.open(config, notes) as run:
+        for message in (*notes, *run.messages):
             print(f"{run.path}: {message}", file=sys.stderr)
         if not run.finished:
             from deploy.sft import fine_tune

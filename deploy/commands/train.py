@@ -41,21 +41,23 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from deploy.formats import settle
     from deploy.preflight import preflight
+    from deploy.run_directory import RunDirectory, kept_settings
     from deploy.settings import load_config
 
     config = load_config(options.config, settings)
+    config, notes = settle(config, kept_settings(config.run.directory))
     ready = preflight(config)
     if options.check:
         import yaml
 
         print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), end="")
         return 0
-    from deploy.run_directory import RunDirectory
 
     signal.signal(signal.SIGTERM, stop)
-    with RunDirectory.open(config) as run:
-        for message in run.messages:
+    with RunDirectory.open(config, notes) as run:
+        for message in (*notes, *run.messages):
             print(f"{run.path}: {message}", file=sys.stderr)
         if not run.finished:
             from deploy import controller
