@@ -8,6 +8,7 @@ restarts and retries on, Ray does both by itself (`CurriculumClient` counts):
     client = CurriculumClient(actor.remote(problems, config, seed, fits, "run/curriculum.journal"))
 """
 
+import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -112,3 +113,19 @@ class CurriculumActor:
         else:
             self._curriculum.report(Outcome(*fields) for fields in record["report"])
         self._calls = record["call"]
+
+
+def store(file: Path, problems: Sequence[Problem], fits: Fits | None) -> None:
+    """Write what `StoredCurriculumActor` is made of."""
+    file.write_bytes(pickle.dumps((tuple(problems), fits), pickle.HIGHEST_PROTOCOL))
+
+
+class StoredCurriculumActor(CurriculumActor):
+    """One whose large arguments are in a file of ours (`store`) for as long as it may be started anew.
+
+    Ray has such arguments in its object store, and an actor that dies after they were lost there does not come back.
+    """
+
+    def __init__(self, origin: str, config: CurriculumConfig, seed: int, journal: str) -> None:
+        problems, fits = pickle.loads(Path(origin).read_bytes())
+        super().__init__(problems, config, seed, fits, journal)

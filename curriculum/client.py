@@ -1,7 +1,10 @@
 """The curriculum actor as the driver sees it: it numbers the calls, so that one that Ray makes again counts once."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+import ray
 
 from curriculum.subtask import Outcome, Subtask
 
@@ -9,8 +12,10 @@ from curriculum.subtask import Outcome, Subtask
 class CurriculumClient:
     """The only one that changes `actor`, and one call at a time: each is awaited before the next is made."""
 
-    def __init__(self, actor: Any) -> None:
+    def __init__(self, actor: Any, origin: Path | None = None) -> None:
+        """`origin`: the file that the actor is made from, if there is one."""
         self.actor = actor
+        self.origin = origin
         self._calls = 0
 
     async def next(self, n: int) -> list[Subtask]:
@@ -39,3 +44,9 @@ class CurriculumClient:
 
     async def histogram(self) -> dict[int, int]:
         return await self.actor.histogram.remote()
+
+    def close(self) -> None:
+        """End the actor for good."""
+        ray.kill(self.actor)
+        if self.origin is not None:
+            self.origin.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ import psutil
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from curriculum.actor import MAX_RESTARTS, CurriculumActor
+from curriculum.actor import MAX_RESTARTS, StoredCurriculumActor, store
 from curriculum.client import CurriculumClient
 from curriculum.prompts import Prompter
 from deploy.config import Config
@@ -72,7 +72,7 @@ class Services:
 
     async def close(self) -> None:
         self.learner.close()
-        ray.kill(self.curriculum.actor)
+        self.curriculum.close()
         await stop_rollout(self.rollout)
 
 
@@ -123,17 +123,18 @@ async def start_services(config: Config, ready: Ready, journal: Path) -> Service
 
 
 def start_curriculum(config: Config, ready: Ready, journal: Path) -> CurriculumClient:
-    """The curriculum beside the driver, where its journal is, brought back with all it knew when it dies."""
+    """The curriculum beside the driver, where its files are, brought back with all it knew when it dies."""
     journal.unlink(missing_ok=True)  # an earlier life's: this one begins at a checkpoint, or at nothing
-    actor = ray.remote(CurriculumActor).options(
+    origin = journal.with_suffix(".origin")
+    store(origin, ready.train, fits(str(ready.model), config))
+    actor = ray.remote(StoredCurriculumActor).options(
         name="curriculum",
         num_cpus=0,
         max_restarts=MAX_RESTARTS,
         max_task_retries=-1,
         scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True),
     )
-    question = fits(str(ready.model), config)
-    return CurriculumClient(actor.remote(ready.train, config.curriculum, config.run.seed, question, str(journal)))
+    return CurriculumClient(actor.remote(str(origin), config.curriculum, config.run.seed, str(journal)), origin)
 
 
 def fits(model: str, config: Config) -> Any:

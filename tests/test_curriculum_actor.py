@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ from curriculum.curriculum import Curriculum
 from curriculum.journal import Journal
 from curriculum.problem import Problem
 from curriculum.subtask import Outcome, Subtask
+from deploy.cluster import fits, start_curriculum
+from deploy.config import Config
+from deploy.preflight import Ready
 from executor.suite import Case, Suite
 from tests.patience import HANG_S
+from tests.tiny_model import build_tiny_model
 
 KILLS = 6
 
@@ -191,3 +196,31 @@ def test_a_damaged_line_is_told_by_its_number(tmp_path: Path) -> None:
     (tmp_path / "journal").write_bytes(b'{"call": 1, "next": 3}\n{"call": 2,\n{"call": 3, "next": 3}\n')
     with pytest.raises(ValueError, match="journal, line 2: damaged"):
         CurriculumActor(PROBLEMS, CONFIG, 4, journal=str(tmp_path / "journal"))
+
+
+def test_an_actor_comes_back_and_has_nothing_in_the_object_store_that_could_be_lost(
+    cluster: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Ray puts a constructor's arguments there when they are large (100 KB); problems and tokenizer are larger.
+
+    It cannot be made to lose them, but it says where they are.
+    """
+    large = [replace(p, statement="Do it. " * 10_000) for p in PROBLEMS[:9]]
+    model = build_tiny_model(tmp_path / "model")
+    prompt = {"prompt": {"max_prompt_tokens": 100_000}}
+    config = Config.model_validate(
+        {"model": str(model), "curriculum": prompt, "rollout": {"max_model_len": 200_000}, "run": {"seed": 4}}
+    )
+    client = start_curriculum(config, Ready(model, tuple(large), ()), tmp_path / "journal")
+
+    async def play() -> list[list[Subtask]]:
+        drawn = [await client.next(4)]
+        ray.kill(client.actor, no_restart=False)
+        drawn.append(await asyncio.wait_for(client.next(4), HANG_S))
+        client.close()
+        return drawn
+
+    plain = Curriculum(large, config.curriculum, seed=4, fits=fits(str(model), config))
+    assert asyncio.run(play()) == [plain.next(4), plain.next(4)]
+    assert not list(tmp_path.glob("*.origin"))
+    assert "object store" not in capfd.readouterr().err
