@@ -6,6 +6,7 @@ that was sampled, after temperature and truncation; a seed decides a request's r
 """
 
 import logging
+import multiprocessing
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rollout.config import RolloutConfig
+from rollout.kernels import honour_restriction, loaded
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +114,7 @@ class Engine:
         """Blocks until the model is loaded (15-80 s). `backend` is `rollout.weights.choose_backend`'s answer."""
         if config.dtype == "auto":
             raise ValueError("rollout.dtype auto has to be settled before an engine is made (deploy/formats.py)")
+        honour_restriction()
         from vllm import AsyncEngineArgs
         from vllm.config import WeightTransferConfig
         from vllm.v1.engine.async_llm import AsyncLLM
@@ -157,6 +160,11 @@ class Engine:
     def stats(self) -> EngineStats:
         running = time.monotonic() - self._busy_since if self._in_flight else 0.0
         return replace(self._stats, busy_s=self._stats.busy_s + running)
+
+    @property
+    def kernels(self) -> str:
+        """vLLM's kernel library in the engine's process, as `rollout.kernels.loaded` names it."""
+        return "+".join(sorted({loaded(child.pid) for child in multiprocessing.active_children() if child.pid}))
 
     async def generate(self, prompt: list[int], sampling: Sampling, seed: int | None = None) -> Completion:
         """One completion. Raises ValueError when the prompt leaves no room for a token."""

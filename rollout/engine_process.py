@@ -4,10 +4,27 @@ vLLM takes the class that starts its workers as an argument; a subclass is the o
 official way to run code in the engine process before the model is loaded.
 """
 
-from vllm.v1.executor.multiproc_executor import MultiprocExecutor
-from vllm.v1.executor.uniproc_executor import UniProcExecutor
+from typing import Any
 
-from rollout.lifeline import tie_to_parent
+from rollout.kernels import honour_restriction
+
+honour_restriction()  # the import of vLLM's executors loads its kernels
+
+from vllm.v1.engine.core import EngineCoreProc  # noqa: E402
+from vllm.v1.executor.multiproc_executor import MultiprocExecutor  # noqa: E402
+from vllm.v1.executor.uniproc_executor import UniProcExecutor  # noqa: E402
+
+from rollout.lifeline import tie_to_parent  # noqa: E402
+
+_run_engine_core = EngineCoreProc.run_engine_core
+
+
+def run_engine_core(*args: Any, **kwargs: Any) -> None:
+    """In the place of vLLM's own function, so that the new process imports this module before anything of vLLM."""
+    _run_engine_core(*args, **kwargs)
+
+
+setattr(EngineCoreProc, "run_engine_core", staticmethod(run_engine_core))  # noqa: B010  it is no part of its type
 
 
 class TiedExecutor(UniProcExecutor):
