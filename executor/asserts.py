@@ -3,17 +3,20 @@
 `assert abs(f(2) - 0.5) < 1e-6` becomes the call `f(2)`, made beside the program, and the check `abs(answer - 0.5) <
 1e-6`, made in the trusted parent on the data that the call returned. Nothing is evaluated but the operators
 and functions named below, on bounded data, so a check is safe for answers of hostile programs. Python's own rules
-hold: a tuple is no list, and floats are compared exactly.
+hold: a tuple is no list, and floats are compared exactly. What has no data form (a generator, an object of a class of
+the program) is asked, beside the program, for the texts, items or length that the check takes of it.
 """
 
 import ast
+import decimal
 import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
-from executor.sandbox.codec import refuse_collisions
+from executor.sandbox.standard import refuse_collisions
 from executor.sandbox.structures import binary_tree, linked_list
 
 _ANSWER = "<answer>"  # no identifier
@@ -45,12 +48,19 @@ def _table(make: Callable[[list[Any]], Any]) -> Callable[..., Any]:
 
 # About linear in their arguments, whatever these are.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "abs": abs, "all": all, "any": any, "bool": bool, "float": float, "frozenset": _table(frozenset), "int": int,
-    "len": len, "list": list, "max": max, "min": min, "round": round, "set": _table(set), "sorted": sorted, "str": str,
-    "sum": lambda items: sum(items), "tuple": tuple, "math.isclose": math.isclose, "math.fabs": math.fabs,
+    "abs": abs, "all": all, "any": any, "bool": bool, "complex": complex, "float": float,
+    "frozenset": _table(frozenset), "int": int, "len": len, "list": list, "max": max, "min": min, "repr": repr,
+    "round": round, "set": _table(set), "sorted": sorted, "str": str, "sum": lambda items: sum(items), "tuple": tuple,
+    "math.isclose": math.isclose, "math.fabs": math.fabs,
     "math.isnan": math.isnan, "math.floor": math.floor, "math.ceil": math.ceil, "math.sqrt": math.sqrt,
     "list_node": linked_list, "tree_node": binary_tree, "is_same_list": operator.eq, "is_same_tree": operator.eq,
 }  # fmt: skip
+# What of an object without a data form these functions take.
+_VIEWS = {"str": "str", "repr": "repr", "len": "len"} | dict.fromkeys(
+    ("all", "any", "frozenset", "list", "max", "min", "set", "sorted", "sum", "tuple"), "items"
+)
+_MEMBER = ast.In | ast.NotIn
+_NUMBERS = int | float | complex | Fraction | decimal.Decimal
 _CONSTANTS = {"math.inf": math.inf, "math.nan": math.nan, "math.pi": math.pi, "math.e": math.e, "inf": math.inf}
 
 
@@ -70,6 +80,18 @@ class Check:
             return bool(_evaluate(self.expression, answer))
         except (Unsupported, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError):
             return False
+
+    def views(self) -> list[str]:
+        """What the check takes of an answer without a data form, see executor.sandbox.codec.Opaque."""
+        found = set()
+        for node in ast.walk(self.expression):
+            match node:
+                case ast.Call(func=function, args=args) if any(map(_mentions, args)):
+                    found.add(_VIEWS.get(ast.unparse(function)))
+                case ast.Compare(ops=ops, comparators=sides):
+                    pairs = zip(ops, sides, strict=True)
+                    found.update("items" for op, right in pairs if isinstance(op, _MEMBER) and _mentions(right))
+        return sorted(found - {None})
 
     def equals(self) -> ast.expr | None:
         """The other side of a check that is `answer == constant`, of `is_same_list` and its like included."""
@@ -243,10 +265,10 @@ def _evaluate(node: ast.expr, answer: Any = None) -> Any:  # noqa: C901  (one li
 
 def _arithmetic(op: ast.operator, left: Any, right: Any) -> Any:
     """Numbers, and texts or lists that are put together; nothing that grows faster than its operands."""
-    numbers = isinstance(left, int | float | complex) and isinstance(right, int | float | complex)
+    numbers = isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS)
     if numbers and isinstance(op, ast.Pow):
         bits = abs(left).bit_length() if isinstance(left, int) else 64
-        if not (isinstance(right, int | float) and bits * abs(right) <= _MAX_SIZE):
+        if isinstance(left, decimal.Decimal) or not (isinstance(right, int | float) and bits * abs(right) <= _MAX_SIZE):
             raise Unsupported("a large power")
         return left**right
     if isinstance(op, ast.Mult) and not numbers:

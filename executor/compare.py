@@ -10,12 +10,16 @@ in one place only: a tuple equals a list at every depth.
 import math
 import operator
 import re
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any
 
 from executor.sandbox.codec import Opaque
+from executor.sandbox.standard import STANDARD
 from executor.sandbox.structures import BinaryTree, LinkedList
 
+# Equal to nothing of another type: JSON has none of them.
+_APART = (Opaque, *(STANDARD.keys() - {Counter, OrderedDict, defaultdict, frozenset, bytearray}))
 # Of contest checkers: absolute or relative difference.
 TOLERANCE = 1e-6
 _DECIMAL = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?\Z", re.ASCII)
@@ -65,7 +69,7 @@ def _same_token(expected: str, actual: str) -> bool:
 
 
 def _same(expected: Any, actual: Any, same_float: Callable[[Any, Any], bool]) -> bool:
-    if isinstance(expected, Opaque) or isinstance(actual, Opaque):
+    if isinstance(expected, Opaque) or (isinstance(actual, _APART) and type(actual) is not type(expected)):
         return False
     if isinstance(expected, float) or isinstance(actual, float):
         return same_float(expected, actual)
@@ -90,7 +94,9 @@ def _same_float(expected: Any, actual: Any) -> bool:
 def _same_dict(expected: dict[Any, Any], actual: dict[Any, Any], same_float: Callable[[Any, Any], bool]) -> bool:
     """JSON knows only string keys: where all expected ones are, the actual ones are read as JSON writes them."""
     if all(isinstance(key, str) for key in expected):
-        actual = {_json_key(key): value for key, value in actual.items()}
+        size, actual = len(actual), {_json_key(key): value for key, value in actual.items()}
+        if len(actual) < size:  # two of its keys are one in JSON
+            return False
     return expected.keys() == actual.keys() and all(_same(expected[key], actual[key], same_float) for key in expected)
 
 

@@ -127,7 +127,10 @@ def _assertion(case: Case, entry: str | None, number: int) -> PlannedCase:
         raise ValueError(f"test {number}: the code has no assert, so it could not fail")
     try:
         asked = question(body)
-        return PlannedCase("check", _wire(asked.function, asked.args, asked.keywords), asked.check)
+        wire = _wire(asked.function, asked.args, asked.keywords)
+        if views := asked.check.views():
+            wire["views"] = views
+        return PlannedCase("check", wire, asked.check)
     except (Unsupported, codec.TooLarge):
         seal = secrets.token_hex(16)
         return PlannedCase("code", {"code": case.input, "seal": seal}, seal)

@@ -3,6 +3,10 @@
 
 import json
 import math
+from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -83,6 +87,17 @@ VALUES = [  # expected, actual, strict, apps
     (BinaryTree((1, None, 2)), BinaryTree((1, 2)), False, False),
     (None, LinkedList((1,)), False, False),
     ({"a": 1}, {"a": 1, "b": 2}, False, False),
+    ({"1": 6}, {1: "junk", "1": 6}, False, False),
+    ({"1": 6}, {"1": 6, 1: 6}, False, False),
+    ({"true": 6}, {True: "junk", "true": 6}, False, False),
+    ({"1.0": 6}, {1.0: "junk", "1.0": 6}, False, False),
+    ({"null": 6}, {None: "junk", "null": 6}, False, False),
+    ([{"k": {"1": 6}}], [{"k": {1: "junk", "1": 6}}], False, False),
+    ([1, 2], deque([1, 2]), False, False),
+    ([0, 1], range(2), False, False),
+    (2, Fraction(2), False, False),
+    (2.0, Decimal(2), False, False),
+    ({"a": 2}, Counter("aa"), True, True),
     ({1, 2}, {2, 1}, True, True),
     ("x", codec.Opaque("str"), False, False),
     (10**400, 1.5, False, False),
@@ -157,6 +172,48 @@ def test_codec_keeps_values_and_types(value: object) -> None:
 @given(DATA)
 def test_what_is_equal_passes(value: object) -> None:
     assert same_value(value, codec.decode(codec.encode(value)), "strict")
+
+
+STANDARD = [
+    range(5, 0, -2), deque([1, [2]], 3), deque(), Counter("aab"), OrderedDict([("b", 1), ("a", 2)]),
+    defaultdict(list, {1: [2]}), frozenset({1, (2, 3)}), Fraction(-1, 3), Decimal("1.50"), Decimal("-Infinity"),
+    date(2020, 2, 3), datetime(2020, 2, 3, 4, 5, 6, 7, timezone(timedelta(hours=2)), fold=1), time(1, 2, fold=1),
+    timedelta(-1, 5, 7), UTC, bytearray(b"a"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", STANDARD, ids=repr)
+def test_codec_keeps_standard_types(value: object) -> None:
+    back = codec.decode(json.loads(json.dumps(codec.encode([value]))))[0]
+    assert back == value and repr(back) == repr(value) and type(back) is type(value)
+
+
+@pytest.mark.parametrize("view", ["keys", "values", "items"])
+def test_codec_keeps_views(view: str) -> None:
+    value = getattr({"b": 1, "a": 2}, view)()
+    back = codec.decode(json.loads(json.dumps(codec.encode(value))))
+    assert list(back) == list(value) and repr(back) == repr(value)
+
+
+@pytest.mark.parametrize("value", [range(10**7), Decimal("1e999999"), Decimal("1e-999999")], ids=repr)
+def test_a_standard_value_that_would_grow_is_refused(value: object) -> None:
+    with pytest.raises(codec.TooLarge):
+        codec.encode(value)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [["range", 0, 10**7], ["Decimal", "1e999999"], ["Decimal", "9" * 10**5], ["Fraction", 1, 0], ["Fraction", 1.5, 2], ["date", 0, 0, 0], ["dict"]],
+    ids=repr,
+)  # fmt: skip
+def test_codec_refuses_parts_of_no_standard_value(parts: list) -> None:
+    with pytest.raises(ValueError):
+        codec.decode({"x": parts})
+
+
+def test_keys_that_are_one_as_data_are_no_table() -> None:
+    for data in ({"d": [["1", 5], ["1", 6]]}, {"s": [1, 1.0]}, {"x": ["Counter", [1, 2], [True, 3]]}):
+        assert isinstance(codec.decode(data), codec.Opaque)
 
 
 def test_a_table_of_chosen_keys_is_refused() -> None:

@@ -7,29 +7,87 @@ JSON form: scalars and lists as they are; everything else a one-key object with 
 """
 
 import math
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from executor.sandbox.structures import BinaryTree, LinkedList, TooLarge, list_values, tree_nodes
+from executor.sandbox.standard import BY_NAME, MOST_BITS, STANDARD, Collided, TooLarge, distinct, span
+from executor.sandbox.standard import MOST_PARTS as MAX_PARTS
+from executor.sandbox.structures import BinaryTree, LinkedList, list_values, tree_nodes
 
 MAX_DEPTH = 200
-MAX_PARTS = 2_000_000
-_MAX_COLLISIONS = 1000
 _JSON_INT = 1 << 62
-_MAX_HEX = 1 << 15  # digits of an integer, 131,072 bits: what is done with many of them in the parent stays cheap
+_MAX_HEX = MOST_BITS // 4  # digits of an integer
+_namespace = vars(type)["__dict__"].__get__
+# What decides whether an assert holds, by the methods with which a class of the program could take the decision.
+_OPERATORS = {"==": ("__eq__", "__ne__"), "truth": ("__bool__", "__len__"), "in": ("__contains__",)}
+_VIEWS = {"items": ("__iter__", "__getitem__"), "len": ("__len__",)}
+_PLAIN = {type(None), bool, int, float, str, list, tuple, dict, set, bytes, complex, LinkedList, BinaryTree, *STANDARD}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Opaque:
-    """A value without a data form, by the name of its type; equal to nothing that a test expects."""
+    """A value without a data form, by the name of its type; equal to nothing that a test expects.
+
+    `own`: operators that its class defines (keys of `_OPERATORS`). What these say is the program's word: a check that
+    asks them raises TypeError. `views`: what a check asked for, as data: `str`, `repr`, `len`, `items`.
+    """
 
     kind: str
+    own: frozenset[str] = frozenset()
+    views: dict[str, Any] = field(default_factory=dict)
+
+    def _view(self, name: str, kind: type) -> Any:
+        if not isinstance(found := self.views.get(name), kind):
+            raise TypeError(f"no {name} of a {self.kind!r} object")
+        return found
+
+    def _refuse(self, operator: str) -> None:
+        if operator in self.own:
+            raise TypeError(f"a {self.kind!r} object's own {operator} decides nothing")
+
+    def __eq__(self, other: object) -> bool:
+        if other is not None:
+            self._refuse("==")
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        self._refuse("truth")
+        return True
+
+    def __contains__(self, member: object) -> bool:
+        self._refuse("in")
+        return any(item is member or item == member for item in self)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._view("items", list))
+
+    def __len__(self) -> int:
+        return self._view("len", int)
+
+    def __str__(self) -> str:
+        return self._view("str", str)
+
+    def __repr__(self) -> str:
+        return self._view("repr", str)
+
+
+def methods(kind: type) -> set[str]:
+    """Names that a type's classes define, `object` aside; no metaclass is asked."""
+    return {name for part in type.mro(kind)[:-1] for name in _namespace(part)} if kind is not type else set()
+
+
+def own_operators(names: set[str]) -> list[str]:
+    """Those of `_OPERATORS` that a type with these methods answers itself."""
+    return [operator for operator, methods in _OPERATORS.items() if not names.isdisjoint(methods)]
 
 
 class _Encoder:
-    def __init__(self, depth: int, parts: int) -> None:
-        self.nodes, self.most, self.deepest = 0, parts, depth
+    def __init__(self, depth: int, parts: int, views: Iterable[str]) -> None:
+        self.nodes, self.most, self.deepest, self.views = 0, parts, depth, tuple(views)
+        self.as_text = not {"str", "repr"}.isdisjoint(self.views)
 
     def encode(self, value: Any, depth: int = 0) -> Any:
         self.nodes += 1
@@ -39,10 +97,12 @@ class _Encoder:
         if value is None or kind is bool:
             return value
         mro = type.mro(kind) if kind is not type else ()
+        if self.as_text and kind not in _PLAIN:
+            return self._opaque(value, kind, str(type.__getattribute__(kind, "__name__")), depth)
         if int in mro:
             plain = int.__add__(value, 0)
-            if int.bit_length(plain) > 4 * _MAX_HEX:
-                raise TooLarge(f"an integer of more than {4 * _MAX_HEX} bits")
+            if int.bit_length(plain) > MOST_BITS:
+                raise TooLarge(f"an integer of more than {MOST_BITS} bits")
             return plain if -_JSON_INT < plain < _JSON_INT else {"i": hex(plain)}
         if str in mro:
             return str.__str__(value)
@@ -53,17 +113,25 @@ class _Encoder:
             return [self.encode(v, depth + 1) for v in list.__iter__(value)]
         if tuple in mro:
             return {"t": [self.encode(v, depth + 1) for v in tuple.__iter__(value)]}
+        for base in mro:
+            if base in STANDARD:
+                return self._standard(value, base, depth)
         if dict in mro:
             pairs = dict.items(value)
             return {"d": [[self.encode(k, depth + 1), self.encode(v, depth + 1)] for k, v in pairs]}
-        if set in mro or frozenset in mro:
-            base: Any = set if set in mro else frozenset
-            return {"s": [self.encode(v, depth + 1) for v in base.__iter__(value)]}
-        if bytes in mro or bytearray in mro:
-            return {"b": (bytes if bytes in mro else bytearray).hex(value)}
+        if set in mro:
+            return {"s": [self.encode(v, depth + 1) for v in set.__iter__(value)]}
+        if bytes in mro:
+            return {"b": bytes.hex(value)}
         if complex in mro:
             return {"c": [self.encode(complex.__getattribute__(value, part)) for part in ("real", "imag")]}
         return self._other(value, kind, depth)
+
+    def _standard(self, value: Any, base: type, depth: int) -> Any:
+        if base is range:
+            self.nodes += span(value)
+        parts = STANDARD[base][0](value)
+        return {"x": [base.__name__, *(self.encode(part, depth + 1) for part in parts)]}
 
     def _other(self, value: Any, kind: type, depth: int) -> Any:
         module = type.__getattribute__(kind, "__module__") if isinstance(kind, type) else ""
@@ -80,15 +148,26 @@ class _Encoder:
             if name == "TreeNode":
                 return {"n": self._tree(value, depth)}
         except AttributeError:
-            return {"o": name}  # another class of that name
-        return {"o": name}
+            pass  # another class of that name
+        return self._opaque(value, kind, name, depth)
+
+    def _opaque(self, value: Any, kind: type, name: str, depth: int) -> Any:
+        """Its views run code of the program, whose texts and numbers they take as data."""
+        names, views = methods(kind), {}
+        for view in self.views:
+            if view in ("str", "repr"):  # what is inside of something shows its repr
+                shown = str(value) if view == "str" and not depth else repr(value)
+                views["repr" if depth else view] = self.encode(shown, depth + 1)
+            elif not depth and not names.isdisjoint(_VIEWS[view]):
+                views[view] = self.encode(len(value), 1) if view == "len" else [self.encode(v, 1) for v in value]
+        return {"o": [name, own_operators(names), views] if views else [name, own_operators(names)]}
 
     def _tree(self, root: Any, depth: int) -> list[Any]:
         """A node that holds None is no missing child: it becomes a value that equals nothing."""
         found: list[Any] = []
         for node in tree_nodes(root):
             value = None if node is None else self.encode(node.val, depth + 1)
-            found.append({"o": "NoneType"} if node is not None and value is None else value)
+            found.append({"o": ["NoneType", []]} if node is not None and value is None else value)
             self.nodes += 1
             if self.nodes > self.most:
                 raise TooLarge(f"a tree of more than {self.most} parts, or with a cycle")
@@ -97,12 +176,15 @@ class _Encoder:
         return found
 
 
-def encode(value: Any, depth: int = MAX_DEPTH, parts: int = MAX_PARTS) -> Any:
-    """JSON-able form of `value`; TooLarge where it nests deeper than `depth`, is cyclic, or has more than `parts`."""
-    return _Encoder(depth, parts).encode(value)
+def encode(value: Any, depth: int = MAX_DEPTH, parts: int = MAX_PARTS, views: Iterable[str] = ()) -> Any:
+    """JSON-able form of `value`; TooLarge where it nests deeper than `depth`, is cyclic, or has more than `parts`.
+
+    `views`: of what has no data form, see `Opaque`; `items` and `len` of the value itself only.
+    """
+    return _Encoder(depth, parts, views).encode(value)
 
 
-def decode(data: Any) -> Any:
+def decode(data: Any) -> Any:  # noqa: C901  (one line a tag)
     """The inverse of `encode`, always making fresh objects. ValueError on a form that `encode` never makes."""
     if isinstance(data, list):
         return [decode(v) for v in data]
@@ -121,22 +203,47 @@ def decode(data: Any) -> Any:
         case "t":
             return tuple(decode(v) for v in body)
         case "d":
-            keys = _distinct([decode(k) for k, _ in body])
-            return {key: decode(v) for key, (_, v) in zip(keys, body, strict=True)}
+            keys = [decode(k) for k, _ in body]
+            try:
+                return {key: decode(v) for key, (_, v) in zip(distinct(keys), body, strict=True)}
+            except Collided:
+                return Opaque("dict")
         case "s":
-            return set(_distinct([decode(v) for v in body]))
+            try:
+                return set(distinct([decode(v) for v in body]))
+            except Collided:
+                return Opaque("set")
         case "b":
             return bytes.fromhex(body)
         case "c":
             real, imaginary = (decode(part) for part in body)
             return complex(_float(real), _float(imaginary))
+        case "x" if isinstance(body, list) and body:
+            return _standard(*body)
         case "l":
             return LinkedList(tuple(decode(v) for v in body))
         case "n":
             return BinaryTree(tuple(decode(v) for v in body))
-        case "o":
-            return Opaque(str(body))
+        case "o" if isinstance(body, list) and 2 <= len(body) <= 3:
+            return _opaque(*body)
     raise ValueError(f"unknown tag {tag!r}")
+
+
+def _standard(name: Any, *parts: Any) -> Any:
+    """Parts that are none of such a value: the program put them into it."""
+    if not isinstance(name, str) or name not in BY_NAME:
+        raise ValueError("no standard type")
+    try:
+        return STANDARD[BY_NAME[name]][1]([decode(part) for part in parts])
+    except (Collided, TypeError):
+        return Opaque(name)
+
+
+def _opaque(kind: Any, own: Any, views: Any = None) -> Opaque:
+    if not isinstance(own, list) or not isinstance(views, dict | None):
+        raise ValueError("no object")
+    found = {str(name): decode(view) for name, view in (views or {}).items()}
+    return Opaque(str(kind), frozenset(map(str, own)), found)
 
 
 def _float(value: Any) -> float:
@@ -144,24 +251,3 @@ def _float(value: Any) -> float:
     if isinstance(value, str | float):
         return float(value)
     raise ValueError("a tagged number is a text or a float")
-
-
-def refuse_collisions(values: list[Any]) -> None:
-    """ValueError for keys that were chosen so that a table of them takes quadratic time."""
-    if len(values) > _MAX_COLLISIONS and max(Counter(map(hash, values)).values()) > _MAX_COLLISIONS:
-        raise ValueError(f"more than {_MAX_COLLISIONS} keys have the same hash")
-
-
-def _distinct(values: list[Any]) -> list[Any]:
-    values = [_hashable(v) for v in values]
-    refuse_collisions(values)
-    return values
-
-
-def _hashable(value: Any) -> Any:
-    """Keys and members may come back as sets or lists inside a subclass that is hashable: freeze them."""
-    if isinstance(value, set):
-        return frozenset(value)
-    if isinstance(value, list):
-        return tuple(_hashable(v) for v in value)
-    return value

@@ -172,7 +172,7 @@ class Harness:
             arguments = structures.build(arguments, namespace)
         value = _resolve(namespace, case["fn"])(*arguments, **keywords)
         self._snapshot.restore_builtins()  # the encoder uses them
-        return {"value": codec.encode(value, self._job["depth"], self._job["parts"])}
+        return {"value": codec.encode(value, self._job["depth"], self._job["parts"], case.get("views", ()))}
 
     def _guarded(self, namespace: dict[str, Any], source: str, seal: str) -> dict[str, Any]:
         """Runs a test's code; the seal comes back only when all of it ran, outside of any trace of the program."""

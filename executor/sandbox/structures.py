@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-
-class TooLarge(Exception):
-    """A value that is nested too deep (also: cyclic) or has too many parts."""
+from executor.sandbox.standard import TooLarge
 
 
 @dataclass(frozen=True, slots=True)
