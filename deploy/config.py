@@ -214,8 +214,9 @@ class Config(BaseModel):
                 f"{self.learner.ranks})"
             )
         ppo, group = self.learner.ppo, self.rollout.group_size
-        if group < 2 and (ESTIMATORS[ppo.estimator].group or ppo.drop_equal_groups):
-            asked = "drop_equal_groups" if ppo.drop_equal_groups else f"estimator {ppo.estimator}"
+        if group < 2 and (self.learner.centred or ppo.drop_equal_groups):
+            asked = f"estimator {ppo.estimator}" if ESTIMATORS[ppo.estimator].group else "reward_baseline group"
+            asked = "drop_equal_groups" if ppo.drop_equal_groups else asked
             raise ValueError(
                 f"rollout.group_size = {group}, but learner.ppo.{asked} compares a subtask's completions: give 2 or "
                 "more"

@@ -28,12 +28,15 @@ def without_group_mean(rewards: Float[Tensor, " B"], groups: Sequence[int]) -> F
     """Each reward less the mean of the others of its group; a completion alone in its group keeps its reward.
 
     R_i - 1/(k-1) sum_{j != i} R_j   (RLOO; Ahmadian et al. 2024): unbiased, since R_i is not in its own baseline.
+    Summed in double precision, so that equal rewards leave exactly 0.
     """
+    single, rewards = rewards.dtype, rewards.double()
     index = torch.unique(torch.tensor(groups), return_inverse=True)[1]
     size = int(index.max()) + 1 if len(groups) else 0
     count = torch.bincount(index, minlength=size).to(rewards.dtype)[index]
     total = torch.zeros(size, dtype=rewards.dtype).index_add_(0, index, rewards)[index]
-    return rewards - torch.where(count > 1, (total - rewards) / (count - 1).clamp(min=1), torch.zeros_like(rewards))
+    others = torch.where(count > 1, (total - rewards) / (count - 1).clamp(min=1), torch.zeros_like(rewards))
+    return (rewards - others).to(single)
 
 
 def gae(rewards: Float[Tensor, " R"], values: Float[Tensor, " R"], gamma: float, lam: float) -> Float[Tensor, " R"]:
@@ -64,3 +67,15 @@ def whiten(advantages: Float[Tensor, " N"], total: Float[Tensor, "3"], eps: floa
     mean = s / count
     deviation = max(ss / count - mean * mean, 0.0) ** 0.5
     return ((advantages.double() - mean) / (deviation + eps)).to(advantages.dtype)
+
+
+def scale(advantages: Float[Tensor, " N"], total: Float[Tensor, "3"], eps: float = 1e-8) -> Float[Tensor, " N"]:
+    """Divide by the root mean square behind `total` (see `moments`); 0 stays 0 and every sign stays.
+
+    For advantages that are centred by group. Their mean over *tokens* is not 0, since completions that fail are longer
+    than those that pass: to subtract it would pay all completions of a group in which none is better.
+    """
+    count, _, squares = total.tolist()
+    if count == 0:
+        return advantages
+    return (advantages.double() / ((squares / count) ** 0.5 + eps)).to(advantages.dtype)

@@ -195,8 +195,9 @@ class PPOConfig(BaseModel):
     )
     normalize_advantage: Literal["auto", "batch", "none"] = Field(
         default="auto",
-        description="batch: shift and scale advantages to mean 0, deviation 1 over the loss tokens of the step. auto: "
-        "batch for gae and both reinforce_plus_plus, none for the others. Source: ours.",
+        description="batch: shift and scale advantages to mean 0, deviation 1 over the loss tokens of the step; those "
+        "that are centred by group already are scaled alone, to mean square 1. auto: batch for gae and both "
+        "reinforce_plus_plus, none for the others. Source: ours.",
     )
     advantage_clip: float | None = Field(
         default=None, gt=0, description="Clip the advantage, normalised or not, to this size; none for no clip."
@@ -412,6 +413,11 @@ class LearnerConfig(BaseModel):
         """Whether advantages are normalised over the batch."""
         choice = self.ppo.normalize_advantage
         return choice == "batch" or (choice == "auto" and ESTIMATORS[self.ppo.estimator].whiten)
+
+    @property
+    def centred(self) -> bool:
+        """Whether advantages are already compared within each group, so that their zero means something."""
+        return ESTIMATORS[self.ppo.estimator].group or self.ppo.reward_baseline == "group"
 
 
 def _unread(ppo: PPOConfig) -> list[str]:

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from learner import estimators, policy_losses
-from learner.advantages import moments, whiten, without_group_mean
+from learner.advantages import moments, scale, whiten, without_group_mean
 from learner.attention import Group
 from learner.batch import Batch, build_batch, token_positions
 from learner.config import LearnerConfig
@@ -184,7 +184,7 @@ class PPOUpdate:
         returns = None if values is None else advantages + values
         if c.whitens:
             total = self.reduce.sum(moments([advantages[batch.credit]]))
-            advantages = whiten(advantages, total)
+            advantages = (scale if c.centred else whiten)(advantages, total)
         if c.ppo.advantage_clip is not None:
             advantages = advantages.clamp(-c.ppo.advantage_clip, c.ppo.advantage_clip)
         if reference is not None:

@@ -219,6 +219,10 @@ def test_random_credit_is_as_many_tokens_for_every_estimator(model: Path):
             "--learner.ppo.estimator grpo --rollout.group_size 1",
             "rollout.group_size = 1, but learner.ppo.estimator grpo",
         ),
+        (
+            "--learner.ppo.reward_baseline group --rollout.group_size 1",
+            "rollout.group_size = 1, but learner.ppo.reward_baseline group compares",
+        ),
         ("--learner.ppo.drop_equal_groups true --rollout.group_size 1", "learner.ppo.drop_equal_groups compares"),
         ("--refill_rounds 2", "refill_rounds = 2 has no effect without learner.ppo.drop_equal_groups"),
         ("--learner.ppo.loss reinforce --learner.ppo.clip_high 0.3", "clip_high = 0.3 has no effect"),

@@ -81,6 +81,18 @@ def test_group_estimators_compare_rewards_with_their_penalties():
     assert FUNCTIONS["rloo"](episodes(penalties=penalties)).tolist()[:2] == pytest.approx([1.0, 1.0])
 
 
+def test_grpo_divides_rewards_by_their_own_deviation_and_penalties_by_nothing():
+    # prompt 7: rewards 1, 0, -1 with deviation 1; penalties -0.3, 0, 0: less their mean -0.2, 0.1, 0.1
+    # prompt 9: equal rewards; penalties -0.02, -0.06: 0.02, -0.02, not -+0.7
+    found = FUNCTIONS["grpo"](
+        episodes(
+            rewards=torch.tensor([1.0, -0.6, 0.0, -1.0, -0.6]),
+            penalties=torch.tensor([-0.2, -0.1, -0.02, 0.0, 0.0, -0.06, 0.0]),
+        )
+    )
+    assert found.tolist() == pytest.approx([0.8, 0.8, 0.02, 0.1, -0.9, -0.02, -0.02], abs=1e-5)
+
+
 @pytest.mark.parametrize("name", sorted(name for name, traits in ESTIMATORS.items() if traits.group))
 @pytest.mark.parametrize("size", [2, 3, 7, 16])
 def test_a_group_of_equal_rewards_has_no_advantage(name: EstimatorName, size: int):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from learner.advantages import gae, moments, token_rewards, whiten, without_group_mean
+from learner.advantages import gae, moments, scale, token_rewards, whiten, without_group_mean
 from learner.losses import Totals, loss_weights, value_clip
 from learner.masks import CreditRule, credit_mask
 from learner.service import deal
@@ -63,6 +63,22 @@ def test_whitening_without_spread_or_tokens_makes_no_nan():
         warnings.simplefilter("error")  # torch's, about a complex number: the root of less than nothing
         assert whiten(rounded, moments([rounded])).abs().max() < 1e-6
     assert whiten(same, moments([])).tolist() == [2.0, 2.0]
+
+
+def test_scaling_keeps_zero_and_signs_and_uses_the_moments_of_all_ranks():
+    # all tokens: 0, 3 here and -1, 0 on another rank: mean square 10/4
+    total = moments([torch.tensor([0.0, 3.0])]) + moments([torch.tensor([-1.0, 0.0])])
+    assert scale(torch.tensor([0.0, 3.0]), total).tolist() == pytest.approx([0, 3 / math.sqrt(2.5)], rel=1e-6)
+    same = torch.tensor([2.0, 2.0])
+    assert scale(same, moments([same])).tolist() == pytest.approx([1.0, 1.0])
+    assert scale(same, moments([])).tolist() == [2.0, 2.0]
+    assert scale(torch.zeros(2), moments([torch.zeros(2)])).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("size", [2, 3, 7, 16])
+def test_equal_rewards_less_the_others_are_exactly_zero(size: int):
+    # -0.3 has no exact binary form: sums in single precision leave 1e-8
+    assert without_group_mean(torch.full((size,), -0.3), [5] * size).tolist() == [0.0] * size
 
 
 def test_value_clip_by_hand():

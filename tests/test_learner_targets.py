@@ -164,6 +164,50 @@ def test_advantages_are_normalised_over_loss_tokens_and_then_clipped(whole: PPOU
     torch.testing.assert_close(found.advantages, expected.clamp(-0.5, 0.5), rtol=1e-4, atol=1e-5)
 
 
+# A group that passes and fails, and one that fails throughout; failing completions are longer. No critic yet says
+# anything, and there is no KL penalty.
+UNEVEN = [
+    completion(0, 0, 1.0, [1]),
+    completion(0, 1, -0.6, [1, 1, 1]),
+    completion(1, 0, -0.6, [1, 1, 1]),
+    completion(1, 1, -0.6, [1, 1]),
+]
+# Less the other completion: 1.6, three times -1.6, then 0. Their mean over nine tokens is -3.2/9, not 0; their mean
+# square (4 * 1.6^2)/9, its root 3.2/3. Less the mean itself, half of both: the quotient is the same.
+SCALED = [1.5, -1.5, -1.5, -1.5, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "ppo",
+    [
+        PPOConfig(reward_baseline="group", lam=1.0),
+        PPOConfig(estimator="reinforce_plus_plus_baseline"),
+        PPOConfig(estimator="rloo", normalize_advantage="batch"),
+        PPOConfig(estimator="dr_grpo", normalize_advantage="batch"),
+        PPOConfig(estimator="grpo", normalize_advantage="batch"),
+    ],
+    ids=["group baseline", "reinforce_plus_plus_baseline", "rloo", "dr_grpo", "grpo"],
+)
+@pytest.mark.parametrize("reward", [RewardConfig(), RewardConfig(normalize=True)], ids=["plain", "normalised"])
+def test_a_group_that_always_fails_gets_nothing(tmp_path: Path, ppo: PPOConfig, reward: RewardConfig):
+    rank = make_rank(build_tiny_model(tmp_path / "model"), learner_config())  # its critic says 0 everywhere
+    batch = build_batch(UNEVEN, CreditRule(), step=1, seed=0)
+    update = changed(rank._update, ppo=ppo, reward=reward)
+    found = update._targets(batch, update._rows(batch, range(4)), Tally())
+    assert found.advantages.tolist() == pytest.approx(SCALED, rel=1e-5)
+    assert found.advantages.tolist()[4:] == [0.0] * 5
+
+
+def test_without_a_comparison_within_the_group_the_mean_over_tokens_is_the_baseline(tmp_path: Path):
+    # returns 1 and eight of -0.6: mean -3.8/9, so that plain PPO and REINFORCE++ push every failure down
+    rank = make_rank(build_tiny_model(tmp_path / "model"), learner_config())
+    batch = build_batch(UNEVEN, CreditRule(), step=1, seed=0)
+    for ppo in (PPOConfig(lam=1.0), PPOConfig(estimator="reinforce_plus_plus")):
+        update = changed(rank._update, ppo=ppo)
+        found = update._targets(batch, update._rows(batch, range(4)), Tally()).advantages
+        assert float(found.mean()) == pytest.approx(0, abs=1e-6) and (found[1:] < 0).all()
+
+
 def test_old_logprobs_are_the_learners_or_the_engines_and_the_correction_is_between_them(
     whole: PPOUpdate, batch: Batch
 ):

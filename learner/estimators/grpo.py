@@ -1,6 +1,6 @@
 """Group-relative advantages: a completion against the mean of its group."""
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from learner.advantages import group_mean
@@ -12,13 +12,16 @@ EPS = 1e-6
 def grpo(episodes: Episodes) -> Float[Tensor, " N"]:
     """A_i = (R_i - mean) / (std + 1e-6) over the completions of one prompt, at every token of i.
 
-    DeepSeekMath (Shao et al. 2024, section 4.1.2). std is the sample deviation (n - 1), as in TRL and verl; the paper
-    does not say which. Completions that are all equal get exactly 0.
+    DeepSeekMath (Shao et al. 2024, section 4.1.2), whose KL penalty is in the loss. std is the sample deviation
+    (n - 1), as in TRL and verl; the paper does not say which. Equal rewards get exactly 0. Penalties in the reward are
+    centred and not divided: where rewards are equal, their spread is all there is, and would become 1 however small.
     """
-    centred, members = _centred(episodes), episodes.members()
+    members = episodes.members()
+    rewards = _less_mean(episodes.rewards.double(), members)
+    penalties = _less_mean(episodes.scores() - episodes.rewards.double(), members)
     count = members.bincount(minlength=1)[members]
-    squares = group_mean(centred.square(), members) * count / (count - 1).clamp(min=1)
-    return episodes.on_tokens(centred / (squares.sqrt() + EPS))
+    squares = group_mean(rewards.square(), members) * count / (count - 1).clamp(min=1)
+    return episodes.on_tokens(rewards / (squares.sqrt() + EPS) + penalties)
 
 
 def dr_grpo(episodes: Episodes) -> Float[Tensor, " N"]:
@@ -27,11 +30,10 @@ def dr_grpo(episodes: Episodes) -> Float[Tensor, " N"]:
 
     The other half of that paper is the loss's normaliser: `constant`.
     """
-    return episodes.on_tokens(_centred(episodes))
+    return episodes.on_tokens(_less_mean(episodes.scores(), episodes.members()))
 
 
-def _centred(episodes: Episodes) -> Float[Tensor, " B"]:
+def _less_mean(scores: Float[Tensor, " B"], members: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
     """Score less the group's mean. In double precision the sum of equal single-precision rewards is exact, so that
     they leave exactly 0, not a rounding error for `grpo` to divide by next to nothing."""
-    scores, members = episodes.scores(), episodes.members()
     return scores - group_mean(scores, members)
