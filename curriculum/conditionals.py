@@ -13,6 +13,7 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from curriculum.config import ConditionalKind
 
@@ -46,10 +47,12 @@ def line_starts(text: str) -> list[int]:
     return [0, *(match.end() for match in _LINE_END.finditer(text))]
 
 
+@lru_cache(maxsize=1)
 def parse(solution: str) -> ast.Module | None:
     """The syntax tree, or None for what this Python cannot parse (Python 2, bad indents, NUL or lone surrogates).
 
-    A byte order mark at the start, which a file may have and a string may not, is no part of it.
+    It is kept for the next call: only read it. A byte order mark at the start, which a file may have and a string may
+    not, is no part of it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in other people's code are not our user's business

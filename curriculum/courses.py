@@ -2,8 +2,8 @@
 
 A prefix ends just before the line on which a conditional starts, so it is whole lines of the
 solution as written, line ends included. A *usable cut* is such a line with
-- something other than blank lines before it (otherwise it is full generation again),
-- nothing given that the starter code in the prompt gives already,
+- something before it that the prompt does not show (`curriculum.shown`; otherwise it is full generation again),
+- no starter code cut in two,
 - a prompt that fits.
 Conditionals that share a line are one cut. E below is the number of usable cuts, so the number
 of stages follows from E alone and every prefix is longer than the next stage's.
@@ -16,10 +16,9 @@ from math import isqrt
 from curriculum.conditionals import conditionals, line_starts
 from curriculum.config import ConditionalKind, Reading
 from curriculum.problem import Problem
+from curriculum.shown import first_given_line
 
 Fits = Callable[[Problem, str], bool]
-
-_BLANK = " \t\r\n\f\v\ufeff"  # a byte order mark alone gives nothing either
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +68,15 @@ def courses(
 
 def usable_cuts(problem: Problem, kind: ConditionalKind, starts: list[int]) -> list[int]:
     """Lines (1-based, ascending) before which `problem.solution` may be cut; `starts` are the offsets of its lines."""
-    first, end = _starter_lines(problem)
-    cuts = []
-    for line in sorted({span.line for span in conditionals(problem.solution, kind)}):
-        blank = not problem.solution[: starts[line - 1]].strip(_BLANK)
-        # A prefix that is exactly the starter code is a stage of its own: full generation writes the signature too.
-        if not blank and not first < line - 1 < end:
-            cuts.append(line)
-    return cuts
+    lines = sorted({span.line for span in conditionals(problem.solution, kind)})
+    given = first_given_line(problem) if lines else None
+    if given is None:
+        return []
+    first, end = _starter_lines(problem, starts)
+    return [line for line in lines if line > given and not first < line - 1 < end]
 
 
-def _starter_lines(problem: Problem) -> tuple[int, int]:
+def _starter_lines(problem: Problem, starts: list[int]) -> tuple[int, int]:
     """Lines [first, end) of the solution (0-based) that repeat the starter code; (-1, -1) when it does not.
 
     A placeholder body (`pass`, `...`) and blank lines at the end of the starter code are no part of it; blank
@@ -92,13 +89,12 @@ def _starter_lines(problem: Problem) -> tuple[int, int]:
         starter.pop(0)
     if not starter:
         return -1, -1
-    starts = [*line_starts(problem.solution), len(problem.solution)]
-    solution = [problem.solution[a:b].rstrip() for a, b in zip(starts, starts[1:], strict=False)]
+    ends = [*starts[1:], len(problem.solution)]
+    solution = [problem.solution[a:b].rstrip() for a, b in zip(starts, ends, strict=True)]
     for first in range(len(solution) - len(starter) + 1):
         if solution[first : first + len(starter)] == starter:
             end = first + len(starter)
             while end < len(solution) and not solution[end]:
                 end += 1
-            blank = not any(solution[:first])
-            return (0 if blank else first), end
+            return first, end
     return -1, -1

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import tokenize
 from typing import get_args
 
@@ -13,6 +14,7 @@ from curriculum.conditionals import line_starts, parse
 from curriculum.config import ConditionalKind, Reading
 from curriculum.course_table import CourseTable
 from curriculum.courses import courses, stage_cuts, usable_cuts
+from curriculum.load import load_problems
 from curriculum.problem import Problem
 from curriculum.progress import TOO_LONG, UNPARSABLE
 from curriculum.prompts import given as shown
@@ -97,16 +99,68 @@ SOLUTION = "def f(x):\n    if x:\n        return 1\n    for i in x:\n        pas
     ("starter", "expected"),
     [
         ("", [4, 2, 1]),
-        ("def f(x):", [4, 2, 1]),
-        ("def f(x):   \n    pass\n", [4, 2, 1]),
+        ("def f(x):", [4, 1]),
+        ("def f(x):   \n    pass\n", [4, 1]),
+        ("def f(x: int) -> int:\n    pass\n", [4, 1]),
         ("def f(x):\n    if x:\n", [4, 1]),
-        ("def f(x):\n    if x:\n        return 1\n", [4, 1]),
+        ("def f(x):\n    if x:\n        return 1\n", [1]),
         ("def f(x):\n    if x:\n        return 1\n    for i in x:\n", [1]),
         ("def g(x):\n", [4, 2, 1]),
     ],
 )
-def test_cuts_inside_the_starter_code_are_dropped(starter: str, expected: list[int]) -> None:
+def test_cuts_that_give_no_more_than_the_starter_code_are_dropped(starter: str, expected: list[int]) -> None:
     assert [c.line for c in courses(problem(SOLUTION, starter))] == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "first"),
+    [
+        ("import sys\nfrom math import gcd\n\n# read the input\n", False),
+        ('"""Solves it."""\n', False),
+        ("def main():\n", False),
+        ("import sys\n\n\ndef solve() -> None:\n    'Reads and prints.'\n    global n\n", False),
+        ("class Solver:\n    def run(self):\n", False),
+        ("def shown(x, y=2):\n    # as the statement has it\n", False),
+        ("LIMIT = 10\n", False),  # a line of the statement
+        ("if __name__ == '__main__':\n    try:\n", False),
+        ("def main():\n    n = int(input())\n", True),
+        ("def helper(x):\n", True),
+        ("import sys; n = 3\n", True),
+        ("class Solver:\n    size = 3\n    def run(self):\n", True),
+        ("LIMIT = 11\n", True),
+        ("with open(0) as f:\n", True),
+    ],
+)
+@pytest.mark.parametrize("reading", get_args(Reading))
+def test_a_prefix_that_gives_no_more_than_the_prompt_shows_is_no_course(before: str, first: bool, reading: Reading):
+    lines = before.splitlines()
+    indent = " " * (len(lines[-1]) - len(lines[-1].lstrip()) + 4 * lines[-1].endswith(":"))
+    rest = "".join(f"{indent}{line}\n" for line in ("if a:", "    a = 1", "if a:", "    a = 2", "if a:", "    a = 3"))
+    rest += "    finally:\n        pass\n" * ("try:" in before)
+    suite = Suite("call", (Case([1], 1),), "entry")
+    statement = "Complete this:\n\n    LIMIT = 10\n    def shown(x):"
+    item = Problem("p", "test", "introductory", statement, "", before + rest, suite)
+    usable = usable_cuts(item, "default", line_starts(item.solution))
+    assert usable == [len(lines) + 1 + 2 * cut for cut in range(not first, 3)]
+    assert all(course.line in (*usable, 1) for course in courses(item, reading))
+
+
+def test_the_header_of_the_entry_point_is_shown_by_its_name() -> None:
+    named = Suite("call", (Case([1], 1),), "Solution().f")
+    body = "        for i in x:\n            if i:\n                pass\n"
+    solution = "class Solution(object):\n    def f(self, x):\n" + body
+    item = Problem("p", "test", "introductory", "Do it.", "", solution, named)
+    assert [c.line for c in courses(item)] == [4, 1]
+
+
+def test_starter_problems_have_no_course_that_gives_nothing() -> None:
+    # 87 prefix stages of the introductory training problems before such were left out, 24 of them a bare header
+    introductory = [item for item in load_problems("starter:train") if item.level == "introductory"]
+    assert sum(len(courses(item)) - 1 for item in introductory) == 87 - 24
+    for item in starter_problems():
+        for course in courses(item)[:-1]:
+            given = [line for line in course.prefix.splitlines() if line and line not in item.starter_code.splitlines()]
+            assert [line for line in given if not line.startswith(("import ", "from ", "#"))], course.prefix
 
 
 def test_starter_code_after_a_helper_keeps_the_helpers_cuts() -> None:
@@ -170,15 +224,16 @@ def faults(problem: Problem) -> list[str]:
                     found.append(f"{name}: cut inside the starter code")
                 if length and not parses:
                     found.append(f"{name}: a cut in what does not parse")
-        if kind == "default" and parses and usable != by_tokens(text, start, end):
-            found.append(f"{problem.id}: {usable} usable cuts, {by_tokens(text, start, end)} by tokens")
+        prompt = f"{problem.statement}\n{problem.starter_code}\ndef {problem.suite.entry_point}"
+        if kind == "default" and parses and usable != (by := by_tokens(text, start, end, prompt)):
+            found.append(f"{problem.id}: {usable} usable cuts, {by} by tokens")
     return found
 
 
-def by_tokens(text: str, start: int, end: int) -> int:
-    """Usable cuts, counted without the syntax tree: logical lines that open with a keyword and have code before them,
-    those within the starter code, characters [start, end), left out."""
-    starts, count, line = line_starts(text), 0, list[tokenize.TokenInfo]()
+def by_tokens(text: str, start: int, end: int, prompt: str) -> int:
+    """Usable cuts, counted without the syntax tree: logical lines that open with a keyword and have a line before them
+    that gives something, those within the starter code, characters [start, end), left out."""
+    starts, count, line, gave = line_starts(text), 0, list[tokenize.TokenInfo](), False
     skip = (tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT, tokenize.NL)
     for token in tokenize.generate_tokens(io.StringIO(text.replace("\r\n", "\n")).readline):
         if token.type != tokenize.NEWLINE:
@@ -188,9 +243,25 @@ def by_tokens(text: str, start: int, end: int) -> int:
         opens = words[0] in ("if", "elif", "for", "while") or words[:2] == ["async", "for"]
         opens = opens or (words[0] == "match" and words[-1] == ":" and len(words) > 2)
         offset = starts[line[0].start[0] - 1]
-        count += opens and bool(text[:offset].strip()) and not start < offset < end
+        count += opens and gave and not start < offset < end
+        gave = gave or not gives_nothing(line, prompt)
         line = []
     return count
+
+
+def gives_nothing(line: list[tokenize.TokenInfo], prompt: str) -> bool:
+    words = [part.string for part in line]
+    if ";" in words:
+        return False
+    if all(piece.strip() in {shown.strip() for shown in prompt.splitlines()} for piece in line[0].line.splitlines()):
+        return True
+    if words[0] in ("def", "class") and words[-1] == ":":
+        named = re.search(rf"\b(def|class) {re.escape(words[1])}\b", prompt)
+        inside = set(words[words.index("(") + 1 : words.index(")")]) - {"self", "cls", ","} if "(" in words else set()
+        return bool(named) or not inside
+    wrapper = words in (["try", ":"], ["finally", ":"]) or words[0] == "except" or words[:2] == ["if", "__name__"]
+    alone = line[0].type == tokenize.STRING and len(line) == 1
+    return wrapper or alone or words[0] in ("import", "from", "pass", "global", "nonlocal")
 
 
 def test_what_holds_for_all_starter_solutions() -> None:

@@ -15,7 +15,7 @@ from curriculum.load import load_problems
 from deploy.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
-ID = "starter/sign/sign_word"
+ID = "starter/vowels/count_vowels"
 
 
 def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, object]]:
@@ -29,7 +29,7 @@ def test_a_json_list_nearest_the_end_first(capsys: pytest.CaptureFixture[str], m
     found = listed(capsys, "starter:train", "--id", ID, "--mode", mode)
     assert found == [{"stage": c.stage, "line": c.line, "prefix": c.prefix} for c in courses(problem, mode)]  # type: ignore[arg-type]
     assert found[-1] == {"stage": 0, "line": 1, "prefix": ""}
-    assert [course["line"] for course in found] == ([4, 2, 1] if mode == "ours" else [4, 1])
+    assert [course["line"] for course in found] == ([4, 3, 1] if mode == "ours" else [4, 1])
 
 
 def test_conditionals_are_chosen(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_in_a_terminal_the_program_is_shown_with_its_start_points() -> None:
     text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n").split("\n")
     assert text[:4] == [
         "  ──▶ stage 0: full generation",
-        "1 │ def sign_word(n):",
+        "1 │ def count_vowels(s):",
+        "2 │     total = 0",
         "  ──▶ stage 1: the model writes from here",
-        "2 │     if n > 0:",
     ]
     assert "  ──▶ stage 2: the model writes from here" in text and f"{ID}: 3 stages" in text
