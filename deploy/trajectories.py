@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         ("code", pa.list_(pa.bool_())),
         ("token_lines", pa.list_(pa.int32())),
         ("program", pa.string()),
+        ("coverage_trusted", pa.bool_()),
     ]
 )
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from learner.heads import require_known_head
+
 # Model types whose attention learner/attention.py computes and whose positions come from `position_ids` alone
 # (tests/test_learner_packing.py compares each with plain transformers).
 PACKABLE = frozenset(
@@ -36,6 +38,7 @@ def require_packable(config: PreTrainedConfig, longest: int | None = None) -> No
     for name in ("use_bidirectional_attention", "add_cross_attention"):
         if getattr(config, name, None):
             raise ValueError(f"{name} is set in its config.json; only causal self-attention can be packed")
+    require_known_head(config)
     if longest is None:
         return
     window = getattr(config, "sliding_window", None)

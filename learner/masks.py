@@ -22,11 +22,14 @@ def credit_mask(trajectory: Trajectory, rule: CreditRule, *, step: int, seed: in
 
     fgo: tokens that a unit test executed (StepCoder, section 3.3). all: every generated token, which makes
     the loss that of plain PPO. random: as many tokens as fgo, drawn without replacement; the
-    draw depends on seed, step, ticket and sample only.
+    draw depends on seed, step, ticket and sample only. Where the coverage can't be trusted, every written token stands
+    for the executed ones.
     """
     if rule.tokens == "all":
         return np.ones(len(trajectory.response_ids), dtype=bool)
-    executed = _compile_error_mask(trajectory, rule) if trajectory.verdict == "compile_error" else trajectory.executed
+    executed = trajectory.executed if trajectory.coverage_trusted else trajectory.code
+    if trajectory.verdict == "compile_error":
+        executed = _compile_error_mask(trajectory, rule)
     if rule.tokens == "fgo":
         return executed
     draw = np.random.default_rng([seed, step, trajectory.ticket, trajectory.sample])
@@ -38,11 +41,15 @@ def credit_mask(trajectory: Trajectory, rule: CreditRule, *, step: int, seed: in
 def _compile_error_mask(trajectory: Trajectory, rule: CreditRule) -> Bool[np.ndarray, " R"]:
     """A program that does not compile executes nothing; a literal mask would make its reward useless.
 
-    Without a known error line every written token counts, whatever the rule (but `none`).
+    Without a known error line, or where nothing was written up to it, every written token counts, whatever the rule
+    (but `none`). The closing fence, the end token and white space before them come after the error and are not blamed:
+    they are on no line, or marked as executed, which nothing else is here.
     """
     code, lines, error = trajectory.code, trajectory.token_lines, trajectory.error_line
     if rule.compile_error == "none":
         return np.zeros_like(code)
     if rule.compile_error == "all" or error is None:
         return code
-    return code & (lines <= error if rule.compile_error == "prefix" else lines == error)
+    upto = (lines > 0) & (lines <= error) if rule.compile_error == "prefix" else lines == error
+    wanted = code & upto & ~trajectory.executed
+    return wanted if wanted.any() else code

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrained
 
 from learner.architectures import require_packable
 from learner.attention import ATTENTION, Group
+from learner.heads import ScalarHead, compute_in_fp32, logit_divisor, require_own_logits
 from learner.logprobs import chunked_logprobs
 
 
@@ -33,6 +34,7 @@ class Policy(nn.Module):
         self.model = model
         self.pieces = pieces
         self.temperature = temperature
+        self.divisor = temperature * logit_divisor(model.config)
         self.autocast = autocast
         self.value_head: ValueHead | None = None
 
@@ -49,7 +51,7 @@ class Policy(nn.Module):
             values = () if self.value_head is None else (self.value_head(hidden),)
             head = self.model.get_output_embeddings()
             assert head is not None
-            return *chunked_logprobs(head, hidden, targets, self.pieces, self.temperature), *values
+            return *chunked_logprobs(head, hidden, targets, self.pieces, self.divisor), *values
 
 
 class Critic(nn.Module):
@@ -59,7 +61,7 @@ class Critic(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.autocast = autocast
-        self.head = _zero_head(trunk.config.hidden_size, trunk.dtype)
+        self.head = ScalarHead(trunk.config.hidden_size, trunk.dtype)
 
     def forward(
         self,
@@ -69,7 +71,7 @@ class Critic(nn.Module):
         select: Int[Tensor, " M"],
     ) -> Float[Tensor, " M"]:
         with _products(input_ids.device, self.autocast):
-            return self.head(_hidden(self.trunk, input_ids, position_ids, layout)[select])[:, 0].float()
+            return self.head(_hidden(self.trunk, input_ids, position_ids, layout)[select])[:, 0]
 
 
 class ValueHead(nn.Module):
@@ -78,18 +80,11 @@ class ValueHead(nn.Module):
     def __init__(self, hidden_size: int, dtype: torch.dtype, *, detach: bool) -> None:
         super().__init__()
         self.detach = detach
-        self.linear = _zero_head(hidden_size, dtype)
+        self.linear = ScalarHead(hidden_size, dtype)
 
     def forward(self, hidden: Float[Tensor, "M D"]) -> Float[Tensor, " M"]:
         seen = hidden.detach() if self.detach else hidden
-        return self.linear(seen.to(self.linear.weight.dtype))[:, 0].float()
-
-
-def _zero_head(hidden_size: int, dtype: torch.dtype) -> nn.Linear:
-    head = nn.Linear(hidden_size, 1, dtype=dtype)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    return head
+        return self.linear(seen)[:, 0]
 
 
 def _products(device: torch.device, autocast: bool) -> AbstractContextManager[object]:
@@ -111,10 +106,15 @@ def load_policy(
     *,
     autocast: bool = False,
     checkpointing: bool = False,
+    fp32_output: bool = False,
 ) -> Policy:
-    """A causal language model of a family whose packed computation equals the padded one, else ValueError."""
+    """A causal language model of a family whose packed computation equals the padded one and whose logits are its
+    output layer's, else ValueError."""
     require_packable(AutoConfig.from_pretrained(path))
     model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation=ATTENTION)
+    require_own_logits(model)
+    if fp32_output:
+        compute_in_fp32(model.get_output_embeddings())
     if checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return Policy(_without_dropout(model), pieces, temperature, autocast=autocast)

@@ -71,7 +71,13 @@ class LearnerRank:
 
         def policy(kind: torch.dtype, checkpointing: bool) -> Policy:
             return load_policy(
-                self._model, kind, pieces, self._temperature, autocast=autocast, checkpointing=checkpointing
+                self._model,
+                kind,
+                pieces,
+                self._temperature,
+                autocast=autocast,
+                checkpointing=checkpointing,
+                fp32_output=c.output_precision == "fp32",
             )
 
         trained = policy(dtype, c.gradient_checkpointing)

@@ -193,6 +193,8 @@ class PPOUpdate:
             tally.add("value/error", (values - returns).abs().sum(), batch.tokens)
             tally.add("value/mean", values.sum(), batch.tokens)
         tally.add("executed_share", float(batch.credit.sum()), batch.tokens)
+        untrusted = sum(not t.coverage_trusted for t in batch.trajectories)
+        tally.add("coverage/untrusted_share", untrusted, len(batch.trajectories))
         completion = torch.arange(len(batch.lengths)).repeat_interleave(torch.tensor(batch.lengths, dtype=torch.long))
         correction = self._correction(batch, old, tally)
         return Targets(old, values, reference, advantages, returns, correction, completion)

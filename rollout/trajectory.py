@@ -16,6 +16,7 @@ class Trajectory:
     as written program (the program, its closing fence, the end token; not prose after the fence).
     `token_lines` is the 1-based program line of a response token's first code character (of the one after it, where
     the token is white space only); 0 outside the program.
+    `coverage_trusted` is false where `executed` says nothing: the program touched its coverage, or is too long for it.
     Nothing is ever re-tokenised: `prompt_ids + response_ids` is what the engine saw and sampled.
     """
 
@@ -36,6 +37,7 @@ class Trajectory:
     finish_reason: str
     weight_version: int
     program: str
+    coverage_trusted: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

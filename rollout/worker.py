@@ -174,4 +174,5 @@ def _trajectory(
         finish_reason=completion.finish,
         weight_version=completion.version,
         program=program,
+        coverage_trusted=report.coverage_trusted,
     )

@@ -76,8 +76,8 @@ def test_in_a_terminal_the_program_is_shown_with_its_start_points() -> None:
     text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n").split("\n")
     assert text[:4] == [
         "  ──▶ stage 0: full generation",
-        "1 │ def count_vowels(s):",
-        "2 │     total = 0",
+        "1 │ def count_vowels(text):",
+        "2 │     count = 0",
         "  ──▶ stage 1: the model writes from here",
     ]
     assert "  ──▶ stage 2: the model writes from here" in text and f"{ID}: 3 stages" in text

@@ -167,6 +167,39 @@ def test_credit_of_a_program_that_does_not_compile(rule: str, expected: list[boo
     assert credit_mask(broken, CreditRule("all", rule), step=1, seed=0).all()  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("rule", ["prefix", "line"])
+def test_the_closing_fence_behind_an_error_is_not_blamed(rule: str):
+    # two lines, the closing fence and the end token, which are on no line; the error is on line 1, then on line 2
+    places = dict(
+        verdict="compile_error", executed=np.array([0, 0, 0, 1, 1], bool), code=np.ones(5, bool),
+        token_lines=np.array([1, 1, 2, 0, 0], np.int32),
+    )  # fmt: skip
+    found = {
+        line: credit_mask(trajectory(**places, error_line=line), CreditRule("fgo", rule), step=1, seed=0).tolist()  # type: ignore[arg-type]
+        for line in (1, 2, 7)
+    }
+    assert found[1] == [True, True, False, False, False]
+    assert found[2] == ([True, True, True, False, False] if rule == "prefix" else [False, False, True, False, False])
+    # line 7 is not one that was written: the program ended too early, say; then everything counts but for `prefix`
+    assert found[7] == ([True, True, True, False, False] if rule == "prefix" else [True] * 5)
+    places["token_lines"][3] = 2  # one token of the last line's end and the fence
+    mask = credit_mask(trajectory(**places, error_line=2), CreditRule("fgo", rule), step=1, seed=0)  # type: ignore[arg-type]
+    assert mask.tolist() == found[2]
+    stopped = places | dict(token_lines=np.array([0, 0, 0, 0, 0], np.int32))  # nothing written but the fence
+    mask = credit_mask(trajectory(**stopped, error_line=1), CreditRule("fgo", rule), step=1, seed=0)  # type: ignore[arg-type]
+    assert mask.all()
+
+
+def test_coverage_that_cannot_be_trusted_leaves_every_written_token_in_the_loss():
+    forged = trajectory(executed=np.zeros(5, bool), coverage_trusted=False)
+    for tokens in ("fgo", "random"):
+        mask = credit_mask(forged, CreditRule(tokens), step=1, seed=0)  # type: ignore[arg-type]
+        assert mask.sum() == 4
+        assert tokens == "random" or mask.tolist() == [True, True, True, True, False]
+    broken = trajectory(verdict="compile_error", error_line=1, coverage_trusted=False, executed=np.zeros(5, bool))
+    assert credit_mask(broken, CreditRule("fgo", "line"), step=1, seed=0).tolist() == [True, True, False, False, False]
+
+
 def test_groups_are_dealt_evenly_over_ranks():
     shares = deal([10, 1, 1, 8, 2, 2], 2)
     assert sorted(i for share in shares for i in share) == list(range(6))

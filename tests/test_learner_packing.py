@@ -1,6 +1,7 @@
 """Packed rows with shared prompts compute what plain transformers compute for one padded sequence at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from learner import attention
 from learner.architectures import PACKABLE, require_packable
 from learner.attention import ATTENTION, Group, batches, shared_prompt_attention
-from learner.models import Critic, Policy
+from learner.heads import compute_in_fp32, require_own_logits
+from learner.models import Critic, Policy, ValueHead, load_policy
 from learner.packing import Piece, Row, pack
+from learner.sft import sft_loss
 from learner.update import _idle_row
 
 VOCABULARY, TEMPERATURE = 300, 0.7
@@ -24,7 +27,9 @@ SIZES = dict(
     intermediate_size=48, max_position_embeddings=128, pad_token_id=0, bos_token_id=1, eos_token_id=2,
 )  # fmt: skip
 SPECIAL = {
-    "gpt2": {"n_inner": 48}, "gemma": {"head_dim": 8}, "qwen3": {"head_dim": 8}, "smollm3": {"no_rope_layers": [1, 0]},
+    "gpt2": {"n_inner": 48, "scale_attn_by_inverse_layer_idx": True},
+    "gemma": {"head_dim": 8}, "qwen3": {"head_dim": 8}, "smollm3": {"no_rope_layers": [1, 0]},
+    "granite": dict(logits_scaling=6.0, embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.2),
 }  # fmt: skip
 # prompt length, lengths of the completions: single tokens, one completion, more than fits in a row
 GROUPS = ((9, (12, 1, 7, 5, 3)), (4, (1,)), (14, (21, 20, 1, 16, 2, 2)), (3, (6,)), (11, (1, 1, 4)))
@@ -67,16 +72,17 @@ def packed(net: nn.Module, rows: Sequence[Row], size: int) -> tuple[Tensor, Tens
     return logprobs, entropies
 
 
-def padded(model: PreTrainedModel, pieces: Sequence[Piece]) -> Iterator[tuple[Tensor, Tensor, Piece]]:
-    """(output of the trunk at the response's places, its ids) for each completion, alone and padded to the longest."""
+def padded(trunk: PreTrainedModel, pieces: Sequence[Piece]) -> Iterator[tuple[Tensor, Tensor, Piece]]:
+    """(output of `trunk`, all of the model or a part, at the response's places, its ids) for each completion, alone and
+    padded to the longest."""
     longest = max(len(p.prompt_ids) + len(ids) for p in pieces for ids, _ in p.items)
     for piece in pieces:
         for ids, _ in piece.items:
             shown = torch.tensor([*piece.prompt_ids, *ids])
             row = torch.nn.functional.pad(shown, (0, longest - len(shown)))[None]
             mask = (torch.arange(longest) < len(shown)).long()[None]
-            hidden = model.get_decoder()(input_ids=row, attention_mask=mask, use_cache=False).last_hidden_state[0]
-            yield hidden[len(piece.prompt_ids) - 1 : len(shown) - 1], torch.tensor(ids), piece
+            out = trunk(input_ids=row, attention_mask=mask, use_cache=False)[0][0]
+            yield out[len(piece.prompt_ids) - 1 : len(shown) - 1], torch.tensor(ids), piece
 
 
 def assert_same_gradients(ours: nn.Module, plain: nn.Module) -> None:
@@ -99,8 +105,8 @@ def compare(kind: str, *, budget: int, checkpointing: bool = False, **changes: o
     loss = (logprobs * weights).sum()
     loss.backward()
     alone, spread = [], []
-    for hidden, ids, _ in padded(plain, pieces):
-        log_p = torch.log_softmax(plain.get_output_embeddings()(hidden) / TEMPERATURE, -1)
+    for logits, ids, _ in padded(plain, pieces):  # transformers' own forward, output layer and all
+        log_p = torch.log_softmax(logits / TEMPERATURE, -1)
         alone.append(log_p.gather(1, ids[:, None])[:, 0])
         spread.append(-(log_p.exp() * log_p).sum(-1))
     expected = (torch.cat(alone) * weights).sum()
@@ -130,6 +136,97 @@ def test_every_accepted_architecture_is_exact(kind: str) -> None:
     compare(kind, budget=90)
 
 
+@pytest.mark.parametrize("kind", sorted(PACKABLE))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_accepted_architectures_output_layer_is_its_own(kind: str, dtype: torch.dtype) -> None:
+    model = network(kind).to(dtype)
+    trunk = model.get_decoder()
+    require_own_logits(model)
+    assert model.get_decoder() is trunk
+
+
+def test_a_model_that_changes_its_logits_by_itself_is_refused_when_it_is_loaded() -> None:
+    model = network("llama")
+    forward = model.forward
+
+    def capped(**inputs: object) -> object:  # as remote code may do, whatever it calls the option
+        out = forward(**inputs)
+        out.logits = 2 * torch.tanh(out.logits / 2)
+        return out
+
+    model.forward = capped
+    with pytest.raises(ValueError, match="a llama model changes its logits"):
+        require_own_logits(model)
+
+
+@pytest.mark.parametrize(
+    ("kind", "option"),
+    [
+        ("llama", dict(logits_scaling=8.0)),
+        ("gemma", dict(final_logit_softcapping=30.0)),
+        ("qwen2", dict(logit_scale=0.0625)),
+        ("mistral", dict(lm_head_multiplier=0.5)),
+        ("llama", dict(dim_model_base=256)),
+    ],
+)
+def test_an_option_of_the_output_layer_that_nobody_honours_is_refused(kind: str, option: dict[str, float]) -> None:
+    name, value = next(iter(option.items()))
+    assert f"{name} = {value} in its config.json changes its logits" in refusal(kind, **option)
+    require_packable(AutoConfig.for_model("granite", logits_scaling=8.0), 64)
+    require_packable(AutoConfig.for_model(kind, **{name: None}), 64)
+
+
+def test_fine_tuning_has_the_loss_of_transformers_own_forward(tmp_path: Path) -> None:
+    network("granite", tie_word_embeddings=False).save_pretrained(tmp_path)
+    policy = load_policy(tmp_path, torch.float32, 1)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
+    ids = torch.randint(3, VOCABULARY, (1, 12), generator=torch.Generator().manual_seed(0))
+    (row,) = pack([Piece(ids[0, :4].numpy(), ((ids[0, 4:].numpy(), 0),))], 100)
+    logprobs, _ = policy(row.input_ids, row.position_ids, row.layout, row.select, row.targets)
+    labels = torch.where(torch.arange(12) < 4, -100, ids)
+    assert float(sft_loss(logprobs, 8)) == pytest.approx(float(plain(ids, labels=labels).loss), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_values_are_computed_in_fp32_whatever_the_products_are(dtype: torch.dtype) -> None:
+    (row,) = pack(make_pieces([(9, [12])]), 100)
+    critic = Critic(network("llama").to(dtype).get_decoder(), autocast=dtype == torch.float32)
+    nn.init.normal_(critic.head.weight)
+    inputs = (row.input_ids, row.position_ids, row.layout, row.select)
+    seen: list[Tensor] = []
+    critic.head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    values = critic(*inputs)
+    weight, bias = critic.head.weight.double(), critic.head.bias.double()
+    torch.testing.assert_close(values.double(), (seen[0].double() @ weight.T + bias)[:, 0], rtol=1e-5, atol=1e-5)
+    head = ValueHead(32, dtype, detach=False)
+    nn.init.normal_(head.linear.weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head(seen[0])
+    torch.testing.assert_close(
+        found.double(), (seen[0].double() @ head.linear.weight.double().T)[:, 0], rtol=1e-5, atol=1e-5
+    )
+    values.sum().backward()
+    assert critic.head.weight.grad is not None and critic.head.weight.grad.dtype == dtype
+
+
+@pytest.mark.parametrize("kind", ["llama", "phi", "gpt2"])
+def test_an_output_layer_in_fp32_rounds_less_than_one_under_autocast(kind: str) -> None:
+    pieces = make_pieces(GROUPS)
+    rows, model, size = pack(pieces, 90), network(kind), tokens(pieces)
+    hidden: list[Tensor] = []
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, args: hidden.append(args[0]))
+    same = packed(Policy(model, 1, autocast=True), rows, size)[0]
+    exact, head = torch.zeros(size), model.get_output_embeddings()
+    for row, states in zip(rows, hidden, strict=True):
+        logits = states.double() @ head.weight.double().T + (0 if head.bias is None else head.bias.double())
+        exact[row.flat] = torch.log_softmax(logits, -1).gather(1, row.targets[:, None])[:, 0].float()
+    compute_in_fp32(head)
+    ours = packed(Policy(model, 1, autocast=True), rows, size)[0]
+    assert (ours - exact).abs().max() < 1e-4 < (same - exact).abs().max()
+    ours.sum().backward()
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in model.parameters())
+
+
 def test_heads_that_share_no_keys_and_heads_that_share_one() -> None:
     compare("llama", budget=90, num_key_value_heads=4)
     compare("llama", budget=90, num_key_value_heads=1, head_dim=12)
@@ -147,7 +244,7 @@ def test_the_critic_sees_what_it_sees_alone(kind: str) -> None:
     for row in pack(pieces, 90):
         values[row.flat] = critic(row.input_ids, row.position_ids, row.layout, row.select)
     (values * weights).sum().backward()
-    alone = torch.cat([critic.head(hidden)[:, 0] for hidden, _, _ in padded(plain, pieces)])
+    alone = torch.cat([critic.head(hidden)[:, 0] for hidden, _, _ in padded(plain.get_decoder(), pieces)])
     torch.testing.assert_close(values, alone, rtol=1e-5, atol=1e-5)
     (alone * weights).sum().backward()
     assert_same_gradients(ours.get_decoder(), plain.get_decoder())
@@ -160,8 +257,8 @@ def test_under_autocast_packing_adds_no_error_to_that_of_bf16() -> None:
     rounded = packed(Policy(model, 3, autocast=True), rows, size)[0]
     plain, alone = network("llama", "sdpa"), []
     with torch.autocast("cpu", torch.bfloat16):
-        for hidden, ids, _ in padded(plain, pieces):
-            log_p = torch.log_softmax(plain.get_output_embeddings()(hidden).float(), -1)
+        for logits, ids, _ in padded(plain, pieces):
+            log_p = torch.log_softmax(logits.float(), -1)
             alone.append(log_p.gather(1, ids[:, None])[:, 0])
     usual = (torch.cat(alone) - exact).square().mean().sqrt()
     assert 0 < (rounded - exact).square().mean().sqrt() < 1.5 * usual

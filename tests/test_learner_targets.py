@@ -28,6 +28,8 @@ def completion(ticket: int, sample: int, reward: float, executed: list[int]) -> 
         response_ids=np.arange(n, dtype=np.int32) + 3 + 10 * (2 * ticket + sample),
         logprobs=np.full(n, -2.0, np.float32),
         executed=np.array(executed, bool),
+        code=np.ones(n, bool),
+        token_lines=np.ones(n, np.int32),
     )
 
 
@@ -132,6 +134,14 @@ def test_penalties_of_the_kl_in_the_reward(whole: PPOUpdate, batch: Batch):
     update.kl_factor.value = 1.0
 
 
+def test_untrusted_coverage_is_counted_and_takes_every_token(whole: PPOUpdate):
+    forged = [TRAJECTORIES[0], dataclasses.replace(TRAJECTORIES[1], coverage_trusted=False), TRAJECTORIES[2]]
+    batch = build_batch(forged, CreditRule(), step=1, seed=0)
+    _, metrics = targets(whole, batch)
+    assert metrics["executed_share"] == pytest.approx(4 / 5)
+    assert metrics["coverage/untrusted_share"] == pytest.approx(1 / 3)
+
+
 def targets(whole: PPOUpdate, batch: Batch, **settings: object) -> tuple[Targets, dict[str, float]]:
     update, tally = changed(whole, **settings), Tally()
     found = update._targets(batch, update._rows(batch, range(3)), tally)
@@ -150,7 +160,7 @@ def test_advantages_are_normalised_over_loss_tokens_and_then_clipped(whole: PPOU
     torch.testing.assert_close(plain.advantages, plain.returns - values)
     assert metrics["value/error"] == pytest.approx(float((plain.returns - values).abs().mean()))
     assert metrics["value/mean"] == pytest.approx(float(values.mean()))
-    assert metrics["executed_share"] == pytest.approx(3 / 5)
+    assert metrics["executed_share"] == pytest.approx(3 / 5) and metrics["coverage/untrusted_share"] == 0
     assert plain.completion.tolist() == [0, 0, 1, 2, 2]
     # mean and deviation of the three loss tokens, for all five; the critic's returns stay what they were
     counted = plain.advantages[[0, 3, 4]]
