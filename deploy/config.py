@@ -28,6 +28,25 @@ def defaults(model: type[Section]) -> Section:
     return model.model_validate({})
 
 
+def _unsampled(config: "Config") -> list[str]:
+    """What the learner is to use of the engines or the executor, and these do not give."""
+    faults, rollout, tokens = [], config.rollout, config.learner.credit.tokens
+    if "learner.credit" not in config.unread and tokens != "all" and not config.executor.coverage:
+        faults.append(
+            f"learner.credit.tokens = {tokens} needs the executed lines, which executor.coverage = false does not "
+            "record: no token would take the loss. Set executor.coverage to true, or learner.credit.tokens to all"
+        )
+    if "learner.ppo" not in config.unread and config.learner.ppo.old_logprobs == "sampler":
+        for name, value, neutral in (("top_p", rollout.top_p, 1.0), ("top_k", rollout.top_k, 0)):
+            if value != neutral:
+                faults.append(
+                    f"learner.ppo.old_logprobs = sampler with rollout.{name} = {value}: the engine's log-probabilities "
+                    "are those of the truncated distribution, the learner's of the whole one, so that their ratio is "
+                    f"no ratio of policies. Set rollout.{name} to {neutral}, or learner.ppo.old_logprobs to learner"
+                )
+    return faults
+
+
 class DataConfig(BaseModel):
     """The problems: to train on, and held out for evaluation."""
 
@@ -225,6 +244,8 @@ class Config(BaseModel):
             raise ValueError(
                 f"refill_rounds = {self.refill_rounds} has no effect without learner.ppo.drop_equal_groups true"
             )
+        if faults := _unsampled(self):
+            raise ValueError("; ".join(faults))
         end = self.learner.reward.overlong_end
         if end is not None and end > self.rollout.max_new_tokens:
             raise ValueError(

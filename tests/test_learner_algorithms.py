@@ -12,6 +12,7 @@ from deploy.config import Config
 from deploy.errors import UserError
 from deploy.footprint import STARTER_SHAPE, learner_bytes
 from deploy.settings import load_config
+from deploy.sft_config import SFTRunConfig
 from learner.algorithms import ESTIMATORS
 from learner.batch import build_batch
 from learner.config import CreditConfig, CriticConfig, KLConfig, LearnerConfig, OptimizerConfig, PPOConfig, RewardConfig
@@ -232,6 +233,22 @@ def test_random_credit_is_as_many_tokens_for_every_estimator(model: Path):
         ("--learner.ppo.normalizer constant", "needs learner.ppo.normalizer_tokens"),
         ("--learner.ppo.normalizer_tokens 100", "has no effect with learner.ppo.normalizer masked_tokens"),
         ("--learner.ppo.old_logprobs sampler --learner.ppo.importance_mask_high 5", "need learner.ppo.old_logprobs"),
+        (
+            "--learner.ppo.old_logprobs sampler",
+            "learner.ppo.old_logprobs = sampler with rollout.top_p = 0.9: the engine's log-probabilities",
+        ),
+        (
+            "--learner.ppo.old_logprobs sampler --rollout.top_p 1 --rollout.top_k 50",
+            "Set rollout.top_k to 0, or learner.ppo.old_logprobs to learner",
+        ),
+        ("--executor.coverage false", "learner.credit.tokens = fgo needs the executed lines"),
+        ("--executor.coverage false --learner.credit.tokens random", "learner.credit.tokens = random needs"),
+        (
+            "--learner.credit.tokens all --learner.credit.compile_error line",
+            "learner.credit.compile_error = line has no effect with learner.credit.tokens all",
+        ),
+        ("--learner.credit.tokens all --learner.critic.mask executed", "learner.critic.mask = executed has no effect"),
+        ("--learner.credit.tokens all --learner.kl.mask executed", "learner.kl.mask = executed has no effect"),
         ("--learner.kl.place loss", "take k2 or k3"),
         ("--learner.kl.coef 0 --learner.kl.target 0.1", "learner.kl.target needs a learner.kl.coef above 0"),
         ("--learner.reward.overlong_start 9", "give both or none"),
@@ -244,6 +261,17 @@ def test_settings_that_would_do_nothing_or_cannot_be_are_refused_with_their_plac
     with pytest.raises(UserError) as caught:
         load_config(None, arguments.split(), {})
     assert words in str(caught.value) and "command line" in str(caught.value)
+
+
+def test_what_the_engines_and_the_executor_give_is_accepted():
+    for arguments in (
+        "--learner.ppo.old_logprobs sampler --rollout.top_p 1 --rollout.temperature 0.7",
+        "--executor.coverage false --learner.credit.tokens all",
+        "--learner.ppo.old_logprobs learner --rollout.top_p 0.9 --rollout.top_k 50",
+    ):
+        load_config(None, arguments.split(), {})
+    fine_tuning = load_config(ROOT / "configs" / "sft-starter.yaml", ["--executor.coverage", "false"], {}, SFTRunConfig)
+    assert not fine_tuning.executor.coverage  # nothing masks there
 
 
 def test_all_faults_of_an_algorithm_are_named_at_once():
