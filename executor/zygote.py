@@ -33,9 +33,10 @@ _F_ADD_SEALS, _SEAL, _SHRINK, _GROW = 1033, 1, 2, 4
 # What the library does in every forked process, such as drawing a new seed, would only be undone for a program.
 _BOOT = """
 import os, sys
-sys.path.insert(0, {root!r})
+sys.path.append({root!r})  # behind the library: other packages may lie beside this one
 register, os.register_at_fork = os.register_at_fork, lambda **hooks: None
 from executor.sandbox.zygote import main
+sys.path.pop()
 os.register_at_fork = register
 main(sys.argv[1])
 """

@@ -12,7 +12,6 @@ from executor.config import ExecutorConfig
 from executor.isolation import check
 from executor.pool import LocalPool
 from executor.report import Report, Verdict
-from executor.zygote import Zygote
 from tests.hostile.canaries import canaries
 from tests.hostile.programs import ECHO, SAME, Hostile, call, innocent, programs
 
@@ -25,7 +24,7 @@ SERVICE = {49, 50, 51}  # tests/test_executor_hostile_service.py
 class Judged:
     """All reports at one level, and what was found around the pool afterwards."""
 
-    sight: str
+    level: int
     table: tuple[Hostile, ...]
     reports: tuple[Report, ...]
     neighbours: tuple[Report, ...]
@@ -35,17 +34,6 @@ class Judged:
 
 
 _judged: dict[int, Judged] = {}
-
-
-def sight(level: int) -> str:
-    """What programs see of the host's files, as the table calls it."""
-    if level < 3:
-        return "private"
-    zygote = Zygote(CONFIG, level)
-    try:
-        return "blind" if "no files" in zygote.applied else "open"
-    finally:
-        zygote.close()
 
 
 def judge(level: int) -> Judged:
@@ -59,7 +47,7 @@ def judge(level: int) -> Judged:
                 reports = list(pool.map(pairs))
             touched = canary.touched()
         _judged[level] = Judged(
-            sight(level),
+            level,
             table,
             tuple(reports[::2]),
             tuple(reports[1::2]),
@@ -81,9 +69,9 @@ def judged(request: pytest.FixtureRequest) -> Judged:
 def test_every_program_gets_its_verdict(judged: Judged) -> None:
     pairs = zip(judged.table, judged.reports, strict=True)
     different = {
-        f"{h.threat} {h.name}": (h.verdict(judged.sight).value, report.verdict.value, report.error)
+        f"{h.threat} {h.name}": (h.verdict(judged.level).value, report.verdict.value, report.error)
         for h, report in pairs
-        if report.verdict is not h.verdict(judged.sight)
+        if report.verdict is not h.verdict(judged.level)
     }
     assert not different
 
@@ -130,7 +118,7 @@ def test_levels_agree() -> None:
     for level in had[1:]:
         first, other = judge(had[0]), judge(level)
         for hostile, a, b in zip(first.table, first.reports, other.reports, strict=True):
-            if hostile.verdict(other.sight) is hostile.expected:
+            if hostile.verdict(other.level) is hostile.expected:
                 assert [t.verdict for t in a.tests] == [t.verdict for t in b.tests], (level, hostile.name)
             if hostile.suite is SAME:
                 assert a.tests[0].stdout == b.tests[0].stdout

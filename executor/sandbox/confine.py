@@ -1,8 +1,8 @@
 """Isolation, applied in two strokes: once to the zygote, and the rest to each program after its fork.
 
-Level 1: namespaces + private root + landlock + seccomp. Level 2: landlock + seccomp. Level 3: seccomp; files stay
-readable only where this process can take a user of its own that can read the library, because a filter cannot judge
-paths. Level 4: limits only. A step that fails raises: the caller must then not run anything.
+Level 1: namespaces + private root + landlock + seccomp. Level 2: landlock + seccomp. Level 3: seccomp; no file can be
+opened, because a filter cannot judge paths. Level 4: limits only. A step that fails raises: the caller must then not
+run anything.
 """
 
 import errno
@@ -64,23 +64,20 @@ def detach_namespaces() -> None:
 def confine_zygote(level: int, threads: int, site_packages: bool) -> Confinement:
     """Confines this process for good. At level 1 it must be the first process of its own process namespace."""
     applied: list[str] = []
-    paths = root.readable_paths(site_packages)
-    files, process_limit, template, keep = True, threads, None, None
+    process_limit, template, keep = threads, None, None
     if level < 4:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    if level == 1:
-        root.enter_private_root(paths)
+    view = root.view(site_packages) if level <= 2 else None
+    if view is not None and level == 1:
+        root.enter_private_root(view)
         applied += ["namespaces", "private root"]
         if os.geteuid() == 0:
             _leave_root()
         syscalls.unshare(syscalls.CLONE_NEWUSER)  # its own count of threads
         applied.append("user namespace")
-        paths = ["/"]
     elif level < 4:
-        readable = _world_readable(os.__file__)
-        files = level == 2 or (os.geteuid() == 0 and readable)
         if os.geteuid() == 0:
-            keep = syscalls.CAP_DAC_READ_SEARCH if files and not readable else None
+            keep = syscalls.CAP_DAC_READ_SEARCH if view and not _world_readable(os.__file__) else None
             counted_alone = _leave_root(keep)
             applied.append("user of its own" if counted_alone else "user nobody")
         else:
@@ -88,14 +85,13 @@ def confine_zygote(level: int, threads: int, site_packages: bool) -> Confinement
             applied += ["user namespace"] if counted_alone else []
         if not counted_alone:
             process_limit += _tasks_of_user()
-        if not files:
-            applied.append("no files")
     os.chdir("/")
-    if level <= 2:
-        applied.append(f"landlock {landlock.restrict(paths)}")
+    if view is not None:
+        version = landlock.restrict(["/"]) if level == 1 else landlock.restrict(view.roots, view.hidden)
+        applied.append(f"landlock {version}")
     if level < 4:
-        template = seccomp.Template(files)  # raises here where the machine has no table
-        applied.append("seccomp")
+        template = seccomp.Template(files=view is not None)  # raises here where the machine has no table
+        applied += ["seccomp"] if view else ["seccomp", "no files"]
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.drop_capabilities(keep)
     process_limit += 2  # this process and the compiler

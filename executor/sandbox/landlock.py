@@ -6,7 +6,7 @@ Rights are those that the kernel's version knows; an unknown right would make th
 import ctypes
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from executor.sandbox import syscalls
 
@@ -22,8 +22,12 @@ def abi() -> int:
     return syscalls.syscall("landlock_create_ruleset", syscalls.LANDLOCK_CREATE, 0, 0, 1)
 
 
-def restrict(readable: Iterable[str]) -> int:
-    """Confines this process (and its children) for good. Returns the ABI version. Needs no_new_privs."""
+def restrict(readable: Iterable[str], hidden: Collection[str] = ()) -> int:
+    """Confines this process (and its children) for good. Returns the ABI version. Needs no_new_privs.
+
+    What is `hidden` inside a readable folder, by real paths, cannot be read, but its names can be listed: a right to a
+    folder is one to all below it, and imports have to list the folder.
+    """
     version = abi()
     handled = (1 << _FS_RIGHTS.get(version, 16)) - 1
     attributes = struct.pack(
@@ -37,20 +41,31 @@ def restrict(readable: Iterable[str]) -> int:
     ruleset = syscalls.syscall("landlock_create_ruleset", syscalls.LANDLOCK_CREATE, buffer, size, 0)
     try:
         for path in readable:
-            _allow(ruleset, path)
+            _allow_around(ruleset, path, hidden)
         syscalls.syscall("landlock_restrict_self", syscalls.LANDLOCK_RESTRICT, ruleset, 0)
     finally:
         os.close(ruleset)
     return version
 
 
-def _allow(ruleset: int, path: str) -> None:
+def _allow_around(ruleset: int, path: str, hidden: Collection[str]) -> None:
+    """Allows `path` but for what is hidden inside it."""
+    if not any(place.startswith(path.rstrip("/") + "/") for place in hidden):
+        _allow(ruleset, path, READ_FILE | READ_DIR)
+        return
+    _allow(ruleset, path, READ_DIR)
+    for entry in os.scandir(path):
+        if not entry.is_symlink() and entry.path not in hidden:  # what a link leads to inside has a rule of its own
+            _allow_around(ruleset, entry.path, hidden)
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except (FileNotFoundError, PermissionError):
         return  # what cannot be opened needs no permission
     try:
-        rights = READ_FILE | (READ_DIR if os.path.isdir(path) else 0)
+        rights &= READ_FILE | (READ_DIR if os.path.isdir(path) else 0)
         rule = ctypes.create_string_buffer(struct.pack("<Qi", rights, fd), 12)
         syscalls.syscall("landlock_add_rule", syscalls.LANDLOCK_ADD_RULE, ruleset, 1, rule, 0)
     finally:

@@ -3,15 +3,21 @@
 Runs in a fresh mount namespace; the host's mounts are never changed, and nothing has to be cleaned up.
 """
 
+import errno
 import os
 import platform
 import sys
 import sysconfig
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from executor.sandbox import syscalls
 
 _SCAFFOLD = "/tmp"  # only shadowed inside the private mount namespace
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+_PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+_PROJECT = "stepcoder"  # the distribution's name, which its metadata, path file and editable finder bear
+_NO_FOLDER_OF_OURS = ("..", "__pycache__")
 # Mount options that an unprivileged remount must keep: statvfs bit -> mount bit.
 _KEEP = (
     (1, syscalls.MS_RDONLY),
@@ -24,41 +30,113 @@ _KEEP = (
 )
 
 
-def readable_paths(site_packages: bool) -> list[str]:
-    """Absolute paths that a program may read, those that exist: needed for imports that are not preloaded."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a program may read, by real paths: `roots`, none inside another, but for what is `hidden` inside them.
+
+    `links`: (place, real path) of symbolic links outside of the roots on the way to them, as /lib -> /usr/lib.
+    """
+
+    roots: tuple[str, ...]
+    hidden: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, wanted: Iterable[str], hidden: Iterable[str]) -> "View":
+        """Of paths as they are written, those that exist."""
+        wanted = [path for path in wanted if os.path.exists(path)]
+        roots: list[str] = []
+        for path in sorted(map(os.path.realpath, wanted)):
+            if not _inside(path, roots):
+                roots.append(path)
+        real = sorted({os.path.realpath(path) for path in hidden if os.path.exists(path)})
+        links = dict(link for path in wanted for link in _links(path))
+        return cls(
+            tuple(roots),
+            tuple(path for path in real if path not in roots and _inside(path, roots)),
+            tuple((place, target) for place, target in links.items() if not _inside(place, roots)),
+        )
+
+
+def view(site_packages: bool) -> View:
+    """The libraries of this interpreter and of the system, which imports that are not preloaded need.
+
+    Installed packages only where they are wanted, wherever they lie; of this project nothing. OSError where its files
+    cannot be told from others.
+    """
     paths = sysconfig.get_paths()
     machine = platform.machine()
     wanted = [
         paths["stdlib"], paths["platstdlib"], f"/lib/{machine}-linux-gnu", f"/usr/lib/{machine}-linux-gnu",
         "/lib64", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo", *_DEVICES,
     ]  # fmt: skip
-    if site_packages:
-        wanted += [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
-    kept: list[str] = []
-    for path in wanted:
-        if os.path.exists(path) and not any(path == k or path.startswith(k + "/") for k in kept):
-            kept.append(path)
-    return kept
+    packages = [p for p in sys.path if os.path.basename(p) in _PACKAGE_FOLDERS] if site_packages else []
+    shown = set(map(os.path.realpath, packages))
+    others = {folder for path in wanted for folder in _package_folders(path)} - shown
+    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+    ours = [] if own in shown else [own]
+    ours += [file for folder in shown for file in _own_files(folder, own)]
+    return View.of([*wanted, *packages], [*others, *ours])
 
 
-def enter_private_root(paths: list[str]) -> None:
-    """Makes a tmpfs with read-only binds of `paths` the root of this process. Needs CAP_SYS_ADMIN over its mounts."""
-    sources = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in paths}
+def _inside(path: str, folders: Iterable[str]) -> bool:
+    """Whether `path` is one of `folders` or lies in one."""
+    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+def _package_folders(path: str) -> set[str]:
+    """Real paths of folders of installed packages in `path`, whichever interpreter's, and of this interpreter's."""
+    near = [path, *(entry.path for entry in os.scandir(path) if entry.is_dir())] if os.path.isdir(path) else []
+    found = {os.path.join(place, name) for place in near for name in _PACKAGE_FOLDERS}
+    schemes = map(sysconfig.get_paths, sysconfig.get_scheme_names())
+    found |= {scheme[kind] for scheme in schemes for kind in ("purelib", "platlib")}
+    return {os.path.realpath(folder) for folder in found if os.path.isdir(folder)}
+
+
+def _own_files(folder: str, own: str) -> list[str]:
+    """What belongs to this project in a folder of packages: what bears its name, and what its installer listed."""
+    places = [place for place in (folder, os.path.join(folder, "__pycache__")) if os.path.isdir(place)]
+    found = [os.path.join(place, n) for place in places for n in os.listdir(place) if _PROJECT in n.lower()]
+    records = [record for path in found if os.path.isfile(record := os.path.join(path, "RECORD"))]
+    if folder == own and not records:
+        raise OSError(errno.ENOENT, f"{folder} holds this project without a list of its files: install it with pip")
+    for record in records:
+        with open(record, encoding="utf-8") as file:
+            for line in file:
+                name = line.split(",")[0]  # no name of ours has a comma
+                first = name.split("/")[0]
+                found.append(os.path.normpath(os.path.join(folder, name if first in _NO_FOLDER_OF_OURS else first)))
+    return [path for path in found if path != folder]
+
+
+def enter_private_root(view: View) -> None:
+    """Makes a tmpfs with read-only binds of `view` the root of this process. Needs CAP_SYS_ADMIN over its mounts.
+
+    Everything is looked up before the scaffold shadows it: any of it may lie below.
+    """
+    sources = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in view.roots}
+    folders = {path for path in (*view.roots, *view.hidden) if os.path.isdir(path)}
+    nothing = os.open(os.devnull, os.O_PATH | os.O_CLOEXEC)
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount("tmpfs", _SCAFFOLD, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "size=1m,mode=755")
     for path, fd in sources.items():
-        target = _SCAFFOLD + os.path.realpath(path)
-        _link_ancestors(path)
-        if os.path.lexists(target):
-            continue
-        if os.path.isdir(path):
+        target = _SCAFFOLD + path
+        if path in folders:
             os.makedirs(target, 0o755)
         else:
             os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-        syscalls.mount(f"/proc/self/fd/{fd}", target, None, syscalls.MS_BIND | syscalls.MS_REC)
-        _make_read_only(target)
-    for fd in sources.values():
+        _bind(fd, target)
+    for path in view.hidden:
+        if path in folders:
+            flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
+            syscalls.mount("tmpfs", _SCAFFOLD + path, "tmpfs", flags, "size=4k,mode=555")
+        else:
+            _bind(nothing, _SCAFFOLD + path)
+    for place, real in view.links:
+        os.makedirs(os.path.dirname(_SCAFFOLD + place), 0o755, exist_ok=True)
+        os.symlink(real, _SCAFFOLD + place)
+    for fd in (nothing, *sources.values()):
         os.close(fd)
     os.chdir(_SCAFFOLD)
     syscalls.pivot_root(".", ".")
@@ -66,6 +144,11 @@ def enter_private_root(paths: list[str]) -> None:
     os.chdir("/")
     flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
     syscalls.mount("none", "/", None, flags)
+
+
+def _bind(fd: int, target: str) -> None:
+    syscalls.mount(f"/proc/self/fd/{fd}", target, None, syscalls.MS_BIND | syscalls.MS_REC)
+    _make_read_only(target)
 
 
 def _make_read_only(target: str) -> None:
@@ -77,14 +160,11 @@ def _make_read_only(target: str) -> None:
     syscalls.mount("none", target, None, flags)
 
 
-def _link_ancestors(path: str) -> None:
-    """Repeats symbolic links on the way to `path` (as /lib -> usr/lib), so that the loader's names keep working."""
-    parts = path.strip("/").split("/")
-    for depth in range(1, len(parts) + 1):
-        ancestor = "/" + "/".join(parts[:depth])
-        if os.path.islink(ancestor):
-            link = _SCAFFOLD + ancestor
-            os.makedirs(os.path.dirname(link), 0o755, exist_ok=True)
-            if not os.path.lexists(link):
-                os.symlink(os.path.realpath(ancestor), link)
-            return
+def _links(path: str) -> Iterator[tuple[str, str]]:
+    """Every symbolic link on the way to `path`, as (place, where it leads in the end), so that names keep working."""
+    real = "/"
+    for part in os.path.abspath(path).strip("/").split("/"):
+        place = os.path.join(real, part)
+        real = os.path.realpath(place)
+        if os.path.islink(place):
+            yield place, real

@@ -81,10 +81,25 @@ def map_shared(fd: int, size: int) -> memoryview:
 
     mmap.mmap would keep a duplicate of the descriptor, which every program could then write to.
     """
+    return _mapped(fd, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED)
+
+
+def in_memory(data: bytes) -> memoryview:
+    """A copy of `data` of which a fork copies no page tables, for as long as the process lives."""
+    fd = os.memfd_create("data", os.MFD_CLOEXEC)
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(data)
+        return _mapped(fd, len(data), mmap.PROT_READ, mmap.MAP_PRIVATE)
+    finally:
+        os.close(fd)
+
+
+def _mapped(fd: int, size: int, protection: int, kind: int) -> memoryview:
     function = _libc().mmap
     function.restype = ctypes.c_void_p
     function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_long)
-    address = function(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
+    address = function(None, size, protection, kind, fd, 0)
     if address is None or address == ctypes.c_void_p(-1).value:
         raise OSError(ctypes.get_errno(), "mmap")
     return memoryview((ctypes.c_char * size).from_address(address)).cast("B")

@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 
-from executor.sandbox import board, compiler, confine, monitoring, syscalls
+from executor.sandbox import board, compiler, confine, library, monitoring, syscalls
 from executor.sandbox.harness import Harness, Streams, open_streams
 from executor.sandbox.protocol import END, ENDED, FORK_FAILED, JOB
 from executor.sandbox.state import Snapshot
@@ -31,12 +31,6 @@ PRELOAD = """
     __future__ abc array ast atexit bisect cmath collections collections.abc contextlib copy ctypes dataclasses datetime
     decimal enum fractions functools heapq io itertools json keyword linecache math numbers operator queue random re
     statistics string struct textwrap threading time traceback types typing warnings weakref
-""".split()
-# Each module makes every fork dearer. These are for programs that cannot open files (level 3).
-PRELOAD_BLIND = """
-    _strptime base64 binascii bz2 calendar csv difflib encodings.ascii encodings.idna encodings.latin_1
-    encodings.utf_16 fnmatch graphlib hashlib ipaddress locale pathlib pickle pprint secrets shlex tempfile unicodedata
-    uuid zlib zoneinfo
 """.split()
 _WARM_PROGRAM = """
 import sys
@@ -98,7 +92,9 @@ def main(argument: str) -> None:
             confine.detach_namespaces()
             _continue_as_first_process(options)
         confine.die_with_parent()
-        _preload(PRELOAD + PRELOAD_BLIND if options.level == 3 else PRELOAD, options.site_packages)
+        _preload(PRELOAD, options.site_packages)
+        if options.level == 3:
+            library.install()
         cells = syscalls.map_shared(options.coverage, options.coverage_bytes)
         writer = board.Writer(options.board, options.limits.output_bytes)
         os.close(options.coverage)
@@ -169,7 +165,6 @@ def _preload(names: Sequence[str], site_packages: bool) -> None:
     site.sethelper()
     for name in [n for n in sys.modules if n.split(".")[0] == "executor"]:
         del sys.modules[name]
-    sys.path.pop(0)
     sys.argv = [""]
     os.environ.clear()
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -20,8 +20,7 @@ TIMEOUT, MEMORY, OUTPUT, COMPILE = Verdict.TIMEOUT, Verdict.MEMORY_LIMIT, Verdic
 class Hostile:
     """One program. `slow`: it ends by wall time.
 
-    Two verdicts may differ at level 3, which has no view of its own of the file system: `blind` where no file can be opened
-    (what is not preloaded cannot be imported), `open` where the host's world-readable files stay in sight.
+    `blind`: the verdict at level 3, where no file can be opened, if it is another one.
     """
 
     threat: int
@@ -30,12 +29,10 @@ class Hostile:
     program: str
     expected: Verdict
     blind: Verdict | None = None
-    open: Verdict | None = None
     slow: bool = False
 
-    def verdict(self, sight: str = "") -> Verdict:
-        """`sight`: "blind", "open", or anything else for levels 1 and 2."""
-        return {"blind": self.blind, "open": self.open}.get(sight) or self.expected
+    def verdict(self, level: int) -> Verdict:
+        return self.blind or self.expected if level == 3 else self.expected
 
 
 def stdin(*pairs: tuple[str, str]) -> Suite:
@@ -217,16 +214,16 @@ def _reading(facts: Facts) -> list[Hostile]:
     pids = (facts.parent, facts.process)
     return [
         Hostile(15, "files of the host", returns([]), _TRY + f"paths = {[*facts.files, '/etc/shadow', '/root/.ssh', '/root/.bash_history']!r}\ndef f(x): return seen([lambda p=p: open(p).read(19) for p in paths])", PASSED),
-        Hostile(15, "the host's programs and home directories", returns([]), _TRY + f"paths = ['/home', '/work', '/etc/passwd', '/proc/1/environ', {__file__!r}]\ndef f(x): return [s for s in seen([lambda p=p: os.listdir(p) if os.path.isdir(p) else open(p).read(10) for p in paths]) if s != '[]']", PASSED, open=WRONG),
+        Hostile(15, "the host's programs and home directories", returns([]), _TRY + f"paths = ['/home', '/work', '/etc/passwd', '/proc/1/environ', {__file__!r}]\ndef f(x): return [s for s in seen([lambda p=p: os.listdir(p) if os.path.isdir(p) else open(p).read(10) for p in paths]) if s != '[]']", PASSED),
         Hostile(15, "environment and arguments", call("f", ([1], [{}, [""], "/"])), "import os, sys\ndef f(x): return [dict(os.environ), sys.argv, os.getcwd()]", PASSED),
         Hostile(15, "the processes of the host", returns([]), _TRY + f"pids = [os.getppid(), 1, *{pids!r}]\nnames = ['environ', 'mem', 'maps', 'fd', 'cwd', 'root', 'task', 'auxv', 'stack', 'syscall']\ndef look(path):\n    if path.endswith(('cwd', 'root')): return os.readlink(path)\n    if path.endswith(('fd', 'task')): return [os.readlink(path + '/' + n) for n in os.listdir(path)] if path.endswith('fd') else None\n    return open(path, 'rb').read(1)\ndef f(x): return seen([lambda p=p, n=n: look(f'/proc/{{p}}/{{n}}') for p in pids for n in names])", PASSED),
-        Hostile(15, "its own process seen from outside", returns([]), _TRY + "names = ['environ', 'mem', 'maps', 'cmdline']\ndef f(x): return seen([lambda n=n: open(f'/proc/self/{n}', 'rb').read(1) for n in names])", PASSED, open=WRONG),
+        Hostile(15, "its own process seen from outside", returns([]), _TRY + "names = ['environ', 'mem', 'maps', 'cmdline']\ndef f(x): return seen([lambda n=n: open(f'/proc/self/{n}', 'rb').read(1) for n in names])", PASSED),
         Hostile(15, "upwards out of the root", returns([]), _TRY + f"paths = ['/..' * 9 + p for p in {facts.files!r}] + ['../' * 9 + p[1:] for p in {facts.files!r}]\ndef f(x): return seen([lambda p=p: open(p).read(19) for p in paths])", PASSED),
         Hostile(15, "chroot and mounts", returns([]), _TRY + _LIBC + "def f(x): return [n for n in ('chroot', 'umount2', 'pivot_root', 'setns', 'open_tree', 'fsopen') if hasattr(libc, n) and getattr(libc, n)(b'/', b'/') == 0]", PASSED),
         Hostile(16, "inherited descriptors", returns([]), "import os, stat\ndef f(x):\n    found = []\n    for fd in range(3, 1024):\n        try: mode = os.fstat(fd).st_mode\n        except OSError: continue\n        if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode) and os.fstat(fd).st_nlink == 0): found.append((fd, mode))\n    return found", PASSED),
         Hostile(16, "inherited secrets", returns(False), "import os\ndef f(x):\n    found = b''\n    for fd in range(3, 1024):\n        try: found += os.pread(fd, 100_000, 0)\n        except OSError: pass\n    return bytes(reversed(b'detcepxe-eht')) in found", PASSED),
         Hostile(17, "shared memory by name", TWICE, "from multiprocessing.shared_memory import SharedMemory\ndef f(x): return SharedMemory(name='psm_1', create=True, size=100).size", RUNTIME),
-        Hostile(17, "other jobs' files", returns([]), _TRY + "def f(x): return [s for s in seen([lambda p=p: os.listdir(p) for p in ('/tmp', '/dev/shm', '/var/tmp', '/proc', '/run')]) if s != '[]']", PASSED, open=WRONG),
+        Hostile(17, "other jobs' files", returns([]), _TRY + "def f(x): return [s for s in seen([lambda p=p: os.listdir(p) for p in ('/tmp', '/dev/shm', '/var/tmp', '/proc', '/run')]) if s != '[]']", PASSED),
         Hostile(17, "System V memory and queues", returns([]), _LIBC + "def f(x): return [n for n, a in (('shmget', (1, 100, 0o1666)), ('semget', (1, 1, 0o1666)), ('msgget', (1, 0o1666))) if getattr(libc, n)(*a) >= 0]", PASSED),
         Hostile(18, "other processes' memory", call("f", ([list(pids)], [])), _LIBC + "def f(pids):\n    import platform\n    calls = {'x86_64': [101, 310, 311, 434, 438, 312], 'aarch64': [117, 270, 271, 434, 438, 272]}[platform.machine()]\n    return [(n, p) for n in calls for p in [*pids, os.getppid()] if libc.syscall(n, p if n not in (101, 117) else 16, p, 0, 0, 0, 0) >= 0]", PASSED),
         Hostile(18, "a debugger on itself", returns(-1), _LIBC + "def f(x): return libc.ptrace(0, 0, 0, 0)", PASSED),
@@ -374,11 +371,11 @@ def _compiling() -> list[Hostile]:
         Hostile(40, "a method missing", call("S().f", ([3], 6)), "class S: pass", RUNTIME),
         Hostile(40, "no main block in call style", TWICE, "def f(x): return 6\nif __name__ == '__main__': raise OSError", PASSED),
         Hostile(40, "a main block in stdin style", ECHO, "if __name__ == '__main__': print(input())", PASSED),
-        Hostile(40, "asyncio", TWICE, "import asyncio\nasync def g(x):\n    await asyncio.sleep(0)\n    return 2 * x\ndef f(x): return asyncio.run(g(x))", PASSED, blind=RUNTIME),
+        Hostile(40, "asyncio", TWICE, "import asyncio\nasync def g(x):\n    await asyncio.sleep(0)\n    return 2 * x\ndef f(x): return asyncio.run(g(x))", PASSED),
         Hostile(40, "dataclass with future annotations", TWICE, "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\ndef f(x): return P(x).x * 2", PASSED),
         Hostile(40, "pickles its class", stdin(("", "A")), "import pickle\nclass A: pass\nprint(type(pickle.loads(pickle.dumps(A()))).__name__)", PASSED),
         Hostile(41, "missing package", ECHO, "import numpy_nowhere", RUNTIME),
-        Hostile(41, "late import", ECHO, "import xml.dom.minidom, sqlite3\nprint(input())", PASSED, blind=RUNTIME),
+        Hostile(41, "late import", ECHO, "import xml.dom.minidom, sqlite3\nprint(input())", PASSED),
         Hostile(41, "slow import", TWICE, "sum(range(10**9))\ndef f(x): return 2 * x", TIMEOUT),
     ]  # fmt: skip
 
@@ -390,7 +387,7 @@ def _system(facts: Facts) -> list[Hostile]:
         Hostile(42, "datagram pair", TWICE, "import socket\ndef f(x): socket.socketpair(1, 2)", RUNTIME),
         Hostile(42, "a service of the host", returns([]), f"import socket\ndef f(x):\n    found = []\n    for address in (('127.0.0.1', {facts.port}), ('::1', {facts.port}), ('169.254.169.254', 80), ('1.1.1.1', 53)):\n        try: found.append(socket.create_connection(address, 1))\n        except OSError: pass\n    return found", PASSED),
         Hostile(42, "a socket file of the host", returns([]), f"import socket\ndef f(x):\n    found = []\n    for address in ({facts.unix_socket!r}, {facts.abstract_socket!r}):\n        try:\n            a, b = socket.socketpair()\n            a.connect(address)\n            found.append(address)\n        except OSError: pass\n    return found", PASSED),
-        Hostile(42, "names", TWICE, "import socket\ndef f(x): return socket.getaddrinfo('localhost', 80)", RUNTIME, open=WRONG),
+        Hostile(42, "names", TWICE, "import socket\ndef f(x): return socket.getaddrinfo('localhost', 80)", RUNTIME),
         Hostile(43, "kills", returns([]), _TRY + f"def f(x): return seen([lambda p=p, s=s: os.kill(p, s) or 1 for p in [os.getppid(), *{targets!r}] for s in (0, 9, 15, 19)])", PASSED),
         Hostile(43, "other ways to send a signal", returns([]), _LIBC + f"import platform\ndef f(x):\n    numbers = {{'x86_64': [62, 200, 129, 424, 297], 'aarch64': [129, 130, 138, 424, 240]}}[platform.machine()]\n    tgkill = {{'x86_64': 234, 'aarch64': 131}}[platform.machine()]\n    found = [(n, p) for n in numbers for p in [os.getppid(), *{targets!r}] if libc.syscall(n, p, 9, 0, 0) == 0]\n    return found + [p for p in [os.getppid(), *{targets[:2]!r}] if libc.syscall(tgkill, p, p, 9) == 0]", PASSED),
         Hostile(43, "signals by descriptor owner", returns([]), _TRY + f"import fcntl\ndef f(x):\n    r, w = os.pipe()\n    return seen([lambda p=p: fcntl.fcntl(r, fcntl.F_SETOWN, p) or 1 for p in {targets[:4]!r}] + [lambda: fcntl.fcntl(r, fcntl.F_SETSIG, 9) or 1])", PASSED),
