@@ -34,7 +34,7 @@ from deploy.progress import RunProgress
 from deploy.refill import group_metrics, lacking, with_spread
 from deploy.run_directory import RunDirectory
 from deploy.summary import evaluation
-from deploy.trajectories import write_trajectories
+from deploy.trajectories import write_groups
 from learner.guards import Guards
 from rollout.engine import Sampling
 from rollout.service import IssuedGroup, RolloutService
@@ -237,12 +237,12 @@ class _Life:
     async def _write_trajectories(self, step: int, groups: Sequence[IssuedGroup]) -> None:
         every = self.config.run.trajectories_every
         if every and step % every == 0:
-            write = ray.remote(_write_groups).options(name="write-trajectories", num_cpus=0)
+            write = ray.remote(write_groups).options(name="write-trajectories", num_cpus=0)
             await write.remote(str(self.run.trajectories), step, *(g.trajectories for g in groups))
 
     async def _checkpoint(self, step: int, ahead: Sequence[Subtask]) -> None:
-        """Copy what the next step changes, then write it while the run goes on."""
-        self.progress.phase("copying the state for a checkpoint")
+        """Copy what the next step changes, then write it while the run goes on; without GPUs, write it at once."""
+        self.progress.phase("writing a checkpoint")
         await self.writing.wait()
         await self.services.learner.capture()
         state = {
@@ -252,6 +252,8 @@ class _Life:
             "refused": self.refused,
         }
         await self.writing.start(self._write(step, state))
+        if not self.services.learner.writes_beside:
+            await self.writing.wait()
 
     async def _write(self, step: int, state: dict[str, Any]) -> None:
         try:
@@ -341,10 +343,3 @@ def rollout_metrics(groups: Sequence[IssuedGroup], step: int, seconds: float) ->
     if full:
         metrics["pass_rate/full"] = sum(o.passed for o in full) / sum(o.total for o in full)
     return metrics | {f"verdict/{name}": count / total for name, count in sorted(verdicts.items())}
-
-
-def _write_groups(directory: str, step: int, *groups: Any) -> None:
-    """Runs as a Ray task, so that no token passes through the driver."""
-    from pathlib import Path
-
-    write_trajectories(Path(directory), step, (t for group in groups for t in group))

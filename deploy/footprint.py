@@ -1,7 +1,7 @@
 """How much memory a run will need, estimated from the model's files and the configuration.
 
-An estimate errs upward by a little: it is there to refuse what can't fit before minutes are spent on starting it,
-not to predict the peak.
+Proportional set size: a page that several processes share counts once. An estimate is within a fifth of the peak of the
+starter run (`python -m benchmarks.memory`); it is there to refuse what can't fit before minutes go into starting it.
 """
 
 import json
@@ -16,9 +16,9 @@ from deploy.config import Config
 from deploy.machine import GIB
 from deploy.starter_model import STARTER
 
-PROCESS = 0.7 * GIB  # a Python process that has imported torch
-ENGINE = 1.5 * GIB  # an engine's own buffers beside weights and cache
-RAY = 1.0 * GIB  # Ray's own processes and what the object store holds of a step
+PROCESS = 0.5 * GIB  # a Python process that has imported torch
+ENGINE = 0.7 * GIB  # an engine's own buffers beside weights and cache
+RAY = 1.0 * GIB  # Ray's own processes, its idle workers, curriculum, executors and the programs that run
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,20 @@ def model_shape(name_or_directory: str | Path) -> ModelShape | None:
     )
 
 
+def network_parameters(config: Config, model: ModelShape) -> tuple[float, float, float]:
+    """Numbers in the policy, in a critic of its own and in the reference that is a copy; 0 for what there is not."""
+    settings = config.learner
+    embedding = model.vocabulary * model.hidden
+    share = min(1.0, (settings.critic.layers or model.layers) / model.layers)
+    critic = embedding + max(0, model.parameters - embedding) * share  # it keeps its own embedding
+    reference = settings.kl.coef > 0 and settings.lora.rank is None
+    return model.parameters, critic * settings.has_second_network, model.parameters * reference
+
+
 def learner_bytes(config: Config, model: ModelShape) -> float:
     """All learner ranks together: weights, gradients, Adam's two moments, reference, activations, logits."""
     settings = config.learner
-    embedding = model.vocabulary * model.hidden
-    body = max(0, model.parameters - embedding)
-    share = min(1.0, (settings.critic.layers or model.layers) / model.layers)
-    critic = embedding + body * share if settings.has_second_network else 0.0  # it keeps its own embedding
+    _, critic, reference = network_parameters(config, model)
     rank = settings.lora.rank
     # Seven linear layers of a block, one side of three of them some four times as wide
     trained = critic + (model.parameters if rank is None else rank * model.layers * model.hidden * 23)
@@ -89,18 +96,17 @@ def learner_bytes(config: Config, model: ModelShape) -> float:
     frozen = 0 if rank is None else model.parameters
     weights = (trained + frozen) * width * (1 if settings.zero_stage == 3 else split)
     frozen_width = 2 if settings.precision in ("autocast", "bf16") else 4
-    reference = model.parameters * frozen_width * split if settings.kl.coef > 0 and rank is None else 0
+    reference *= frozen_width * split
     per_token = model.hidden * (2 if settings.gradient_checkpointing else 24) * 4
     activations = settings.token_budget * model.layers * per_token * split
-    logits = settings.logprob_chunk * model.vocabulary * 4 * 3 * split
-    checkpoint = trained * 12 + model.parameters * width  # the copy that is written while training goes on
-    return weights + gradients + optimiser + reference + activations + logits + checkpoint + PROCESS * split
+    logits = min(settings.logprob_chunk, settings.token_budget) * model.vocabulary * 4 * 2 * split
+    return weights + gradients + optimiser + reference + activations + logits + PROCESS * split
 
 
 def engine_bytes(config: Config, model: ModelShape) -> float:
     """All engines together, without GPUs: weights, key-value cache, buffers, two processes each."""
     width = 2 if config.rollout.dtype in ("bfloat16", "float16") else 4
-    one = model.parameters * width * 1.5 + config.rollout.kv_cache_gib * GIB + ENGINE + 2 * PROCESS
+    one = model.parameters * width * 1.3 + config.rollout.kv_cache_gib * GIB + ENGINE + 2 * PROCESS
     return config.rollout.engines * one
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -47,3 +48,8 @@ def write_trajectories(directory: Path, step: int, trajectories: Iterable[Trajec
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
     os.replace(aside, target)
     return target
+
+
+def write_groups(directory: str, step: int, *groups: Any) -> None:
+    """Runs as a Ray task, so that no token passes through the driver; here, where its process loads little."""
+    write_trajectories(Path(directory), step, (t for group in groups for t in group))

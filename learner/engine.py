@@ -150,14 +150,18 @@ class TrainedModel:
     def lr(self) -> float:
         return float(self.engine.get_lr()[0])
 
-    def capture(self) -> None:
-        """Copy weights, optimiser state and schedule to main memory; all ranks together."""
-        self._copy.take(self.engine)
+    def capture(self, *, copy: bool = True) -> None:
+        """Copy weights, optimiser state and schedule to main memory, or refer to them; all ranks together."""
+        self._copy.take(self.engine, copy=copy)
         self._schedule = self.engine.lr_scheduler.state_dict()
 
     def write(self, directory: Path, name: str) -> None:
         """This rank's part of what `capture` copied; may run in a thread of its own while training goes on."""
         state.write(self._copy.tensors, self._schedule, directory / name)
+
+    def forget(self) -> None:
+        """Let go of what `capture` referred to."""
+        self._copy.drop()
 
     def load(self, directory: Path, name: str) -> None:
         """Exactly what any number of ranks under any ZeRO stage wrote; all ranks together.

@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+_ENTROPY_ROWS = 64  # tokens whose p log p exists at a time
+
 
 def chunked_logprobs(
     head: nn.Module, hidden: Float[Tensor, "M D"], targets: Int[Tensor, " M"], pieces: int, temperature: float = 1.0
@@ -33,14 +35,15 @@ def chunked_logprobs(
 
 
 class _Score(torch.autograd.Function):
-    """(logits, targets, temperature) -> (log-probabilities, entropies) with one fp32 matrix kept, and two at most."""
+    """(logits, targets, temperature) -> (log-probabilities, entropies). One fp32 matrix beside the logits: the gradient
+    takes its place. So one backward pass only."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         if temperature != 1.0:
             logits = logits.float() / temperature
         log_p = torch.log_softmax(logits, -1, dtype=torch.float32)
-        entropy = log_p.exp().mul_(log_p).sum(-1).neg_()
+        entropy = torch.cat([-(part.exp() * part).sum(-1) for part in log_p.split(_ENTROPY_ROWS)])
         ctx.save_for_backward(log_p, targets)
         ctx.temperature = temperature
         ctx.mark_non_differentiable(entropy)
@@ -51,5 +54,5 @@ class _Score(torch.autograd.Function):
         """d log p(target) / d logits = (1[target] - p) / temperature."""
         log_p, targets = ctx.saved_tensors
         scale = gradients[0][:, None] / ctx.temperature
-        gradient = log_p.exp().mul_(-scale).scatter_add_(1, targets[:, None], scale)
+        gradient = log_p.exp_().mul_(-scale).scatter_add_(1, targets[:, None], scale)
         return gradient, None, None

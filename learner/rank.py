@@ -51,6 +51,7 @@ class LearnerRank:
         self._model, self._seed, self._total_updates, self._temperature = Path(model), seed, total_updates, temperature
         self.device = torch.device("cuda", 0) if cuda else torch.device("cpu")
         self._weights: dict[str, Tensor] = {}  # the policy's, as of the last `capture`
+        self._copied = True
 
     def address(self) -> tuple[str, int]:
         """Where other ranks can meet this one: its node's address and a free port."""
@@ -126,20 +127,23 @@ class LearnerRank:
 
     def save(self, directory: str) -> None:
         """`capture` and `write` in one."""
-        self.capture()
+        self.capture(copy=False)
         self.write(directory)
 
-    def capture(self) -> None:
+    def capture(self, copy: bool = True) -> None:
         """Copy to main memory everything of this rank that the next step depends on, and (rank 0) the policy's weights.
 
-        About 12 bytes a trained parameter over all ranks, kept for the next time.
+        About 12 bytes a trained parameter over all ranks, kept for the next time. Without `copy` nothing may change
+        until `write` is done, which takes no memory.
         """
+        self._copied = copy
         for network in self._update.networks.trained.values():
-            network.capture()
+            network.capture(copy=copy)
         self._random, self._factor = torch.get_rng_state(), self._update.kl_factor.value
+        whole = not copy and self.config.zero_stage < 3
         for name, tensor in self._full_weights():
             if self.rank == 0:
-                self._weights[name] = copied(tensor, self._weights.get(name))
+                self._weights[name] = tensor.detach() if whole else copied(tensor, self._weights.get(name))
 
     def write(self, directory: str) -> None:
         """What `capture` copied, as files: training may go on in another thread, but not another `capture`."""
@@ -150,6 +154,10 @@ class LearnerRank:
         if self.rank == 0:
             (folder / "learner" / KL_STATE).write_text(json.dumps({"factor": self._factor}), encoding="utf-8")
             self._save_hugging_face(folder / "policy", self._weights)
+        if not self._copied:
+            self._weights = {}
+            for network in self._update.networks.trained.values():
+                network.forget()
 
     def load(self, directory: str) -> None:
         """Exactly the state that `save` wrote, with any number of ranks."""

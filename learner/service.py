@@ -30,6 +30,8 @@ class LearnerService:
         gpu_share: float = 0.0,
     ) -> None:
         cuda = gpu_share > 0
+        # Where the state is in main memory already, a copy beside it is what the machine has least of.
+        self.writes_beside = cuda
         actor: Any = ray.remote(concurrency_groups={"files": 1})(self.rank_class)  # pyright: ignore[reportCallIssue]
         environment = {"env_vars": learner_environment(cuda=cuda, ranks=config.ranks)}
         self.ranks: list[Any] = [
@@ -68,15 +70,16 @@ class LearnerService:
 
     async def save(self, directory: str) -> None:
         """`capture` and `write` in one."""
-        await self.capture()
+        await self._all("capture", False)
         await self.write(directory)
 
     async def capture(self) -> None:
-        """Copy the state to main memory, for `write`."""
-        await self._all("capture")
+        """Copy the state to main memory, for `write`; where `writes_beside` is False only name it."""
+        await self._all("capture", self.writes_beside)
 
     async def write(self, directory: str) -> None:
-        """Write what `capture` copied; other calls may be made meanwhile, but `capture`."""
+        """Write what `capture` copied; other calls may be made meanwhile, but `capture`. Where `writes_beside` is False
+        none that trains."""
         await asyncio.gather(*(rank.write.options(concurrency_group="files").remote(directory) for rank in self.ranks))
 
     async def load(self, directory: str) -> None:

@@ -3,7 +3,7 @@
 A checkpoint made of whole tensors can be read by any number of ranks under any ZeRO stage, bit for bit; DeepSpeed's own
 files only by as many ranks as wrote them. Each parameter is in exactly one rank's file.
 
-    copy.take(engine)                       # all ranks together; what was copied does not change afterwards
+    copy.take(engine, copy=True)            # all ranks together; what was copied does not change afterwards
     write(copy.tensors, schedule, folder)   # in any thread
     whole, schedule = read(folder)
     restore(engine, whole)                  # all ranks together
@@ -32,12 +32,17 @@ class HostCopy:
     def __init__(self) -> None:
         self.tensors: dict[str, dict[str, Tensor]] = {}
 
-    def take(self, engine: Any) -> None:
-        """Copy what `engine` holds now; all ranks together."""
+    def take(self, engine: Any, *, copy: bool) -> None:
+        """Copy what `engine` holds now, or without `copy` refer to it where it is whole; all ranks together."""
+        copy = copy or _flats(engine) is not None
         held, self.tensors, owners = self.tensors, {}, _owners(engine.module)
         for name, key, tensor in gather(engine):
             if owners[name] == dist.get_rank():
-                self.tensors.setdefault(name, {})[key] = copied(tensor, held.get(name, {}).get(key))
+                kept = copied(tensor, held.get(name, {}).get(key)) if copy else tensor.detach()
+                self.tensors.setdefault(name, {})[key] = kept
+
+    def drop(self) -> None:
+        self.tensors = {}
 
 
 def copied(tensor: Tensor, buffer: Tensor | None) -> Tensor:

@@ -109,6 +109,8 @@ class Engines:
 class Learner:
     """Remembers the groups of each step, and is slow at random."""
 
+    writes_beside = True
+
     def __init__(self, engines: Engines) -> None:
         self.engines = engines
         self.trained: dict[int, list[int]] = {}

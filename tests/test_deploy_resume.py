@@ -90,10 +90,13 @@ class Called:
 
 
 class Learner:
-    """One rank in this process. It writes a checkpoint as late as can be: when the next step has changed everything."""
+    """One rank in this process. It writes a checkpoint as late as can be: when the next step has changed everything.
 
-    def __init__(self, rank: LearnerRank, dies_at: int | None = None) -> None:
-        self.rank, self.dies_at, self.steps = rank, dies_at, 0
+    Where it does not write beside training, that has to wait.
+    """
+
+    def __init__(self, rank: LearnerRank, dies_at: int | None = None, writes_beside: bool = True) -> None:
+        self.rank, self.dies_at, self.steps, self.writes_beside = rank, dies_at, 0, writes_beside
 
     async def step(self, step: int, groups: Sequence[Any], tokens: Sequence[int]) -> dict[str, float]:
         if step == self.dies_at:
@@ -108,7 +111,7 @@ class Learner:
         self.rank.load(directory)
 
     async def capture(self) -> None:
-        self.rank.capture()
+        self.rank.capture(self.writes_beside)
 
     async def write(self, directory: str) -> None:
         now = self.steps
@@ -116,6 +119,7 @@ class Learner:
             if self.steps > now:
                 break
             await asyncio.sleep(0)
+        assert self.writes_beside or self.steps == now
         self.rank.write(directory)
 
 
@@ -141,7 +145,7 @@ def issued(subtask: Subtask) -> IssuedGroup:
 
 
 def go(
-    config: Config, model: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int | None = None
+    config: Config, model: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int | None = None, writes_beside: bool = True
 ) -> tuple[Path, list[str]]:
     """The run's directory, and what it said, after the controller has done all it can."""
     said = io.StringIO()
@@ -158,7 +162,7 @@ def go(
             return SimpleNamespace(
                 curriculum=CurriculumClient(Called(actor)),
                 rollout=Rollout(),
-                learner=Learner(rank, dies_at),
+                learner=Learner(rank, dies_at, writes_beside),
                 close=close,
             )
 
@@ -236,6 +240,18 @@ def test_what_is_being_written_when_a_run_dies_is_what_it_goes_on_from(
     assert sorted(p.name for p in (died / "checkpoints").iterdir()) == [f"step-{n:08d}" for n in (1, 2)]
     go(config, model, monkeypatch)
     assert_same_end(died, straight)
+
+
+def test_without_a_copy_training_waits_for_the_writer(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, _ = go(configured(tmp_path / "straight", model, "ppo", 1), model, monkeypatch)
+    waiting, _ = go(configured(tmp_path / "waiting", model, "ppo", 1), model, monkeypatch, writes_beside=False)
+    for step in range(1, STEPS):
+        for file in sorted(checkpoint(straight, step).rglob("part-*.pt")):
+            other = checkpoint(waiting, step) / file.relative_to(checkpoint(straight, step))
+            assert other.read_bytes() == file.read_bytes()
+    assert_same_end(waiting, straight)
 
 
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
