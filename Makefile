@@ -5,7 +5,7 @@
 # make clean   removes .venv, caches and build files (runs/ stays)
 #
 # Variables:
-#   PYTHON=python3.11        the interpreter that .venv is made with (3.11 or later)
+#   PYTHON=python3.12        the interpreter that .venv is made with (3.11, 3.12 or 3.13)
 #   TORCH_INDEX=URL          a package index to take torch from, such as PyTorch's index of CPU builds; without it pip decides
 #   CONFIG=configs/x.yaml    what `make train` trains
 #   ARGS="--run.seed 1"      further settings for `make train`
@@ -27,8 +27,9 @@ setup: $(STAMP)
 $(STAMP): $(LOCKS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=..."; exit 2; }
-	@echo "Installing into $(VENV): torch 2.13.0 $(if $(TORCH_INDEX),from $(TORCH_INDEX),as pip chooses it: a CPU build of 0.2 GB or a CUDA build of several GB; to choose, set TORCH_INDEX)"
-	@echo "then vLLM 0.32 for CPUs, DeepSpeed, Ray, transformers and the starter model: 4 GB on disk, two minutes on a fast network."
+	@echo "Installing into $(VENV), where $$(df -Ph . | awk 'NR==2 {print $$4}')B are free: torch 2.13.0, vLLM 0.32 for CPUs, DeepSpeed, Ray, transformers"
+	@echo "and the starter model; 3.3 GB on disk, two minutes on a fast network. torch comes $(if $(TORCH_INDEX),from $(TORCH_INDEX).,as pip chooses it: where that is the CUDA build)"
+	@$(if $(TORCH_INDEX),:,echo "(seen on Python 3.12 and 3.13) it is 7 GB more. To avoid them stop here and name an index of CPU builds: make setup TORCH_INDEX=URL")
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@rm -f $(STAMP)
 	$(BIN)/python -m pip install -q --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -r requirements/torch.txt

@@ -15,8 +15,11 @@ from typing import Any, Literal
 
 from deploy import machine
 from deploy.config import Config
+from deploy.duration import run_seconds
 from deploy.errors import UserError
 from deploy.footprint import model_shape, parts
+from deploy.formats import figures, on_gpus, settle, shape_of
+from deploy.interpreters import faster
 from deploy.machine import GIB
 from deploy.manifest import ManifestError, verify
 from deploy.preflight import check_model_is_there, problems
@@ -46,9 +49,12 @@ class Finding:
 
 
 def findings(config: Config) -> Iterator[Finding]:
+    config, numbers = formats(config)
     yield from hardware(config)
     yield from software()
     yield from helpers()
+    yield numbers
+    yield from duration(config)
     yield from isolation(config)
     yield from inputs(config)
 
@@ -157,6 +163,28 @@ def libiomp5() -> Path | None:
     return None
 
 
+def formats(config: Config) -> tuple[Config, Finding]:
+    """The configuration without `auto`, which number formats those are and why."""
+    try:
+        settled, notes = settle(config)
+    except UserError as error:
+        return config, Finding("number formats", "not measured", "problem", str(error))
+    named = f"rollout.dtype {settled.rollout.dtype}, learner.precision {settled.learner.precision}, as configured"
+    return settled, Finding("number formats", "\n".join(notes) or named)
+
+
+def duration(config: Config) -> Iterator[Finding]:
+    """How long the run will take, by the speed of its number formats; nothing where that can't be told."""
+    if config.command != "train" or config.rollout.dtype == "auto" or on_gpus(config):
+        return
+    try:
+        data, found = problems(config), figures(config)
+    except UserError:  # said elsewhere
+        return
+    seconds = run_seconds(config, found, shape_of(config.model), len(data["train"]), len(data["heldout"]))
+    yield Finding("the run will take", f"about {seconds / 60:.0f} minutes, two thirds to one and a half times that")
+
+
 def isolation(config: Config) -> Iterator[Finding]:
     """The best level of the sandbox here, each level by itself, and what runs the programs."""
     from executor.isolation import LEVELS, check
@@ -166,9 +194,11 @@ def isolation(config: Config) -> Iterator[Finding]:
     except RuntimeError as error:
         yield Finding("programs run on", "nothing", "problem", f"{error}; set executor.python")
         return
-    way, advice = (
-        ("sys.monitoring", "") if monitoring else ("probes", "executor.python 3.12 or later records them faster")
-    )
+    way = "sys.monitoring" if monitoring else "probes"
+    better = faster(version) if config.executor.python is None else None
+    advice = f"faster: --executor.python {better}" if better else ""
+    if better is None and not monitoring:
+        advice = "3.13 runs them 1.3 times as fast: install it and set executor.python"
     yield Finding("programs run on", f"Python {version}, executed lines by {way}", "ok", advice)
     missing = {level: check(config.executor, level) for level in (1, 2, 3)}
     best = next((level for level, reason in missing.items() if reason is None), 4)
