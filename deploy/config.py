@@ -200,7 +200,7 @@ class Config(BaseModel):
     subtasks_per_step: int = Field(
         default=512,
         ge=1,
-        description="Subtasks of a step; each gets rollout.group_size completions (subtasks). Source: paper.",
+        description="Subtasks of a step; each gets rollout.group_size completions (subtasks). Source: ours.",
     )
     max_staleness: Literal[0, 1] = Field(
         default=1,
@@ -212,6 +212,14 @@ class Config(BaseModel):
         ge=0,
         description="With learner.ppo.drop_equal_groups: generate groups of further subtasks in place of those left "
         "out, in at most so many rounds a step (rounds); 0 for no replacement. Source: DAPO's dynamic sampling.",
+    )
+    max_unjudged_share: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="A group with a program that the sandbox could not judge (infra_error, after "
+        "executor.infra_retries) is left out; above this share of a step's or an evaluation's groups the run stops "
+        "(fraction). Source: ours.",
     )
     data: DataConfig = Field(default=defaults(DataConfig), description="Problems.")
     run: RunConfig = Field(default=defaults(RunConfig), description="Directory and length.")

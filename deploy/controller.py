@@ -35,9 +35,11 @@ from deploy.refill import group_metrics, lacking, with_spread
 from deploy.run_directory import RunDirectory
 from deploy.summary import evaluation
 from deploy.trajectories import write_groups
+from deploy.unjudged import parted, told, too_many, unjudged_metrics
 from learner.guards import Guards
 from rollout.engine import Sampling
 from rollout.service import IssuedGroup, RolloutService
+from rollout.trajectory import Unjudged
 
 log = logging.getLogger(__name__)
 
@@ -162,8 +164,8 @@ class _Life:
 
     async def _generate(self, subtasks: list[Subtask]) -> "_Generated":
         start = time.perf_counter()
-        groups = await self.services.rollout.run(subtasks)
-        return _Generated(groups, time.perf_counter() - start)
+        groups, lost = parted(await self.services.rollout.run(subtasks))
+        return _Generated(groups, time.perf_counter() - start, lost=lost)
 
     async def _refill(self, generated: "_Generated") -> "_Generated":
         """Further rounds while groups with spread are missing.
@@ -177,14 +179,21 @@ class _Life:
                 break
             more = await self._generate(await self._next(missing))
             generated = _Generated(
-                generated.groups + more.groups, generated.seconds + more.seconds, generated.refilled + missing
+                generated.groups + more.groups,
+                generated.seconds + more.seconds,
+                generated.refilled + missing,
+                generated.lost + more.lost,
             )
         return generated
 
     async def _learn(self, step: int, generated: "_Generated") -> None:
         """Train on one step's groups, tell the curriculum, send the weights, write the numbers."""
         self.progress.phase("training")
-        groups, services = generated.groups, self.services
+        groups, lost, services = generated.groups, generated.lost, self.services
+        for group in lost:
+            self.progress.message(f"step {step}: {told(group)}")
+        if stop := too_many(lost, len(groups), self.config.max_unjudged_share):
+            await self._stop(step, stop)
         dropping = self.config.learner.ppo.drop_equal_groups
         kept = with_spread(groups) if dropping else groups
         start = time.perf_counter()
@@ -195,6 +204,7 @@ class _Life:
         await services.learner.publish(step)
         published = time.perf_counter()
         metrics: dict[str, Any] = rollout_metrics(groups, step, generated.seconds) | learned
+        metrics |= unjudged_metrics(lost)
         if dropping:
             metrics |= group_metrics(groups, generated.refilled)
         metrics |= await services.curriculum.metrics()
@@ -282,12 +292,15 @@ class _Life:
 
 
 class _Generated:
-    """One step's groups, in the order of their tickets, how long they took (seconds), how many came by refilling."""
+    """One step's groups, in the order of their tickets, how long they took (seconds), how many came by refilling, and
+    those that could not be judged."""
 
-    __slots__ = ("groups", "seconds", "refilled")
+    __slots__ = ("groups", "seconds", "refilled", "lost")
 
-    def __init__(self, groups: list[IssuedGroup], seconds: float, refilled: int = 0) -> None:
-        self.groups, self.seconds, self.refilled = groups, seconds, refilled
+    def __init__(
+        self, groups: list[IssuedGroup], seconds: float, refilled: int = 0, lost: Sequence[Unjudged] = ()
+    ) -> None:
+        self.groups, self.seconds, self.refilled, self.lost = groups, seconds, refilled, list(lost)
 
 
 async def evaluate_splits(rollout: RolloutService, config: Config, ready: Ready) -> dict[str, Any]:
@@ -304,13 +317,17 @@ async def evaluate_splits(rollout: RolloutService, config: Config, ready: Ready)
         log.warning("%d problems have too long a prompt (%s ...): they are left out", len(too_long), too_long[0])
         problems = [(name, p) for name, p in problems if p.id not in set(too_long)]
     subtasks = [Subtask(-1 - i, problem, 0, "") for i, (_, problem) in enumerate(problems)]
-    groups = await rollout.run(subtasks, sampling, e.samples)
+    groups, lost = parted(await rollout.run(subtasks, sampling, e.samples))
+    for group in lost:
+        log.warning("evaluation: %s", told(group))
+    if stop := too_many(lost, len(groups), config.max_unjudged_share):
+        raise UserError(f"the evaluation stops: {stop}")
+    outcomes = {g.summary.outcome.problem_id: g.summary.outcome for g in groups}
     results = {}
     for name in splits:
-        own = [(p, g.summary.outcome) for (split, p), g in zip(problems, groups, strict=True) if split == name]
-        if own:
-            counts = {p.id: (o.passed, o.total) for p, o in own}
-            results[name] = evaluation(counts, {p.id: p.level for p, _ in own})
+        own = [p for split, p in problems if split == name]
+        if counts := {p.id: (outcomes[p.id].passed, outcomes[p.id].total) for p in own if p.id in outcomes}:
+            results[name] = evaluation(counts, {p.id: p.level for p in own}) | {"unjudged": len(own) - len(counts)}
     return results
 
 

@@ -79,7 +79,7 @@ class ScalarHead(nn.Linear):
         return _linear_in_fp32(self, input)
 
 
-def compute_in_fp32(head: nn.Module) -> None:
+def compute_in_fp32(head: nn.Module | None) -> None:
     """Make an output layer multiply in fp32, also under autocast and over bf16 weights.
 
     Its forward is replaced, so that hooks on the layer (ZeRO 3 gathers its weights in one) stay.

@@ -15,7 +15,7 @@ from executor.actor import ExecutorPool
 from executor.config import ExecutorConfig
 from rollout.config import RolloutConfig
 from rollout.engine import Sampling, engine_environment
-from rollout.trajectory import GroupSummary
+from rollout.trajectory import GroupSummary, Unjudged
 from rollout.worker import RolloutWorker
 
 log = logging.getLogger(__name__)
@@ -69,18 +69,19 @@ class RolloutService:
 
     async def run(
         self, subtasks: Sequence[Subtask], sampling: Sampling | None = None, group_size: int | None = None
-    ) -> list[IssuedGroup]:
+    ) -> list[IssuedGroup | Unjudged]:
         """All groups, in the order of the subtasks, whatever order they finish in."""
         return list(await asyncio.gather(*(self._run(subtask, sampling, group_size) for subtask in subtasks)))
 
-    async def _run(self, subtask: Subtask, sampling: Sampling | None, group_size: int | None) -> IssuedGroup:
+    async def _run(self, subtask: Subtask, sampling: Sampling | None, group_size: int | None) -> IssuedGroup | Unjudged:
         for attempt in range(1, ATTEMPTS + 1):
             index = min(range(len(self.workers)), key=lambda i: (self._under_way[i], i))
             self._under_way[index] += 1
             try:
                 call = self.workers[index].run_apart.options(num_returns=2)
                 summary, trajectories = call.remote(subtask, sampling, group_size)
-                return IssuedGroup(await summary, trajectories)
+                found = await summary
+                return found if isinstance(found, Unjudged) else IssuedGroup(found, trajectories)
             except RayTaskError as error:
                 if attempt == ATTEMPTS:
                     raise

@@ -49,6 +49,18 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Unjudged:
+    """In the place of a group with a program that the sandbox could not judge, and of which nothing is known.
+
+    `error` is the sandbox's text.
+    """
+
+    ticket: int
+    problem_id: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupSummary:
     """The few numbers of a group that the driver handles; the tokens stay in the object store.
 

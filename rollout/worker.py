@@ -3,7 +3,8 @@
 Life of a completion: prompt -> engine -> program -> executor -> masks and reward -> trajectory.
 Invariants: a completion goes to the executor when it is finished, not when its group is; the
 random numbers of a completion depend on (run seed, ticket, sample) alone, so that a subtask
-issued again after a crash draws the same; an infrastructure error raises and is no reward.
+issued again after a crash draws the same; a program that the sandbox could not judge (after the executor's
+retries) is no reward: its whole group is `Unjudged`.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ import numpy as np
 from curriculum.config import PromptConfig, PromptForm
 from curriculum.prompts import Prompter, given
 from curriculum.subtask import Outcome, Subtask
-from executor.report import Report
+from executor.report import Report, Verdict
 from executor.reward import reward
 from executor.spans import executed_spans
 from executor.suite import Suite
@@ -28,7 +29,7 @@ from rollout.extract import extract
 from rollout.lifeline import tie_to_parent
 from rollout.mask import token_masks
 from rollout.offsets import TokenSpans
-from rollout.trajectory import Group, GroupSummary, Trajectory, summarize
+from rollout.trajectory import Group, GroupSummary, Trajectory, Unjudged, summarize
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,10 @@ class RolloutWorker:
         return True
 
     async def run(self, subtask: Subtask, sampling: Sampling | None = None, group_size: int | None = None) -> Group:
-        """All completions of a subtask, graded. `sampling` and `group_size` replace the config's (evaluation)."""
+        """All completions of a subtask, graded. `sampling` and `group_size` replace the config's (evaluation).
+
+        Raises a group of NotJudged where the sandbox failed on one; the others are then given up.
+        """
         prompt_ids = self._prompter.ids(subtask.problem, subtask.prefix)
         sampling = sampling or sampling_of(self._config)
         if self._form == "instruct":  # a reply opens with a fence; it ends with its end token
@@ -89,7 +93,7 @@ class RolloutWorker:
 
     async def run_apart(
         self, subtask: Subtask, sampling: Sampling | None = None, group_size: int | None = None
-    ) -> tuple[GroupSummary, tuple[Trajectory, ...]]:
+    ) -> tuple[GroupSummary | Unjudged, tuple[Trajectory, ...]]:
         """The same as two values (Ray: `num_returns=2`), so that the driver never holds a token."""
         try:
             group = await self.run(subtask, sampling, group_size)
@@ -97,6 +101,8 @@ class RolloutWorker:
             if engine_died(error):
                 log.critical("the engine's process is gone; this actor ends, so that the run starts its services anew")
                 os._exit(1)
+            if text := _not_judged(error):
+                return Unjudged(subtask.ticket, subtask.problem.id, text), ()
             raise
         return summarize(group), group.trajectories
 
@@ -134,10 +140,26 @@ class RolloutWorker:
         text, spans = self._spans(written, prompt_ids[-4:])
         extracted = extract(given(subtask.prefix), text, self._form)
         report = await self._executor.run(extracted.program, subtask.problem.suite)
+        if report.verdict is Verdict.INFRA_ERROR:
+            raise NotJudged(report.error or "the sandbox failed")
         masks = token_masks(extracted, spans, executed_spans(extracted.program, report.executed_lines), ended_itself)
         return _trajectory(
             subtask, index, prompt_ids, completion, extracted.program, report, reward(report, self._reward_kind), masks
         )
+
+
+class NotJudged(RuntimeError):
+    """The sandbox failed on a program, every time: says nothing about the program."""
+
+
+def _not_judged(error: Exception) -> str | None:
+    """The sandbox's text, where all that went wrong is that programs could not be judged."""
+    if isinstance(error, NotJudged):
+        return str(error)
+    if not isinstance(error, ExceptionGroup):
+        return None
+    texts = [_not_judged(inner) for inner in error.exceptions]
+    return texts[0] if all(texts) else None
 
 
 def sample_seed(run_seed: int, ticket: int, sample: int) -> int:

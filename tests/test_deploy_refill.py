@@ -19,15 +19,17 @@ from curriculum.problem import Problem
 from curriculum.subtask import Outcome, Subtask
 from deploy.cluster import Services
 from deploy.controller import _Life
+from deploy.errors import UserError
 from deploy.metrics import read_metrics
 from deploy.preflight import Ready
 from deploy.progress import RunProgress
 from deploy.refill import group_metrics, lacking, with_spread
 from deploy.run_directory import RunDirectory
 from deploy.settings import load_config
+from deploy.unjudged import parted, too_many
 from executor.suite import Case, Suite
 from rollout.service import IssuedGroup
-from rollout.trajectory import Group, GroupSummary, summarize
+from rollout.trajectory import Group, GroupSummary, Unjudged, summarize
 from tests.learner_tools import make_groups
 
 SUITE = Suite("stdin", (Case("1\n", "1\n"),))
@@ -146,16 +148,40 @@ async def whole(life: _Life) -> None:
     await life.writing.wait()
 
 
+class Faulty(Engines):
+    """The sandbox fails on every program of one problem, and on all from a ticket on."""
+
+    def __init__(self, share: float, problem: str, ticket: int = 10**6) -> None:
+        super().__init__(share)
+        self.problem, self.ticket = problem, ticket
+
+    async def run(self, subtasks: list[Subtask]) -> list[Any]:
+        groups = await super().run(subtasks)
+        return [
+            Unjudged(s.ticket, s.problem.id, f"no room in {s.problem.id}")
+            if s.problem.id == self.problem or s.ticket >= self.ticket
+            else group
+            for s, group in zip(subtasks, groups, strict=True)
+        ]
+
+
 def run(
-    directory: Path, steps: int, *, staleness: int = 0, rounds: int = 50, share: float = 0.4
+    directory: Path,
+    steps: int,
+    *,
+    staleness: int = 0,
+    rounds: int = 50,
+    share: float = 0.4,
+    faulty: Faulty | None = None,
+    extra: Sequence[str] = (),
 ) -> tuple[Told, Learner, dict[int, dict[str, Any]]]:
     """What curriculum and learner were told, and the metrics by step."""
     settings = [
         *SETTINGS, "--run.directory", str(directory), "--run.steps", str(steps), "--max_staleness", str(staleness),
-        "--refill_rounds", str(rounds),
+        "--refill_rounds", str(rounds), *extra,
     ]  # fmt: skip
     config = load_config(None, settings, {})
-    engines, curriculum = Engines(share), Told()
+    engines, curriculum = faulty or Engines(share), Told()
     learner = Learner(engines)
     with RunDirectory.open(config) as place:
         life = _Life(config, place, Ready(directory, PROBLEMS, ()), RunProgress(steps))
@@ -211,6 +237,47 @@ def test_the_bound_on_rounds_holds_and_none_means_no_refilling(tmp_path: Path):
     assert learner.trained == {1: [], 2: []}
     assert [line["groups/generated"] for line in lines.values()] == [3 * WANTED] * 2
     assert all(line["seconds/generate"] > 3 * ROUND_S for line in lines.values())
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_a_group_that_cannot_be_judged_is_left_out_counted_and_replaced(
+    tmp_path: Path, staleness: int, capsys: pytest.CaptureFixture[str]
+):
+    curriculum, learner, lines = run(tmp_path, STEPS, staleness=staleness, faulty=Faulty(0.4, "p03"))
+    told = [ticket for call in curriculum.calls if call[0] == "report" for ticket in call[1:]]
+    assert told == sorted(told) and 0 < len(set(range(max(told))) - set(told)) == sum(
+        line["groups/unjudged"] for line in lines.values()
+    )
+    # no outcome moved its start point, and those of all others were counted; a step trains on as many as it asked for
+    stages = curriculum.inner.state()["problems"]
+    assert stages["p03"][1:3] == (0.0, 0) or stages["p03"][1:3] == [0.0, 0]
+    assert all(len(groups) == WANTED for groups in learner.trained.values())
+    named = [line["unjudged"] for line in lines.values() if line["groups/unjudged"]]
+    assert named and all(texts == {"p03": "no room in p03"} for texts in named)
+    assert "p03 is left out, the sandbox could not judge one of its programs: no room in p03" in capsys.readouterr().err
+
+
+def test_without_refilling_a_step_trains_on_fewer(tmp_path: Path):
+    extra = ["--learner.ppo.drop_equal_groups", "false"]
+    _, learner, lines = run(tmp_path, STEPS, rounds=0, faulty=Faulty(1.0, "p03"), extra=extra)
+    for step, line in lines.items():
+        assert len(learner.trained[step]) == WANTED - line["groups/unjudged"]
+    assert 0 < sum(line["groups/unjudged"] for line in lines.values()) < STEPS
+
+
+def test_a_run_whose_sandbox_is_broken_stops_with_its_text(tmp_path: Path):
+    broken = Faulty(1.0, "", ticket=2 * WANTED - 2)  # two of step 2's three
+    with pytest.raises(UserError) as caught:
+        run(tmp_path, STEPS, rounds=0, faulty=broken)
+    message = str(caught.value)
+    assert "stops at step 2" in message and "could not judge 2 of 3 groups" in message and "no room in p" in message
+    extra = ["--max_unjudged_share", "0.7"]
+    _, learner, _ = run(tmp_path / "patient", 2, rounds=0, faulty=broken, extra=extra)
+    assert len(learner.trained[2]) == 1
+    one = [issued(0, 1.0)]
+    lost = [Unjudged(1, "p", "full"), Unjudged(2, "q", "full")]
+    assert parted([lost[0], *one, lost[1]]) == (one, lost)
+    assert too_many(lost, 2, 0.5) is None and too_many(lost, 1, 0.5) is not None and too_many([], 0, 0.0) is None
 
 
 @pytest.mark.parametrize("staleness", [0, 1])

@@ -1,5 +1,6 @@
 """A rollout actor with the real engine and the real executor, and the choice of a transfer backend."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from curriculum.prompts import Prompter
 from curriculum.subtask import Subtask
 from executor.actor import ExecutorPool
 from executor.config import ExecutorConfig
+from executor.report import Report, Verdict
 from executor.suite import Case, Suite
 from rollout.config import RolloutConfig
 from rollout.engine import Sampling, engine_environment
-from rollout.trajectory import Group
+from rollout.trajectory import Group, Unjudged
 from rollout.weights import choose_backend
-from rollout.worker import RolloutWorker
+from rollout.worker import NotJudged, RolloutWorker, _not_judged
 from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +57,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(build_tiny_model(tmp_path_factory.mktemp("model")))
 
 
+class Failing:
+    """The real pool, whose sandbox fails on one suite; no way was found to make it do so every time."""
+
+    def __init__(self, pool: ExecutorPool) -> None:
+        self.pool = pool
+
+    async def run(self, program: str, suite: Suite) -> Report:
+        if suite.entry_point == "unjudged":
+            return Report(Verdict.INFRA_ERROR, error="no namespace left")
+        return await self.pool.run(program, suite)
+
+
 @pytest.fixture(scope="module")
 def worker(model: str) -> Iterator[Any]:
     ray.init(
@@ -68,7 +82,7 @@ def worker(model: str) -> Iterator[Any]:
     actor = ray.remote(RolloutWorker).options(
         num_cpus=0, max_concurrency=64, runtime_env={"env_vars": engine_environment(CONFIG)}
     )
-    yield actor.remote(model, CONFIG, PromptConfig(), ExecutorPool(config), config.reward, 7)
+    yield actor.remote(model, CONFIG, PromptConfig(), Failing(ExecutorPool(config)), config.reward, 7)
     ray.shutdown()
 
 
@@ -91,6 +105,20 @@ def test_a_group_is_graded_and_its_arrays_fit_together(worker: Any, model: str) 
         assert trajectory.verdict in {"passed", "compile_error", "runtime_error", "wrong_answer"}
         ids = Prompter(tokenizer, PromptConfig()).ids(PROBLEM, PREFIX)
         assert trajectory.prompt_ids.tolist() == ids and trajectory.prompt_ids.dtype == np.int32
+
+
+def test_a_program_that_cannot_be_judged_costs_its_group_alone() -> None:
+    error = ExceptionGroup("of a group's tasks", [NotJudged("no namespace left"), NotJudged("late")])
+    assert _not_judged(error) == "no namespace left"
+    assert _not_judged(ExceptionGroup("", [NotJudged("full"), ValueError("a fault of ours")])) is None
+    assert _not_judged(ValueError("a fault of ours")) is None
+
+
+def test_a_group_that_cannot_be_judged_is_named_and_the_next_is_judged(worker: Any) -> None:
+    broken = dataclasses.replace(PROBLEM, id="broken", suite=Suite("call", (Case([1, 2], 3),), "unjudged"))
+    call = worker.run_apart.options(num_returns=2).remote(Subtask(4, broken, 1, PREFIX))
+    assert ray.get(call, timeout=HANG_S) == [Unjudged(4, "broken", "no namespace left"), ()]
+    assert len(run(worker, 5, PREFIX).trajectories) == 4
 
 
 def test_a_subtask_issued_again_draws_the_same_and_another_ticket_does_not(worker: Any) -> None:
