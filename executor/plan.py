@@ -38,12 +38,14 @@ class PlannedCase:
 class Plan:
     """The cases in order, and what is the same for every program of the suite.
 
-    `wire`: the inputs and the setup, constants only, as marshal data. `inputs`: the texts for standard input, one after
-    the other; `largest_input` is the size in bytes of the longest one.
+    `wire`: the inputs and the setup, constants only, as marshal data. `context`: the code that runs in the program's
+    namespace beside it, the setup and guarded tests. `inputs`: the texts for standard input, one after the other;
+    `largest_input` is the size in bytes of the longest one.
     """
 
     cases: tuple[PlannedCase, ...]
     wire: bytes
+    context: bytes
     inputs: bytes
     largest_input: int
 
@@ -69,7 +71,8 @@ def plan(suite: Suite) -> Plan:
     wire = marshal.dumps(
         {"cases": wires, "setup": suite.setup, "nodes": suite.style != "stdin" and _nodes(suite, wires)}
     )
-    return Plan(cases, wire, b"".join(case.stdin for case in cases), max(len(case.stdin) for case in cases))
+    context = "\n".join([suite.setup, *(case.wire.get("code", "") for case in cases)]).encode("utf-8", "surrogatepass")
+    return Plan(cases, wire, context, b"".join(case.stdin for case in cases), max(len(case.stdin) for case in cases))
 
 
 def _nodes(suite: Suite, wires: list[dict[str, Any]]) -> bool:

@@ -1,7 +1,7 @@
 """One slot: one zygote, one program at a time, its tests in order, a report at the end.
 
-The tests of a program share a process as long as each one ends well and leaves the interpreter as it was;
-otherwise the next one gets a fresh process. The verdict is made here, from outputs that
+The tests of a program that is proven ordinary (executor.sandbox.ordinary) share a process as long as each one ends well
+and leaves the interpreter as it was; any other program gets a fresh process for each test. The verdict is made here, from outputs that
 the program cannot have compared.
 """
 
@@ -17,7 +17,7 @@ from executor.config import ExecutorConfig
 from executor.plan import Plan, PlannedCase
 from executor.report import Report, TestOutcome, Verdict
 from executor.sandbox import board, codec
-from executor.sandbox.protocol import COMPILED, REFUSED
+from executor.sandbox.protocol import COMPILED, ORDINARY, REFUSED
 from executor.zygote import MAP_BYTES, End, InfraError, Zygote
 
 _MAX_LINE = (1 << 31) - 1
@@ -39,6 +39,7 @@ class _Progress:
     cpu_s: float = 0.0
     peak_mib: float = 0.0
     compile_error: tuple[str, int | None] | None = None
+    ordinary: bool = False
 
 
 class Slot:
@@ -80,12 +81,12 @@ class Slot:
     def _run(self, zygote: Zygote, program: str, source: bytes, plan: Plan, start: float, apart: bool) -> Report:
         lines = program.count("\n") + program.count("\r") + program.count("\f") + 1
         progress = _Progress(min(lines, MAP_BYTES - 1) if self._config.coverage else 0)
-        code = None if apart else self._compiled(zygote, source, progress)
+        code = None if apart else self._compiled(zygote, source, plan, progress)
         job = {
             "code": code,
             "source": program if code is None else "",
             "lines": progress.lines,
-            "alone": self._config.isolate_tests,
+            "alone": self._config.isolate_tests or not progress.ordinary,
             "output_bytes": self._config.output_kib << 10,
             "depth": self._config.result_depth,
             "parts": self._config.result_parts,
@@ -112,40 +113,45 @@ class Slot:
             coverage_trusted=not progress.forged and lines < MAP_BYTES,
         )
 
-    def _compiled(self, zygote: Zygote, source: bytes, progress: _Progress) -> bytes | None:
+    def _compiled(self, zygote: Zygote, source: bytes, plan: Plan, progress: _Progress) -> bytes | None:
         """The code; None, and the error in `progress`, for a program that does not compile."""
         try:
-            kind, about, code = zygote.compile(source, progress.lines)
+            kind, about, code = zygote.compile(source, progress.lines, plan.context)
         except InfraError as error:
             self.close()
             raise _CompilerFailed from error
         if kind == REFUSED:
             progress.compile_error = _message(about), _line(about)
             return None
-        if kind != COMPILED:
+        progress.ordinary = kind == ORDINARY
+        if kind not in (COMPILED, ORDINARY):
             self.close()  # it may have run out of memory, and would for the next one
             raise _CompilerFailed
         progress.recordable = frozenset(about)
         return code
 
     def _process(self, zygote: Zygote, plan: Plan, job: dict[str, Any], progress: _Progress) -> None:
-        """Runs tests in one process of the program until one of them spoils it."""
+        """Runs tests in one process of the program: one, or as many as can share it."""
         first = len(progress.outcomes)
+        tests = 1 if job["alone"] else len(plan.cases) - first
         left_s = self._config.program_cpu_s - progress.cpu_s
         if left_s <= 0:
             self._skip(plan, progress, "not run: the program had used its CPU time before")
             return
-        end = zygote.run(plan, {**job, "first": first}, len(plan.cases) - first, left_s)
-        cpu_left = end.cpu_s
+        end = zygote.run(plan, {**job, "first": first}, tests, left_s)
+        cpu_left = end.cpu_s - end.before_s
         progress.cpu_s += end.cpu_s
         progress.peak_mib = max(progress.peak_mib, end.peak_mib)
-        frames = board.read(zygote.board, len(plan.cases) - first + 1, self._config.output_kib << 10)
+        frames = board.read(zygote.board, tests + 1, self._config.output_kib << 10)
         if job["code"] is None:
             if not frames or frames[0] is None or "recordable" not in frames[0][0]:
                 progress.compile_error = _compile_error(frames[0] if frames else None, end)
                 return
             progress.recordable = _lines(frames.pop(0))
-        for frame in frames[: len(plan.cases) - first]:
+        if job["alone"]:
+            progress.outcomes.append(self._alone(plan.cases[first], zygote, frames, end, progress))
+            return
+        for frame in frames[:tests]:
             outcome = self._answered(plan.cases[len(progress.outcomes)], frame, progress)
             progress.outcomes.append(outcome)
             cpu_left -= outcome.cpu_s
@@ -155,8 +161,23 @@ class Slot:
         if not done:
             case = plan.cases[len(progress.outcomes)]
             progress.outcomes.append(self._broken_off(case, zygote, end, max(cpu_left, 0.0), progress))
-        elif job["code"] is not None and cpu_left >= self._config.cpu_s:  # time that no answer accounts for
+        elif cpu_left >= self._config.cpu_s:  # time that no answer accounts for
             progress.outcomes[-1] = replace(progress.outcomes[-1], verdict=Verdict.TIMEOUT, error=self._late()[1])
+
+    def _alone(
+        self, case: PlannedCase, zygote: Zygote, frames: list[Any], end: End, progress: _Progress
+    ) -> TestOutcome:
+        """The outcome of the only test of a process. Its CPU time and its output are what the kernel says."""
+        cpu = end.cpu_s - end.before_s
+        limit = self._config.output_kib << 10
+        if not frames or end.late and frames[0] is not None:
+            return self._broken_off(case, zygote, end, cpu, progress)
+        if frames[0] is None:
+            return self._answered(case, None, progress)
+        frame = frames[0][0] | {"cpu": cpu}
+        if any(os.fstat(fd).st_size >= limit for fd in (zygote.stdout, zygote.stderr)):
+            frame["over"] = True
+        return self._answered(case, (frame, os.pread(zygote.stdout, limit, 0)), progress)
 
     def _answered(
         self, case: PlannedCase, answer: tuple[dict[str, Any], bytes] | None, progress: _Progress

@@ -23,6 +23,7 @@ from typing import Any
 from executor.config import ExecutorConfig
 from executor.plan import Plan
 from executor.sandbox import board
+from executor.sandbox.compiler import REQUEST
 from executor.sandbox.protocol import END, ENDED, JOB
 
 MAP_BYTES = 16_384  # of coverage: one more than the lines of a program that can be recorded
@@ -60,6 +61,7 @@ class End:
 
     code: int
     cpu_s: float
+    before_s: float  # CPU, of those, before the program itself began
     peak_mib: float
     late: bool
     wall_s: float
@@ -157,13 +159,14 @@ class Zygote:
         self.applied: tuple[str, ...] = tuple(hello["applied"])
         self.python: str = hello["python"]
 
-    def compile(self, source: bytes, lines: int) -> tuple[bytes, Any, bytes]:
-        """(COMPILED, lines that can be recorded, code), (REFUSED, {error, line}, b"") or (APART, [], b"").
+    def compile(self, source: bytes, lines: int, context: bytes) -> tuple[bytes, Any, bytes]:
+        """(COMPILED or ORDINARY, lines that can be recorded, code), (REFUSED, {error, line}, b"") or (APART, [], b"").
 
-        `lines`: up to which coverage is wanted, 0 for none. InfraError when the compiler died or takes too long.
+        `lines`: up to which coverage is wanted, 0 for none. `context`: executor.plan.Plan's. InfraError when the
+        compiler died or takes too long.
         """
         self._compiler.settimeout(_COMPILE_S)
-        _send(self._compiler, lines.to_bytes(4, "little") + source)
+        _send(self._compiler, REQUEST.pack(lines, len(context)) + context + source)
         reply = _receive(self._compiler)
         size = struct.unpack_from("<I", reply, 1)[0]
         return reply[:1], json.loads(reply[5 : 5 + size]), reply[5 + size :]
@@ -183,12 +186,13 @@ class Zygote:
         largest = max(self._output_bytes, plan.largest_input)
         backstop_s = math.ceil(min((tests + 1) * self._cpu_s + self._compile_s, cpu_s + 1))
         self._control.settimeout((tests + 1) * self._wall_s + 2 * self._compile_s + _ANSWER_S)
-        _send(self._control, JOB.pack(apart, tests, largest, cpu_s, backstop_s) + marshal.dumps(job))
+        head = JOB.pack(apart, job["alone"], tests, largest, cpu_s, backstop_s)
+        _send(self._control, head + marshal.dumps(job))
         reply = _receive(self._control)
         if reply[:1] != ENDED:
             raise InfraError(f"the fork server could not start a program: {reply[1:].decode(errors='replace')}")
-        code, cpu, peak, late = END.unpack(reply[1:])
-        end = End(code, cpu, peak, late, time.monotonic() - start)
+        code, cpu, before, peak, late = END.unpack(reply[1:])
+        end = End(code, cpu, before, peak, late, time.monotonic() - start)
         if end.code and not board.count(self.board):
             self._raise_trouble()
         if end.code == -signal.SIGKILL and not end.late:

@@ -4,18 +4,22 @@ Forked from the zygote, confined as a program is, and kept. Its answer is handed
 parent, which does not look into it. What it cannot do is left to the program's process, under the program's limits.
 """
 
+import functools
 import marshal
+import struct
 import sys
 import types
 from typing import Any
 
-from executor.sandbox import monitoring
+from executor.sandbox import monitoring, ordinary
 from executor.sandbox.probes import Probes, Table
-from executor.sandbox.protocol import APART, COMPILED, REFUSED
+from executor.sandbox.protocol import APART, COMPILED, ORDINARY, REFUSED
 
 PROGRAM_FILE = "<program>"
 RECURSION = 15_000
 _LARGEST_CODE = 4 << 20  # bytes; more can only be a folded constant
+_LARGEST_PROVEN = 1 << 19  # bytes of code
+REQUEST = struct.Struct("<II")  # lines of the map; bytes of the context, which follows, and then the source
 
 REFUSALS = (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError)
 
@@ -50,10 +54,14 @@ def refusal(error: Exception) -> dict[str, Any]:
 
 
 def answer(request: bytes) -> tuple[bytes, dict[str, Any] | list[int], bytes]:
-    """(kind, the lines or the refusal, the code) for a request: 4 bytes, the lines of the map, and the source."""
-    lines = int.from_bytes(request[:4], "little")
+    """(kind, the lines or the refusal, the code) for a request: its head, the context and the source.
+
+    The context is what else runs in the program's namespace: the suite's setup, and tests that are code.
+    """
+    lines, size = REQUEST.unpack_from(request)
+    context = request[REQUEST.size : REQUEST.size + size]
     try:
-        source = request[4:].decode("utf-8", "surrogatepass")
+        source = request[REQUEST.size + size :].decode("utf-8", "surrogatepass")
         code, table, recordable = compile_program(source, lines)
     except (MemoryError, RecursionError):
         return APART, [], b""
@@ -63,4 +71,20 @@ def answer(request: bytes) -> tuple[bytes, dict[str, Any] | list[int], bytes]:
         data = marshal.dumps((code, table))
     except (MemoryError, ValueError):  # nested too deep for it
         return APART, [], b""
-    return (COMPILED, recordable, data) if len(data) <= _LARGEST_CODE else (APART, [], b"")
+    if len(data) > _LARGEST_CODE:
+        return APART, [], b""
+    return ORDINARY if len(data) <= _LARGEST_PROVEN and _is_ordinary(code, context) else COMPILED, recordable, data
+
+
+def _is_ordinary(code: types.CodeType, context: bytes) -> bool:
+    around = _context(context)
+    return ordinary.ordinary(around.joined(ordinary.facts(code, around.modules)))
+
+
+@functools.lru_cache(maxsize=32)
+def _context(text: bytes) -> ordinary.Facts:
+    """Of the same suite for many programs."""
+    try:
+        return ordinary.facts(compile(text, "<context>", "exec", dont_inherit=True))
+    except REFUSALS:
+        return ordinary.Facts(odd=True)

@@ -3,7 +3,6 @@
 It holds no expected output. Whatever a program does to it can change only what that program is seen to answer.
 """
 
-import atexit
 import builtins
 import gc
 import marshal
@@ -11,13 +10,14 @@ import os
 import sys
 import time
 import types
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
 from typing import Any
 
-from executor.sandbox import board, codec, compiler, monitoring, structures
+from executor.sandbox import board, codec, compiler, monitoring, structures, syscalls
 from executor.sandbox.compiler import PROGRAM_FILE
 from executor.sandbox.probes import Probes, Table
-from executor.sandbox.state import Snapshot, wait_for_threads
+from executor.sandbox.state import Snapshot, end_interpreter, flush_streams
 
 _MESSAGE_CHARS = 500
 # What CPython 3.11 raises where deep recursion finds no memory for a frame, instead of MemoryError.
@@ -36,21 +36,27 @@ class Streams:
 
 
 class Harness:
-    """Life cycle: compile unless that is done, then for each case: fresh streams and namespace, run, finish, report."""
+    """Life cycle: compile unless that is done, then for each case: fresh streams and namespace, run, finish, report.
+
+    `alone`: the process is for one test. The program then finds no descriptors but its own three, and ends as an
+    interpreter ends; the parent reads what it printed.
+    """
 
     def __init__(
-        self, job: dict[str, Any], streams: Streams, cells: memoryview, writer: board.Writer, snapshot: Snapshot
-    ) -> None:
+        self, job: dict[str, Any], streams: Streams, cells: memoryview, writer: board.Writer, snapshot: Snapshot,
+        begin: Callable[[], None],
+    ) -> None:  # fmt: skip
         """`cells`: the coverage map, a byte a line from line 0, which does not exist; not zero: executed.
 
         `job`: code (bytes) or source (text), lines, first, alone, output_bytes, depth and parts (of a
-        result), suite (executor.plan.Plan.wire).
+        result), suite (executor.plan.Plan.wire). `begin` is called before the program's own code runs.
         """
         self._job = job
         self._streams = streams
         self._cells = cells[: job["lines"] + 1]
         self._board = writer
         self._snapshot = snapshot
+        self._begin = begin
         self._recorder: monitoring.LineMonitor | Probes | None = None
         self._setup: types.CodeType | None = None
         self._nodes = False  # whether the tests are about lists and trees
@@ -69,6 +75,7 @@ class Harness:
         suite = marshal.loads(job["suite"])
         setup, self._nodes = suite["setup"], suite["nodes"]
         self._setup = compile(setup, "<setup>", "exec", dont_inherit=True) if setup else None
+        self._begin()
         for case in suite["cases"][job["first"] :]:
             cpu, wall = self._cpu(), self._wall()
             frame = self._test(code, case)
@@ -104,7 +111,9 @@ class Harness:
         return code
 
     def _outputs(self, frame: dict[str, Any]) -> bytes:
-        """What the test wrote to standard output; flags an output at its limit."""
+        """What the test wrote to standard output, unless the parent reads it; flags an output at its limit."""
+        if self._job["alone"]:
+            return b""
         limit = self._job["output_bytes"]
         size = self._status(self._streams.stdout).st_size
         if size >= limit or self._status(self._streams.stderr).st_size >= limit:
@@ -120,6 +129,9 @@ class Harness:
             open_streams(self._streams)
         if "stdin" in case:
             self._fill(*case["stdin"])
+        if self._job["alone"]:
+            for fd in astuple(self._streams):
+                os.close(fd)
         self._cells[:] = bytes(len(self._cells))
         if self._recorder is not None:
             self._recorder.restart()
@@ -127,7 +139,7 @@ class Harness:
         namespace = module.__dict__
         namespace["__builtins__"] = builtins
         if self._nodes:
-            namespace.update(structures.NODES)
+            namespace.update(structures.node_classes())
         sys.modules[module.__name__] = module
         frame: dict[str, Any]
         try:
@@ -139,7 +151,7 @@ class Harness:
             finally:
                 sys.settrace(None)
                 if is_program:
-                    _end_of_program()
+                    self._end_of_program()
         except BaseException as error:  # whatever a program raises is its own outcome
             self._snapshot.restore_builtins()
             frame = _failure(error, is_program)
@@ -147,7 +159,7 @@ class Harness:
         if "error" in frame:
             namespace.clear()  # its outcome is known, and its finalisers find nothing to change that with
         del module, namespace
-        problem = _finish()
+        problem = self._finish()
         if problem is not None and "error" not in frame:
             frame = problem
         self._snapshot.restore_builtins()
@@ -190,6 +202,31 @@ class Harness:
             return {"done": False}
         return {"done": seal}
 
+    def _end_of_program(self) -> None:
+        """What the interpreter does at its end. Only the last flush concerns an ordinary program."""
+        if self._job["alone"]:
+            end_interpreter()
+        flush_streams(sys.stdout, sys.stderr)
+
+    def _finish(self) -> dict[str, Any] | None:
+        """Ends the test's objects now, so that neither their output nor their finalisers reach the next test.
+
+        Nothing refers to the program's module any more, so the collector runs finalisers first, which find all its
+        names.
+        """
+        try:
+            sys.modules.pop("solution", None)
+            sys.modules.pop("__main__", None)
+            for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+                sys.__dict__.pop(name, None)
+            gc.collect()
+            flush_streams(sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+            if self._job["alone"]:
+                syscalls.flush_c_streams()
+        except BaseException as error:
+            return _failure(error, is_program=False)
+        return None
+
     def _fill(self, place: int, size: int) -> None:
         """Puts one input into the file behind descriptor 0."""
         written = 0
@@ -200,6 +237,7 @@ class Harness:
 
 def open_streams(streams: Streams) -> None:
     """Empty files behind descriptors 0, 1 and 2, and the objects of `sys` anew, whatever the last test did to them."""
+    os.lseek(streams.inputs, 0, os.SEEK_SET)
     for number, source in enumerate((streams.stdin, streams.stdout, streams.stderr)):
         os.ftruncate(source, 0)
         os.dup2(source, number)
@@ -216,34 +254,6 @@ def _resolve(namespace: dict[str, Any], entry: str) -> Any:
     if owner not in namespace:
         raise NameError(f"entry point {owner!r} is not defined by the program")
     return getattr(namespace[owner](), method) if method else namespace[owner]
-
-
-def _end_of_program() -> None:
-    """What the interpreter does at its end: other threads, exit handlers, the last flush."""
-    wait_for_threads()
-    atexit._run_exitfuncs()
-    if not getattr(sys.stdout, "closed", sys.stdout is None):
-        sys.stdout.flush()
-
-
-def _finish() -> dict[str, Any] | None:
-    """Ends the test's objects now, so that neither their output nor their finalisers reach the next test.
-
-    Nothing refers to the program's module any more, so the collector runs finalisers first, which find all its names.
-    """
-    try:
-        atexit._clear()
-        sys.modules.pop("solution", None)
-        sys.modules.pop("__main__", None)
-        for name in ("last_type", "last_value", "last_traceback"):
-            sys.__dict__.pop(name, None)
-        gc.collect()
-        for stream in (sys.__stdout__, sys.__stderr__):
-            if stream is not None and not stream.closed:
-                stream.flush()
-    except BaseException as error:
-        return _failure(error, is_program=False)
-    return None
 
 
 def _failure(error: BaseException, is_program: bool) -> dict[str, Any]:

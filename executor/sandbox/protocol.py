@@ -2,9 +2,13 @@
 
 import struct
 
-# A job's head: answers to expect before the first test's, and of tests; largest file (bytes); CPU seconds, and those at
-# which the kernel kills.
-JOB = struct.Struct("<?IQdI")
-END = struct.Struct("<idd?")  # exit code (negative for a signal), CPU seconds, peak MiB, killed by the clock
+# A job's head: whether its process compiles the program, and runs one test only; answers to expect of tests; largest
+# file (bytes); CPU seconds, and those at which the kernel kills.
+JOB = struct.Struct("<??IQdI")
+# Exit code (negative for a signal), CPU seconds, those of them before the program itself began, peak MiB, killed by the
+# clock.
+END = struct.Struct("<iddd?")
+BEGUN = struct.Struct("<dd")  # CPU and monotonic seconds at which a program began
 ENDED, FORK_FAILED = b"E", b"F"
-COMPILED, REFUSED, APART = b"C", b"R", b"A"
+# Of the compiler: ORDINARY as COMPILED, of a program whose tests can share a process (executor.sandbox.ordinary).
+COMPILED, ORDINARY, REFUSED, APART = b"C", b"O", b"R", b"A"

@@ -8,6 +8,7 @@ version (CPython 3.14) every test counts as having changed something.
 """
 
 import _thread
+import atexit
 import builtins
 import ctypes
 import decimal
@@ -85,9 +86,21 @@ class Snapshot:
         return b"".join([counters.raw for counters in self._counters]) != self._raw
 
 
-def wait_for_threads() -> None:
-    """As at the end of an interpreter: threads that are not daemons are part of the program."""
-    main: Any = threading.main_thread()
-    for thread in threading.enumerate():
-        if thread is not main and not thread.daemon:
-            thread.join()
+def end_interpreter() -> None:
+    """As CPython ends, and as late: what waits for the end of threads, threads that are no daemons, exit handlers.
+
+    Once in a process: threads that a handler starts are not waited for, and no more can be started after it on 3.12.
+    """
+    threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]
+    atexit._run_exitfuncs()
+
+
+def flush_streams(*streams: Any) -> None:
+    """As CPython does at its end: not those that are closed or have given their buffer up (`detach`)."""
+    for stream in streams:
+        try:
+            gone = stream is None or getattr(stream, "closed", False)
+        except ValueError:
+            gone = True
+        if not gone:
+            stream.flush()

@@ -3,7 +3,7 @@
 As data a list is its values, and a tree its values level by level with None for a missing child and without the Nones
 at the end, as LeetCode prints them. The empty list and the empty tree are None. Nodes exist only in the process that
 runs a program; `ListNode` and `TreeNode` there are the classes that the program or the suite's setup defines,
-else the two below.
+else the two of `node_classes`.
 """
 
 from collections import deque
@@ -48,33 +48,34 @@ def binary_tree(values: Any) -> BinaryTree | None:
     return BinaryTree(tuple(values))
 
 
-class ListNode:
-    def __init__(self, val: Any = 0, next: Any = None) -> None:
-        self.val = val
-        self.next = next
+def node_classes() -> dict[str, Any]:
+    """By name, made anew for each test, because a program may change them."""
 
+    class ListNode:
+        def __init__(self, val: Any = 0, next: Any = None) -> None:
+            self.val = val
+            self.next = next
 
-class TreeNode:
-    def __init__(self, val: Any = 0, left: Any = None, right: Any = None) -> None:
-        self.val = val
-        self.left = left
-        self.right = right
+    class TreeNode:
+        def __init__(self, val: Any = 0, left: Any = None, right: Any = None) -> None:
+            self.val = val
+            self.left = left
+            self.right = right
 
-
-NODES = {"ListNode": ListNode, "TreeNode": TreeNode}
+    return {"ListNode": ListNode, "TreeNode": TreeNode}
 
 
 def build(value: Any, names: dict[str, Any]) -> Any:
     """`value` with every LinkedList and BinaryTree in it replaced by nodes of the classes that `names` has."""
     match value:
         case LinkedList():
-            make = names.get("ListNode", ListNode)
+            make = names.get("ListNode") or node_classes()["ListNode"]
             nodes = [make(v) for v in value.values]
             for node, following in zip(nodes, nodes[1:], strict=False):
                 node.next = following
             return nodes[0]
         case BinaryTree():
-            return _tree(value.values, names.get("TreeNode", TreeNode))
+            return _tree(value.values, names.get("TreeNode") or node_classes()["TreeNode"])
         case list():
             return [build(v, names) for v in value]
         case tuple():

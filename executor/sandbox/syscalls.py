@@ -65,6 +65,11 @@ def trim_heap() -> None:
         trim(ctypes.c_size_t(0))
 
 
+def flush_c_streams() -> None:
+    """What a program wrote through the C library reaches its descriptors."""
+    _libc().fflush(None)
+
+
 def unshare(flags: int) -> None:
     _checked(f"unshare({flags:#x})", _libc().unshare(flags))
 

@@ -24,7 +24,7 @@ from dataclasses import astuple, dataclass, replace
 
 from executor.sandbox import board, compiler, confine, library, monitoring, syscalls
 from executor.sandbox.harness import Harness, Streams, open_streams
-from executor.sandbox.protocol import END, ENDED, FORK_FAILED, JOB
+from executor.sandbox.protocol import BEGUN, END, ENDED, FORK_FAILED, JOB
 from executor.sandbox.state import Snapshot
 
 PRELOAD = """
@@ -113,7 +113,7 @@ def main(argument: str) -> None:
     gc.collect()
     gc.freeze()
     _send(control, json.dumps(hello).encode())
-    _Server(control, options, confinement, cells, writer, snapshot).serve()
+    _Server(control, options, confinement, cells, writer, snapshot, _pipe()).serve()
 
 
 def _lowest(fd: int) -> int:
@@ -167,7 +167,7 @@ def _preload(names: Sequence[str], site_packages: bool) -> None:
         del sys.modules[name]
     sys.argv = [""]
     os.environ.clear()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     warnings.simplefilter("ignore")
 
 
@@ -191,10 +191,22 @@ def _warm(options: Options, cells: memoryview, writer: board.Writer, snapshot: S
                 "suite": marshal.dumps({"setup": "", "nodes": False, "cases": [case] * 3}),
             }
             writer.start()
-            Harness(job, options.streams, cells, writer, snapshot).run()
+            Harness(job, options.streams, cells, writer, snapshot, _no_clock).run()
     writer.start()
     snapshot.restore()
     open_streams(options.streams)
+
+
+def _no_clock() -> None:
+    """Nobody watches."""
+
+
+def _pipe() -> tuple[int, int]:
+    """Its ends, which never block."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    return reader, writer
 
 
 def _start_compiler(control: socket.socket, options: Options, confinement: confine.Confinement) -> None:
@@ -208,7 +220,7 @@ def _start_compiler(control: socket.socket, options: Options, confinement: confi
             os.close(fd)
         confine.confine_child(confinement, 0, resource.RLIM_INFINITY)
         for _ in range(20):
-            compiler.answer((100).to_bytes(4, "little") + _WARM_PROGRAM.encode())
+            compiler.answer(compiler.REQUEST.pack(100, 0) + _WARM_PROGRAM.encode())
         gc.collect()
         gc.freeze()
         while (request := _receive(requests)) is not None:
@@ -234,12 +246,14 @@ class _Server:
     cells: memoryview
     writer: board.Writer
     snapshot: Snapshot
+    begun: tuple[int, int]  # a pipe on which a process says that its program begins, before it can be a program's word
 
     def serve(self) -> None:
         """One process a job, until the parent closes the socket."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDS)
         while (job := _receive(self.control)) is not None:
             _reset(self.options.streams)
+            self._began()  # of a process that was killed before anyone looked
             try:
                 pid = os.fork()
             except OSError as error:
@@ -248,37 +262,53 @@ class _Server:
                 continue
             if pid == 0:
                 self._child(job)
-            status, usage, late = self._watch(pid, job)
+            _send(self.control, ENDED + self._watch(pid, job))
             _wipe(job)
             _let_go(job)
-            cpu = usage.ru_utime + usage.ru_stime
-            end = END.pack(os.waitstatus_to_exitcode(status), cpu, usage.ru_maxrss / 1024, late)
-            _send(self.control, ENDED + end)
 
-    def _watch(self, pid: int, job: bytearray) -> tuple[int, resource.struct_rusage, bool]:
-        """Waits for the end of a program: its wait status and usage; kills it when one test takes too long (True).
+    def _watch(self, pid: int, job: bytearray) -> bytes:
+        """Waits for the end of a program, and tells of it; kills it when one test takes too long.
 
-        The clocks of a test start when the answer before it is seen on the board, at most a tick late. Most programs
-        end within the first tick; what runs until then copies pages from under the program, so it is little.
+        Clocks start when the process says that its program begins. Where an ordinary program goes from test to test
+        they start anew when an answer is seen on the board, at most a tick late; no other can choose when it answers.
+        Most programs end within the first tick; what runs until then copies pages from under the program, so it is
+        little.
         """
-        apart, tests, _, program_s, _ = JOB.unpack_from(job)
-        limits, answers, late = self.options.limits, 0, False
+        apart, alone, tests, _, program_s, _ = JOB.unpack_from(job)
+        limits, answers, late, begun = self.options.limits, 0, False, None
         tick, cpu_start, wall_start = min(0.05, limits.cpu_s / 20), 0.0, time.monotonic()
         while True:
             signal.sigtimedwait(_CHILD_ENDS, tick)  # may also be the compiler's
             ended, status, usage = os.wait4(pid, os.WNOHANG)
+            if begun is None and (begun := self._began()) is not None:
+                cpu_start, wall_start = begun
             if ended:
-                return status, usage, late
+                total = usage.ru_utime + usage.ru_stime
+                before = begun[0] if begun else 0.0
+                return END.pack(os.waitstatus_to_exitcode(status), total, before, usage.ru_maxrss / 1024, late)
             cpu, wall = time.clock_gettime((~pid << 3) | 2), time.monotonic()  # clock_getcpuclockid
-            answered = self.writer.answers()
-            compiling = apart and not answers
+            compiling = apart and begun is None
             cpu_s = limits.compile_s if compiling else limits.cpu_s
             wall_s = limits.wall_s + limits.compile_s if compiling else limits.wall_s
-            if answers < answered <= apart + tests:  # each answer once: a program writes what it likes there
+            if not alone and answers < (answered := self.writer.answers()) <= tests:
                 answers, cpu_start, wall_start = answered, cpu, wall
             if cpu - cpu_start >= cpu_s or wall - wall_start >= wall_s or cpu >= program_s:
                 os.kill(pid, signal.SIGKILL)
                 late = True
+
+    def _began(self) -> tuple[float, float] | None:
+        """CPU and monotonic seconds at which the program began, once."""
+        try:
+            cpu, wall = BEGUN.unpack(os.read(self.begun[0], BEGUN.size))
+        except BlockingIOError:
+            return None
+        return cpu, wall
+
+    def _begin(self) -> None:
+        """Starts the program's clocks, in its process: for good, because the pipe is then closed to it."""
+        os.write(self.begun[1], BEGUN.pack(time.process_time(), time.monotonic()))
+        for fd in self.begun:
+            os.close(fd)
 
     def _child(self, job: bytearray) -> None:
         """A program's process. Never returns."""
@@ -286,14 +316,15 @@ class _Server:
         try:
             self.control.close()
             try:
-                _, _, file_bytes, _, cpu_s = JOB.unpack_from(job)
+                _, _, _, file_bytes, _, cpu_s = JOB.unpack_from(job)
                 confine.confine_child(self.confinement, file_bytes, cpu_s)
             except BaseException as error:
                 os.write(options.trouble, f"{type(error).__name__}: {error}"[:1000].encode(errors="replace"))
                 raise
             os.close(options.trouble)  # from here on, what goes wrong is the program's doing
             data = marshal.loads(memoryview(job)[JOB.size :])
-            Harness(data, options.streams, self.cells, self.writer, self.snapshot).run()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _CHILD_ENDS)
+            Harness(data, options.streams, self.cells, self.writer, self.snapshot, self._begin).run()
             self.writer.finish()
             os._exit(0)
         finally:
@@ -302,10 +333,11 @@ class _Server:
 
 def _reset(streams: Streams) -> None:
     """Undoes what a dead program may have done to the files that the next one shares."""
-    for fd in (streams.stdin, streams.stdout, streams.stderr):
-        os.ftruncate(fd, 0)
+    for fd in astuple(streams):
         os.lseek(fd, 0, os.SEEK_SET)
         fcntl.fcntl(fd, fcntl.F_SETFL, 0)  # the access mode stays
+        if fd != streams.inputs:
+            os.ftruncate(fd, 0)
 
 
 def _address_space() -> int:
