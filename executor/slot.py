@@ -83,7 +83,7 @@ class Slot:
         code = None if apart else self._compiled(zygote, source, progress)
         job = {
             "code": code,
-            "source": program if code is None else "",
+            "source": program,
             "lines": progress.lines,
             "alone": self._config.isolate_tests,
             "output_bytes": self._config.output_kib << 10,
