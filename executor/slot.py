@@ -84,7 +84,7 @@ class Slot:
         code = None if apart else self._compiled(zygote, source, plan, progress)
         job = {
             "code": code,
-            "source": program if code is None else "",
+            "source": program,
             "lines": progress.lines,
             "alone": self._config.isolate_tests or not progress.ordinary,
             "output_bytes": self._config.output_kib << 10,

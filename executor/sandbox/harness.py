@@ -5,6 +5,7 @@ It holds no expected output. Whatever a program does to it can change only what 
 
 import builtins
 import gc
+import linecache
 import marshal
 import os
 import sys
@@ -23,6 +24,7 @@ _MESSAGE_CHARS = 500
 # What CPython 3.11 raises where deep recursion finds no memory for a frame, instead of MemoryError.
 _NO_ROOM_FOR_A_FRAME = ["error return without exception set"]
 TEST_FILE = "<test>"
+_LONG = 1 << 63  # of C, as which the interpreter reads an exit code
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Harness:
         self._begin = begin
         self._recorder: monitoring.LineMonitor | Probes | None = None
         self._setup: types.CodeType | None = None
+        self._source = _for_linecache(job["source"])
         self._nodes = False  # whether the tests are about lists and trees
         self._fresh = True  # as the zygote left the interpreter, which has restored everything and opened the streams
         self._read, self._status = os.pread, os.fstat
@@ -138,6 +141,8 @@ class Harness:
         module = types.ModuleType("__main__" if is_program else "solution")
         namespace = module.__dict__
         namespace["__builtins__"] = builtins
+        namespace["__file__"] = PROGRAM_FILE
+        linecache.cache[PROGRAM_FILE] = self._source
         if self._nodes:
             namespace.update(structures.node_classes())
         sys.modules[module.__name__] = module
@@ -248,6 +253,11 @@ def open_streams(streams: Streams) -> None:
     sys.stderr = sys.__stderr__ = open(2, "w", errors="backslashreplace", **options)
 
 
+def _for_linecache(source: str) -> tuple[int, None, list[str], str]:
+    lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return len(source), None, [line + "\n" for line in lines], PROGRAM_FILE
+
+
 def _resolve(namespace: dict[str, Any], entry: str) -> Any:
     """`name` or `Class().method`; the instance is made anew for each test."""
     owner, _, method = entry.partition("().")
@@ -259,9 +269,23 @@ def _resolve(namespace: dict[str, Any], entry: str) -> Any:
 def _failure(error: BaseException, is_program: bool) -> dict[str, Any]:
     if isinstance(error, codec.TooLarge):
         return {"error": f"result too large: {error}", "kind": "TooLarge", "line": None}
-    if isinstance(error, SystemExit) and is_program and (error.code is None or error.code == 0):
+    if is_program and isinstance(error, SystemExit) and _exit_status(error) == 0:
         return {"done": True}
     return {"error": _describe(error), "kind": _name(error), "line": _line(error)}
+
+
+def _exit_status(error: SystemExit) -> int:
+    """As the interpreter makes it of the exception's code, and the kernel of that."""
+    try:
+        code: Any = error.code
+    except Exception:
+        return 1
+    if code is None:
+        return 0
+    if int not in type.mro(type(code)):
+        return 1
+    number = int.__add__(code, 0)
+    return number & 0xFF if -_LONG <= number < _LONG else 0xFF
 
 
 def _name(error: BaseException) -> str:

@@ -183,6 +183,7 @@ def _warm(options: Options, cells: memoryview, writer: board.Writer, snapshot: S
         for case, source in programs:
             code, table, _ = compiler.compile_program(source, lines)
             job = {
+                "source": source,
                 "code": marshal.dumps((code, table)),
                 "lines": lines,
                 "first": 0,
