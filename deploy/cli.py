@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def complete_streams() -> None:
-    """Standard streams that were closed lead nowhere: else a file opened next takes their number and what is printed."""
+    """Closed standard streams lead nowhere: else a file opened next takes their number, and gets what is printed."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)
