@@ -7,6 +7,7 @@ Only the standard library is imported before a subcommand is known, so that help
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,6 +84,7 @@ def _command(name: str) -> ModuleType:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    complete_streams()
     root = parser()
     options, settings = root.parse_known_args(argv)
     if settings and options.command not in TAKES_SETTINGS:
@@ -97,6 +99,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stepcoder: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
+
+
+def complete_streams() -> None:
+    """Closed standard streams lead nowhere: else a file opened next takes their number, and gets what is printed."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
 
 
 def set_up_logging() -> None:

@@ -4,6 +4,7 @@ Everything a program can write to is a file in memory that this process made; no
 unmarshalled. Both die with the thread that started them.
 """
 
+import contextlib
 import fcntl
 import json
 import marshal
@@ -16,6 +17,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,11 @@ class Zygote:
             raise
 
     def _start(self, config: ExecutorConfig, level: int) -> None:
+        with _standard_numbers_taken():
+            self._start_process(config, level)
+        self._hello(level)
+
+    def _start_process(self, config: ExecutorConfig, level: int) -> None:
         self._oom_kills, self._looked = _oom_kills(), time.monotonic()
         self._output_bytes = config.output_kib << 10
         coverage, self.cells = self._shared("coverage", MAP_BYTES)
@@ -134,7 +141,6 @@ class Zygote:
             for fd in (inputs, trouble):
                 self._owned.remove(fd)
                 os.close(fd)
-        self._hello(level)
 
     def _shared(self, name: str, size: int) -> tuple[int, mmap.mmap]:
         """A sealed piece of memory: its descriptor and this process's view."""
@@ -237,6 +243,19 @@ class Zygote:
                 getattr(self, name).close()
         while self._owned:
             os.close(self._owned.pop())
+
+
+@contextlib.contextmanager
+def _standard_numbers_taken() -> Iterator[None]:
+    """No new descriptor is 0, 1 or 2, which the fork server gets streams for: a caller may have closed its own."""
+    taken = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
+    try:
+        while taken[-1] <= 2:
+            taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        yield
+    finally:
+        for fd in taken:
+            os.close(fd)
 
 
 def _send(channel: socket.socket, data: bytes) -> None:

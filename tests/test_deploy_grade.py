@@ -521,3 +521,16 @@ def test_the_summary_by_hand() -> None:
 def test_the_usual_k_are_those_that_every_problem_has_samples_for() -> None:
     assert check_ks(None, {"a": 12, "b": 7}) == (1, 5)
     assert check_ks([1, 12], {"a": 12, "b": 7}) == (1, 12)
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_standard_streams_change_no_result(tmp_path: Path, closed: str) -> None:
+    """As a service manager or a detached shell leaves them: what is opened next would get their numbers."""
+    words = command(fresh(tmp_path, samples(20)))
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    expected = [PROGRAMS[("double", "echo")[number % 2]][number // 2 % 5][1] for number in range(20)]
+    assert [record["verdict"] for record in read_results(tmp_path / "R.jsonl")] == expected

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import resource
+import subprocess
 import sys
 import threading
 import time
@@ -297,3 +298,21 @@ def test_suites_that_cannot_judge_are_refused_before_anything_runs(pool: LocalPo
     for suite, reason in refused:
         with pytest.raises(ValueError, match=reason):
             pool.submit("def f(x): return x", suite)
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_standard_streams_change_no_verdict(closed: tuple[int, ...], tmp_path: Path) -> None:
+    """What is opened next gets their numbers, which mean something else to the fork server."""
+    said = tmp_path / "verdicts"
+    code = (
+        "import os, pathlib\n"
+        f"for fd in {closed}: os.close(fd)\n"
+        "from executor.config import ExecutorConfig\nfrom executor.pool import LocalPool\n"
+        "from tests.hostile.programs import ECHO2, TWICE2, innocent\n"
+        "work = [*innocent(), ('print(input())', ECHO2), ('def f(x): print(x)', TWICE2), ('print(', ECHO2)]\n"
+        "with LocalPool(ExecutorConfig(workers=2)) as pool:\n"
+        "    verdicts = [report.verdict.value for report in pool.map(work)]\n"
+        f"pathlib.Path({str(said)!r}).write_text(' '.join(verdicts))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=True)
+    assert said.read_text() == "passed passed passed wrong_answer compile_error"

@@ -286,3 +286,26 @@ def test_a_large_program_is_judged_like_a_small_one() -> None:
         assert reports[0].executed_lines == reports[1].executed_lines == (1, 2)
         nested = pool.run("g = " + "lambda: " * 1500 + "1\n" + program, suite)
         assert nested.tests[0].verdict is Verdict.PASSED, nested
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+def test_programs_give_way_to_what_started_them(level: int) -> None:
+    """Where memory runs out the kernel takes a program, not the trainer; where cores do, the trainer goes first."""
+    if level < 4 and check(CONFIG, level) is not None:
+        pytest.skip(f"level {level} cannot be had here")
+    before = descendants()
+    with LocalPool(CONFIG.model_copy(update={"level": level, "workers": 1})) as pool:
+        future = pool.submit("import time\ntime.sleep(1.5)\n" + DOUBLE, SUITE)
+        seen: dict[int, tuple[int, int]] = {}
+        while not future.done():
+            for pid in descendants() - before:
+                try:
+                    score = int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+                    seen[pid] = (score, os.getpriority(os.PRIO_PROCESS, pid))
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
+            time.sleep(0.05)
+    # the fork server, its compiler and the program; at level 1 also the process that waits for the fork server
+    assert future.result().passed and len(seen) == (4 if level == 1 else 3)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert all(score == 1000 and nice > own or nice == 19 for score, nice in seen.values()), seen

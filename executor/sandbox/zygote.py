@@ -86,6 +86,7 @@ def main(argument: str) -> None:
     control = socket.socket(fileno=options.control)
     try:
         _raise_stack(options.limits.stack_mib)
+        confine.give_way()
         # the parent's numbers may lie above a program's limit, and differ between fork servers
         options = replace(options, streams=Streams(*map(_lowest, astuple(options.streams))))
         if options.level == 1:
