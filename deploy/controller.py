@@ -189,8 +189,16 @@ class _Life:
         """Whether there are steps to take. A time in which a command can take none is refused; what was evaluated is on
         file and not done again."""
         at_end = self.config.eval.at_end
-        if done == self.config.run.steps or self.limit.allows(1, at_end):
-            return done < self.config.run.steps
+        if done == self.config.run.steps:
+            return False
+        if self.limit.allows(1, at_end):
+            if at_end and self.limit.mostly_evaluates():
+                self.progress.message(
+                    f"an evaluation takes {duration(self.limit.evaluation)}: of run.max_minutes = "
+                    f"{self.limit.minutes:g} there are {duration(self.limit.left(at_end))} left for steps; "
+                    "more with a lower eval.samples or eval.train_limit"
+                )
+            return True
         if self.limit.taken:  # services that had died have cost the rest of the time
             return False
         raise UserError(

@@ -5,6 +5,7 @@ still fit: a step is as long as the longest of the last few, a checkpoint and an
 not been seen yet counts as nothing, but for the checkpoint; what earlier commands of the run saw is in its metrics.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -57,10 +58,15 @@ class TimeLimit:
 
     def allows(self, steps: int, evaluates: bool) -> bool:
         """Whether so many further steps and the end, with or without an evaluation, fit."""
-        if self.ends is None:
-            return True
-        step = max(self.steps, default=0.0)
-        return time.monotonic() + steps * step + self.ending(evaluates) <= self.ends
+        return steps * max(self.steps, default=0.0) <= self.left(evaluates)
+
+    def left(self, evaluates: bool) -> float:
+        """What is left for steps."""
+        return math.inf if self.ends is None else self.ends - time.monotonic() - self.ending(evaluates)
+
+    def mostly_evaluates(self) -> bool:
+        """Whether an evaluation before and one after the steps take half of the time or more."""
+        return self.minutes is not None and 2 * self.evaluation >= 60 * self.minutes / 2
 
 
 class StartTimes:

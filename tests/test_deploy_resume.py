@@ -149,8 +149,8 @@ def issued(subtask: Subtask) -> IssuedGroup:
 class Steps(TimeLimit):
     """Time for so many steps: the clock of a test is nobody's."""
 
-    def __init__(self, count: int) -> None:
-        super().__init__(1)
+    def __init__(self, count: int, minutes: float = 1) -> None:
+        super().__init__(minutes)
         self.count = count
 
     def allows(self, steps: int, evaluates: bool) -> bool:
@@ -335,7 +335,8 @@ def test_a_run_whose_time_is_over_is_evaluated_and_says_how_long_its_parts_took(
     config = config.model_copy(update={"eval": config.eval.model_copy(update={"at_start": True, "at_end": True})})
     with pytest.raises(UserError, match="run.max_minutes = 1 leaves no time for a step"):
         go(config, model, monkeypatch, limit=Steps(0))
-    run, _ = go(config, model, monkeypatch, limit=Steps(3))
+    run, said = go(config, model, monkeypatch, limit=Steps(3))
+    assert "left for steps" not in "".join(said)
     lines = list(read_metrics(run / "metrics.jsonl"))
     evaluated = [line for line in lines if "eval" in line]
     assert [line["step"] for line in evaluated] == [0, 3]
@@ -348,3 +349,12 @@ def test_a_run_whose_time_is_over_is_evaluated_and_says_how_long_its_parts_took(
     assert f"stopped         after 3 of {STEPS} steps: run.max_minutes = 1; the same" in capsys.readouterr().out
     found = json.loads((run / "report.json").read_text())
     assert found["steps"] == found["splits"]["train"]["last_step"] == 3 and found["seconds_to_first_evaluation"] > 0
+
+
+def test_an_evaluation_that_leaves_little_time_is_said_before_the_first_step(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path / "run", model, "ppo", 0, steps=1)
+    config = config.model_copy(update={"eval": config.eval.model_copy(update={"at_start": True, "at_end": True})})
+    _, said = go(config, model, monkeypatch, limit=Steps(1, minutes=1e-6))
+    assert "left for steps" in "".join(said)

@@ -25,6 +25,15 @@ def test_a_step_is_taken_while_it_and_the_end_fit(now: list[float]) -> None:
     now[0] += 0.5
     assert not limit.allows(1, evaluates=True)
     assert limit.allows(4, evaluates=False) and not limit.allows(5, evaluates=False)
+    assert limit.left(evaluates=True) == 49.5
+
+
+def test_evaluations_that_take_half_of_the_time_are_worth_a_word() -> None:
+    limit = TimeLimit(30)
+    for seconds, mostly in ((449.0, False), (450.0, True)):
+        limit.evaluation = seconds
+        assert limit.mostly_evaluates() == mostly
+    assert not TimeLimit(None).mostly_evaluates()
 
 
 def test_only_the_last_steps_count_and_the_longest_of_them(now: list[float]) -> None:
