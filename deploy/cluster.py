@@ -105,10 +105,10 @@ async def start_services(config: Config, ready: Ready, journal: Path) -> Service
     model, seed, c = str(ready.model), config.run.seed, config.rollout
     updates = config.run.steps * config.learner.ppo.epochs * config.learner.ppo.minibatches
     place = placement(config, gpus())
+    rollout = start_rollout(config, ready, place)  # first: it takes longest
     learner = LearnerService(
         model, config.learner, seed=seed, total_updates=updates, temperature=c.temperature, gpu_share=place.gpu_share
     )
-    rollout = start_rollout(config, ready, place)
     curriculum = start_curriculum(config, ready, journal)
     services = Services(curriculum, rollout, learner)
     try:

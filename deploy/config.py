@@ -92,6 +92,13 @@ class RunConfig(BaseModel):
     steps: int = Field(
         default=100, ge=1, description="Length of the run (steps: generate, train, publish weights). Source: ours."
     )
+    max_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="Take no further step when it, its checkpoint and the final evaluation would not end within so "
+        "many minutes of the command's start (minutes); none for run.steps alone. The same command goes on, for as "
+        "long again. A learning rate that falls to run.steps does not reach its end. Source: ours.",
+    )
     seed: int = Field(
         default=0, ge=0, description="Seed of problem order, sampling and every random mask. Source: ours."
     )

@@ -26,14 +26,16 @@ from deploy.background import Background
 from deploy.checkpoint import CheckpointWriter, latest_complete
 from deploy.cluster import Services, fits, gpus, join_cluster, start_rollout, start_services, stop_rollout
 from deploy.config import Config
+from deploy.counting import counted
 from deploy.errors import UserError
 from deploy.metrics import MetricsWriter, read_metrics
 from deploy.placement import placement
 from deploy.preflight import Ready
-from deploy.progress import RunProgress
+from deploy.progress import RunProgress, duration
 from deploy.refill import group_metrics, lacking, with_spread
 from deploy.run_directory import RunDirectory
 from deploy.summary import evaluation
+from deploy.time_limit import StartTimes, TimeLimit
 from deploy.trajectories import write_groups
 from deploy.unjudged import parted, told, too_many, unjudged_metrics
 from learner.guards import Guards
@@ -47,11 +49,16 @@ RESTARTS = 3
 
 
 def train(config: Config, run: RunDirectory, ready: Ready) -> None:
-    """Train to `run.steps`, from the newest checkpoint if there is one."""
+    """Train to `run.steps` or for `run.max_minutes`, from the newest checkpoint if there is one."""
+    start = StartTimes()
+    start.mark("checks")
+    limit = TimeLimit(config.run.max_minutes, start.begun)
+    limit.remember(read_metrics(run.metrics_file))
     join_cluster(config)
+    start.mark("ray")
     try:
-        with RunProgress(config.run.steps, run.resumed_step) as progress:
-            live_on(run, progress, lambda: _Life(config, run, ready, progress).train())
+        with RunProgress(config.run.steps, run.resumed_step, ends=limit.ends) as progress:
+            live_on(run, progress, lambda: _Life(config, run, ready, progress, limit, start).train())
     finally:
         ray.shutdown()
 
@@ -74,17 +81,19 @@ def evaluate(config: Config, ready: Ready) -> dict[str, Any]:
     """Pass rates of `ready.model` at full generation, by split; starts engines and executors only."""
     join_cluster(config)
     try:
-        return asyncio.run(evaluate_model(config, ready))
+        with RunProgress() as progress:
+            progress.message("starting engines and executors (half a minute on a small machine)")
+            return asyncio.run(evaluate_model(config, ready, progress))
     finally:
         ray.shutdown()
 
 
-async def evaluate_model(config: Config, ready: Ready) -> dict[str, Any]:
+async def evaluate_model(config: Config, ready: Ready, progress: RunProgress) -> dict[str, Any]:
     """`evaluate` on a cluster that has been joined."""
     rollout = start_rollout(config, ready, placement(config, gpus(), "engines"))
     try:
         await rollout.ready()
-        return await evaluate_splits(rollout, config, ready)
+        return await evaluate_splits(rollout, config, ready, progress)
     finally:
         await stop_rollout(rollout)
 
@@ -92,8 +101,18 @@ async def evaluate_model(config: Config, ready: Ready) -> dict[str, Any]:
 class _Life:
     """One life of the services: from a checkpoint (or the beginning) to the end of the run or the first death."""
 
-    def __init__(self, config: Config, run: RunDirectory, ready: Ready, progress: RunProgress) -> None:
+    def __init__(
+        self,
+        config: Config,
+        run: RunDirectory,
+        ready: Ready,
+        progress: RunProgress,
+        limit: TimeLimit | None = None,
+        start: StartTimes | None = None,
+    ) -> None:
         self.config, self.run, self.ready, self.progress = config, run, ready, progress
+        self.limit = limit or TimeLimit(config.run.max_minutes)
+        self.start = start or StartTimes()
         self.services: Services
         self.metrics = MetricsWriter(run.path, run.resumed_step)
         self.refused = 0
@@ -104,6 +123,7 @@ class _Life:
         self.progress.phase("starting the services")
         self.progress.message("starting engines, learner, executors and curriculum (half a minute on a small machine)")
         self.services = await start_services(self.config, self.ready, self.run.journal)
+        self.start.mark("services")
         try:
             with self.metrics:
                 await self._train()
@@ -122,9 +142,18 @@ class _Life:
             await self._evaluate(0)
         if 0 < done < c.run.steps and c.eval.every and done % c.eval.every == 0 and not self.metrics.evaluated(done):
             await self._evaluate(done)
+        if self._time_for_steps(done):
+            done = await self._steps(done, issued)
+        if c.eval.at_end and not self.metrics.evaluated(done):
+            await self._evaluate(done)
+
+    async def _steps(self, done: int, issued: list[Subtask] | None) -> int:
+        """Steps after `done`, to the end of the run or of its time; the last one's number."""
+        c = self.config
         self.progress.begin_steps()
         generation: asyncio.Task[_Generated] | None = None
         for step in range(done + 1, c.run.steps + 1):
+            begun, more = time.monotonic(), step < c.run.steps
             if generation is None:
                 generation = asyncio.create_task(self._generate(issued or await self._next()))
                 issued = None
@@ -133,16 +162,53 @@ class _Life:
             ahead: list[Subtask] = []
             if c.max_staleness > 0:  # after the last step too: a run that is made longer then goes on as a longer one
                 ahead = await self._next()
-                if step < c.run.steps:
+                more = more and self.limit.allows(2, c.eval.at_end)  # this one too
+                if more:
                     generation = asyncio.create_task(self._generate(ahead))
             await self._learn(step, generated)
             await self.writing.check()
-            if step % c.run.checkpoint_every == 0 or step == c.run.steps:
+            self._took(time.monotonic() - begun, generated)
+            if c.max_staleness == 0:
+                more = more and self.limit.allows(1, c.eval.at_end)
+            if step % c.run.checkpoint_every == 0 or not more:
                 await self._checkpoint(step, ahead)
-            if c.eval.every and step % c.eval.every == 0 and step < c.run.steps:
+            if not more:
+                return step
+            if c.eval.every and step % c.eval.every == 0:
                 await self._evaluate(step)
-        if c.eval.at_end and not self.metrics.evaluated(c.run.steps):
-            await self._evaluate(c.run.steps)
+        return c.run.steps
+
+    def _took(self, seconds: float, generated: "_Generated") -> None:
+        """How long a step took. An evaluation that was not seen yet is thought to be as fast as its completions."""
+        self.limit.step(seconds)
+        if not self.limit.evaluation:
+            c = self.config
+            problems = len(spread(self.ready.train, c.eval.train_limit)) + len(self.ready.heldout)
+            completions = len(generated.groups) * c.rollout.group_size
+            self.limit.evaluation = generated.seconds * problems * c.eval.samples / completions
+
+    def _time_for_steps(self, done: int) -> bool:
+        """Whether there are steps to take. A time in which a command can take none is refused; what was evaluated is on
+        file and not done again."""
+        at_end = self.config.eval.at_end
+        if done == self.config.run.steps:
+            return False
+        if self.limit.allows(1, at_end):
+            if at_end and self.limit.mostly_evaluates():
+                self.progress.message(
+                    f"an evaluation takes {duration(self.limit.evaluation)}: of run.max_minutes = "
+                    f"{self.limit.minutes:g} there are {duration(self.limit.left(at_end))} left for steps; "
+                    "more with a lower eval.samples or eval.train_limit"
+                )
+            return True
+        if self.limit.taken:  # services that had died have cost the rest of the time
+            return False
+        raise UserError(
+            f"run.max_minutes = {self.limit.minutes:g} leaves no time for a step: {duration(self.limit.elapsed())} "
+            f"have passed, the end takes {duration(self.limit.ending(at_end))} (the final evaluation "
+            f"{duration(self.limit.evaluation)}).\nRaise it, or lower eval.samples or eval.train_limit; "
+            "the same command goes on from here."
+        )
 
     async def _restore(self) -> list[Subtask] | None:
         """Put every service where the checkpoint left it; the subtasks that were under way then, if any."""
@@ -164,7 +230,9 @@ class _Life:
 
     async def _generate(self, subtasks: list[Subtask]) -> "_Generated":
         start = time.perf_counter()
-        groups, lost = parted(await self.services.rollout.run(subtasks))
+        rollout, total = self.services.rollout, len(subtasks) * self.config.rollout.group_size
+        async with counted(self.progress, "generating", total, rollout):
+            groups, lost = parted(await rollout.run(subtasks))
         return _Generated(groups, time.perf_counter() - start, lost=lost)
 
     async def _refill(self, generated: "_Generated") -> "_Generated":
@@ -254,6 +322,7 @@ class _Life:
         """Copy what the next step changes, then write it while the run goes on; without GPUs, write it at once."""
         self.progress.phase("writing a checkpoint")
         await self.writing.wait()
+        begun = time.monotonic()
         await self.services.learner.capture()
         state = {
             "step": step,
@@ -261,11 +330,12 @@ class _Life:
             "issued": [(s.ticket, s.problem.id, s.stage) for s in ahead],
             "refused": self.refused,
         }
-        await self.writing.start(self._write(step, state))
+        await self.writing.start(self._write(step, state, begun))
         if not self.services.learner.writes_beside:
             await self.writing.wait()
 
-    async def _write(self, step: int, state: dict[str, Any]) -> None:
+    async def _write(self, step: int, state: dict[str, Any], begun: float) -> None:
+        """`begun`: when the checkpoint was begun, by the monotonic clock."""
         try:
             async with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
                 await self.services.learner.write(str(writer.path))
@@ -275,6 +345,7 @@ class _Life:
                     )
                 writer.write_state(state)
             await asyncio.to_thread(self.run.tidy)
+            self.limit.checkpoint = time.monotonic() - begun
         except OSError as error:
             raise UserError(
                 f"run.directory: the checkpoint of step {step} can't be written: {getattr(error, 'cause', error)}.\n"
@@ -286,8 +357,11 @@ class _Life:
         e = self.config.eval
         count = len(spread(self.ready.train, e.train_limit)) + len(self.ready.heldout)
         self.progress.message(f"evaluating {count} problems, {e.samples} completions each, no prefix given")
-        results = await evaluate_splits(self.services.rollout, self.config, self.ready)
-        self.metrics.write_evaluation(step, results)
+        times = self.start.told() if step == self.run.resumed_step else {}
+        begun = time.monotonic()
+        results = await evaluate_splits(self.services.rollout, self.config, self.ready, self.progress)
+        times["seconds/eval"] = self.limit.evaluation = time.monotonic() - begun
+        self.metrics.write_evaluation(step, results, times)
         self.progress.evaluation(step, results)
 
 
@@ -303,7 +377,9 @@ class _Generated:
         self.groups, self.seconds, self.refilled, self.lost = groups, seconds, refilled, list(lost)
 
 
-async def evaluate_splits(rollout: RolloutService, config: Config, ready: Ready) -> dict[str, Any]:
+async def evaluate_splits(
+    rollout: RolloutService, config: Config, ready: Ready, progress: RunProgress
+) -> dict[str, Any]:
     """Pass rate of training and held-out problems at full generation, no prefix given.
 
     The random numbers are the same at every call, so that two evaluations differ by the weights alone.
@@ -317,7 +393,8 @@ async def evaluate_splits(rollout: RolloutService, config: Config, ready: Ready)
         log.warning("%d problems have too long a prompt (%s ...): they are left out", len(too_long), too_long[0])
         problems = [(name, p) for name, p in problems if p.id not in set(too_long)]
     subtasks = [Subtask(-1 - i, problem, 0, "") for i, (_, problem) in enumerate(problems)]
-    groups, lost = parted(await rollout.run(subtasks, sampling, e.samples))
+    async with counted(progress, "evaluating", len(subtasks) * e.samples, rollout):
+        groups, lost = parted(await rollout.run(subtasks, sampling, e.samples))
     for group in lost:
         log.warning("evaluation: %s", told(group))
     if stop := too_many(lost, len(groups), config.max_unjudged_share):

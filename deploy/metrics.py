@@ -95,9 +95,9 @@ class MetricsWriter:
         """One training step. Values are numbers; a dictionary (a histogram) stays one in the file."""
         self._append({"step": step, **metrics})
 
-    def write_evaluation(self, step: int, result: Mapping[str, Any]) -> None:
-        """`result` maps a split's name to what `deploy.summary.evaluation` made of it."""
-        self._append({"step": step, "eval": dict(result)})
+    def write_evaluation(self, step: int, result: Mapping[str, Any], times: Mapping[str, float] | None = None) -> None:
+        """`result` maps a split's name to what `deploy.summary.evaluation` made of it; `times` have names in full."""
+        self._append({"step": step, "eval": dict(result), **(times or {})})
         self._evaluated.add(step)
 
     def _append(self, record: dict[str, Any]) -> None:

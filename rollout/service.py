@@ -67,6 +67,11 @@ class RolloutService:
     async def ready(self) -> None:
         await asyncio.gather(*(worker.ready.remote() for worker in self.workers))
 
+    async def finished(self) -> tuple[int, int]:
+        """Completions that have ended and their tokens, over all engines, since they started."""
+        stats = await asyncio.gather(*(worker.stats.remote() for worker in self.workers))
+        return sum(s.completions for s in stats), sum(s.generated_tokens for s in stats)
+
     async def run(
         self, subtasks: Sequence[Subtask], sampling: Sampling | None = None, group_size: int | None = None
     ) -> list[IssuedGroup | Unjudged]:

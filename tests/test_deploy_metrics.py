@@ -1,8 +1,10 @@
 """Metrics files, their summary, picture and progress lines."""
 
+import asyncio
 import io
 import json
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.exceptions import ActorDiedError
 from rich.console import Console
 
 from deploy.cli import main
+from deploy.counting import counted
 from deploy.metrics import MetricsWriter, read_metrics, scores, truncate
 from deploy.plot import learning_curve, smooth
 from deploy.progress import RunProgress, duration
@@ -242,3 +246,82 @@ def test_trajectories_come_back_from_their_file(tmp_path: Path) -> None:
     assert rows[0]["step"] == 9 and rows[0]["executed"] == [True, False, True] and rows[0]["error_line"] is None
     assert rows[0]["logprobs"] == [-0.5, -1.0, 0.0] and rows[0]["program"] == "x = 1\n"
     assert [file.name for file in write_trajectories(tmp_path, 9, []).parent.iterdir()] == ["step-00000009.parquet"]
+
+
+def test_without_a_terminal_long_work_says_once_a_minute_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])  # minutes that nobody waits for
+    out = io.StringIO()
+    with RunProgress(12, console=Console(file=out, width=40)) as progress:
+        count = progress.count("evaluating", 720)
+        for second in range(1, 150):
+            now[0] = 100.0 + second
+            count.see(0 if second < 70 else 2 * second, 80 * second)
+        count.see(721, 9)
+        count.close()
+    assert out.getvalue().splitlines() == [
+        "evaluating 0/720 completions",
+        "evaluating 240/720 completions, 80 tokens/s, 4 min left",
+    ]
+
+
+def test_in_a_terminal_long_work_is_a_bar_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100)
+    with RunProgress(console=console) as progress:
+        count = progress.count("evaluating", 40)
+        now[0] += 30
+        count.see(10, 600)
+        progress.message("a line above")
+        count.close()
+    text = out.getvalue()
+    assert "10/40" in text and "20 tokens/s, 90 s left" in text and "step" not in text
+
+
+def test_counting_ends_with_its_work_and_no_failure_of_its_own_reaches_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deploy.counting.LOOK_EVERY_S", 0.0)
+    seen: list[tuple[int, int]] = []
+
+    class Counter:
+        def __init__(self, dies_at: int) -> None:
+            self.calls, self.dies_at = 0, dies_at
+
+        async def finished(self) -> tuple[int, int]:
+            await asyncio.sleep(0)
+            self.calls += 1
+            if self.calls == self.dies_at:
+                raise ActorDiedError()
+            return 5 + self.calls, 100 * self.calls
+
+    async def work(counter: Counter) -> None:
+        async with counted(progress, "generating", 9, counter):
+            while counter.calls < 4:
+                await asyncio.sleep(0)
+
+    progress = RunProgress(console=Console(file=io.StringIO()))
+    monkeypatch.setattr("deploy.progress.Count.see", lambda self, done, tokens: seen.append((done, tokens)))
+    asyncio.run(work(Counter(dies_at=99)))
+    assert seen[:3] == [(1, 100), (2, 200), (3, 300)]  # what was there before the work does not count
+    dying = Counter(dies_at=2)
+
+    async def outlives() -> None:
+        async with counted(progress, "generating", 9, dying):
+            await asyncio.sleep(0.05)
+
+    asyncio.run(outlives())
+    assert dying.calls == 2
+
+
+def test_the_time_left_is_no_more_than_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    with RunProgress(100, console=Console(file=out, width=200), ends=600.0) as progress:
+        progress.begin_steps()
+        now[0] = 60.0
+        progress.step(1, {})
+    assert out.getvalue().rstrip().endswith("60.0 s  9 min left")

@@ -24,11 +24,14 @@ from curriculum.client import CurriculumClient
 from curriculum.problem import Problem
 from curriculum.subtask import Outcome, Subtask
 from deploy import controller
+from deploy.commands.train import finish
 from deploy.config import Config
 from deploy.errors import UserError
+from deploy.metrics import read_metrics
 from deploy.preflight import Ready
 from deploy.progress import RunProgress
 from deploy.run_directory import RunDirectory
+from deploy.time_limit import TimeLimit
 from executor.suite import Case, Suite
 from learner import state
 from learner.rank import LearnerRank
@@ -124,14 +127,17 @@ class Learner:
 
 
 class Rollout:
-    async def run(self, subtasks: Sequence[Subtask]) -> list[IssuedGroup]:
+    async def finished(self) -> tuple[int, int]:
+        return 0, 0
+
+    async def run(self, subtasks: Sequence[Subtask], *_: object) -> list[IssuedGroup]:
         await asyncio.sleep(0)
         return [issued(subtask) for subtask in subtasks]
 
 
 def issued(subtask: Subtask) -> IssuedGroup:
     """Four completions by the ticket; of every third ticket all have the same reward."""
-    (made,) = make_groups(groups=1, seed=subtask.ticket)
+    (made,) = make_groups(groups=1, seed=abs(subtask.ticket))
     trajectories = tuple(
         dataclasses.replace(
             t, ticket=subtask.ticket, problem_id=subtask.problem.id, stage=subtask.stage,
@@ -144,8 +150,24 @@ def issued(subtask: Subtask) -> IssuedGroup:
     return IssuedGroup(summarize(Group(outcome, trajectories)), trajectories)
 
 
+class Steps(TimeLimit):
+    """Time for so many steps: the clock of a test is nobody's."""
+
+    def __init__(self, count: int, minutes: float = 1) -> None:
+        super().__init__(minutes)
+        self.count = count
+
+    def allows(self, steps: int, evaluates: bool) -> bool:
+        return self.taken + steps <= self.count
+
+
 def go(
-    config: Config, model: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int | None = None, writes_beside: bool = True
+    config: Config,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dies_at: int | None = None,
+    limit: TimeLimit | None = None,
+    writes_beside: bool = True,
 ) -> tuple[Path, list[str]]:
     """The run's directory, and what it said, after the controller has done all it can."""
     said = io.StringIO()
@@ -168,7 +190,7 @@ def go(
 
         monkeypatch.setattr(controller, "start_services", services)
         try:
-            asyncio.run(controller._Life(config, run, ready, progress).train())
+            asyncio.run(controller._Life(config, run, ready, progress, limit).train())
         except RuntimeError as error:
             assert str(error) == "died" and dies_at is not None
         return run.path, [*run.messages, *said.getvalue().splitlines()]
@@ -305,3 +327,51 @@ def test_the_best_checkpoint_survives_and_a_full_disk_is_said(
     with pytest.raises(UserError, match="checkpoint of step 1 can't be written: .*No space left"):
         go(configured(tmp_path / "full", model, "ppo", 0), model, monkeypatch)
     assert list((tmp_path / "full" / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_a_run_whose_time_is_over_has_a_checkpoint_and_goes_on_as_if_it_had_not_been_stopped(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleness: int
+) -> None:
+    straight, _ = go(configured(tmp_path / "straight", model, "ppo", staleness), model, monkeypatch)
+    limited = configured(tmp_path / "limited", model, "ppo", staleness, checkpoint_every=STEPS, max_minutes=1)
+    run, _ = go(limited, model, monkeypatch, limit=Steps(2))
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-00000002"]
+    _, said = go(limited, model, monkeypatch, limit=Steps(1))
+    assert f"going on from the checkpoint of step 2 of {STEPS}" in said
+    unlimited = configured(tmp_path / "limited", model, "ppo", staleness)
+    _, said = go(unlimited, model, monkeypatch)
+    assert f"going on from the checkpoint of step 3 of {STEPS}" in said
+    assert_same_end(run, straight)
+
+
+def test_a_run_whose_time_is_over_is_evaluated_and_says_how_long_its_parts_took(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configured(tmp_path / "run", model, "ppo", 0, max_minutes=1)
+    config = config.model_copy(update={"eval": config.eval.model_copy(update={"at_start": True, "at_end": True})})
+    with pytest.raises(UserError, match="run.max_minutes = 1 leaves no time for a step"):
+        go(config, model, monkeypatch, limit=Steps(0))
+    run, said = go(config, model, monkeypatch, limit=Steps(3))
+    assert "left for steps" not in "".join(said)
+    lines = list(read_metrics(run / "metrics.jsonl"))
+    evaluated = [line for line in lines if "eval" in line]
+    assert [line["step"] for line in evaluated] == [0, 3]
+    assert all(line["seconds/eval"] > 0 for line in evaluated)
+    started = {key for key in evaluated[0] if key.startswith("start_seconds/")}
+    assert started >= {"start_seconds/services", "start_seconds/total"} and not started & evaluated[1].keys()
+    with RunDirectory.open(config) as opened:
+        assert not opened.finished
+        finish(config, opened)
+    assert f"stopped         after 3 of {STEPS} steps: run.max_minutes = 1; the same" in capsys.readouterr().out
+    found = json.loads((run / "report.json").read_text())
+    assert found["steps"] == found["splits"]["train"]["last_step"] == 3 and found["seconds_to_first_evaluation"] > 0
+
+
+def test_an_evaluation_that_leaves_little_time_is_said_before_the_first_step(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path / "run", model, "ppo", 0, steps=1)
+    config = config.model_copy(update={"eval": config.eval.model_copy(update={"at_start": True, "at_end": True})})
+    _, said = go(config, model, monkeypatch, limit=Steps(1, minutes=1e-6))
+    assert "left for steps" in "".join(said)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 DESCRIPTION = """\
-Train, or go on with a run that was interrupted: what decides is whether run.directory holds one. Everything is
-checked before anything starts; a wrong key or value is refused with the nearest right one."""
+Train, or go on with a run that was interrupted or whose time was over (run.max_minutes): what decides is whether
+run.directory holds one. Everything is checked before anything starts; a wrong key or value is refused with the
+nearest right one."""
 
 EXAMPLES = """\
 examples:
@@ -84,5 +85,15 @@ def finish(config: "Config", run: "RunDirectory") -> None:
     if result["splits"]:
         console.print(table(result))
     place = run.uri or os.path.relpath(run.path)
+    if result["steps"] < config.run.steps:
+        print(f"stopped         {cut_short(result['steps'], config)}")
     print(f"learning curve  {os.path.relpath(picture)}\nrun directory   {place}")
     print(f"take the model  stepcoder export --run {place} --out my-model")
+
+
+def cut_short(steps: int, config: "Config") -> str:
+    """How far a run came whose time was over, and how it goes on."""
+    return (
+        f"after {steps} of {config.run.steps} steps: run.max_minutes = {config.run.max_minutes:g}; the same command "
+        "goes on for as long again, with --run.max_minutes N for N minutes"
+    )
