@@ -50,7 +50,9 @@ class _Shown:
     def _bare(self, node: ast.stmt) -> bool:
         """Whether the statement, of a compound one its header, gives nothing."""
         match node:
-            case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Global() | ast.Nonlocal() | ast.Try():
+            case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Global() | ast.Nonlocal():
+                return True
+            case ast.Try() | ast.TryStar():
                 return True
             case ast.Expr(value=ast.Constant()):
                 return True
@@ -58,8 +60,9 @@ class _Shown:
                 return node.name in self.names or not _parameters(node.args)
             case ast.ClassDef():
                 return node.name in self.names or not node.bases
-            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
-                return True
+            case ast.If(test=ast.Compare(left=left, comparators=[right])):
+                if any(isinstance(side, ast.Name) and side.id == "__name__" for side in (left, right)):
+                    return True
         body: list[ast.stmt] | None = getattr(node, "body", None)
         last = max(node.lineno, body[0].lineno - 1) if body else node.end_lineno or node.lineno
         return all(line in self.lines for line in self.solution[node.lineno - 1 : last] if line)

@@ -491,20 +491,17 @@ def _kl_faults(kl: KLConfig) -> list[str]:
 
 def _credit_faults(config: LearnerConfig) -> list[str]:
     """Settings of the mask that nothing reads."""
-    credit, faults = config.credit, []
-    if credit.tokens != "all":
-        return []
-    if credit.compile_error != "all":
+    credit, whole, faults = config.credit, config.credit.tokens == "all", []
+    if whole and credit.compile_error != "all":
         faults.append(
             f"learner.credit.compile_error = {credit.compile_error} has no effect with learner.credit.tokens all, "
             "which takes every token of every program: set it to all, or tokens to fgo"
         )
+    absent = {"critic": f"learner.ppo.estimator {config.ppo.estimator}" * (not config.has_critic)}
+    absent |= {"kl": "learner.kl.coef 0" * (config.kl.coef == 0)}
     for name, mask in (("critic", config.critic.mask), ("kl", config.kl.mask)):
-        if mask == "executed":
-            faults.append(
-                f"learner.{name}.mask = executed has no effect with learner.credit.tokens all, whose mask is every "
-                "token: set it to all, or tokens to fgo"
-            )
+        if mask == "executed" and (cause := absent[name] or "learner.credit.tokens all" * whole):
+            faults.append(f"learner.{name}.mask = executed has no effect with {cause}: set it to all")
     return faults
 
 

@@ -123,6 +123,8 @@ def test_cuts_that_give_no_more_than_the_starter_code_are_dropped(starter: str, 
         ("def shown(x, y=2):\n    # as the statement has it\n", False),
         ("LIMIT = 10\n", False),  # a line of the statement
         ("if __name__ == '__main__':\n    try:\n", False),
+        ("if '__main__' == __name__:\n", False),
+        ("if n == 3:\n", True),
         ("def main():\n    n = int(input())\n", True),
         ("def helper(x):\n", True),
         ("import sys; n = 3\n", True),

@@ -249,6 +249,11 @@ def test_random_credit_is_as_many_tokens_for_every_estimator(model: Path):
         ),
         ("--learner.credit.tokens all --learner.critic.mask executed", "learner.critic.mask = executed has no effect"),
         ("--learner.credit.tokens all --learner.kl.mask executed", "learner.kl.mask = executed has no effect"),
+        ("--learner.kl.coef 0 --learner.kl.mask executed", "learner.kl.mask = executed has no effect with learner.kl"),
+        (
+            "--learner.ppo.estimator grpo --learner.critic.mask executed",
+            "learner.critic.mask = executed has no effect with learner.ppo.estimator grpo",
+        ),
         ("--learner.kl.place loss", "take k2 or k3"),
         ("--learner.kl.coef 0 --learner.kl.target 0.1", "learner.kl.target needs a learner.kl.coef above 0"),
         ("--learner.reward.overlong_start 9", "give both or none"),
