@@ -1,8 +1,8 @@
 """One slot: one zygote, one program at a time, its tests in order, a report at the end.
 
 The tests of a program that is proven ordinary (executor.sandbox.ordinary) share a process as long as each one ends well
-and leaves the interpreter as it was; any other program gets a fresh process for each test. The verdict is made here, from outputs that
-the program cannot have compared.
+and leaves the interpreter as it was; any other program gets a fresh process for each test. The verdict is made here,
+from outputs that the program cannot have compared.
 """
 
 import json
@@ -144,10 +144,10 @@ class Slot:
         progress.peak_mib = max(progress.peak_mib, end.peak_mib)
         frames = board.read(zygote.board, tests + 1, self._config.output_kib << 10)
         if job["code"] is None:
-            if not frames or frames[0] is None or "recordable" not in frames[0][0]:
+            if not end.begun:
                 progress.compile_error = _compile_error(frames[0] if frames else None, end)
                 return
-            progress.recordable = _lines(frames.pop(0))
+            progress.recordable = _lines(frames.pop(0) if frames else None)
         if job["alone"]:
             progress.outcomes.append(self._alone(plan.cases[first], zygote, frames, end, progress))
             return
@@ -287,7 +287,7 @@ def _executed(cells: bytes, progress: _Progress) -> tuple[int, ...]:
 
 
 def _lines(answer: tuple[dict[str, Any], bytes] | None) -> frozenset[int]:
-    found = answer[0]["recordable"] if answer else None
+    found = answer[0].get("recordable") if answer else None
     return frozenset(line for line in found if isinstance(line, int)) if isinstance(found, list) else frozenset()
 
 

@@ -63,7 +63,8 @@ class End:
 
     code: int
     cpu_s: float
-    before_s: float  # CPU, of those, before the program itself began
+    begun: bool  # the program itself, which had been compiled
+    before_s: float  # CPU seconds until then
     peak_mib: float
     late: bool
     wall_s: float
@@ -197,8 +198,7 @@ class Zygote:
         reply = _receive(self._control)
         if reply[:1] != ENDED:
             raise InfraError(f"the fork server could not start a program: {reply[1:].decode(errors='replace')}")
-        code, cpu, before, peak, late = END.unpack(reply[1:])
-        end = End(code, cpu, before, peak, late, time.monotonic() - start)
+        end = End(*END.unpack(reply[1:]), time.monotonic() - start)
         if end.code and not board.count(self.board):
             self._raise_trouble()
         if end.code == -signal.SIGKILL and not end.late:

@@ -86,9 +86,10 @@ _SPECIAL = {f"__{name}__" for name in _OPERATIONS}
 # Calling these changes the object itself, which may be one of the library: `super().__init__` is another matter.
 _CHANGING = {"__init__", "__setattr__", "__delattr__"}
 _READ = _SPECIAL | _CHANGING | {"__class__", "__stdin__", "__stdout__", "__stderr__"}
-_BOUND = _SPECIAL | _CHANGING | {"__slots__", "__getattr__", "__post_init__", "__author__", "__version__", "__copy__"} | {
+_BOUND = _SPECIAL | _CHANGING | {
+    "__slots__", "__getattr__", "__post_init__", "__copy__", "__author__", "__version__", "__date__", "__credits__",
     "__module__", "__qualname__", "__classcell__", "__classdictcell__", "__static_attributes__", "__firstlineno__",
-    "__annotations__", "__debug__", "__date__", "__credits__", "__license__", "__email__", "__all__",
+    "__annotations__", "__license__", "__email__", "__all__",
 }  # fmt: skip
 _LOADED = _SPECIAL | {"__annotations__", "__debug__", "__stdin__", "__stdout__", "__stderr__"}
 _HIDDEN = {
@@ -229,8 +230,8 @@ def _is_special(name: str) -> bool:
     return name.startswith("__") and name.endswith("__")
 
 
-_INERT_BUILTINS = {n for n, v in vars(builtins).items() if n not in _BARRED and not _is_special(n) and not _is_frozen(v)}
-_INERT_BUILTINS |= {"exit", "quit"}
+# Those of the module site come later.
+_INERT_BUILTINS = {n for n, v in vars(builtins).items() if not _is_frozen(v)} | {"exit", "quit"}
 
 
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:

@@ -5,9 +5,9 @@ import struct
 # A job's head: whether its process compiles the program, and runs one test only; answers to expect of tests; largest
 # file (bytes); CPU seconds, and those at which the kernel kills.
 JOB = struct.Struct("<??IQdI")
-# Exit code (negative for a signal), CPU seconds, those of them before the program itself began, peak MiB, killed by the
-# clock.
-END = struct.Struct("<iddd?")
+# Exit code (negative for a signal), CPU seconds, whether the program itself began, CPU seconds before that, peak MiB,
+# killed by the clock.
+END = struct.Struct("<id?dd?")
 BEGUN = struct.Struct("<dd")  # CPU and monotonic seconds at which a program began
 ENDED, FORK_FAILED = b"E", b"F"
 # Of the compiler: ORDINARY as COMPILED, of a program whose tests can share a process (executor.sandbox.ordinary).

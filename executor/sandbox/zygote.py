@@ -286,8 +286,8 @@ class _Server:
                 cpu_start, wall_start = begun
             if ended:
                 total = usage.ru_utime + usage.ru_stime
-                before = begun[0] if begun else 0.0
-                return END.pack(os.waitstatus_to_exitcode(status), total, before, usage.ru_maxrss / 1024, late)
+                code, before = os.waitstatus_to_exitcode(status), begun[0] if begun else 0.0
+                return END.pack(code, total, begun is not None, before, usage.ru_maxrss / 1024, late)
             cpu, wall = time.clock_gettime((~pid << 3) | 2), time.monotonic()  # clock_getcpuclockid
             compiling = apart and begun is None
             cpu_s = limits.compile_s if compiling else limits.cpu_s

@@ -1,0 +1,84 @@
+"""What a plain interpreter offers and confinement takes away, given back in Python: the same at every level.
+
+Each stand-in is a bound method, which nobody can change. It grants nothing: a program that goes around it meets the
+limits and the filter as they are.
+"""
+
+import _thread
+import builtins
+import io
+import os
+import resource
+import sys
+import threading
+from typing import Any
+
+RECURSION = 1000  # of a plain interpreter
+# Frames of the harness below a program's own, counted generously: a program gets its thousand, not a few less.
+_BELOW = 24
+_NAMES = {0: "stdin", 1: "stdout", 2: "stderr"}
+_STREAMS = {
+    path: number
+    for number, name in _NAMES.items()
+    for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
+}
+
+
+class Surroundings:
+    """Installed once in the zygote, before anything is compared with how it was."""
+
+    __slots__ = ("_get_recursion", "_largest_stack", "_null", "_open", "_os_open", "_set_recursion", "_setrlimit",
+                 "_stack_size")  # fmt: skip
+
+    def __init__(self, null: int, largest_stack: int) -> None:
+        """`null`: a descriptor of /dev/null that can be written to. `largest_stack`: of a thread (bytes)."""
+        self._null, self._largest_stack = null, largest_stack
+        self._open, self._os_open = builtins.open, os.open
+        self._setrlimit, self._stack_size = resource.setrlimit, threading.stack_size
+        self._get_recursion, self._set_recursion = sys.getrecursionlimit, sys.setrecursionlimit
+
+    def install(self) -> None:
+        places: Any = (builtins, io, os, resource, threading, _thread, sys)
+        for place in places:
+            for name in ("open", "setrlimit", "stack_size", "getrecursionlimit", "setrecursionlimit"):
+                if hasattr(place, name):
+                    setattr(place, name, getattr(self, "os_open" if (place, name) == (os, "open") else name))
+        self.setrecursionlimit(RECURSION)
+
+    def open(self, file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None,
+             errors: str | None = None, newline: str | None = None, closefd: bool = True, opener: Any = None) -> Any:  # fmt: skip
+        """As the built-in function; a standard stream or, for writing, /dev/null opens by a duplicate of what is open."""
+        if opener is None and type(file) is not int:
+            number = self._there(file, writing=isinstance(mode, str) and any(c in mode for c in "wax+"))
+            file = file if number is None else os.dup(number)
+        return self._open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+
+    def os_open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        number = self._there(path, writing=bool(flags & (os.O_WRONLY | os.O_RDWR)))
+        return self._os_open(path, flags, mode, dir_fd=dir_fd) if number is None else os.dup(number)
+
+    def setrlimit(self, kind: int, limits: Any) -> None:
+        """A limit above the highest that can be had is that one."""
+        _, highest = resource.getrlimit(kind)
+        wanted = [highest if 0 <= highest < n or n == resource.RLIM_INFINITY else n for n in limits]
+        self._setrlimit(kind, tuple(wanted))
+
+    def stack_size(self, size: int = 0) -> int:
+        """A stack takes address space, of which there is no more than memory."""
+        return self._stack_size(min(size, self._largest_stack))
+
+    def getrecursionlimit(self) -> int:
+        return self._get_recursion() - _BELOW
+
+    def setrecursionlimit(self, limit: int) -> None:
+        self._set_recursion(limit + _BELOW if 0 < limit < (1 << 31) - _BELOW else limit)
+
+    def _there(self, path: Any, writing: bool) -> int | None:
+        """The open descriptor that stands for `path`, if one does."""
+        try:
+            text = os.fsdecode(path)
+        except (TypeError, ValueError):
+            return None
+        if text == os.devnull:
+            return self._null if writing else None
+        return _STREAMS.get(text)
