@@ -309,3 +309,14 @@ def test_programs_give_way_to_what_started_them(level: int) -> None:
     assert future.result().passed and len(seen) == (4 if level == 1 else 3)
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert all(score == 1000 and nice > own or nice == 19 for score, nice in seen.values()), seen
+
+
+def test_the_start_says_what_a_level_leaves_open(caplog: pytest.LogCaptureFixture) -> None:
+    for level in (1, 2, 3):
+        if check(CONFIG, level) is not None:
+            continue
+        caplog.clear()
+        with caplog.at_level("INFO", "executor.pool"), LocalPool(CONFIG.model_copy(update={"level": level})):
+            pass
+        (line,) = [r.getMessage() for r in caplog.records if r.name == "executor.pool"]
+        assert f"isolation level {level}" in line and ("names, sizes and dates of files" in line) is (level > 1)
