@@ -107,7 +107,7 @@ def test_reports_are_data_for_a_person(judged: Judged) -> None:
 def test_the_table_covers_every_threat() -> None:
     with canaries() as canary:
         table = programs(canary.facts)
-    assert len(table) >= 130
+    assert len(table) >= 165
     assert {h.threat for h in table} | SERVICE == set(range(1, 52))
     assert not [name for name, count in Counter((h.threat, h.name) for h in table).items() if count > 1]
 
