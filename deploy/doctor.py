@@ -187,7 +187,7 @@ def duration(config: Config) -> Iterator[Finding]:
 
 def isolation(config: Config) -> Iterator[Finding]:
     """The best level of the sandbox here, each level by itself, and what runs the programs."""
-    from executor.isolation import LEVELS, check
+    from executor.isolation import LEFT_OPEN, LEVELS, check
 
     try:
         version, monitoring = machine.interpreter(config.executor.python)
@@ -210,11 +210,11 @@ def isolation(config: Config) -> Iterator[Finding]:
         yield Finding("sandbox", f"isolation level 4 ({LEVELS[4]})", "problem", advice)
     else:
         level = best if wanted == "auto" else wanted
-        weak = "programs run without isolation" if level == 4 else ""
-        yield Finding("sandbox", f"isolation level {level} ({LEVELS[level]})", "note" if level > 1 else "ok", weak)
+        found, state = f"isolation level {level} ({LEVELS[level]})", "note" if level > 1 else "ok"
+        yield Finding("sandbox", found, state, LEFT_OPEN[level])
     for level, reason in missing.items():
         shown = f"{'available' if reason is None else 'not available'} ({LEVELS[level]})"
-        yield Finding(f"level {level}", shown, "ok" if reason is None else "note", reason or "")
+        yield Finding(f"level {level}", shown, "ok" if reason is None else "note", reason or LEFT_OPEN[level])
 
 
 def inputs(config: Config) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ All faults are gathered and reported at once, within seconds: no engine and no R
 A check that needs a cluster's other machines is left to them.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from deploy.placement import placement
 from deploy.run_directory import check_writable
 from deploy.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
 from executor import reward
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +223,9 @@ def check_memory(config: Config) -> None:
 
 def check_sandbox(config: Config) -> None:
     """Programs of a model are not run without the isolation that was asked for."""
-    from executor.isolation import choose
+    from executor.isolation import choose, described
 
     try:
-        choose(config.executor)
+        log.info("programs run at %s", described(choose(config.executor)))
     except RuntimeError as error:
         raise UserError(f"executor.level = {config.executor.level}: {error}") from None

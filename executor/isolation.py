@@ -16,8 +16,16 @@ from executor.zygote import InfraError
 LEVELS = {
     1: "namespaces, private root, landlock, seccomp",
     2: "landlock, seccomp",
-    3: "seccomp",
+    3: "seccomp, no files",
     4: "none",
+}
+_BY_NAME = "programs can ask for names, sizes and dates of files, not for their content"
+# What a level leaves open, for those who start a run at it. Said by `doctor` too.
+LEFT_OPEN = {
+    1: "",
+    2: f"{_BY_NAME}; they can list installed packages, and share the host's process numbers and host name",
+    3: f"{_BY_NAME}; they cannot open any, /dev/null and packages included, and share the host's process numbers",
+    4: "programs can do whatever you can",
 }
 _ATTACK = """
 import os, socket
@@ -50,6 +58,11 @@ class Isolation:
     @property
     def description(self) -> str:
         return LEVELS[self.level]
+
+
+def described(level: int) -> str:
+    """For a person: the level, what it is made of, and what it leaves open."""
+    return f"isolation level {level}: {LEVELS[level]}" + (f" ({LEFT_OPEN[level]})" if LEFT_OPEN[level] else "")
 
 
 def probe(config: ExecutorConfig | None = None) -> Isolation:

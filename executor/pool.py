@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from executor.config import ExecutorConfig
-from executor.isolation import LEVELS, choose
+from executor.isolation import choose, described
 from executor.plan import Plan, plan
 from executor.report import Report, Verdict
 from executor.slot import Slot
@@ -44,7 +44,7 @@ class LocalPool:
         if self.level == 4:
             log.warning("programs run WITHOUT isolation (executor.level is 4)")
         else:
-            log.info("isolation level %d: %s", self.level, LEVELS[self.level])
+            log.info(described(self.level))
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._plans: deque[tuple[Suite, Plan]] = deque(maxlen=_PLANS_KEPT)

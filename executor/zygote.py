@@ -134,7 +134,7 @@ class Zygote:
                 stdout=subprocess.DEVNULL,
                 stderr=self.stderr,
                 pass_fds=[*passed.values(), *streams.values()],
-                start_new_session=True,
+                process_group=0,  # Ctrl-C is not for it; in another session its niceness might not count against ours
             )
         finally:
             control.close()

@@ -259,6 +259,10 @@ def test_doctor_tells_every_level_and_what_runs_programs() -> None:
         assert item.found.startswith("available") if item.state == "ok" else item.advice
     best = next((level for level in (1, 2, 3) if found[f"level {level}"].state == "ok"), 4)
     assert f"isolation level {best}" in found["sandbox"].found
+    for level in (2, 3):
+        if found[f"level {level}"].state == "ok":
+            forced = {item.what: item for item in isolation(load_config(None, ["--executor.level", str(level)], {}))}
+            assert "names, sizes and dates" in forced["sandbox"].advice == found[f"level {level}"].advice
     (broken,) = isolation(load_config(None, ["--executor.python", "/no/python"], {}))
     assert broken.state == "problem" and "/no/python does not start" in broken.advice
 

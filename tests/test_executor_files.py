@@ -66,6 +66,9 @@ def install(prefix: Path) -> Installed:
     shutil.copytree(library, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
     for shared in Path(sysconfig.get_config_var("LIBDIR")).glob("libpython*.so*"):
         shutil.copy2(shared, prefix / "lib", follow_symlinks=True)
+    (prefix / "lib" / "libbeside.so.1").write_text("shared")
+    (prefix / "lib" / "libbeside.so").symlink_to("libbeside.so.1")
+    (prefix / "lib" / "notes.txt").write_text(SECRET)
     python = prefix / "bin" / f"python3.{sys.version_info.minor}"
     python.parent.mkdir()
     shutil.copy2(os.path.realpath(sys.executable), python)
@@ -171,6 +174,16 @@ with LocalPool(ExecutorConfig(workers=1, level={level}, site_packages={site_pack
         check=False,
     )
     assert done.stdout.split() == ["True", "True", str(site_packages and level < 3)], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_shared_libraries_beside_the_library_are_found_and_nothing_else(installed: Installed, level: int) -> None:
+    """As conda keeps those that its extension modules need."""
+    need(level)
+    lib = str(installed.python.parent.parent / "lib")
+    program = "def f(lib): return [open(lib + '/libbeside.so').read(), open(lib + '/libbeside.so.1').read()]"
+    other = (PROBE, [[lib + "/notes.txt"], []], [])
+    assert passed(ExecutorConfig(python=installed.python), level, (program, [lib], ["shared"] * 2), other) == [True] * 2
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])

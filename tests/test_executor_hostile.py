@@ -13,6 +13,7 @@ from executor.isolation import check
 from executor.pool import LocalPool
 from executor.report import Report, Verdict
 from tests.hostile.canaries import canaries
+from tests.hostile.processes import processes
 from tests.hostile.programs import ECHO, SAME, Hostile, call, innocent, programs
 
 CONFIG = ExecutorConfig(workers=2, cpu_s=0.5, wall_s=4.0, compile_s=5.0, memory_mib=128, output_kib=64)
@@ -39,7 +40,7 @@ _judged: dict[int, Judged] = {}
 def judge(level: int) -> Judged:
     """The whole table once, a right program after each hostile one; kept for all tests of the module."""
     if level not in _judged:
-        before, children = len(os.listdir("/proc/self/fd")), set(psutil.Process().children(recursive=True))
+        before, children = len(os.listdir("/proc/self/fd")), processes()
         with canaries() as canary:
             table, right = programs(canary.facts), innocent()
             pairs = [p for i, h in enumerate(table) for p in ((h.program, h.suite), right[i % 2])]
@@ -53,7 +54,7 @@ def judge(level: int) -> Judged:
             tuple(reports[1::2]),
             touched,
             len(os.listdir("/proc/self/fd")) - before,
-            set(psutil.Process().children(recursive=True)) - children,
+            processes() - children,
         )
     return _judged[level]
 
@@ -107,7 +108,7 @@ def test_reports_are_data_for_a_person(judged: Judged) -> None:
 def test_the_table_covers_every_threat() -> None:
     with canaries() as canary:
         table = programs(canary.facts)
-    assert len(table) >= 130
+    assert len(table) >= 165
     assert {h.threat for h in table} | SERVICE == set(range(1, 52))
     assert not [name for name, count in Counter((h.threat, h.name) for h in table).items() if count > 1]
 

@@ -28,6 +28,7 @@ def test_the_mix_is_what_it_says() -> None:
 
 
 def test_growth_is_seen() -> None:
-    small, large = Held(40, 70, 60, 4, 0), Held(60, 90, 61, 5, 1)
+    small, large = Held(40, 70, 60, 4, 0), Held(60, 90, 70, 5, 1)
     assert grown([small, small]) == []
+    assert grown([large, small, small, small]) == [] == grown([small, large, small, large])
     assert grown([small, large]) == ["descriptors", "processes", "files", "parent_mib", "servers_mib"]

@@ -18,27 +18,17 @@ from executor.report import Report, Verdict
 from executor.sandbox import seccomp
 from executor.sandbox.syscall_tables import TABLES
 from executor.suite import Case, Suite
-from tests.patience import until
+from tests.hostile.processes import is_ours, processes
+from tests.patience import HANG_S, until
 
 DOUBLE = "print(int(input()) * 2)\n"
 SUITE = Suite("stdin", (Case("2", "4"), Case("3", "6")))
-CONFIG = ExecutorConfig(workers=2, cpu_s=1.0, wall_s=3.0, memory_mib=256, output_kib=64)
+CONFIG = ExecutorConfig(workers=2, cpu_s=1.0, wall_s=60.0, memory_mib=256, output_kib=64)
 
 
 def descendants() -> set[int]:
-    """Processes below this one."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    found, wave = set(), {os.getpid()}
-    while wave:
-        wave = {pid for pid, parent in parents.items() if parent in wave} - found
-        found |= wave
-    return found
+    """Processes of the executor below this one."""
+    return {process.pid for process in processes()}
 
 
 def test_each_level_judges_alike() -> None:
@@ -101,9 +91,9 @@ def test_a_dead_zygote_costs_nobody_a_verdict() -> None:
         for _ in range(3):
             future = pool.submit("import time\ntime.sleep(0.3)\n" + DOUBLE, SUITE)
             time.sleep(0.1)
-            for zygote in psutil.Process().children():  # what runs below it dies with it
+            for zygote in filter(is_ours, psutil.Process().children()):  # what runs below it dies with it
                 zygote.kill()
-            report = future.result(20)
+            report = future.result(HANG_S)
             assert report.passed, report
 
 
@@ -157,11 +147,12 @@ def test_recursion_out_of_memory_is_that_wherever_the_last_byte_goes() -> None:
 
 
 def test_cpu_time_is_that_of_the_test() -> None:
+    """Not of the tests before it: what the sandbox itself takes of a test is far below these times on any machine."""
     spin = "import time\nend = time.process_time() + float(input())\nwhile time.process_time() < end: pass"
-    suite = Suite("stdin", (Case("0.1", ""), Case("0", ""), Case("0.2", "")))
-    with LocalPool(CONFIG) as pool:
+    suite = Suite("stdin", (Case("0.5", ""), Case("0", ""), Case("0.5", "")))
+    with LocalPool(CONFIG.model_copy(update={"cpu_s": 4.0})) as pool:
         first, second, third = (test.cpu_s for test in pool.run(spin, suite).tests)
-    assert 0.1 <= first < 0.15 and second < 0.05 and 0.2 <= third < 0.25
+    assert second < 0.5 <= min(first, third) and max(first, third) < 1.0
 
 
 def test_tests_after_a_timeout_are_not_run() -> None:
@@ -196,11 +187,12 @@ def test_descriptors_processes_and_files_stay_flat() -> None:
     files = set(os.listdir("/tmp")) | set(os.listdir("/dev/shm"))
     start = descendants()
     with LocalPool(CONFIG) as pool:
-        list(pool.map((program, SUITE) for program in programs * 4))
-        descriptors, processes = len(os.listdir("/proc/self/fd")), len(descendants())
-        list(pool.map((program, SUITE) for program in programs * 10))
-        assert len(os.listdir("/proc/self/fd")) <= descriptors
-        assert len(descendants()) == processes
+        held = []  # a fork server may be missing at one of the moments; other threads open and close a few files
+        for _ in range(6):
+            list(pool.map((program, SUITE) for program in programs * 4))
+            held.append((len(os.listdir("/proc/self/fd")), len(descendants())))
+        assert held[-1][0] <= max(descriptors for descriptors, _ in held[:3]) + 4, held
+        assert held[-1][1] <= max(count for _, count in held[:3]), held
     assert descendants() == start
     new = (set(os.listdir("/tmp")) | set(os.listdir("/dev/shm"))) - files
     assert not {name for name in new if "sandbox" in name or "coverage" in name}
@@ -273,7 +265,7 @@ def test_a_cancelled_program_costs_no_slot() -> None:
         futures = [pool.submit(slow if n == 0 else program, suite) for n in range(6)]
         cancelled = [future.cancel() for future in futures[2:4]]
         assert cancelled == [True, True]
-        assert all(future.result(30).passed for future in futures[:2] + futures[4:])
+        assert all(future.result(HANG_S).passed for future in futures[:2] + futures[4:])
 
 
 def test_a_large_program_is_judged_like_a_small_one() -> None:
@@ -309,3 +301,14 @@ def test_programs_give_way_to_what_started_them(level: int) -> None:
     assert future.result().passed and len(seen) == (4 if level == 1 else 3)
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert all(score == 1000 and nice > own or nice == 19 for score, nice in seen.values()), seen
+
+
+def test_the_start_says_what_a_level_leaves_open(caplog: pytest.LogCaptureFixture) -> None:
+    for level in (1, 2, 3):
+        if check(CONFIG, level) is not None:
+            continue
+        caplog.clear()
+        with caplog.at_level("INFO", "executor.pool"), LocalPool(CONFIG.model_copy(update={"level": level})):
+            pass
+        (line,) = [r.getMessage() for r in caplog.records if r.name == "executor.pool"]
+        assert f"isolation level {level}" in line and ("names, sizes and dates of files" in line) is (level > 1)

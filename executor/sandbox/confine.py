@@ -58,12 +58,11 @@ def give_way() -> None:
     No part of the isolation: a machine that does not allow it goes on without.
     """
     os.nice(_GIVES_WAY)
-    for name, value in (("oom_score_adj", _FIRST_TO_DIE), ("autogroup", _GIVES_WAY)):
-        try:  # sessions compete by their groups' niceness where the kernel makes such groups
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(str(value))
-        except OSError:
-            continue
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(_FIRST_TO_DIE))
+    except OSError:
+        return
 
 
 def detach_namespaces() -> None:

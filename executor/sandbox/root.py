@@ -70,6 +70,7 @@ def view(site_packages: bool) -> View:
         paths["stdlib"], paths["platstdlib"], f"/lib/{machine}-linux-gnu", f"/usr/lib/{machine}-linux-gnu",
         "/lib64", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo", *_DEVICES,
     ]  # fmt: skip
+    wanted += _shared_libraries(os.path.dirname(paths["platstdlib"]))
     packages = [p for p in sys.path if os.path.basename(p) in _PACKAGE_FOLDERS] if site_packages else []
     shown = set(map(os.path.realpath, packages))
     others = {folder for path in wanted for folder in _package_folders(path)} - shown
@@ -82,6 +83,11 @@ def view(site_packages: bool) -> View:
 def _inside(path: str, folders: Iterable[str]) -> bool:
     """Whether `path` is one of `folders` or lies in one."""
     return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+def _shared_libraries(folder: str) -> list[str]:
+    """Those beside the library's folder, which extension modules of an interpreter like conda's need; nothing else."""
+    return [entry.path for entry in os.scandir(folder) if entry.name.startswith("lib") and ".so" in entry.name]
 
 
 def _package_folders(path: str) -> set[str]:

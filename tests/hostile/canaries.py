@@ -1,11 +1,13 @@
 """Things of the host that no program may see or touch: files, listeners, a process; and what a program may leave."""
 
 import contextlib
+import fcntl
 import os
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ class Facts:
     parent: int
     process: int
     files: tuple[str, ...]
+    public: tuple[str, ...]
+    fifo: str
     port: int
     unix_socket: str
     abstract_socket: str
@@ -36,6 +40,16 @@ class Canaries:
         for file in self._files:
             file.write_text(SECRET)
             file.chmod(0o600)
+        folders[0].chmod(0o755)
+        public, fifo = folders[0] / "public.txt", folders[0] / "fifo"
+        public.write_text(SECRET)
+        public.chmod(0o644)
+        os.mkfifo(fifo)
+        fifo.chmod(0o644)
+        self._files.append(public)
+        self._fifo = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+        stack.callback(os.close, self._fifo)
+        os.write(self._fifo, SECRET.encode())
         self._states = [self._state(file) for file in self._files]
         self._listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0)))]
         unix, abstract = str(folders[0] / "socket"), f"\0{LITTER}-{os.getpid()}"
@@ -60,6 +74,8 @@ class Canaries:
             parent=os.getpid(),
             process=self._process.pid,
             files=tuple(map(str, self._files)),
+            public=(str(public),),
+            fifo=str(fifo),
             port=self._listeners[0].getsockname()[1],
             unix_socket=unix,
             abstract_socket=abstract,
@@ -77,6 +93,8 @@ class Canaries:
             with contextlib.suppress(BlockingIOError):
                 listener.accept()
                 found.append(f"listener {listener.getsockname()!r}")
+        if int.from_bytes(fcntl.ioctl(self._fifo, termios.FIONREAD, bytes(4)), sys.byteorder) != len(SECRET):
+            found.append("pipe")
         if self._process.poll() is not None:
             found.append(f"process, ended with {self._process.returncode}")
         return found + litter()

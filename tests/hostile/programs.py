@@ -413,8 +413,11 @@ def _system(facts: Facts) -> list[Hostile]:
 
 def programs(facts: Facts) -> tuple[Hostile, ...]:
     """The table, for a host with these canaries."""
+    from tests.hostile.isolation import isolation  # which is made of what is defined above
+
     return (
         *_forging(), *_state(), *_reading(facts), *_time(), *_memory(), *_output(), *_compiling(), *_system(facts),
+        *isolation(facts),
     )  # fmt: skip
 
 
