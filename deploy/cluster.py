@@ -38,6 +38,9 @@ def join_cluster(config: Config) -> None:
     if address is not None:
         ray.init(address=address, **common)
         return
+    # Ray starts its workers at niceness 15: any other program would leave the engine a thirtieth of a shared core, and
+    # its threads wait for the slowest. Programs under test lower their own priority.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     # A cluster of our own takes a token by default, which concerns nobody: it ends with this process.
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     for attempt in range(1, START_ATTEMPTS + 1):

@@ -1,43 +1,140 @@
-"""Draws tokens on a CPU by inverting the cumulative distribution: one random number a token.
+"""Draws tokens on a CPU by inverting the cumulative distribution: one random number a token, no sort of the vocabulary.
 
-vLLM's own kernel adds Gumbel noise to every logit: one random number and two logarithms an entry of the vocabulary, a
-tenth of a small model's decoding. The distribution is the same, after temperature, top-k and top-p.
+vLLM's own sampler adds Gumbel noise to every logit (one random number and two logarithms an entry of the vocabulary),
+sorts the whole vocabulary for top-p, and ranks the drawn token. Here the probabilities are computed once, and a
+truncated distribution is searched among its most likely tokens alone. The distribution drawn from is the same.
+
+Invariant: the reported log-probability is that of the token under the *untruncated* distribution after temperature.
+A policy-gradient ratio compares the learner's full softmax with the same function of the weights that sampled: with
+top-p or top-k the two agree as long as the weights do. Under the truncated distribution it is larger by minus the
+logarithm of the kept mass, at every position, which would read as a change of the policy. A weight from the sampled
+to the learner's distribution would need that factor, between top-p and 1; it is left out, as a constant would be.
 """
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor, nn
-from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from vllm.v1.outputs import LogprobsTensors, SamplerOutput
+from vllm.v1.sample.metadata import SamplingMetadata
+from vllm.v1.sample.sampler import Sampler
 
-_BLOCK = 64  # entries of the vocabulary that are summed before the sums are searched
+_BLOCKS = 128  # groups of the vocabulary that are summed before the sums are searched
+_FIRST = (
+    16  # groups of 64 tokens that a truncated distribution is first looked for in; eight times as many at each turn
+)
+_WIDTH = 64
+_GREEDY = 1e-5  # temperatures below are greedy, as vLLM has it
 
 
-class InverseSampler(nn.Module):
-    """In the place of vLLM's TopKTopPSampler, for log-probabilities of the distribution that is sampled."""
+class InverseSampler(Sampler):
+    """In the place of vLLM's Sampler, for requests that want the sampled token's log-probability and no other."""
 
     def forward(
         self,
         logits: Float[Tensor, "B V"],
-        generators: dict[int, torch.Generator],
-        k: Int[Tensor, " B"] | None,
-        p: Float[Tensor, " B"] | None,
-    ) -> tuple[Int[Tensor, " B"], Float[Tensor, "B V"]]:
-        """Sampled tokens and log-probabilities of all. `generators`: by row, those of requests with their own seed."""
-        log_p = apply_top_k_top_p(logits, k, p).log_softmax(-1, dtype=torch.float32)
-        uniform = torch.rand(len(logits), dtype=torch.float64)
-        for row, generator in generators.items():
-            uniform[row] = torch.rand((), dtype=torch.float64, generator=generator)
-        return invert(log_p.exp(), uniform), log_p
+        sampling_metadata: SamplingMetadata,
+        predict_bonus_token: bool = False,
+        logprobs_mode_override: object = None,
+    ) -> SamplerOutput:
+        wanted = sampling_metadata
+        if wanted.max_num_logprobs not in (None, 0) or wanted.logprob_token_ids:
+            raise ValueError("the CPU sampler reports the sampled token's log-probability only: ask for logprobs=0")
+        # penalties, bad words, min-p: each returns its argument when no request uses it
+        logits = self.apply_logits_processors(logits.float(), wanted, predict_bonus_token)
+        greedy = None if wanted.all_random else logits.argmax(-1)
+        if wanted.temperature is not None:
+            heat = wanted.temperature
+            logits = logits.div_(torch.where(heat < _GREEDY, 1.0, heat)[:, None]) if (heat != 1.0).any() else logits
+            for processor in wanted.logitsprocs.argmax_invariant:
+                logits = processor.apply(logits)
+        p = logits.softmax(-1)
+        if wanted.all_greedy:
+            assert greedy is not None
+            token = greedy
+        else:
+            token = draw(logits, p, uniform(len(p), wanted.generators), wanted.top_k, wanted.top_p)
+            if greedy is not None and wanted.temperature is not None:
+                token = torch.where(wanted.temperature < _GREEDY, greedy, token)
+        ids = token.int()[:, None]
+        rank = torch.zeros_like(token)  # nobody reads it
+        return SamplerOutput(ids, LogprobsTensors(ids, p.gather(1, token[:, None]).log(), rank))
+
+
+def uniform(count: int, generators: dict[int, torch.Generator]) -> Float[Tensor, " B"]:
+    """One number in [0, 1) a row. `generators`: by row, those of requests with their own seed."""
+    numbers = torch.rand(count, dtype=torch.float64)
+    for row, generator in generators.items():
+        numbers[row] = torch.rand((), dtype=torch.float64, generator=generator)
+    return numbers
+
+
+def draw(
+    logits: Float[Tensor, "B V"],
+    p: Float[Tensor, "B V"],
+    uniform: Float[Tensor, " B"],
+    top_k: Int[Tensor, " B"] | None,
+    top_p: Float[Tensor, " B"] | None,
+) -> Int[Tensor, " B"]:
+    """A token a row. `p` is `logits`' softmax; a row is truncated where its `top_k` < V or its `top_p` < 1."""
+    rows, vocabulary = p.shape
+    k = torch.full((rows,), vocabulary) if top_k is None else top_k.long().clamp(1, vocabulary)
+    mass = torch.ones(rows) if top_p is None else top_p
+    cut = (k < vocabulary) | (mass < 1.0)
+    if not cut.any():
+        return invert(p, uniform)
+    tokens = torch.empty(rows, dtype=torch.long)
+    if not cut.all():
+        tokens[~cut] = invert(p[~cut], uniform[~cut])
+    left, count = cut.nonzero()[:, 0], _FIRST
+    while len(left):
+        values, ids = (logits if len(left) == rows else logits[left]).topk(min(count, vocabulary))
+        kept, sure = nucleus(values, p[left[:, None], ids], k[left], mass[left], vocabulary)
+        drawn = _search(kept[sure], uniform[left[sure]])[0]
+        tokens[left[sure]] = ids[sure].gather(1, drawn[:, None])[:, 0]
+        left, count = left[~sure], 16 * count
+    return tokens
+
+
+def nucleus(
+    values: Float[Tensor, "R N"],
+    p: Float[Tensor, "R N"],
+    k: Int[Tensor, " R"],
+    mass: Float[Tensor, " R"],
+    vocabulary: int,
+) -> tuple[Float[Tensor, "R N"], Bool[Tensor, " R"]]:
+    """Probabilities (float64, 0 for dropped tokens) of the N most likely tokens, and the rows in which that is sure.
+
+    `values`: their logits, falling. As vLLM has it: first the k largest and their equals are kept; of these the fewest,
+    from the top, that hold `mass` of what these hold. Which of equal ones it is that the mass still needs is not
+    defined. A row is sure when no token outside of the N can be kept.
+    """
+    n = values.shape[1]
+    last = values.gather(1, k.clamp(max=n)[:, None] - 1)
+    inside = values >= last
+    p = torch.where(inside, p.double(), 0.0)
+    total = torch.where(k <= n, p.sum(-1), 1.0)
+    sums = p.cumsum(-1)
+    target = torch.where(mass < 1.0, mass.double() * total, torch.inf)  # at 1 nothing is cut, whatever a sum rounds to
+    kept = inside & (sums - p < target[:, None])
+    kept[:, 0] = True
+    complete_k = (k < n) & (values[:, -1] < last[:, 0])
+    complete_p = (k >= vocabulary) & (sums[:, -1] >= target)
+    sure = complete_k | complete_p | (n == vocabulary)
+    return torch.where(kept, p, 0.0), sure
 
 
 def invert(p: Float[Tensor, "B V"], uniform: Float[Tensor, " B"]) -> Int[Tensor, " B"]:
-    """The first token of each row at which the cumulative sum of `p` is above `uniform` (float64, in [0, 1)) times its
-    total: token v with probability p_v / sum p, never one whose p is 0."""
-    blocks = F.pad(p, (0, -p.shape[1] % _BLOCK)).unflatten(1, (-1, _BLOCK))
-    block, left = _search(blocks.sum(-1).double(), uniform)
-    token, _ = _search(blocks[torch.arange(len(p)), block].double(), left)
-    return block * _BLOCK + token
+    """A token of each row: v with probability p_v / sum p, never one whose p is 0.
+
+    It is the one at which the cumulative sum is above `uniform` (float64, in [0, 1)) times the total. The sum runs over
+    every N-th token from 0, then from 1 and so on, N the vocabulary by 128: whole rows are added, at full width.
+    """
+    if short := -p.shape[1] % _BLOCKS:
+        p = torch.nn.functional.pad(p, (0, short))
+    members = p.unflatten(1, (_BLOCKS, -1))  # adding whole rows of it uses the full width of the CPU's registers
+    block, left = _search(members.sum(1).double(), uniform)
+    token, _ = _search(members[torch.arange(len(p)), :, block].double(), left)
+    return token * members.shape[2] + block
 
 
 def _search(mass: Float[Tensor, "B N"], uniform: Float[Tensor, " B"]) -> tuple[Int[Tensor, " B"], Float[Tensor, " B"]]:

@@ -2,15 +2,17 @@
 
 It ties the process to its parent, makes our weight-transfer engine known to vLLM (whose
 registry lives in the worker process), switches on AMX tiles where a machine has them and
-gives the model runner a faster sampler.
+gives the model runner a faster sampler and faster layers.
 """
 
 from typing import Any
 
 import torch
+from vllm.config import CompilationMode
 from vllm.distributed.weight_transfer import WeightTransferEngineFactory
 from vllm.v1.worker.cpu_worker import CPUWorker
 
+from rollout.cpu_layers import use_kernels
 from rollout.cpu_sampler import InverseSampler
 from rollout.lifeline import tie_to_parent
 
@@ -27,4 +29,9 @@ class TiedCPUWorker(CPUWorker):
 
     def init_device(self) -> None:
         super().init_device()
-        setattr(self.model_runner.sampler, "topk_topp_sampler", InverseSampler())  # noqa: B010  it has one other type
+        self.model_runner.sampler = InverseSampler()
+
+    def load_model(self, *args: Any, **kwargs: Any) -> None:
+        super().load_model(*args, **kwargs)
+        if self.compilation_config.mode == CompilationMode.NONE:  # a compiler joins operations itself
+            use_kernels(self.model_runner.model)

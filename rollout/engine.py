@@ -1,8 +1,9 @@
 """vLLM behind one small class: token ids in, sampled token ids and their log-probabilities out.
 
 Nothing here knows problems, programs or rewards. Invariants: a completion's token ids are
-exactly what was sampled (nothing is re-tokenised); `logprobs` are those of the distribution
-that was sampled, after temperature and truncation; a seed decides a request's random numbers.
+exactly what was sampled (nothing is re-tokenised); `logprobs` are taken after temperature, on a
+CPU under the untruncated distribution, whatever top-p and top-k (`rollout.cpu_sampler` says why), on
+a GPU, where vLLM's own sampler draws, under the truncated one; a seed decides a request's random numbers.
 """
 
 import logging
@@ -81,7 +82,11 @@ def engine_environment(config: RolloutConfig, device: str = "cpu", backend: str 
         # vLLM's own binding spares a core for its scheduler, half of a small machine; the kernel shares better
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(config.cpu_threads or len(os.sched_getaffinity(0))),
-        "KMP_BLOCKTIME": "5",  # milliseconds that an idle thread spins before it leaves its core to others
+        # glibc gives every freed activation back to the kernel and takes new pages, zeroed, for the next: keep 256 MiB
+        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+        "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+        "MALLOC_TOP_PAD_": str(64 << 20),
+        "KMP_BLOCKTIME": "1",  # milliseconds that an idle thread spins before it leaves its core to others
     }
     if libraries := preload_libraries():
         environment["LD_PRELOAD"] = ":".join(libraries)
