@@ -63,8 +63,8 @@ class Work:
     checkpointing: bool
     chunk: int
     token_budget: int
-    padded_batch: int
-    device: str
+    padded_batch: int = 16
+    device: str = "cpu"
 
     def lengths(self) -> list[list[int]]:
         """Completion lengths a prompt; unequal ones are uniform between half and one and a half of the mean."""

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 
 import psutil
 
@@ -72,10 +73,13 @@ class Peak:
         return "\n".join([*rows, f"{'all processes':20} {sum(self.at_peak.values()) / GIB:12.2f}"])
 
 
-def watch(command: list[str], interval_s: float = 0.5) -> tuple[Peak, int]:
-    """Run a command to its end: the peak of its processes and its exit code."""
+def watch(command: list[str], heard: Callable[[str], None] | None = None, interval_s: float = 0.5) -> tuple[Peak, int]:
+    """Run a command to its end: the peak of its processes and its exit code. `heard` gets each line of what it says."""
     peak = Peak()
-    with subprocess.Popen(command) as started:
+    piped = None if heard is None else subprocess.PIPE
+    with subprocess.Popen(command, stdout=piped, stderr=piped and subprocess.STDOUT, text=True) as started:
+        if heard is not None:
+            Thread(target=lambda: [heard(line) for line in started.stdout or ()], daemon=True).start()
         root = psutil.Process(started.pid)
         while started.poll() is None:
             peak.see(sample(root))
