@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from learner import state
@@ -74,6 +75,8 @@ class TrainedModel:
         self.engine, *_ = deepspeed.initialize(
             model=module, optimizer=adam, lr_scheduler=schedule, config=self._settings(config)
         )
+        if not self._partitioned and dist.get_world_size() == 1:
+            self.engine.enable_backward_allreduce = False  # it would copy all gradients into one tensor, and back
 
     def _settings(self, config: LearnerConfig) -> dict[str, Any]:
         # Page-locked memory, from which a GPU reads faster, needs a GPU's driver.

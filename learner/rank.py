@@ -23,6 +23,7 @@ from learner.models import Policy, add_value_head, frozen, load_critic, load_pol
 from learner.networks import Network, Networks, unadapted
 from learner.state import copied
 from learner.update import PPOUpdate, Reduce
+from rollout.allocator import release_freed_memory
 from rollout.trajectory import Trajectory
 from rollout.weights import WeightPublisher
 
@@ -111,7 +112,9 @@ class LearnerRank:
 
     def step(self, step: int, *groups: Sequence[Trajectory]) -> dict[str, float]:
         """One PPO step on this rank's groups (Ray hands references over as values)."""
-        return self._update.step(step, [t for group in groups for t in group])
+        metrics = self._update.step(step, [t for group in groups for t in group])
+        release_freed_memory()
+        return metrics
 
     def connect_engines(self, workers: Sequence[Any], backend: str, dtype: str, ranks: int, deadline_s: float) -> None:
         """Meet the rollout engines; again after one was restarted."""

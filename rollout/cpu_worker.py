@@ -12,6 +12,7 @@ from vllm.config import CompilationMode
 from vllm.distributed.weight_transfer import WeightTransferEngineFactory
 from vllm.v1.worker.cpu_worker import CPUWorker
 
+from rollout.allocator import release_freed_memory
 from rollout.cpu_layers import use_kernels
 from rollout.cpu_sampler import InverseSampler
 from rollout.lifeline import tie_to_parent
@@ -35,3 +36,13 @@ class TiedCPUWorker(CPUWorker):
         super().load_model(*args, **kwargs)
         if self.compilation_config.mode == CompilationMode.NONE:  # a compiler joins operations itself
             use_kernels(self.model_runner.model)
+
+    def compile_or_warm_up_model(self) -> Any:
+        """The last of loading: by now each weight was packed and the original freed."""
+        taken = super().compile_or_warm_up_model()
+        release_freed_memory()
+        return taken
+
+    def finish_weight_update(self) -> None:
+        super().finish_weight_update()
+        release_freed_memory()
