@@ -182,7 +182,11 @@ def duration(config: Config) -> Iterator[Finding]:
     except UserError:  # said elsewhere
         return
     seconds = run_seconds(config, found, shape_of(config.model), len(data["train"]), len(data["heldout"]))
-    yield Finding("the run will take", f"about {seconds / 60:.0f} minutes, two thirds to one and a half times that")
+    limit = config.run.max_minutes
+    ends = f"; run.max_minutes ends it after {limit:g}" if limit is not None and limit < 1.5 * seconds / 60 else ""
+    yield Finding(
+        "the run will take", f"about {seconds / 60:.0f} minutes, two thirds to one and a half times that{ends}"
+    )
 
 
 def isolation(config: Config) -> Iterator[Finding]:

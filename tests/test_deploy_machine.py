@@ -42,7 +42,7 @@ def test_doctor_names_the_formats_their_figures_and_the_time(monkeypatch: pytest
     assert "rollout.dtype float32: float32 60, bfloat16 11.6, float16 16" in numbers.found
     assert "learner.precision fp32: fp32 90, autocast 11.7" in numbers.found
     (time,) = doctor.duration(config)
-    assert time.found.startswith("about ")
+    assert time.found.startswith("about ") and "run.max_minutes ends it after 30" in time.found
     nothing = config.data.model_copy(update={"train": ("nothing.jsonl",)})
     assert not list(doctor.duration(config.model_copy(update={"data": nothing})))
 
