@@ -118,11 +118,12 @@ async def child(words: list[str], avx2_only: bool, rounds: int) -> Decoding:
     from transformers import AutoTokenizer
 
     from curriculum.prompts import Prompter
+    from deploy.formats import settle
     from deploy.preflight import preflight
     from deploy.settings import load_config
     from rollout.engine import Engine, Sampling, sampling_of
 
-    config = load_config(STARTER, words)
+    config, _ = settle(load_config(STARTER, words))
     ready = preflight(config, writes=False)
     prompter = Prompter(AutoTokenizer.from_pretrained(ready.model), config.curriculum.prompt)
     prompts = [prompter.ids(problem, "") for problem in ready.train[: config.subtasks_per_step]]
