@@ -355,7 +355,7 @@ class LearnerConfig(BaseModel):
         default="same",
         description="Output layer of policy and reference: same as the rest, or multiplied in fp32, also under "
         "autocast and over bf16 weights: log-probabilities are then rounded by 0.0033 nats instead of 0.0053, and the "
-        "product is several times slower where bf16 is computed in hardware. Source: ours, measured.",
+        "product is several times slower where bf16 is computed in hardware. Source: ours.",
     )
     zero_stage: Literal[0, 1, 2, 3] = Field(
         default=0, description="DeepSpeed ZeRO stage: what is split over the ranks."
