@@ -28,7 +28,7 @@ LEFT_OPEN = {
     4: "programs can do whatever you can",
 }
 _ATTACK = """
-import os, socket
+import io, os, socket
 def attack(parent):
     def allowed(action):
         try:
@@ -38,7 +38,7 @@ def attack(parent):
         return True
     attempts = {
         "a socket": lambda: socket.socket(),
-        "a file to write": lambda: open(os.devnull, "w"),
+        "a file to write": lambda: io.FileIO(os.devnull, "w"),
         "a process": lambda: os._exit(0) if os.fork() == 0 else None,
         "the parent's memory": lambda: open(f"/proc/{parent}/mem", "rb"),
         "the parent's environment": lambda: open(f"/proc/{parent}/environ", "rb").read(),

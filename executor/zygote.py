@@ -198,7 +198,8 @@ class Zygote:
         reply = _receive(self._control)
         if reply[:1] != ENDED:
             raise InfraError(f"the fork server could not start a program: {reply[1:].decode(errors='replace')}")
-        end = End(*END.unpack(reply[1:]), time.monotonic() - start)
+        code, cpu, begun, before, peak, late = END.unpack(reply[1:])
+        end = End(code, cpu, begun, before, peak, late, time.monotonic() - start)
         if end.code and not board.count(self.board):
             self._raise_trouble()
         if end.code == -signal.SIGKILL and not end.late:

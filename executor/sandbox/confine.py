@@ -19,6 +19,7 @@ NOBODY = 65534
 _SPARE_USERS = range(0x7000_0000, 0x7FFF_0000)
 _PENDING_SIGNALS = 64  # a program could else use up those of its user
 _MIB = 1 << 20
+_set_limit = resource.setrlimit  # programs get another (executor.sandbox.surroundings)
 # Added to the niceness of what started the sandbox, whose thread then gets twice the time of a program's on one core:
 # 1.25 to the power of 3. A program beside two such threads still gets a fifth of its core, which is as much as the
 # default limits of wall and CPU time need: more would turn a busy machine into timeouts.
@@ -126,7 +127,7 @@ def limit_resources(limits: Limits, own_bytes: int) -> None:
         (resource.RLIMIT_SIGPENDING, _PENDING_SIGNALS),
         (resource.RLIMIT_MEMLOCK, 0),
     ):
-        resource.setrlimit(kind, (value, value))
+        _set_limit(kind, (value, value))
 
 
 def confine_child(confinement: Confinement, file_bytes: int, cpu_s: int) -> None:
@@ -135,11 +136,11 @@ def confine_child(confinement: Confinement, file_bytes: int, cpu_s: int) -> None
         die_with_parent()
         if os.getppid() != confinement.zygote:
             raise OSError(errno.ESRCH, "the fork server ended before its program started")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    _set_limit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    _set_limit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     if confinement.filter is None:
         return
-    resource.setrlimit(resource.RLIMIT_NPROC, (confinement.process_limit, confinement.process_limit))
+    _set_limit(resource.RLIMIT_NPROC, (confinement.process_limit, confinement.process_limit))
     confinement.filter.filled(os.getpid()).install()
 
 

@@ -24,6 +24,7 @@ _MESSAGE_CHARS = 500
 # What CPython 3.11 raises where deep recursion finds no memory for a frame, instead of MemoryError.
 _NO_ROOM_FOR_A_FRAME = ["error return without exception set"]
 TEST_FILE = "<test>"
+_open = open  # a program gets another (executor.sandbox.surroundings)
 _LONG = 1 << 63  # of C, as which the interpreter reads an exit code
 
 
@@ -248,9 +249,9 @@ def open_streams(streams: Streams) -> None:
         os.dup2(source, number)
         os.lseek(number, 0, os.SEEK_SET)
     options: Any = {"encoding": "utf-8", "closefd": False}
-    sys.stdin = sys.__stdin__ = open(0, errors="surrogateescape", **options)
-    sys.stdout = sys.__stdout__ = open(1, "w", errors="surrogateescape", **options)
-    sys.stderr = sys.__stderr__ = open(2, "w", errors="backslashreplace", **options)
+    sys.stdin = sys.__stdin__ = _open(0, errors="surrogateescape", **options)
+    sys.stdout = sys.__stdout__ = _open(1, "w", errors="surrogateescape", **options)
+    sys.stderr = sys.__stderr__ = _open(2, "w", errors="backslashreplace", **options)
 
 
 def _for_linecache(source: str) -> tuple[int, None, list[str], str]:

@@ -99,10 +99,12 @@ _HIDDEN = {
 }  # fmt: skip
 _REGISTERS = {"register", "_member_map_", "_member_names_", "_value2member_map_"}  # of a class of the library
 _OF_CONTEXTS = {"traps", "flags"}  # of the decimal module: they hold its exceptions
-_BARRED = set("""
+_BARRED = set(
+    """
     __build_class__ __import__ __loader__ __spec__ breakpoint compile copyright credits delattr eval exec getattr
     globals help license locals open setattr vars
-""".split())
+""".split()
+)
 _COMPARED = {"__eq__", "__hash__"}  # the library keeps some arguments, and compares later ones with them
 
 _LOAD, _BIND, _ATTRIBUTE, _SUPER, _ASSIGN, _MODULE, _MEMBER, _STAR, _ODD, _NO_ARGUMENTS, _CONSTANT = range(1, 12)

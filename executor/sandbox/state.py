@@ -15,10 +15,13 @@ import decimal
 import gc
 import os
 import random
+import re
 import sys
 import threading
 import types
 from typing import Any
+
+from executor.sandbox.surroundings import RECURSION
 
 _VOLATILE = ("sys", "builtins", "__main__", "threading")  # restored by hand, or different after each fork
 THREAD_STACK = 16 << 20  # bytes; the C library's own default would be the whole stack limit
@@ -44,7 +47,8 @@ class Snapshot:
     """Taken once in the zygote, after the preload and before any program."""
 
     __slots__ = (
-        "_builtins", "_builtins_counters", "_builtins_raw", "_context", "_counters", "_raw", "_sys", "_versioned",
+        "_builtins", "_builtins_counters", "_builtins_raw", "_context", "_counters", "_modules", "_raw", "_sys",
+        "_sys_names", "_versioned",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -54,6 +58,7 @@ class Snapshot:
         modules = [m for n, m in sys.modules.items() if n not in _VOLATILE and isinstance(m, types.ModuleType)]
         self._counters = [_counters(vars(module)) for module in modules]
         self._raw = b"".join([counters.raw for counters in self._counters])
+        self._modules, self._sys_names = len(sys.modules), set(vars(sys))
         self._builtins = dict(builtins.__dict__)
         self._builtins_counters = _counters(builtins.__dict__)
         self._builtins_raw = self._builtins_counters.raw
@@ -72,16 +77,19 @@ class Snapshot:
             setattr(sys, name, list(value) if isinstance(value, list) else value)
         sys.settrace(None)
         sys.setprofile(None)
-        sys.setrecursionlimit(1000)
+        sys.setrecursionlimit(RECURSION)
         sys.set_int_max_str_digits(4300)
         decimal.setcontext(self._context.copy())
         random.seed(SEED)
         threading.stack_size(THREAD_STACK)
+        re.purge()  # what one test compiles is no gift to the next
         gc.enable()
 
     def changed(self) -> bool:
-        """Whether a thread still runs or a preloaded module differs from what it was."""
-        if _thread._count() > 0 or not self._versioned:
+        """Whether a thread still runs, a preloaded module differs from what it was, or there is one more."""
+        if _thread._count() > 0 or not self._versioned or len(sys.modules) != self._modules:
+            return True
+        if vars(sys).keys() != self._sys_names:
             return True
         return b"".join([counters.raw for counters in self._counters]) != self._raw
 
@@ -99,8 +107,8 @@ def flush_streams(*streams: Any) -> None:
     """As CPython does at its end: not those that are closed or have given their buffer up (`detach`)."""
     for stream in streams:
         try:
-            gone = stream is None or getattr(stream, "closed", False)
-        except ValueError:
-            gone = True
-        if not gone:
-            stream.flush()
+            if stream is None or getattr(stream, "closed", False):
+                continue
+        except ValueError:  # detached
+            continue
+        stream.flush()

@@ -1,17 +1,25 @@
 """What a plain interpreter offers and confinement takes away, given back in Python: the same at every level.
 
-Each stand-in is a bound method, which nobody can change. It grants nothing: a program that goes around it meets the
+Each function is a bound method, which nobody can change. It grants nothing: a program that goes around it meets the
 limits and the filter as they are.
 """
 
 import _thread
 import builtins
+import importlib
 import io
 import os
 import resource
 import sys
 import threading
 from typing import Any
+
+from executor.sandbox.semaphore import SemLock
+
+try:
+    _multiprocessing: Any = importlib.import_module("_multiprocessing")
+except ImportError:  # an interpreter built without it
+    _multiprocessing = None
 
 RECURSION = 1000  # of a plain interpreter
 # Frames of the harness below a program's own, counted generously: a program gets its thousand, not a few less.
@@ -43,25 +51,29 @@ class Surroundings:
             for name in ("open", "setrlimit", "stack_size", "getrecursionlimit", "setrecursionlimit"):
                 if hasattr(place, name):
                     setattr(place, name, getattr(self, "os_open" if (place, name) == (os, "open") else name))
+        if _multiprocessing is not None:
+            _multiprocessing.SemLock = SemLock
         self.setrecursionlimit(RECURSION)
 
-    def open(self, file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None,
-             errors: str | None = None, newline: str | None = None, closefd: bool = True, opener: Any = None) -> Any:  # fmt: skip
-        """As the built-in function; a standard stream or, for writing, /dev/null opens by a duplicate of what is open."""
+    def open(
+        self, file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None, errors: str | None = None,
+        newline: str | None = None, closefd: bool = True, opener: Any = None,
+    ) -> Any:  # fmt: skip
+        """As the built-in function; a standard stream and /dev/null open as a duplicate of what is open."""
         if opener is None and type(file) is not int:
-            number = self._there(file, writing=isinstance(mode, str) and any(c in mode for c in "wax+"))
+            number = self._there(file)
             file = file if number is None else os.dup(number)
         return self._open(file, mode, buffering, encoding, errors, newline, closefd, opener)
 
     def os_open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        number = self._there(path, writing=bool(flags & (os.O_WRONLY | os.O_RDWR)))
+        number = self._there(path)
         return self._os_open(path, flags, mode, dir_fd=dir_fd) if number is None else os.dup(number)
 
     def setrlimit(self, kind: int, limits: Any) -> None:
         """A limit above the highest that can be had is that one."""
         _, highest = resource.getrlimit(kind)
-        wanted = [highest if 0 <= highest < n or n == resource.RLIM_INFINITY else n for n in limits]
-        self._setrlimit(kind, tuple(wanted))
+        soft, hard = (highest if 0 <= highest < n or n == resource.RLIM_INFINITY else n for n in limits)
+        self._setrlimit(kind, (soft, hard))
 
     def stack_size(self, size: int = 0) -> int:
         """A stack takes address space, of which there is no more than memory."""
@@ -73,12 +85,10 @@ class Surroundings:
     def setrecursionlimit(self, limit: int) -> None:
         self._set_recursion(limit + _BELOW if 0 < limit < (1 << 31) - _BELOW else limit)
 
-    def _there(self, path: Any, writing: bool) -> int | None:
+    def _there(self, path: Any) -> int | None:
         """The open descriptor that stands for `path`, if one does."""
         try:
             text = os.fsdecode(path)
         except (TypeError, ValueError):
             return None
-        if text == os.devnull:
-            return self._null if writing else None
-        return _STREAMS.get(text)
+        return self._null if text == os.devnull else _STREAMS.get(text)

@@ -26,6 +26,7 @@ from executor.sandbox import board, compiler, confine, library, monitoring, sysc
 from executor.sandbox.harness import Harness, Streams, open_streams
 from executor.sandbox.protocol import BEGUN, END, ENDED, FORK_FAILED, JOB
 from executor.sandbox.state import Snapshot
+from executor.sandbox.surroundings import Surroundings
 
 PRELOAD = """
     __future__ abc array ast atexit bisect cmath collections collections.abc contextlib copy ctypes dataclasses datetime
@@ -94,6 +95,7 @@ def main(argument: str) -> None:
             _continue_as_first_process(options)
         confine.die_with_parent()
         _preload(PRELOAD, options.site_packages)
+        null = _highest(os.open(os.devnull, os.O_RDWR), options.limits.open_files)
         if options.level == 3:
             library.install()
         cells = syscalls.map_shared(options.coverage, options.coverage_bytes)
@@ -104,6 +106,7 @@ def main(argument: str) -> None:
         confinement = confine.confine_zygote(options.level, options.limits.threads, options.site_packages)
         confine.die_with_parent()  # again: a change of user clears it
         confine.limit_resources(options.limits, own_bytes)
+        Surroundings(null, options.limits.memory_mib * _MIB // 4).install()
         snapshot = Snapshot()
         _warm(options, cells, writer, snapshot)
         _start_compiler(control, options, confinement)
@@ -122,6 +125,13 @@ def _lowest(fd: int) -> int:
     new = os.dup(fd)
     os.close(max(fd, new))
     return min(fd, new)
+
+
+def _highest(fd: int, open_files: int) -> int:
+    """The same file under the highest number that a program may have."""
+    os.dup2(fd, open_files - 1, inheritable=False)
+    os.close(fd)
+    return open_files - 1
 
 
 def _raise_stack(mib: int) -> None:

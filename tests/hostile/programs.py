@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from executor.report import Verdict
 from executor.suite import Case, Suite
 from tests.hostile.canaries import LITTER, SECRET, Facts
+from tests.hostile.process import PLAIN, carried
 
 PASSED, WRONG, RUNTIME = Verdict.PASSED, Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR
 TIMEOUT, MEMORY, OUTPUT, COMPILE = Verdict.TIMEOUT, Verdict.MEMORY_LIMIT, Verdict.OUTPUT_LIMIT, Verdict.COMPILE_ERROR
@@ -109,6 +110,10 @@ def board():
     while 'self' not in frame.f_locals or not hasattr(frame.f_locals['self'], '_board'): frame = frame.f_back
     return frame.f_locals['self']._board
 """
+
+
+# So long that the process of the program compiles it.
+APART = "#" + " " * (1 << 16) + "\n"
 
 
 def _forging() -> list[Hostile]:
@@ -411,11 +416,30 @@ def _system(facts: Facts) -> list[Hostile]:
     ]  # fmt: skip
 
 
+def _process() -> list[Hostile]:
+    three = call("f", ([3], 6), ([10], 20), ([4], 8))
+    double = stdin(("3\n", "6\n"), ("10\n", "20\n"))
+    return [
+        *(Hostile(11, f"left by a test: {name}", three, program, PASSED) for name, program in carried()),
+        *(Hostile(36, f"plain: {name}", stdin(*p) if p else double, program, PASSED) for name, program, p in PLAIN),
+        Hostile(
+            21,
+            "its own clock put back, compiled apart",
+            call("f", ([3], 6)),
+            APART
+            + _BOARD
+            + "struct.pack_into('<I', board()._memory, 0, 0)\nimport time\ndef harness():\n    frame = sys._getframe()\n    while 'self' not in frame.f_locals or not hasattr(frame.f_locals['self'], '_board'): frame = frame.f_back\n    return frame.f_locals['self']\nh = harness()\ndef f(x):\n    start = time.process_time()\n    while time.process_time() - start < 0.8: pass\n    h._cpu = h._wall = lambda: 0.0\n    struct.pack_into('<I', board()._memory, 0, 1)\n    return 2 * x",
+            TIMEOUT,
+        ),
+    ]
+
+
 def programs(facts: Facts) -> tuple[Hostile, ...]:
     """The table, for a host with these canaries."""
     from tests.hostile.isolation import isolation  # which is made of what is defined above
 
     return (
+        *_process(),
         *_forging(), *_state(), *_reading(facts), *_time(), *_memory(), *_output(), *_compiling(), *_system(facts),
         *isolation(facts),
     )  # fmt: skip
