@@ -42,9 +42,9 @@ def _unsampled(config: "Config") -> list[str]:
             if value != neutral:
                 faults.append(
                     f"learner.ppo.old_logprobs = sampler with rollout.{name} = {value}: the engine's log-probabilities "
-                    "on a GPU are those of the truncated distribution, the learner's of the whole one, so that their ratio "
-                    f"is no ratio of policies. Set rollout.{name} to {neutral}, or learner.ppo.old_logprobs to learner; "
-                    "or learner.device to cpu"
+                    "on a GPU are those of the truncated distribution, the learner's of the whole one, so that "
+                    "their ratio is no ratio of policies. "
+                    f"Set rollout.{name} to {neutral}, or learner.ppo.old_logprobs to learner, or learner.device to cpu"
                 )
     return faults
 
