@@ -36,13 +36,15 @@ def _unsampled(config: "Config") -> list[str]:
             f"learner.credit.tokens = {tokens} needs the executed lines, which executor.coverage = false does not "
             "record: no token would take the loss. Set executor.coverage to true, or learner.credit.tokens to all"
         )
-    if "learner.ppo" not in config.unread and config.learner.ppo.old_logprobs == "sampler":
+    read = "learner.ppo" not in config.unread and config.learner.ppo.old_logprobs == "sampler"
+    if read and config.learner.device != "cpu":  # the engine's sampler for CPUs gives those of the whole distribution
         for name, value, neutral in (("top_p", rollout.top_p, 1.0), ("top_k", rollout.top_k, 0)):
             if value != neutral:
                 faults.append(
                     f"learner.ppo.old_logprobs = sampler with rollout.{name} = {value}: the engine's log-probabilities "
-                    "are those of the truncated distribution, the learner's of the whole one, so that their ratio is "
-                    f"no ratio of policies. Set rollout.{name} to {neutral}, or learner.ppo.old_logprobs to learner"
+                    "on a GPU are those of the truncated distribution, the learner's of the whole one, so that "
+                    "their ratio is no ratio of policies. "
+                    f"Set rollout.{name} to {neutral}, or learner.ppo.old_logprobs to learner, or learner.device to cpu"
                 )
     return faults
 

@@ -19,10 +19,7 @@ from vllm.v1.sample.metadata import SamplingMetadata
 from vllm.v1.sample.sampler import Sampler
 
 _BLOCKS = 128  # groups of the vocabulary that are summed before the sums are searched
-_FIRST = (
-    16  # groups of 64 tokens that a truncated distribution is first looked for in; eight times as many at each turn
-)
-_WIDTH = 64
+_FIRST = 64  # most likely tokens that a truncated distribution is first looked for in; 16 times as many at each turn
 _GREEDY = 1e-5  # temperatures below are greedy, as vLLM has it
 
 

@@ -273,6 +273,7 @@ def test_what_the_engines_and_the_executor_give_is_accepted():
         "--learner.ppo.old_logprobs sampler --rollout.top_p 1 --rollout.temperature 0.7",
         "--executor.coverage false --learner.credit.tokens all",
         "--learner.ppo.old_logprobs learner --rollout.top_p 0.9 --rollout.top_k 50",
+        "--learner.ppo.old_logprobs sampler --rollout.top_p 0.9 --learner.device cpu",
     ):
         load_config(None, arguments.split(), {})
     fine_tuning = load_config(ROOT / "configs" / "sft-starter.yaml", ["--executor.coverage", "false"], {}, SFTRunConfig)

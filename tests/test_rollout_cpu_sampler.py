@@ -81,7 +81,8 @@ BF16 = (3 * torch.randn(1000, generator=torch.Generator().manual_seed(2))).bfloa
 
 
 @pytest.mark.parametrize("logits", [FLAT, ONE, FEW, TIED, RANDOM, BF16, RANDOM[:5]], ids=range(7))
-@pytest.mark.parametrize("p", [None, 1e-9, 0.01, 0.4321, 0.95, 0.9999, 1.0])
+# no p at which the sum of equal probabilities meets it but for rounding: what is kept there, rounding decides
+@pytest.mark.parametrize("p", [None, 1e-9, 0.0123, 0.4321, 0.9503, 0.9999, 1.0])
 @pytest.mark.parametrize("k", [None, 1, 2, 5, 63, 64, 65, 302, 1000])
 def test_draws_from_what_vllm_keeps(logits: Tensor, k: int | None, p: float | None) -> None:
     check(logits, None if k is None else min(k, len(logits)), p)

@@ -133,14 +133,21 @@ def test_a_seed_decides_what_is_sampled(engine: Any) -> None:
     assert len({tuple(completion.ids) for completion in first}) == 3
 
 
-def test_logprobs_are_those_of_the_sampled_tokens_at_the_sampling_temperature(engine: Any, models: list[str]) -> None:
+@pytest.mark.parametrize("truncation", [{}, {"top_p": 0.8}, {"top_k": 3}, {"top_p": 0.9, "top_k": 20}])
+def test_logprobs_are_those_of_the_sampled_tokens_at_the_sampling_temperature(
+    engine: Any, models: list[str], truncation: dict[str, Any]
+) -> None:
     import torch
 
-    (completion,) = generate(engine, Sampling(temperature=0.7, max_new_tokens=16), [5])
+    (completion,) = generate(engine, Sampling(temperature=0.7, max_new_tokens=16, **truncation), [5])
     model = AutoModelForCausalLM.from_pretrained(models[0], dtype=torch.float32)
     with torch.no_grad():
         logits = model(torch.tensor([PROMPT + completion.ids])).logits[0, len(PROMPT) - 1 : -1]
-    expected = torch.log_softmax(logits / 0.7, -1).gather(1, torch.tensor(completion.ids)[:, None])[:, 0]
+    whole = torch.log_softmax(logits / 0.7, -1)  # also where only a part of it was sampled
+    expected = whole.gather(1, torch.tensor(completion.ids)[:, None])[:, 0]
+    above = torch.where(whole > expected[:, None] + 1e-4, whole.exp(), 0.0)
+    assert above.sum(-1).max() < truncation.get("top_p", 1.0) + 1e-3
+    assert (above > 0).sum(-1).max() < truncation.get("top_k", whole.shape[1])
     assert completion.logprobs == pytest.approx(expected.tolist(), abs=2e-4)
 
 
