@@ -20,6 +20,8 @@ import threading
 import types
 from typing import Any
 
+from executor.sandbox.pristine import Pristine
+
 _VOLATILE = ("sys", "builtins", "__main__", "threading")  # restored by hand, or different after each fork
 THREAD_STACK = 16 << 20  # bytes; the C library's own default would be the whole stack limit
 SEED = int(seed) if (seed := os.environ.get("PYTHONHASHSEED", "")).isdecimal() else 0  # of chance, as of hashes
@@ -45,6 +47,7 @@ class Snapshot:
 
     __slots__ = (
         "_builtins", "_builtins_counters", "_builtins_raw", "_context", "_counters", "_raw", "_sys", "_versioned",
+        "pristine",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -57,6 +60,7 @@ class Snapshot:
         self._builtins = dict(builtins.__dict__)
         self._builtins_counters = _counters(builtins.__dict__)
         self._builtins_raw = self._builtins_counters.raw
+        self.pristine = Pristine()
 
     def restore_builtins(self) -> None:
         """First of all after a test, before the harness itself uses any of them."""
