@@ -5,6 +5,8 @@ Every row of `RIGHT` is first run as plain Python does it. Rows of `WRONG` answe
 Python would let them pass.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -184,25 +186,199 @@ WRONG = [
 ]  # fmt: skip
 
 
+STACK = "class Stack:\n    def __init__(self): self.items = []\n    def push(self, x): self.items.append(x)\n    def pop(self): return self.items.pop()\n    def __len__(self): return len(self.items)\n    def is_empty(self): return not self.items\n"
+VEC = "class Vec:\n    def __init__(self, x, y): self.x, self.y = x, y\n    def __add__(self, o): return Vec(self.x + o.x, self.y + o.y)\n    def __mul__(self, k): return Vec(self.x * k, self.y * k)\n    def __eq__(self, o): return isinstance(o, Vec) and (self.x, self.y) == (o.x, o.y)\n    def __abs__(self): return (self.x ** 2 + self.y ** 2) ** 0.5\n    def __repr__(self): return f'Vec({self.x}, {self.y})'\n"
+DATA = "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\n    y: int = 0\ndef f(x): return P(x)\n"
+COLOR = "from enum import Enum\nclass Color(Enum):\n    RED = 1\n    BLUE = 2\ndef f(x): return Color(x)\n"
+MEMO = "import functools\ndef memo(g):\n    seen = {}\n    @functools.wraps(g)\n    def call(x):\n        if x not in seen: seen[x] = g(x)\n        return seen[x]\n    return call\n"
+TWICE = "def f(x): return 2 * x\n"
+
+# The test's code runs beside the program.
+RIGHT_BESIDE = [
+    (TWICE, "x = f(3)\nassert x == 6 and f(4) == 8"),
+    (TWICE, "def check(candidate):\n    assert candidate(3) == 6\n    for i in range(50):\n        assert candidate(i) == 2 * i\ncheck(f)"),
+    (TWICE, "assert all(f(i) == 2 * i for i in range(5))"),
+    (TWICE, "assert [f(i) for i in range(3)] == [0, 2, 4]"),
+    (TWICE, "assert list(map(f, [1, 2])) == [2, 4]"),
+    (TWICE, "assert callable(f) and f.__name__ == 'f'"),
+    (TWICE, "import inspect\nassert len(inspect.signature(f).parameters) == 1"),
+    (TWICE, "import types\nassert isinstance(f, types.FunctionType)"),
+    (TWICE, "result = f('ab')\nassert isinstance(result, str) and result.upper() == 'ABAB'"),
+    (TWICE, "from solution import f as g\nassert g(2) == 4"),
+    (TWICE, "import solution\nassert solution.f(2) == 4"),
+    (TWICE, "from solution import *\nassert f(2) == 4"),
+    (TWICE, "assert f(f(1)) == 4"),
+    (TWICE, "assert f(*[1]) == 2 and f(**{'x': 1}) == 2"),
+    (TWICE, "class Pair:\n    def __init__(s, a): s.a = a\n    def __rmul__(s, k): return Pair(k * s.a)\nassert f(Pair(1)).a == 2"),
+    ("def f(x):\n    if x < 0: raise ValueError('negative')\n", "try:\n    f(-1)\n    assert False\nexcept ValueError as e:\n    assert str(e) == 'negative' and e.args == ('negative',)"),
+    ("class Bad(ValueError):\n    def __init__(self, code): super().__init__(f'bad {code}'); self.code = code\ndef f(x): raise Bad(x)", "try:\n    f(3)\n    assert False\nexcept Bad as e:\n    assert e.code == 3 and str(e) == 'bad 3'"),
+    ("class Bad(Exception): pass\ndef f(x): raise Bad", "try:\n    f(3)\nexcept Exception as e:\n    assert type(e).__name__ == 'Bad' and isinstance(e, Bad)\nelse:\n    assert False"),
+    ("def f(x): return x / 0", "import contextlib\nwith contextlib.suppress(ZeroDivisionError):\n    f(1)\n    assert False"),
+    ("def f(x): assert x > 0", "try:\n    f(-1)\nexcept AssertionError:\n    pass\nelse:\n    assert False"),
+    ("def f(xs): xs.append(3); xs.sort()", "a = [5, 1]\nassert f(a) is None\nassert a == [1, 3, 5]"),
+    ("def f(xs): return xs", "a = [5, 1]\nassert f(a) is a"),
+    ("def f(xs): return xs[:]", "a = [5, 1]\nassert f(a) is not a and f(a) == a"),
+    ("def f(d): d['k'] = [1]; return d", "d = {}\nf(d)['k'].append(2)\nassert d == {'k': [1, 2]}"),
+    ("def f(g): g[0][0] = 9; return g", "g = [[1], [2]]\nrow = g[0]\nf(g)\nassert row == [9] and g[0] is row"),
+    ("def f(s): s.discard(1)", "s = {1, 2}\nf(s)\nassert s == {2}"),
+    ("from collections import deque\ndef f(q): q.appendleft(0); return q", "from collections import deque\nq = deque([1])\nassert f(q) == deque([0, 1]) and q == deque([0, 1])"),
+    ("class S:\n    def __init__(self, xs): self.xs = xs\n    def run(self): self.xs.append(1)\n", "a = []\ns = S(a)\ns.run()\nassert a == [1]\na.append(2)\ns.run()\nassert a == [1, 2, 1] == s.xs"),
+    ("kept = []\ndef f(x): kept.append(x); return kept", "f(1)\nassert f(2) == [1, 2] and kept == [1, 2]"),
+    ("n = 0\ndef f():\n    global n\n    n += 1", "f()\nf()\nassert n == 2"),
+    (NUMBERS, "assert [x for x in f(3)] == [0, 1, 2]"),
+    (NUMBERS, "g = f(2)\nassert next(g) == 0 and next(g) == 1 and next(g, None) is None"),
+    (NUMBERS, "import types\nassert isinstance(f(3), types.GeneratorType)"),
+    (NUMBERS, "from collections.abc import Iterator\nassert isinstance(f(3), Iterator)"),
+    (NUMBERS, "a, b = f(2)\nassert (a, b) == (0, 1)"),
+    (NUMBERS, "assert dict(enumerate(f(2))) == {0: 0, 1: 1} and ''.join(map(str, f(3))) == '012'"),
+    ("def f():\n    n = 0\n    while True:\n        yield n\n        n += 1", "from itertools import islice\nassert list(islice(f(), 3)) == [0, 1, 2]\nassert 5 in f()"),
+    ("def f():\n    got = yield 1\n    yield got", "g = f()\nnext(g)\nassert g.send(5) == 5"),
+    (MAPPED, "x = f([1, 2])\nassert isinstance(x, map) and list(x) == [2, 4] and list(x) == []"),
+    ("def f(n): return range(n)", "x = f(3)\nassert x == range(3) and x[-1] == 2 and isinstance(x, range)"),
+    ("def f(d): return d.items()", "assert sorted(f({'b': 1, 'a': 2}), key=lambda kv: kv[1]) == [('b', 1), ('a', 2)]"),
+    ("from fractions import Fraction\ndef f(a, b): return Fraction(a, b)", "from fractions import Fraction\nassert f(1, 2) == Fraction(1, 2) and isinstance(f(1, 2), Fraction)"),
+    ("from decimal import Decimal\ndef f(a): return Decimal(a)", "from decimal import Decimal\nassert f('1.1') + Decimal('2.2') == Decimal('3.3')"),
+    ("from collections import Counter\ndef f(a): return Counter(a)", "assert f('aab') == Counter('aab') and f('aab').most_common(1) == [('a', 2)]"),
+    ("import datetime\ndef f(y): return datetime.date(y, 1, 2)", "import datetime\nassert f(2020) == datetime.date(2020, 1, 2) and f(2020).year == 2020"),
+    ("import re\ndef f(s): return re.search('(b)', s)", "m = f('abc')\nassert m and m.group(1) == 'b' and m.start() == 1\nassert f('x') is None"),
+    ("import math\ndef f(x): return x / 3", "assert math.isclose(f(1), 0.3333, rel_tol=1e-3)"),
+    ("from math import isclose\ndef f(x): return x / 3", "x = f(1)\nassert isclose(x, 0.3333, rel_tol=1e-3)"),
+    (OWN + "def f(x): return P(x)", "p = f(3)\nassert p.x == 3 and str(p) == '<3>' and f'{p!r}' == 'P(3)' and p != 3 and p"),
+    (OWN + "def f(x): return P(x)", "p = f(3)\np.x = 5\nassert p.x == 5 and repr(p) == 'P(5)' and isinstance(p, P) and type(p) is P"),
+    (OWN + "def f(x): return [P(x)]", "assert [p.x for p in f(3)] == [3] and vars(f(3)[0]) == {'x': 3}"),
+    (OWN + "def f(p): return p.x", "assert f(P(4)) == 4 and [f(q) for q in [P(1), P(2)]] == [1, 2]"),
+    (OWN + "def f(ps): return [p.x for p in ps]", "assert f([P(1), P(2)]) == [1, 2]"),
+    (OWN + "a = P(1)\ndef f(): return a", "assert f() is f() and f() == f() and a is f()"),
+    (STACK, "s = Stack()\nassert s.is_empty()\ns.push(1)\ns.push([2])\nassert len(s) == 2 and s.pop() == [2] and s.items == [1]"),
+    (BAG, "b = f([1, 2])\nassert list(b) == [1, 2] and len(b) == 2 and [x for x in b] == [1, 2]"),
+    (VEC, "assert Vec(1, 2) + Vec(3, 4) == Vec(4, 6) and Vec(1, 2) != Vec(2, 1) and Vec(1, 2) * 2 == Vec(2, 4)"),
+    (VEC, "v = Vec(3, 4)\nassert abs(v) == 5 and repr(v) == 'Vec(3, 4)' and v != None"),
+    (DATA, "assert f(3) == P(3) and f(3) != P(4) and f(3).y == 0"),
+    (DATA, "assert [f(3), f(4)] == [P(3), P(4)]"),
+    (COLOR, "assert f(1) == Color.RED and f(2) is Color.BLUE and f(1).name == 'RED' and f(1) != Color.BLUE"),
+    (COLOR, "assert [c.value for c in Color] == [1, 2] and len(Color) == 2 and Color['RED'] is Color(1)"),
+    ("from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef f(x): return P(x, 1)", "p = f(3)\nassert p.x == 3 and p == (3, 1) and p == P(3, 1) and p._asdict() == {'x': 3, 'y': 1} and isinstance(p, tuple)"),
+    ("class L(list):\n    def total(self): return sum(self)\ndef f(x): return L(x)", "l = f([1, 2])\nassert l == [1, 2] and l.total() == 3\nl.append(4)\nassert l.total() == 7 and l == [1, 2, 4]"),
+    ("class D(dict):\n    def __missing__(self, k): return k * 2\ndef f(): return D(a=1)", "d = f()\nassert d == {'a': 1} and d['b'] == 'bb'"),
+    (MEMO, "calls = []\n@memo\ndef g(x):\n    calls.append(x)\n    return 2 * x\nassert g(2) == 4 and g(2) == 4 and calls == [2] and g.__name__ == 'g'"),
+    ("def f(g, xs): return [g(x) for x in xs]", "assert f(lambda x: x + 1, [1, 2]) == [2, 3] and f(str, [1]) == ['1']"),
+    ("def f(g):\n    a = [3, 1]\n    g(a)\n    return a", "assert f(lambda a: a.sort()) == [1, 3]"),
+    ("def f(n):\n    def g(x): return x + n\n    return g", "add = f(2)\nassert add(3) == 5 and f(1)(1) == 2"),
+    ("import functools\n@functools.lru_cache\ndef f(x): return x", "f(1); f(1)\nassert f.cache_info().hits == 1"),
+    ("def f(x): f.calls = getattr(f, 'calls', 0) + 1", "f(1); f(1)\nassert f.calls == 2"),
+    ("class M:\n    count = 0\n    @classmethod\n    def make(cls): cls.count += 1; return cls()\n    @staticmethod\n    def two(): return 2\n    @property\n    def half(self): return 0.5\n", "m = M.make()\nassert M.count == 1 and M.two() == 2 and m.half == 0.5 and isinstance(m, M)"),
+    ("class A:\n    def name(self): return 'a'\nclass B(A):\n    def name(self): return super().name() + 'b'\n", "assert B().name() == 'ab' and isinstance(B(), A) and issubclass(B, A) and not isinstance(A(), B)"),
+    ("class C:\n    def __enter__(self): return 5\n    def __exit__(self, *a): return True\n", "with C() as c:\n    assert c == 5"),
+    ("class N:\n    def __init__(self, v, n=None): self.v, self.n = v, n\ndef f(xs):\n    head = None\n    for x in reversed(xs): head = N(x, head)\n    return head", "node, found = f([1, 2]), []\nwhile node:\n    found.append(node.v)\n    node = node.n\nassert found == [1, 2]"),
+    ("async def f(x): return 2 * x", "import asyncio\nassert asyncio.run(f(3)) == 6"),
+    ("def f(): print('hello')", "import io, contextlib\nout = io.StringIO()\nwith contextlib.redirect_stdout(out):\n    f()\nassert out.getvalue() == 'hello\\n'"),
+    ("def f(): return input()", "import io, sys\nsys.stdin = io.StringIO('one\\ntwo\\n')\nassert f() == 'one' and f() == 'two'"),
+    ("def f(): return int(input())", "import builtins\nbuiltins.input = lambda *a: '3'\nassert f() == 3 and f() == 3"),
+    ("import random\ndef f(): return random.randint(1, 6)", "import random\nrandom.randint = lambda a, b: b\nassert f() == 6 and f() == 6"),
+    ("def sum(a, b): return a * b", "assert [sum(2, i) for i in range(3)] == [0, 2, 4]"),
+    ("def f(t): return t.value", "class T:\n    def __init__(self, v): self.value = v\nt = T([1])\nassert f(t) == [1] and f(t) is t.value"),
+    ("def f(t):\n    t.left = T(2)\n    return t", "class T:\n    def __init__(self, v): self.v = v\nassert f(T(1)).left.v == 2"),
+    ("def f(x): return (x, [x], {x: (x,)})", "assert f(1) == (1, [1], {1: (1,)}) and f(1)[2][1] == (1,)"),
+    ("def f():\n    a = []\n    a.append(a)\n    return a", "a = f()\nassert a[0] is a and len(a) == 1"),
+]  # fmt: skip
+
+WRONG_BESIDE = [
+    *[(E + f"def f(x): return {made}", code) for made in ("E()", "[E()]", "E") for code in (
+        "x = f(3)\nassert x == 6", "x = f(3)\nassert 6 == x", "x = f(3)\nassert x == [6]", "x = f(3)\nassert x in (6, [6])", "x = f(3)\nassert not x != 6",
+        "x = f(3)\nassert 6 in x and x[0] == 6", "def check(c):\n    assert c(3) == 6\ncheck(f)", "def check(c):\n    assert c(3) == [6], 'message'\ncheck(f)",
+        "x = f(3)\nassert abs(x - 6) < 1e-6", "x = f(3)\nassert {6: 1}[x]", "x = f(3)\nassert x in {6, 7}", "x = f(3)\nassert 5 < x < 7", "x = f(3)\nassert sorted(x) == [6]",
+        "x = f(3)\nassert isinstance(x, int)", "import math\nx = f(3)\nassert math.isclose(x, 6)", "assert all(f(i) == 2 * i for i in range(3))", "x = f(3)\nassert max(x, 7) == 6",
+    )],
+    (E + "def f(x): return E()", "x = f(3)\nassert x"),
+    (EMPTY + "def f(x): return E()", "x = f(3)\nassert not x"),
+    (E + "def f(x): return E()", "x = f(3)\nassert x != 5"),
+    (E + "def f(x): return E()", "assert f(3) == f(4)"),
+    ("class Z:\n    def __bool__(s): return False\ndef f(x): return Z()", "x = f(3)\nassert x"),
+    ("class D:\n    def __sub__(s, o): return s\n    def __rsub__(s, o): return s\n    def __abs__(s): return 0\n    def __float__(s): return 0.0\n    __round__ = __abs__\ndef f(x): return D()", "x = f(3)\nassert abs(x - 6) < 1e-6"),
+    ("class D:\n    def __sub__(s, o): return s\n    def __float__(s): return 0.0\ndef f(x): return D()", "import math\nx = f(3)\nassert math.fabs(x - 6) < 1e-6"),
+    *[(f"class E({base}):\n    def __eq__(s, o): return True\n    def __ne__(s, o): return False\n    def __hash__(s): return hash(6)\n    def __bool__(s): return True\n    def __contains__(s, o): return True\n    def __sub__(s, o): return 0\n    def __abs__(s): return 0\n    __lt__ = __gt__ = __eq__\ndef f(x): return E()", code)
+      for base in ("int", "str", "float", "list", "dict", "set", "tuple", "bytes", "complex", "frozenset")
+      for code in ("x = f(3)\nassert x == 6", "x = f(3)\nassert x", "x = f(3)\nassert 6 in [x]", "x = f(3)\nassert abs(x - 6) < 1e-6", "x = f(3)\nassert 6 in x", "x = f(3)\nassert 5 < x < 7")],
+    ("class E:\n    __class__ = property(lambda s: int)\n    def __eq__(s, o): return True\ndef f(x): return E()", "x = f(3)\nassert isinstance(x, int) and x == 6"),
+    ("class M(type):\n    def __eq__(c, o): return True\n    def __hash__(c): return hash(int)\n    def __instancecheck__(c, o): return True\n    def mro(c): return [c, object]\nclass E(metaclass=M):\n    def __eq__(s, o): return True\ndef f(x): return E()", "x = f(3)\nassert x == 6"),
+    ("class M(type):\n    def __eq__(c, o): return True\n    def __hash__(c): return 1\nclass E(metaclass=M): pass\ndef f(x): return E", "x = f(3)\nassert x == 6"),
+    (E + "def f(x): x.append(E())", "a = []\nf(a)\nassert a == [6]"),
+    (E + "def f(x): x['k'] = [E()]", "a = {}\nf(a)\nassert a == {'k': [6]}"),
+    (E + "def f(t): t.v = E()", "class T: pass\nt = T()\nf(t)\nassert t.v == 6"),
+    (E + "class P:\n    v = E()\ndef f(x): return P()", "assert f(3).v == 6"),
+    (E + "class P:\n    def get(s): return E()\ndef f(x): return P()", "assert f(3).get() == 6"),
+    (E + "def f(x): yield E()", "assert [v for v in f(3)] == [6]"),
+    (E + "def f(x): return lambda: E()", "assert f(3)() == 6"),
+    (E + "def f(g): g(E())", "seen = []\nf(lambda x: seen.append(x == 6))\nassert seen == [True]"),
+    (E + "def f(x): raise ValueError(E())", "try:\n    f(3)\nexcept ValueError as e:\n    assert e.args == (6,)\nelse:\n    assert False"),
+    (E + "def f(x): raise ValueError(E())", "try:\n    f(3)\nexcept ValueError as e:\n    assert e.args[0] == 6\nelse:\n    assert False"),
+    (E + "answer = E()\ndef f(x): pass", "f(3)\nassert answer == 6"),
+    (E + "from collections import namedtuple\nP = namedtuple('P', 'x')\ndef f(x): return P(E())", "p = f(3)\nassert p.x == 6 and p == (6,)"),
+    (E + "from collections import deque\ndef f(x): return deque([E()])", "q = f(3)\nassert q[0] == 6"),
+    (E + "def f(x): return {'k': E()}.values()", "assert [v for v in f(3)] == [6]"),
+    (E + "async def f(x): return E()", "import asyncio\nassert asyncio.run(f(3)) == 6"),
+    ("def f(x): return 5\ndef len(x): return 6\ndef all(x): return True\ndef isinstance(*a): return True\ndef sorted(x): return [6]\ndef abs(x): return 0\nany = sum = set = list = max = lambda *a: 6", "x = f(3)\nassert abs(x - 6) < 1e-6"),
+    ("def f(x): return 5\ndef all(x): return True", "assert all(f(i) == 2 * i for i in range(3))"),
+    ("def f(x): return [5]\ndef sorted(x, key=None): return [6]", "assert sorted(f(3), key=lambda v: -v) == [6]"),
+    ("def f(x): return 5\ndef isinstance(*a): return True\nstr = int", "x = f(3)\nassert isinstance(x, str)"),
+    ("import builtins\nbuiltins.all = lambda x: True\ndef f(x):\n    builtins.all = lambda x: True\n    return 5", "assert all(f(i) == 2 * i for i in range(3))"),
+    ("import math\nmath.isclose = lambda *a, **k: True\ndef f(x):\n    math.isclose = lambda *a, **k: True\n    return 5", "x = f(3)\nassert math.isclose(x, 6)"),
+    ("import math, sys\nclass Fake:\n    def isclose(*a, **k): return True\nsys.modules['math'] = Fake()\ndef f(x): return 5", "import math\nx = f(3)\nassert math.isclose(x, 6)"),
+    ("import fractions\nfractions.Fraction.__eq__ = lambda s, o: True\ndef f(x): return fractions.Fraction(5)", "from fractions import Fraction\nassert f(3) == Fraction(6)"),
+    ("import collections\ncollections.Counter.__eq__ = lambda s, o: True\ndef f(x):\n    collections.Counter.__eq__ = lambda s, o: True\n    return collections.Counter()", "from collections import Counter\nassert f(3) == Counter('a')"),
+    ("def f(x): raise AssertionError", "x = f(3)\nassert x == 6"),
+    ("def f(x): raise SystemExit(0)", "x = f(3)\nassert x == 6"),
+    ("class B(BaseException): pass\ndef f(x): raise B", "x = f(3)\nassert x == 6"),
+    ("import sys\ndef f(x):\n    def jump(frame, event, arg):\n        if frame.f_code.co_filename == '<test>' and event == 'line': frame.f_lineno = 3\n        return jump\n    frame = sys._getframe()\n    while frame:\n        frame.f_trace = jump\n        frame = frame.f_back\n    sys.settrace(jump)\n    return 5", "x = f(3)\nassert x == 6\ny = 1"),
+]  # fmt: skip
+SETUP = "import math\ndef same(a, b): return sorted(a) == sorted(b)\nclass Pair:\n    def __init__(self, a, b): self.a, self.b = a, b\n    def __eq__(self, o): return (self.a, self.b) == (o.a, o.b)\n"
+RIGHT_SETUP = [
+    ("def f(x): return [2, x]", "assert same(f(1), [1, 2])"),
+    ("def f(p): return p.a + p.b", "p = Pair(1, 2)\nassert f(p) == 3"),
+    ("def f(x): return Pair(x, x)", "assert f(1) == Pair(1, 1) and isinstance(f(1), Pair)"),
+    ("def f(p): return isinstance(p, Pair)", "p = Pair(1, 2)\nassert f(p)"),
+    ("def same(a, b): return a is b\ndef f(x): return x", "x = [1]\nassert same(f(x), x) is True"),
+]  # fmt: skip
+WRONG_SETUP = [
+    ("def f(x): return [5]\ndef sorted(x): return 0", "x = f(1)\nassert same(x, [1, 2])"),
+    (E + "def f(x): return Pair(E(), E())", "assert f(1) == Pair(1, 1)"),
+    (E + "def f(p): p.a = E()", "p = Pair(1, 2)\nf(p)\nassert p.a == 6"),
+]  # fmt: skip
+
+
 def names(rows: list[tuple[str, str]]) -> list[str]:
     return [f"{number} {code.strip()}" for number, (_, code) in enumerate(rows)]
 
 
-@pytest.mark.parametrize(("program", "code"), RIGHT, ids=names(RIGHT))
+@pytest.mark.parametrize(("program", "code"), RIGHT + RIGHT_BESIDE, ids=names(RIGHT + RIGHT_BESIDE))
 def test_plain_python_passes(program: str, code: str) -> None:
-    exec(f"{program}\n{code}", {"__name__": "solution"})
+    path = f"import sys, types\nmodule = sys.modules['solution'] = types.ModuleType('solution')\nexec({program + chr(10)!r}, vars(module))\n"
+    run = f"exec({code!r}, vars(module))" if "solution" not in code else f"exec({code!r})"
+    done = subprocess.run([sys.executable, "-c", path + run], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _failed(pool: LocalPool, rows: list[tuple[str, str]], setup: str = "") -> list[tuple]:
+    reports = pool.map((program, Suite("assert", (Case(code),), setup=setup)) for program, code in rows)
+    return [(*row, r.verdict.value, r.error) for row, r in zip(rows, reports, strict=True) if not r.passed]
 
 
 def test_right_programs_pass(pool: LocalPool) -> None:
-    reports = pool.map((program, asserts(code)) for program, code in RIGHT)
-    failed = [(*row, r.verdict.value, r.error) for row, r in zip(RIGHT, reports, strict=True) if not r.passed]
-    assert not failed
+    assert not _failed(pool, RIGHT)
 
 
 def test_wrong_programs_fail(pool: LocalPool) -> None:
-    reports = pool.map((program, asserts(code)) for program, code in WRONG)
-    passed = [row for row, report in zip(WRONG, reports, strict=True) if report.passed]
-    assert not passed
+    assert [row[:2] for row in _failed(pool, WRONG)] == WRONG
+
+
+def test_right_programs_pass_code_beside_them(pool: LocalPool) -> None:
+    assert not _failed(pool, RIGHT_BESIDE)
+    assert not _failed(pool, RIGHT_SETUP, SETUP)
+
+
+def test_wrong_programs_fail_code_beside_them(pool: LocalPool) -> None:
+    assert [row for row in WRONG_BESIDE if row not in [f[:2] for f in _failed(pool, WRONG_BESIDE)]] == []
+    assert [row[:2] for row in _failed(pool, WRONG_SETUP, SETUP)] == WRONG_SETUP
 
 
 def test_most_checks_are_made_in_the_parent() -> None:

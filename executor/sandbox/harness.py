@@ -17,6 +17,7 @@ from typing import Any
 
 from executor.sandbox import board, codec, compiler, monitoring, structures, syscalls
 from executor.sandbox.compiler import PROGRAM_FILE
+from executor.sandbox.membrane import test_namespace
 from executor.sandbox.probes import Probes, Table
 from executor.sandbox.state import Snapshot, end_interpreter, flush_streams
 
@@ -60,6 +61,7 @@ class Harness:
         self._board = writer
         self._snapshot = snapshot
         self._begin = begin
+        self._pristine = snapshot.pristine
         self._recorder: monitoring.LineMonitor | Probes | None = None
         self._setup: types.CodeType | None = None
         self._source = _for_linecache(job["source"])
@@ -152,8 +154,10 @@ class Harness:
             try:
                 if self._setup is not None:
                     exec(self._setup, namespace)
+                given = dict(namespace) if "code" in case else {}
                 exec(code, namespace)
-                frame = self._answer(namespace, case)
+                self._snapshot.restore_builtins()
+                frame = self._guarded(module, case, given) if "code" in case else self._answer(namespace, case)
             finally:
                 sys.settrace(None)
                 if is_program:
@@ -176,9 +180,6 @@ class Harness:
 
     def _answer(self, namespace: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
         """What the case asks for, once the program itself has run."""
-        self._snapshot.restore_builtins()
-        if "code" in case:
-            return self._guarded(namespace, case["code"], case["seal"])
         if "stdin" in case:
             if case.get("fn") in namespace:  # else the program is a script, and its output is there
                 _resolve(namespace, case["fn"])()
@@ -192,13 +193,17 @@ class Harness:
         self._snapshot.restore_builtins()  # the encoder uses them
         return {"value": codec.encode(value, self._job["depth"], self._job["parts"], case.get("views", ()))}
 
-    def _guarded(self, namespace: dict[str, Any], source: str, seal: str) -> dict[str, Any]:
-        """Runs a test's code; the seal comes back only when all of it ran, outside of any trace of the program."""
-        code = compile(source, TEST_FILE, "exec", dont_inherit=True)
+    def _guarded(self, module: types.ModuleType, case: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        """Runs a test's code; the seal comes back only when all of it ran, outside of any trace of the program.
+
+        `given`: what the setup has put into the program's namespace.
+        """
         sys.settrace(None)
         sys.setprofile(None)
+        self._pristine.start()
+        names, code = test_namespace(self._pristine, module, case["code"], TEST_FILE, self._setup, given)
         try:
-            exec(code, namespace)
+            exec(code, names)
         except AssertionError as error:
             trace = error.__traceback__
             while trace is not None and trace.tb_next is not None:
@@ -206,7 +211,7 @@ class Harness:
             if trace is None or trace.tb_frame.f_code.co_filename != TEST_FILE:
                 raise
             return {"done": False}
-        return {"done": seal}
+        return {"done": case["seal"]}
 
     def _end_of_program(self) -> None:
         """What the interpreter does at its end. Only the last flush concerns an ordinary program."""

@@ -21,6 +21,7 @@ import threading
 import types
 from typing import Any
 
+from executor.sandbox.pristine import Pristine
 from executor.sandbox.surroundings import RECURSION
 
 _VOLATILE = ("sys", "builtins", "__main__", "threading")  # restored by hand, or different after each fork
@@ -48,7 +49,7 @@ class Snapshot:
 
     __slots__ = (
         "_builtins", "_builtins_counters", "_builtins_raw", "_context", "_counters", "_modules", "_raw", "_sys",
-        "_sys_names", "_versioned",
+        "_sys_names", "_versioned", "pristine",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -62,6 +63,7 @@ class Snapshot:
         self._builtins = dict(builtins.__dict__)
         self._builtins_counters = _counters(builtins.__dict__)
         self._builtins_raw = self._builtins_counters.raw
+        self.pristine = Pristine()
 
     def restore_builtins(self) -> None:
         """First of all after a test, before the harness itself uses any of them."""
