@@ -11,7 +11,7 @@ import math
 import operator
 import re
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from executor.sandbox.codec import Opaque
@@ -23,7 +23,9 @@ _APART = (Opaque, *(STANDARD.keys() - {Counter, OrderedDict, defaultdict, frozen
 # Of contest checkers: absolute or relative difference.
 TOLERANCE = 1e-6
 _DECIMAL = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?\Z", re.ASCII)
-_BLANKS = re.compile(r"[ \t\r\f\v]+")
+_BLANK = " \t\r\f\v"
+_BLANKS = re.compile(f"[{_BLANK}]+")
+_SPACE = _BLANK + "\n"
 
 
 def same_text(expected: str, actual: str, kind: str) -> bool:
@@ -44,20 +46,26 @@ def close(expected: float, actual: float) -> bool:
     return math.isclose(expected, actual, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
-def _lines(text: str) -> list[list[str]]:
-    lines = [[token for token in _BLANKS.split(line) if token] for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
 def _strict_text(expected: str, actual: str) -> bool:
-    wanted, got = _lines(expected), _lines(actual)
-    if len(wanted) != len(got):
+    """Costs no more than reading `actual` once and the expected text's own lines and tokens, whatever was printed."""
+    wanted, got = expected.rstrip(_SPACE), actual.rstrip(_SPACE)
+    if wanted.count("\n") != got.count("\n"):
         return False
-    return all(
-        len(left) == len(right) and all(map(_same_token, left, right)) for left, right in zip(wanted, got, strict=True)
-    )
+    return all(map(_same_line, wanted.split("\n"), got.split("\n")))
+
+
+def _same_line(expected: str, actual: str) -> bool:
+    if expected == actual and "nan" not in expected.lower():
+        return True
+    wanted = _tokens(expected)
+    got = _tokens(actual, len(wanted))
+    return len(wanted) == len(got) and all(map(_same_token, wanted, got))
+
+
+def _tokens(line: str, most: int = 0) -> list[str]:
+    """With `most`, one more part than that has the rest."""
+    line = line.strip(_BLANK)
+    return _BLANKS.split(line, most) if line else []
 
 
 def _same_token(expected: str, actual: str) -> bool:
@@ -118,11 +126,15 @@ def _apps_text(expected: str, actual: str) -> bool:
     got = [line for line in got if line]
     if got == wanted or _all_close(wanted, got):
         return True
+    # Sets of lines are dear, and equal only where the sets of all tokens are.
+    left_tokens, right_tokens = set(expected.split()), set(actual.split())
     left = [line.split() for line in wanted]
-    right = [tokens for tokens in (line.split() for line in got) if tokens]
-    if {frozenset(tokens) for tokens in left} == {frozenset(tokens) for tokens in right}:
+    right = [tokens for tokens in map(str.split, dict.fromkeys(got)) if tokens]
+    if left_tokens == right_tokens and set(map(frozenset, left)) == set(map(frozenset, right)):
         return True
     try:
+        if _rounded([left_tokens]) != _rounded([right_tokens]):
+            return False
         return _rounded(left) == _rounded(right)
     except ValueError:  # not all are numbers
         return False
@@ -139,5 +151,5 @@ def _all_close(wanted: list[str], got: list[str]) -> bool:
     return all(a == b or (abs(a - b) <= 1e-8 + 1e-5 * abs(b) and math.isfinite(b)) for a, b in pairs)
 
 
-def _rounded(lines: list[list[str]]) -> set[frozenset[float]]:
+def _rounded(lines: Iterable[Iterable[str]]) -> set[frozenset[float]]:
     return {frozenset(round(float(token), 3) for token in tokens) for tokens in lines}

@@ -32,6 +32,12 @@ class ExecutorConfig(BaseModel):
         le=3600,
         description="Wall-clock backstop of one test, for programs that sleep (seconds). Source: ours",
     )
+    idle_s: float = Field(
+        default=5.0,
+        gt=0,
+        le=3600,
+        description="Wall time without any CPU time after which a program counts as stalled (seconds). Source: ours",
+    )
     program_cpu_s: float = Field(
         default=120.0,
         gt=0,

@@ -223,7 +223,7 @@ class Slot:
 
     def _late(self) -> _Judgement:
         config = self._config
-        limits = f"{config.cpu_s:g} s of CPU or {config.wall_s:g} s of wall time"
+        limits = f"{config.cpu_s:g} s of CPU or {config.wall_s:g} s of wall time, {config.idle_s:g} s without any CPU"
         return Verdict.TIMEOUT, f"more than {limits}, or {config.program_cpu_s:g} s of CPU in all tests", None
 
     def _over(self) -> _Judgement:

@@ -294,6 +294,7 @@ def _limits(config: ExecutorConfig) -> dict[str, float]:
         "output_bytes": config.output_kib << 10,
         "cpu_s": config.cpu_s,
         "wall_s": config.wall_s,
+        "idle_s": config.idle_s,
         "compile_s": config.compile_s,
         "open_files": config.open_files,
         "threads": config.threads,

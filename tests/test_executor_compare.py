@@ -3,6 +3,7 @@
 
 import json
 import math
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -229,3 +230,20 @@ def test_a_table_of_chosen_keys_is_refused() -> None:
 def test_codec_refuses_what_it_never_makes(data: object) -> None:
     with pytest.raises(ValueError):
         codec.decode(data)
+
+
+@pytest.mark.parametrize("printed", ["\n" * 100_000, " \n" * 50_000, "\n" * 100_000 + "x", "\r" * 100_000])
+def test_a_flood_of_blanks_costs_no_step_for_each(printed: str) -> None:
+    """Counted in calls, which do not depend on the machine."""
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        same = same_text("6\n", printed, "strict")
+    finally:
+        sys.setprofile(None)
+    assert not same and calls < 1_000

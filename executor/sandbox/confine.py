@@ -35,6 +35,7 @@ class Limits:
     output_bytes: int
     cpu_s: float
     wall_s: float
+    idle_s: float
     compile_s: float
     open_files: int
     threads: int

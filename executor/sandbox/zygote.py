@@ -289,6 +289,7 @@ class _Server:
         apart, alone, tests, _, program_s, _ = JOB.unpack_from(job)
         limits, answers, late, begun = self.options.limits, 0, False, None
         tick, cpu_start, wall_start = min(0.05, limits.cpu_s / 20), 0.0, time.monotonic()
+        cpu_busy, wall_busy = 0.0, wall_start  # when it was last seen to do something
         while True:
             signal.sigtimedwait(_CHILD_ENDS, tick)  # may also be the compiler's
             ended, status, usage = os.wait4(pid, os.WNOHANG)
@@ -304,7 +305,10 @@ class _Server:
             wall_s = limits.wall_s + limits.compile_s if compiling else limits.wall_s
             if not alone and answers < (answered := self.writer.answers()) <= tests:
                 answers, cpu_start, wall_start = answered, cpu, wall
-            if cpu - cpu_start >= cpu_s or wall - wall_start >= wall_s or cpu >= program_s:
+            if cpu > cpu_busy:
+                cpu_busy, wall_busy = cpu, wall
+            stalled = wall - wall_busy >= limits.idle_s
+            if stalled or cpu - cpu_start >= cpu_s or wall - wall_start >= wall_s or cpu >= program_s:
                 os.kill(pid, signal.SIGKILL)
                 late = True
 
