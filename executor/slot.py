@@ -151,8 +151,10 @@ class Slot:
         if job["alone"]:
             progress.outcomes.append(self._alone(plan.cases[first], zygote, frames, end, progress))
             return
-        for frame in frames[:tests]:
+        for number, frame in enumerate(frames[:tests]):
             outcome = self._answered(plan.cases[len(progress.outcomes)], frame, progress)
+            if number and outcome.verdict is Verdict.MEMORY_LIMIT:
+                return  # for the memory that tests before it left in pieces: it is judged in a process of its own
             progress.outcomes.append(outcome)
             cpu_left -= outcome.cpu_s
             if frame is None or self._timeouts(progress) >= self._config.max_timeouts:

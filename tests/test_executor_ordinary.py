@@ -13,13 +13,14 @@ ORDINARY = (
     "print(int(input()) * 2)",
     "import sys\ninput = sys.stdin.readline\nsys.setrecursionlimit(10**6)\nprint(2 * int(input()))",
     "from collections import Counter, defaultdict, deque\ndef f(x): return Counter(x).most_common(1), deque(x)",
-    "import heapq, math\nfrom itertools import *\ndef f(x): return heapq.nlargest(2, x), math.gcd(*x), list(chain(x, x))",
+    "import heapq, math\nfrom itertools import *\ndef f(x): return heapq.nlargest(2, x), math.gcd(*x), list(chain(x))",
     "from functools import lru_cache\n@lru_cache(None)\ndef f(x): return x if x < 2 else f(x - 1) + f(x - 2)",
     "from typing import List, Optional\nclass Node:\n    def __init__(self, v: int, n: Optional['Node'] = None):\n"
     "        self.v, self.n = v, n\ndef f(x: List[int]) -> int: return Node(len(x)).v",
     "class A:\n    def __init__(self): self.x = 1\nclass B(A):\n    def __init__(self):\n        super().__init__()\n"
     "        self.y = 2\nprint(B().x)",
-    "import re, random, string, copy, json\nprint(re.sub('a', 'b', input()), random.random(), string.digits, json.dumps([1]))",
+    "import re, random, string, json\nprint(re.sub('a', 'b', input()), random.random(), string.digits)",
+    "from __future__ import annotations\nclass A:\n    def __init__(self, x: int): self.x = x\nprint(A(1).x)",
     "def main():\n    import sys\n    print(sys.stdin.read())\nif __name__ == '__main__': main()",
     "import os\nfrom io import BytesIO\nprint(BytesIO(os.read(0, os.fstat(0).st_size)).read().decode())",
     "import sys\nsys.stdout.write(sys.stdin.readline())\nsys.exit(0)",
@@ -52,6 +53,20 @@ def test_the_suite_belongs_to_the_program() -> None:
     assert proven("def f(x): return math.sqrt(x)", "import math\nfrom typing import *\nfrom collections import *")
     assert not proven("def f(x): x.zz = 1", "from collections import Counter\nassert f(Counter) is None")
     assert not proven("def f(x): return x", "import threading")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import sys\nsys.maxsize = 5",
+        "import sys\nm = sys\nm.maxsize = 5",
+        "from __future__ import annotations\nannotations.zz = 1",
+        "from fractions import Fraction\nI = type('I', (int,), {'__eq__': lambda s, o: 1, '__hash__': lambda s: 1})\n"
+        "hash(Fraction(I(1)))",
+    ],
+)
+def test_what_is_not_watched_is_not_proven(source: str) -> None:
+    assert not proven(source)
 
 
 def test_library_modules_that_were_not_loaded_are_not_ordinary() -> None:

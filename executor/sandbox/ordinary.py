@@ -164,8 +164,9 @@ def facts(code: types.CodeType, modules: dict[str, str] | None = None) -> Facts:
 
 def ordinary(found: Facts) -> bool:
     """Whether the tests of a program, of which these are all the facts, can share a process."""
-    got = found.used | _unsorted(found)
-    if found.odd or not all(name in _listed(module) for module, name in got):
+    got = {pair for pair in found.used if pair[0] != "__future__" or pair[1] in found.loaded} | _unsorted(found)
+    replaced = {(m, n) for m in found.loose for n in found.assigned & _public(m)} - _RENEWED
+    if replaced or found.odd or not all(name in _listed(module) for module, name in got):
         return False
     special = {name for name in found.read if _is_special(name)}
     classes = "type" in found.loaded or "__class__" in special
@@ -176,7 +177,9 @@ def ordinary(found: Facts) -> bool:
     if not {n for n in found.bound if _is_special(n)} <= _BOUND or "super" in found.bound:
         return False
     unfrozen = {pair for pair in got - _RENEWED if not _is_frozen(_value(*pair))}
-    if unfrozen and (found.read & _REGISTERS or found.bound & _COMPARED or special & _CHANGING):
+    if unfrozen and (
+        found.read & _REGISTERS or found.bound & _COMPARED or special & _CHANGING or "type" in found.loaded
+    ):
         return False
     modules = {module for module, _ in got}
     if "decimal" in modules and (found.read | found.assigned) & _OF_CONTEXTS:
