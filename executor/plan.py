@@ -44,10 +44,16 @@ class Plan:
     """
 
     cases: tuple[PlannedCase, ...]
+    setup: str
+    nodes: bool  # whether any test is about lists or trees
     wire: bytes
     context: bytes
     inputs: bytes
     largest_input: int
+
+    def wire_of(self, number: int) -> bytes:
+        """As `wire`, of one test: what is alone in its process sees no other."""
+        return _suite([self.cases[number].wire], self.setup, self.nodes)
 
 
 def plan(suite: Suite) -> Plan:
@@ -68,11 +74,15 @@ def plan(suite: Suite) -> Plan:
             case.wire["stdin"] = (place, len(case.stdin))
             place += len(case.stdin)
     wires = [case.wire for case in cases]
-    wire = marshal.dumps(
-        {"cases": wires, "setup": suite.setup, "nodes": suite.style != "stdin" and _nodes(suite, wires)}
-    )
+    nodes = suite.style != "stdin" and _nodes(suite, wires)
     context = "\n".join([suite.setup, *(case.wire.get("code", "") for case in cases)]).encode("utf-8", "surrogatepass")
-    return Plan(cases, wire, context, b"".join(case.stdin for case in cases), max(len(case.stdin) for case in cases))
+    inputs = [case.stdin for case in cases]
+    wire = _suite(wires, suite.setup, nodes)
+    return Plan(cases, suite.setup, nodes, wire, context, b"".join(inputs), max(map(len, inputs)))
+
+
+def _suite(wires: list[dict[str, Any]], setup: str, nodes: bool) -> bytes:
+    return marshal.dumps({"cases": wires, "setup": setup, "nodes": nodes})
 
 
 def _nodes(suite: Suite, wires: list[dict[str, Any]]) -> bool:

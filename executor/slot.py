@@ -138,7 +138,8 @@ class Slot:
         if left_s <= 0:
             self._skip(plan, progress, "not run: the program had used its CPU time before")
             return
-        end = zygote.run(plan, {**job, "first": first}, tests, left_s)
+        part = {"first": 0, "suite": plan.wire_of(first)} if job["alone"] else {"first": first}
+        end = zygote.run(plan, job | part, tests, left_s)
         cpu_left = end.cpu_s - end.before_s
         progress.cpu_s += end.cpu_s
         progress.peak_mib = max(progress.peak_mib, end.peak_mib)
