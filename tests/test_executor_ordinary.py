@@ -1,12 +1,17 @@
 """Which programs are proven to leave nothing behind, and what becomes of the tests of the others."""
 
+from typing import Any
+
 import pytest
 
 from executor.config import ExecutorConfig
+from executor.plan import plan
 from executor.pool import LocalPool
 from executor.report import Verdict
 from executor.sandbox.ordinary import facts, ordinary
+from executor.slot import Slot
 from executor.suite import Case, Suite
+from executor.zygote import Zygote
 from tests.hostile.process import carried
 
 ORDINARY = (
@@ -73,6 +78,24 @@ def test_library_modules_that_were_not_loaded_are_not_ordinary() -> None:
     assert not proven("import colorsys") and not proven("import wave as math")
 
 
+@pytest.mark.parametrize("source", ORDINARY)
+def test_the_tests_of_an_ordinary_program_share_a_process(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spy counts the processes."""
+    run, processes = Zygote.run, []
+
+    def counted(*args: Any) -> Any:
+        processes.append(args)
+        return run(*args)
+
+    monkeypatch.setattr(Zygote, "run", counted)
+    slot = Slot(ExecutorConfig.model_validate({}), 4)
+    try:
+        report = slot.run(source, plan(Suite("stdin", tuple(Case("3\n", "") for _ in range(5)))))
+    finally:
+        slot.close()
+    assert len(report.tests) == 5 and len(processes) == 1
+
+
 def test_no_test_wins_time_by_what_another_left() -> None:
     program = (
         "import sys, time\ndef burn(s):\n    t = time.process_time()\n    while time.process_time() - t < s: pass\n"
@@ -93,3 +116,16 @@ def test_a_program_that_only_waits_is_cut_off() -> None:
         patient = pool.run("import time\nfor _ in range(20): time.sleep(0.1)\nprint(input())", suite)
     assert stalled.verdict is Verdict.TIMEOUT and stalled.wall_s < config.wall_s
     assert patient.passed
+
+
+def test_positions_in_shared_files_start_anew() -> None:
+    """Of descriptors beside the three streams: neither the next test nor the next program finds where one stopped."""
+    program = (
+        "import os\ndef got(fd):\n    try: return os.read(fd, 4)\n    except OSError: return None\n"
+        "print(input(), [got(fd) for fd in range(3, 8)])"
+    )
+    assert proven(program)
+    with LocalPool(ExecutorConfig(workers=1, memory_mib=256)) as pool:
+        suite = Suite("stdin", (Case("first", ""), Case("first", "")))
+        seen = [test.stdout for _ in range(2) for test in pool.run(program, suite).tests]
+    assert len(set(seen)) == 1 and "firs" in seen[0]

@@ -44,6 +44,10 @@ def _versioned() -> bool:
     return _counters(namespace).raw != before
 
 
+def _count_modules() -> int:
+    return len(sys.modules) - ("__main__" in sys.modules)
+
+
 class Snapshot:
     """Taken once in the zygote, after the preload and before any program."""
 
@@ -59,7 +63,7 @@ class Snapshot:
         modules = [m for n, m in sys.modules.items() if n not in _VOLATILE and isinstance(m, types.ModuleType)]
         self._counters = [_counters(vars(module)) for module in modules]
         self._raw = b"".join([counters.raw for counters in self._counters])
-        self._modules, self._sys_names = len(sys.modules), set(vars(sys))
+        self._modules, self._sys_names = _count_modules(), set(vars(sys))
         self._builtins = dict(builtins.__dict__)
         self._builtins_counters = _counters(builtins.__dict__)
         self._builtins_raw = self._builtins_counters.raw
@@ -89,7 +93,7 @@ class Snapshot:
 
     def changed(self) -> bool:
         """Whether a thread still runs, a preloaded module differs from what it was, or there is one more."""
-        if _thread._count() > 0 or not self._versioned or len(sys.modules) != self._modules:
+        if _thread._count() > 0 or not self._versioned or _count_modules() != self._modules:
             return True
         if vars(sys).keys() != self._sys_names:
             return True
