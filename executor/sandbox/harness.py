@@ -20,6 +20,7 @@ from executor.sandbox.compiler import PROGRAM_FILE
 from executor.sandbox.membrane import test_namespace
 from executor.sandbox.probes import Probes, Table
 from executor.sandbox.state import Snapshot, end_interpreter, flush_streams
+from executor.sandbox.surroundings import asks_for_null
 
 _MESSAGE_CHARS = 500
 # What CPython 3.11 raises where deep recursion finds no memory for a frame, instead of MemoryError.
@@ -52,8 +53,8 @@ class Harness:
     ) -> None:  # fmt: skip
         """`cells`: the coverage map, a byte a line from line 0, which does not exist; not zero: executed.
 
-        `job`: code (bytes) or source (text), lines, first, alone, output_bytes, depth and parts (of a
-        result), suite (executor.plan.Plan.wire). `begin` is called before the program's own code runs.
+        `job`: code (bytes) or source (text), lines, first, alone, null (a descriptor of /dev/null), output_bytes, depth
+        and parts (of a result), suite (executor.plan.Plan.wire). `begin` is called before the program's own code runs.
         """
         self._job = job
         self._streams = streams
@@ -136,7 +137,8 @@ class Harness:
         if "stdin" in case:
             self._fill(*case["stdin"])
         if self._job["alone"]:
-            for fd in astuple(self._streams):
+            unneeded = () if asks_for_null(code) else (self._job["null"],)
+            for fd in astuple(self._streams) + unneeded:
                 os.close(fd)
         self._cells[:] = bytes(len(self._cells))
         if self._recorder is not None:

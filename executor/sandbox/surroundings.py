@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 import threading
+import types
 from typing import Any
 
 from executor.sandbox.semaphore import SemLock
@@ -30,6 +31,17 @@ _STREAMS = {
     for number, name in _NAMES.items()
     for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
 }
+
+
+def asks_for_null(code: types.CodeType) -> bool:
+    """Whether a program names /dev/null: no other needs a descriptor of it."""
+    pending = [code]
+    while pending:
+        part = pending.pop()
+        if "devnull" in part.co_names or os.devnull in part.co_consts:
+            return True
+        pending.extend(constant for constant in part.co_consts if isinstance(constant, types.CodeType))
+    return False
 
 
 class Surroundings:
@@ -70,9 +82,10 @@ class Surroundings:
         return self._os_open(path, flags, mode, dir_fd=dir_fd) if number is None else os.dup(number)
 
     def setrlimit(self, kind: int, limits: Any) -> None:
-        """A limit above the highest that can be had is that one."""
+        """No limit, and a stack of any size, are the highest that can be had."""
         _, highest = resource.getrlimit(kind)
-        soft, hard = (highest if 0 <= highest < n or n == resource.RLIM_INFINITY else n for n in limits)
+        large = highest if kind == resource.RLIMIT_STACK and highest >= 0 else sys.maxsize
+        soft, hard = (highest if n == resource.RLIM_INFINITY or n > large else n for n in limits)
         self._setrlimit(kind, (soft, hard))
 
     def stack_size(self, size: int = 0) -> int:

@@ -340,6 +340,7 @@ class _Server:
             os.close(options.trouble)  # from here on, what goes wrong is the program's doing
             data = marshal.loads(memoryview(job)[JOB.size :])
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _CHILD_ENDS)
+            data["null"] = options.limits.open_files - 1
             Harness(data, options.streams, self.cells, self.writer, self.snapshot, self._begin).run()
             self.writer.finish()
             os._exit(0)
