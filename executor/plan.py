@@ -18,6 +18,7 @@ from executor.sandbox import codec
 from executor.sandbox.structures import BinaryTree, LinkedList
 from executor.suite import Case, Suite
 
+MOST_DEPTH = 250  # levels of a value that its readers can take
 _NODE_TAGS = ('{"l": [', '{"n": [')  # of executor.sandbox.codec
 
 
@@ -40,7 +41,8 @@ class Plan:
 
     `wire`: the inputs and the setup, constants only, as marshal data. `context`: the code that runs in the program's
     namespace beside it, the setup and guarded tests. `inputs`: the texts for standard input, one after the other;
-    `largest_input` is the size in bytes of the longest one.
+    `largest_input` is the size in bytes of the longest one. `output_kib`, `depth` and `parts`: what an answer like the
+    expected ones may need, see executor.config.ExecutorConfig; no setting is to be below them.
     """
 
     cases: tuple[PlannedCase, ...]
@@ -48,6 +50,9 @@ class Plan:
     context: bytes
     inputs: bytes
     largest_input: int
+    output_kib: int
+    depth: int
+    parts: int
 
 
 def plan(suite: Suite) -> Plan:
@@ -72,7 +77,28 @@ def plan(suite: Suite) -> Plan:
         {"cases": wires, "setup": suite.setup, "nodes": suite.style != "stdin" and _nodes(suite, wires)}
     )
     context = "\n".join([suite.setup, *(case.wire.get("code", "") for case in cases)]).encode("utf-8", "surrogatepass")
-    return Plan(cases, wire, context, b"".join(case.stdin for case in cases), max(len(case.stdin) for case in cases))
+    needs = [_needs(planned, case) for planned, case in zip(cases, suite.cases, strict=True)]
+    size, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
+    return Plan(
+        cases, wire, context, b"".join(case.stdin for case in cases), max(len(case.stdin) for case in cases),
+        1 << (2 * size >> 10).bit_length(), depth, parts,
+    )  # fmt: skip
+
+
+def _needs(planned: PlannedCase, case: Case) -> tuple[int, int, int]:
+    """(bytes, levels, parts) of the expected answer; of a check, whose code is longer than what it compares with, none
+    but its length."""
+    if planned.kind == "text":
+        return len(case.output.encode("utf-8", "surrogateescape")), 0, 0
+    if planned.kind != "value":
+        return len(case.input), 0, 0
+    for depth in (codec.MAX_DEPTH, MOST_DEPTH):
+        try:
+            data, parts = codec.measured(case.output, depth)
+        except codec.TooLarge:
+            continue
+        return len(json.dumps(data)), depth, parts
+    return 0, 0, 0  # no answer can be like it
 
 
 def _nodes(suite: Suite, wires: list[dict[str, Any]]) -> bool:
