@@ -2,8 +2,9 @@
 
 An assert that is one call with constant arguments and a check of its answer becomes that call, and is checked here
 (executor.asserts). Any other assert runs as code beside the program ("guarded"). It passes only if it ran to its end
-and brought back its seal, a random word that the child holds. Still forgeable there: a program can dig for the seal
-and for the expected values in its own process, or return an object that compares equal to everything.
+and brought back its seal, a random word that the child holds, and sees the program through a membrane
+(executor.sandbox.membrane). Still forgeable there: a program can dig for the seal and for the expected values in its
+own process.
 """
 
 import ast
