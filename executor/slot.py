@@ -161,11 +161,13 @@ class Slot:
         if job["alone"]:
             progress.outcomes.append(self._alone(plan.cases[first], zygote, frames, end, progress))
             return
+        timeouts = self._timeouts(progress)
         for frame in frames[:tests]:
             outcome = self._answered(plan.cases[len(progress.outcomes)], frame, progress)
             progress.outcomes.append(outcome)
             cpu_left -= outcome.cpu_s
-            if frame is None or self._timeouts(progress) >= self._config.max_timeouts:
+            timeouts += outcome.verdict is Verdict.TIMEOUT
+            if frame is None or timeouts >= self._config.max_timeouts:
                 return
         done = len(progress.outcomes) == len(plan.cases) or (frames and board.finished(zygote.board) and not end.late)
         if not done:

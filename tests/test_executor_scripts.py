@@ -116,3 +116,12 @@ def test_no_limit_is_below_what_the_expected_answers_need() -> None:
     config = ExecutorConfig(workers=1, memory_mib=256, output_kib=64, result_depth=20, result_parts=1000)
     with LocalPool(config) as pool:
         assert [pool.run(program, suite).verdict for program, suite, _ in rows] == [verdict for *_, verdict in rows]
+
+
+def test_what_a_test_costs_does_not_grow_with_their_number(pool: LocalPool) -> None:
+    """What the collector goes through at the end of each."""
+    counts = []
+    for tests in (2, 40):
+        suite = Suite("call", tuple(Case([[n, [n]]], -1) for n in range(tests)), "f")
+        counts.append(pool.run("import gc\ndef f(x): return len(gc.get_objects())", suite).tests[0].answer)
+    assert counts[0] == counts[1]
