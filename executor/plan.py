@@ -2,8 +2,9 @@
 
 An assert that is one call with constant arguments and a check of its answer becomes that call, and is checked here
 (executor.asserts). Any other assert runs as code beside the program ("guarded"). It passes only if it ran to its end
-and brought back its seal, a random word that the child holds. Still forgeable there: a program can dig for the seal
-and for the expected values in its own process, or return an object that compares equal to everything.
+and brought back its seal, a random word that the child holds, and sees the program through a membrane
+(executor.sandbox.membrane). Still forgeable there: a program can dig for the seal and for the expected values in its
+own process.
 """
 
 import ast
@@ -18,6 +19,7 @@ from executor.sandbox import codec
 from executor.sandbox.structures import BinaryTree, LinkedList
 from executor.suite import Case, Suite
 
+MOST_DEPTH = 250  # levels of a value that its readers can take
 _NODE_TAGS = ('{"l": [', '{"n": [')  # of executor.sandbox.codec
 
 
@@ -40,7 +42,8 @@ class Plan:
 
     `wire`: the inputs and the setup, constants only, as marshal data. `context`: the code that runs in the program's
     namespace beside it, the setup and guarded tests. `inputs`: the texts for standard input, one after the other;
-    `largest_input` is the size in bytes of the longest one.
+    `largest_input` is the size in bytes of the longest one. `output_kib`, `depth` and `parts`: what an answer like the
+    expected ones may need, see executor.config.ExecutorConfig; no setting is to be below them.
     """
 
     cases: tuple[PlannedCase, ...]
@@ -50,6 +53,9 @@ class Plan:
     context: bytes
     inputs: bytes
     largest_input: int
+    output_kib: int
+    depth: int
+    parts: int
 
     def wire_of(self, number: int) -> bytes:
         """As `wire`, of one test: what is alone in its process sees no other."""
@@ -77,12 +83,32 @@ def plan(suite: Suite) -> Plan:
     nodes = suite.style != "stdin" and _nodes(suite, wires)
     context = "\n".join([suite.setup, *(case.wire.get("code", "") for case in cases)]).encode("utf-8", "surrogatepass")
     inputs = [case.stdin for case in cases]
-    wire = _suite(wires, suite.setup, nodes)
-    return Plan(cases, suite.setup, nodes, wire, context, b"".join(inputs), max(map(len, inputs)))
+    needs = [_needs(planned, case) for planned, case in zip(cases, suite.cases, strict=True)]
+    size, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
+    return Plan(
+        cases, suite.setup, nodes, _suite(wires, suite.setup, nodes), context, b"".join(inputs), max(map(len, inputs)),
+        1 << (2 * size >> 10).bit_length(), depth, parts,
+    )  # fmt: skip
 
 
 def _suite(wires: list[dict[str, Any]], setup: str, nodes: bool) -> bytes:
     return marshal.dumps({"cases": wires, "setup": setup, "nodes": nodes})
+
+
+def _needs(planned: PlannedCase, case: Case) -> tuple[int, int, int]:
+    """(bytes, levels, parts) of the expected answer; of a check, whose code is longer than what it compares with, none
+    but its length."""
+    if planned.kind == "text":
+        return len(case.output.encode("utf-8", "surrogateescape")), 0, 0
+    if planned.kind != "value":
+        return len(case.input), 0, 0
+    for depth in (codec.MAX_DEPTH, MOST_DEPTH):
+        try:
+            data, parts = codec.measured(case.output, depth)
+        except codec.TooLarge:
+            continue
+        return len(json.dumps(data)), depth, parts
+    return 0, 0, 0  # no answer can be like it
 
 
 def _nodes(suite: Suite, wires: list[dict[str, Any]]) -> bool:

@@ -18,6 +18,7 @@ from executor.plan import Plan, PlannedCase
 from executor.report import Report, TestOutcome, Verdict
 from executor.sandbox import board, codec
 from executor.sandbox.protocol import COMPILED, ORDINARY, REFUSED
+from executor.spans import codeless_lines
 from executor.zygote import MAP_BYTES, End, InfraError, Zygote
 
 _MAX_LINE = (1 << 31) - 1
@@ -34,6 +35,7 @@ class _Progress:
     lines: int  # of the program up to which coverage is recorded, none less than it has; 0 without coverage
     outcomes: list[TestOutcome] = field(default_factory=list)
     recordable: frozenset[int] = frozenset()
+    codeless: set[int] | None = None  # lines without code, where the program's own process says what is recordable
     executed: dict[bytes, tuple[int, ...]] = field(default_factory=dict)  # lines of a test, by the map that it left
     forged: bool = False  # lines that cannot be recorded, or a monitor that was tampered with
     cpu_s: float = 0.0
@@ -46,7 +48,8 @@ class Slot:
     """Owned by one thread. `run` raises InfraError when the sandbox failed; the zygote is then started anew."""
 
     def __init__(self, config: ExecutorConfig, level: int) -> None:
-        self._config = config
+        self._asked = config
+        self._config = config  # with limits that grow with the expected answers
         self._level = level
         self._zygote: Zygote | None = None
 
@@ -68,6 +71,10 @@ class Slot:
 
     def _once(self, program: str, source: bytes, plan: Plan, apart: bool) -> Report:
         start = time.monotonic()
+        config = _roomy(self._asked, plan)
+        if config != self._config:
+            self.close()
+            self._config = config
         try:
             if self._zygote is None:
                 self._zygote = Zygote(self._config, self._level)
@@ -148,17 +155,22 @@ class Slot:
             if not end.begun:
                 progress.compile_error = _compile_error(frames[0] if frames else None, end)
                 return
-            progress.recordable = _lines(frames.pop(0) if frames else None)
+            if progress.codeless is None:
+                progress.codeless = codeless_lines(job["source"]) if progress.lines else set()
+            told = _lines(frames.pop(0) if frames else None)  # by the program's own process
+            progress.recordable = told - progress.codeless
         if job["alone"]:
             progress.outcomes.append(self._alone(plan.cases[first], zygote, frames, end, progress))
             return
+        timeouts = self._timeouts(progress)
         for number, frame in enumerate(frames[:tests]):
             outcome = self._answered(plan.cases[len(progress.outcomes)], frame, progress)
             if number and outcome.verdict is Verdict.MEMORY_LIMIT:
                 return  # for the memory that tests before it left in pieces: it is judged in a process of its own
             progress.outcomes.append(outcome)
             cpu_left -= outcome.cpu_s
-            if frame is None or self._timeouts(progress) >= self._config.max_timeouts:
+            timeouts += outcome.verdict is Verdict.TIMEOUT
+            if frame is None or timeouts >= self._config.max_timeouts:
                 return
         done = len(progress.outcomes) == len(plan.cases) or (frames and board.finished(zygote.board) and not end.late)
         if not done:
@@ -274,6 +286,13 @@ class Slot:
     def _skip(self, plan: Plan, progress: _Progress, why: str) -> None:
         skipped = TestOutcome(Verdict.TIMEOUT, error=why)
         progress.outcomes.extend([skipped] * (len(plan.cases) - len(progress.outcomes)))
+
+
+def _roomy(config: ExecutorConfig, plan: Plan) -> ExecutorConfig:
+    """The settings, with no limit below what the expected answers need."""
+    least = {"output_kib": plan.output_kib, "result_depth": plan.depth, "result_parts": plan.parts}
+    larger = {name: value for name, value in least.items() if value > getattr(config, name)}
+    return config.model_copy(update=larger) if larger else config
 
 
 class _CompilerFailed(Exception):

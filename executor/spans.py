@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 Span = tuple[int, int]
 _Part = ast.stmt | ast.ExceptHandler | ast.match_case
 _NEWLINE = re.compile(r"\r\n|\r|\n")
+_BLANK_START = re.compile(r"(?:^|(?<=\n)|(?<=\r)(?!\n))[ \t\f]*")  # of each line
 _SUITES = ("body", "handlers", "cases", "orelse", "finalbody")
 _NO_LINES = (0, -1)
 _FILE = "<spans>"
@@ -66,6 +67,17 @@ def parse(program: str) -> ast.Module:
     if _NO_WARNINGS not in warnings.filters:  # `catch_warnings` is not for threads
         warnings.filterwarnings("ignore", module=_FILE)
     return ast.parse(program, _FILE)
+
+
+def codeless_lines(program: str) -> set[int]:
+    """Lines (from 1) that are blank or only a comment: none of them is ever executed. Of a program that compiles."""
+    comments = {m.start(1) for m in _STRING_OR_COMMENT.finditer(program) if m.group(1) is not None}
+    blank = (line for line in _BLANK_START.finditer(program))
+    return {
+        number
+        for number, line in enumerate(blank, 1)
+        if line.end() in comments or line.end() == len(program) or program[line.end()] in "\r\n"
+    }
 
 
 class _Source:

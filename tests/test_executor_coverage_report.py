@@ -169,3 +169,17 @@ def test_no_lines_when_they_are_not_wanted() -> None:
         report = pool.run("a = 1\n", ONCE)
     assert report.passed
     assert (report.executed_lines, report.tests[0].executed_lines) == ((), ())
+
+
+def test_no_comment_is_executed_in_a_program_that_compiles_itself(pool: LocalPool) -> None:
+    """Its own process says what can be recorded: the parent leaves out what holds no code."""
+    forging = (
+        "import sys\n# a comment\n\nframe = sys._getframe()\n"
+        "while not hasattr(frame.f_locals.get('self'), '_board'): frame = frame.f_back\n"
+        "board, cells = frame.f_locals['self']._board, frame.f_locals['self']._cells\n"
+        "board.start()\nboard.put({'recordable': list(range(1, len(cells)))})\ntext = '''\n# no comment\n'''\n"
+        "  # indented\ncells[1:] = b'\\1' * (len(cells) - 1)\n"
+    )
+    report = pool.run(forging + "# filler\n" * 10_000, ONCE)
+    assert not {2, 3, 12, 14, 15} & set(report.executed_lines), report.executed_lines[:20]
+    assert {1, 4, 13} <= set(report.executed_lines) and not report.coverage_trusted

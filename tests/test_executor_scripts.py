@@ -91,3 +91,37 @@ def test_a_program_knows_its_file_and_its_source(pool: LocalPool, tmp_path: Path
     report = pool.run(program, twice)
     assert report.passed, report
     assert pool.run(program + "\n" + "# filler\n" * 10_000, twice).passed  # compiled in its own process
+
+
+LARGE = "x" * 99 + "\n"
+DEEP: list = []
+for _ in range(229):
+    DEEP = [DEEP]
+
+
+def test_no_limit_is_below_what_the_expected_answers_need() -> None:
+    """And a program with smaller answers has the limits that were asked for, before and after."""
+    small, flood = Suite("stdin", (Case("", "7\n"),)), "print('x' * 200_000)"
+    rows = [
+        (flood, small, Verdict.OUTPUT_LIMIT),
+        (f"print({LARGE!r} * 20_000, end='')", Suite("stdin", (Case("", LARGE * 20_000),)), Verdict.PASSED),
+        (f"print({LARGE!r} * 20_000, end='')", Suite("stdin", (Case("", LARGE * 20_001),)), Verdict.WRONG_ANSWER),
+        ("while True: print('x' * 1000)", Suite("stdin", (Case("", LARGE * 20_000),)), Verdict.OUTPUT_LIMIT),
+        (flood, small, Verdict.OUTPUT_LIMIT),
+        ("def f(n): return ['x' * 99] * n", Suite("call", (Case([9_000], ["x" * 99] * 9_000),), "f"), Verdict.PASSED),
+        ("def f(n): return list(range(n))", Suite("call", (Case([5_000], list(range(5_000))),), "f"), Verdict.PASSED),
+        ("def f(n):\n    a = []\n    for _ in range(n): a = [a]\n    return a", Suite("call", (Case([229], DEEP),), "f"), Verdict.PASSED),
+        ("def f(n): return list(range(n))", Suite("call", (Case([5_000], []),), "f"), Verdict.OUTPUT_LIMIT),
+    ]  # fmt: skip
+    config = ExecutorConfig(workers=1, memory_mib=256, output_kib=64, result_depth=20, result_parts=1000)
+    with LocalPool(config) as pool:
+        assert [pool.run(program, suite).verdict for program, suite, _ in rows] == [verdict for *_, verdict in rows]
+
+
+def test_what_a_test_costs_does_not_grow_with_their_number(pool: LocalPool) -> None:
+    """What the collector goes through at the end of each."""
+    counts = []
+    for tests in (2, 40):
+        suite = Suite("call", tuple(Case([[n, [n]]], -1) for n in range(tests)), "f")
+        counts.append(pool.run("import gc\ndef f(x): return len(gc.get_objects())", suite).tests[0].answer)
+    assert counts[0] == counts[1]

@@ -184,6 +184,12 @@ def encode(value: Any, depth: int = MAX_DEPTH, parts: int = MAX_PARTS, views: It
     return _Encoder(depth, parts, views).encode(value)
 
 
+def measured(value: Any, depth: int) -> tuple[Any, int]:
+    """(the JSON-able form, its parts) of a value that the parent itself has; TooLarge where it nests deeper."""
+    encoder = _Encoder(depth, 1 << 62, ())
+    return encoder.encode(value), encoder.nodes
+
+
 def decode(data: Any) -> Any:  # noqa: C901  (one line a tag)
     """The inverse of `encode`, always making fresh objects. ValueError on a form that `encode` never makes."""
     if isinstance(data, list):
