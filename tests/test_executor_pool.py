@@ -312,3 +312,20 @@ def test_the_start_says_what_a_level_leaves_open(caplog: pytest.LogCaptureFixtur
             pass
         (line,) = [r.getMessage() for r in caplog.records if r.name == "executor.pool"]
         assert f"isolation level {level}" in line and ("names, sizes and dates of files" in line) is (level > 1)
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_no_descriptor_of_ours_has_the_number_that_another_is_given(level: int) -> None:
+    """Whatever numbers the parent has left for those that it passes to its fork server."""
+    config = CONFIG.model_copy(update={"open_files": 32})
+    if check(config, level) is not None:
+        pytest.skip(f"level {level} cannot be had here")
+    taken: list[int] = []
+    try:
+        for _ in range(20):
+            taken.append(os.dup(0))
+            with LocalPool(config.model_copy(update={"level": level, "workers": 1})) as pool:
+                assert pool.run(DOUBLE, SUITE).passed, taken
+    finally:
+        for fd in taken:
+            os.close(fd)

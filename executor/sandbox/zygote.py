@@ -88,8 +88,9 @@ def main(argument: str) -> None:
     try:
         _raise_stack(options.limits.stack_mib)
         confine.give_way()
-        # the parent's numbers may lie above a program's limit, and differ between fork servers
-        options = replace(options, streams=Streams(*map(_lowest, astuple(options.streams))))
+        control.detach()
+        options = _renumbered(options)
+        control = socket.socket(fileno=options.control)
         if options.level == 1:
             confine.detach_namespaces()
             _continue_as_first_process(options)
@@ -118,6 +119,14 @@ def main(argument: str) -> None:
     gc.freeze()
     _send(control, json.dumps(hello).encode())
     _Server(control, options, confinement, cells, writer, snapshot, _pipe()).serve()
+
+
+def _renumbered(options: Options) -> Options:
+    """With every descriptor under the lowest number that is free: the parent's may be above a program's limit, or the
+    one that another descriptor is given here, and they differ between fork servers."""
+    streams = Streams(*map(_lowest, astuple(options.streams)))
+    others = {name: _lowest(getattr(options, name)) for name in ("control", "compiler", "trouble", "coverage", "board")}
+    return replace(options, streams=streams, **others)
 
 
 def _lowest(fd: int) -> int:
