@@ -41,6 +41,7 @@ def preflight(config: Config, writes: bool = True) -> Ready:
     `writes` is False for what leaves the run directory alone.
     """
     faults: list[str] = []
+    isolation: list[str] = []
     data: dict[str, tuple[Problem, ...]] = {}
 
     def attempt(check: Callable[[], None]) -> None:
@@ -64,9 +65,11 @@ def preflight(config: Config, writes: bool = True) -> Ready:
     if own_machine(config):
         attempt(lambda: check_gpus(config))
         attempt(lambda: check_memory(config))
-        attempt(lambda: check_sandbox(config))
+        attempt(lambda: isolation.append(check_sandbox(config)))
     if faults:
         raise UserError("\n".join(faults))
+    for level in isolation:
+        log.info("programs run at %s", level)
     model = resolve_model(config.model)
     check_length(config, model)
     check_architecture(config, model)
@@ -221,11 +224,11 @@ def check_memory(config: Config) -> None:
         )
 
 
-def check_sandbox(config: Config) -> None:
-    """Programs of a model are not run without the isolation that was asked for."""
+def check_sandbox(config: Config) -> str:
+    """Programs of a model are not run without the isolation that was asked for; which it is, in words."""
     from executor.isolation import choose, described
 
     try:
-        log.info("programs run at %s", described(choose(config.executor)))
+        return described(choose(config.executor))
     except RuntimeError as error:
         raise UserError(f"executor.level = {config.executor.level}: {error}") from None
