@@ -102,13 +102,11 @@ def _needs(planned: PlannedCase, case: Case) -> tuple[int, int, int]:
         return len(case.output.encode("utf-8", "surrogateescape")), 0, 0
     if planned.kind != "value":
         return len(case.input), 0, 0
-    for depth in (codec.MAX_DEPTH, MOST_DEPTH):
-        try:
-            data, parts = codec.measured(case.output, depth)
-        except codec.TooLarge:
-            continue
-        return len(json.dumps(data)), depth, parts
-    return 0, 0, 0  # no answer can be like it
+    try:
+        data, depth, parts = codec.measured(case.output, MOST_DEPTH)
+    except codec.TooLarge:
+        return 0, 0, 0  # no answer can be like it
+    return len(json.dumps(data)), depth, parts
 
 
 def _nodes(suite: Suite, wires: list[dict[str, Any]]) -> bool:

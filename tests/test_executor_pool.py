@@ -243,9 +243,11 @@ def test_all_tests_of_a_program_share_one_account_of_cpu_time() -> None:
 
 def test_the_nesting_of_results_is_a_setting() -> None:
     program = "def f(depth):\n    value = 1\n    for _ in range(depth): value = [value]\n    return value\n"
-    suite = Suite("call", (Case([3], [[[1]]]), Case([4], [[[[1]]]])), "f")
+    suite = Suite("call", (Case([3], [[[1]]]), Case([4], [[[1]]])), "f")
+    deeper = Suite("call", (Case([4], [[[[1]]]]),), "f")  # the expected answer is always within the limit
     with LocalPool(ExecutorConfig(workers=1, result_depth=3)) as pool:
         assert [t.verdict for t in pool.run(program, suite).tests] == [Verdict.PASSED, Verdict.OUTPUT_LIMIT]
+        assert pool.run(program, deeper).passed
 
 
 @pytest.mark.parametrize("site_packages", [True, False])

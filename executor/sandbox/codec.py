@@ -184,10 +184,18 @@ def encode(value: Any, depth: int = MAX_DEPTH, parts: int = MAX_PARTS, views: It
     return _Encoder(depth, parts, views).encode(value)
 
 
-def measured(value: Any, depth: int) -> tuple[Any, int]:
-    """(the JSON-able form, its parts) of a value that the parent itself has; TooLarge where it nests deeper."""
-    encoder = _Encoder(depth, 1 << 62, ())
-    return encoder.encode(value), encoder.nodes
+class _Measuring(_Encoder):
+    reached = 0
+
+    def encode(self, value: Any, depth: int = 0) -> Any:
+        self.reached = max(self.reached, depth)
+        return super().encode(value, depth)
+
+
+def measured(value: Any, depth: int) -> tuple[Any, int, int]:
+    """(the JSON-able form, its levels, its parts) of a value of the parent's own; TooLarge where it nests deeper."""
+    encoder = _Measuring(depth, 1 << 62, ())
+    return encoder.encode(value), encoder.reached, encoder.nodes
 
 
 def decode(data: Any) -> Any:  # noqa: C901  (one line a tag)
