@@ -1,16 +1,13 @@
-"""The command as a user meets it: each mistake one clear message and exit code 2, within seconds, no traceback."""
+"""The command as a user meets it: each mistake one clear message and exit code 2, no traceback, nothing started."""
 
 import json
-import resource
 import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from tiny_model import build_tiny_model
 
 from deploy.checkpoint import CheckpointWriter
 from deploy.errors import UserError
@@ -20,24 +17,38 @@ from deploy.preflight import check_architecture
 from deploy.run_directory import RunDirectory
 from deploy.settings import load_config
 from deploy.summary import evaluation
+from tests.patience import HANG_S
+from tests.tiny_model import build_tiny_model
 
 ROOT = Path(__file__).parent.parent
 STARTER = ["--config", "configs/starter.yaml"]
 
 
-def stepcoder(*arguments: str, seconds: float = 20.0) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own and hold it to a deadline."""
+def stepcoder(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
     command = [sys.executable, "-m", "deploy", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
 
 
-def refused(*arguments: str, seconds: float = 10.0) -> str:
-    started = time.monotonic()
-    result = stepcoder(*arguments, seconds=2 * seconds)
+def refused(*arguments: str) -> str:
+    """What the command says that refuses something, before it starts a service."""
+    result = stepcoder(*arguments)
     assert result.returncode == 2, result.stderr
-    assert time.monotonic() - started < seconds
+    assert "starting" not in result.stderr
     assert "Traceback" not in result.stderr and result.stdout == ""
     return result.stderr
+
+
+def heavy_imports(*arguments: str) -> tuple[set[str], str]:
+    """Which of the large libraries a command that ends by itself imports, and what it prints."""
+    code = (
+        "import sys\nfrom deploy.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "print(*{'torch', 'ray', 'vllm', 'deepspeed', 'transformers', 'numpy'} & set(sys.modules), file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+    assert result.returncode == 0, result.stderr
+    return set(result.stderr.split()), result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -59,28 +70,17 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     return folder
 
 
-def test_help_is_quick_and_lists_the_commands() -> None:
-    def cpu_seconds() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
-
-    stepcoder("--help")  # the first call may compile
-    before = cpu_seconds()
-    result = stepcoder("--help")
-    assert cpu_seconds() - before < 1.0
-    assert result.returncode == 0
+def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
+    heavy, shown = heavy_imports("--help")
+    assert not heavy
     for command in ("train", "eval", "doctor", "export"):
-        assert f"    {command} " in result.stdout
+        assert f"    {command} " in shown
 
 
 def test_train_help_explains_every_setting_and_imports_nothing_heavy() -> None:
-    code = (
-        "import sys\nfrom deploy.cli import main\ntry:\n    main(['train', '--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'ray', 'vllm', 'deepspeed', 'transformers'} & set(sys.modules)\nassert not heavy, heavy\n"
-    )
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20)
-    assert result.returncode == 0, result.stderr
-    assert "--learner.policy.lr" in result.stdout and "default 5e-07" in result.stdout
+    heavy, shown = heavy_imports("train", "--help")
+    assert heavy <= {"numpy"}
+    assert "--learner.policy.lr" in shown and "default 5e-07" in shown
 
 
 def test_version() -> None:
@@ -89,7 +89,7 @@ def test_version() -> None:
 
 def test_python_m_deploy_train_is_the_same_command() -> None:
     command = [sys.executable, "-m", "deploy.train", *STARTER, "--run.stepz", "3"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert result.returncode == 2
     assert result.stderr == "stepcoder: unknown key run.stepz (command line). The nearest known key is run.steps.\n"
 
@@ -171,7 +171,7 @@ def test_a_model_that_packed_rows_do_not_fit_is_refused(tiny: Path, tmp_path: Pa
     settings = json.loads((model / "config.json").read_text(encoding="utf-8"))
     settings |= {"model_type": "mistral", "sliding_window": 256}
     (model / "config.json").write_text(json.dumps(settings), encoding="utf-8")
-    message = refused("train", *STARTER, "--model", str(model), seconds=40)  # transformers reads the configuration
+    message = refused("train", *STARTER, "--model", str(model))  # transformers reads the configuration
     assert "it sees 256 tokens (sliding_window)" in message and "lower rollout.max_model_len" in message
 
 
@@ -226,9 +226,7 @@ def test_export_writes_a_directory_that_loads(run: Path, tiny: Path, tmp_path: P
 
     result = stepcoder("export", "--run", str(run), "--out", str(tmp_path / "plain"))
     assert result.returncode == 0 and "after 8 steps" in result.stdout
-    half = stepcoder(
-        "export", "--run", str(run), "--step", "4", "--dtype", "float16", "--out", str(tmp_path / "half"), seconds=60
-    )
+    half = stepcoder("export", "--run", str(run), "--step", "4", "--dtype", "float16", "--out", str(tmp_path / "half"))
     assert half.returncode == 0, half.stderr
     original = AutoModelForCausalLM.from_pretrained(tiny).state_dict()
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "plain").state_dict()
@@ -260,7 +258,7 @@ def test_export_refuses_what_it_cannot_do(run: Path, tmp_path: Path) -> None:
 
 
 def test_doctor_names_each_fault_and_what_to_do(tiny: Path) -> None:
-    good = stepcoder("doctor", *STARTER, "--model", str(tiny), seconds=120)
+    good = stepcoder("doctor", *STARTER, "--model", str(tiny))
     assert good.returncode == 0, good.stdout + good.stderr
     for word in (
         "cores",
@@ -275,6 +273,6 @@ def test_doctor_names_each_fault_and_what_to_do(tiny: Path) -> None:
         "problems",
     ):
         assert word in good.stdout
-    bad = stepcoder("doctor", *STARTER, "--model", "./nothing", "--data.train", "nothing.jsonl", seconds=120)
+    bad = stepcoder("doctor", *STARTER, "--model", "./nothing", "--data.train", "nothing.jsonl")
     assert bad.returncode == 1
     assert "Not ready to train: model, problems." in bad.stdout
