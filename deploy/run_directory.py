@@ -29,11 +29,12 @@ from deploy.manifest import MANIFEST, ManifestError
 from deploy.metrics import METRICS, read_metrics, scores
 
 CONFIG = "config.yaml"
-# Settings that a resumed run may change: they decide how long, how often or where, not what a step computes.
+# Settings that a resumed run may change: how long, how often, where, and what ends it; not what a step computes.
 HARMLESS = (
     "run.directory", "run.steps", "run.max_minutes", "run.checkpoint_every", "run.keep", "run.keep_best",
     "run.best_metric", "run.trajectories_every", "sft.epochs", "sft.validate_every", "eval.", "ray.",
-    "executor.workers", "executor.actors", "learner.guards.", "learner.ranks", "learner.zero_stage", "learner.offload.",
+    "executor.workers", "executor.actors", "executor.infra_retries", "max_unjudged_share",
+    "learner.guards.", "learner.ranks", "learner.zero_stage", "learner.offload.",
 )  # fmt: skip
 
 log = logging.getLogger(__name__)
