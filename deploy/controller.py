@@ -53,7 +53,7 @@ def train(config: Config, run: RunDirectory, ready: Ready) -> None:
     start = StartTimes()
     start.mark("checks")
     limit = TimeLimit(config.run.max_minutes, start.begun)
-    limit.remember(read_metrics(run.metrics_file))
+    limit.remember(read_metrics(run.metrics_file), evaluation_size(config, ready))
     join_cluster(config)
     start.mark("ray")
     try:
@@ -183,9 +183,8 @@ class _Life:
         self.limit.step(seconds)
         if not self.limit.evaluation:
             c = self.config
-            problems = len(spread(self.ready.train, c.eval.train_limit)) + len(self.ready.heldout)
             completions = len(generated.groups) * c.rollout.group_size
-            self.limit.evaluation = generated.seconds * problems * c.eval.samples / completions
+            self.limit.evaluation = generated.seconds * evaluation_size(c, self.ready) / completions
 
     def _time_for_steps(self, done: int) -> bool:
         """Whether there are steps to take. A time in which a command can take none is refused; what was evaluated is on
@@ -354,9 +353,9 @@ class _Life:
 
     async def _evaluate(self, step: int) -> None:
         self.progress.phase("evaluating")
-        e = self.config.eval
-        count = len(spread(self.ready.train, e.train_limit)) + len(self.ready.heldout)
-        self.progress.message(f"evaluating {count} problems, {e.samples} completions each, no prefix given")
+        samples = self.config.eval.samples
+        count = evaluation_size(self.config, self.ready) // samples
+        self.progress.message(f"evaluating {count} problems, {samples} completions each, no prefix given")
         times = self.start.told() if step == self.run.resumed_step else {}
         begun = time.monotonic()
         results = await evaluate_splits(self.services.rollout, self.config, self.ready, self.progress)
@@ -386,7 +385,7 @@ async def evaluate_splits(
     """
     e, prompt_fits = config.eval, fits(str(ready.model), config)
     sampling = Sampling(e.temperature, e.top_p, 0, config.rollout.max_new_tokens, config.rollout.stop)
-    splits = {"train": spread(ready.train, e.train_limit), "heldout": ready.heldout}
+    splits = evaluated_splits(config, ready)
     problems = [(name, problem) for name, found in splits.items() for problem in found]
     too_long = [p.id for _, p in problems if not prompt_fits(p, "")]
     if too_long:
@@ -406,6 +405,16 @@ async def evaluate_splits(
         if counts := {p.id: (outcomes[p.id].passed, outcomes[p.id].total) for p in own if p.id in outcomes}:
             results[name] = evaluation(counts, {p.id: p.level for p in own}) | {"unjudged": len(own) - len(counts)}
     return results
+
+
+def evaluated_splits(config: Config, ready: Ready) -> dict[str, Sequence[Problem]]:
+    """The problems of an evaluation."""
+    return {"train": spread(ready.train, config.eval.train_limit), "heldout": ready.heldout}
+
+
+def evaluation_size(config: Config, ready: Ready) -> int:
+    """Completions of an evaluation."""
+    return sum(map(len, evaluated_splits(config, ready).values())) * config.eval.samples
 
 
 def spread(problems: Sequence[Problem], limit: int | None) -> Sequence[Problem]:

@@ -29,13 +29,15 @@ class TimeLimit:
         self.evaluation = 0.0
         self.checkpoint = UNSEEN_CHECKPOINT_S
 
-    def remember(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Take in the lines of a metrics file."""
+    def remember(self, records: Iterable[Mapping[str, Any]], completions: int) -> None:
+        """Take in the lines of a metrics file. `completions`: of an evaluation as it is configured now."""
         from deploy.summary import step_seconds
 
         for record in records:
             if "eval" in record:
-                self.evaluation = record.get("seconds/eval", self.evaluation)
+                then = sum(split["n_samples"] for split in record["eval"].values())
+                if then and "seconds/eval" in record:
+                    self.evaluation = record["seconds/eval"] / then * completions
             elif record["step"]:
                 self.steps.append(step_seconds(record))
 

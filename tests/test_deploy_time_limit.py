@@ -53,11 +53,12 @@ def test_what_earlier_commands_saw_counts(now: list[float]) -> None:
     limit = TimeLimit(10)
     limit.remember(
         [
-            {"step": 0, "eval": {}, "seconds/eval": 100.0},
+            {"step": 0, "eval": {"train": {"n_samples": 300}, "heldout": {"n_samples": 100}}, "seconds/eval": 100.0},
             {"step": 1, "seconds/generate": 20.0, "seconds/train": 30.0, "seconds/learner_update": 25.0},
-        ]
+        ],
+        completions=200,  # half as many as it drew then: eval.samples was lowered
     )
-    assert (limit.evaluation, list(limit.steps)) == (100.0, [50.0])
+    assert (limit.evaluation, list(limit.steps)) == (50.0, [50.0])
 
 
 def test_a_command_is_as_old_as_its_process() -> None:
