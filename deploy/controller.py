@@ -154,6 +154,7 @@ class _Life:
         generation: asyncio.Task[_Generated] | None = None
         for step in range(done + 1, c.run.steps + 1):
             begun, more = time.monotonic(), step < c.run.steps
+            saves, evaluates = step % c.run.checkpoint_every == 0, bool(c.eval.every) and step % c.eval.every == 0
             if generation is None:
                 generation = asyncio.create_task(self._generate(issued or await self._next()))
                 issued = None
@@ -162,19 +163,20 @@ class _Life:
             ahead: list[Subtask] = []
             if c.max_staleness > 0:  # after the last step too: a run that is made longer then goes on as a longer one
                 ahead = await self._next()
-                more = more and self.limit.allows(2, c.eval.at_end)  # this one too
+                between = self.limit.between(saves, evaluates)
+                more = more and self.limit.allows(2, c.eval.at_end, between)  # this one too
                 if more:
                     generation = asyncio.create_task(self._generate(ahead))
             await self._learn(step, generated)
             await self.writing.check()
             self._took(time.monotonic() - begun, generated)
             if c.max_staleness == 0:
-                more = more and self.limit.allows(1, c.eval.at_end)
-            if step % c.run.checkpoint_every == 0 or not more:
+                more = more and self.limit.allows(1, c.eval.at_end, self.limit.between(saves, evaluates))
+            if saves or not more:
                 await self._checkpoint(step, ahead)
             if not more:
                 return step
-            if c.eval.every and step % c.eval.every == 0:
+            if evaluates:
                 await self._evaluate(step)
         return c.run.steps
 

@@ -1,8 +1,9 @@
 """How a command's time is spent: what its start took, and when a run with `run.max_minutes` takes its last step.
 
-A command's time is counted from its start. Another step is taken while it, its checkpoint and the final evaluation
-still fit: a step is as long as the longest of the last few, a checkpoint and an evaluation as the last one. What has
-not been seen yet counts as nothing, but for the checkpoint; what earlier commands of the run saw is in its metrics.
+A command's time is counted from its start. Another step is taken while it, the checkpoint and the evaluation that come
+before it, its own checkpoint and the final evaluation still fit: a step is as long as the longest of the last few, a
+checkpoint and an evaluation as the last one. What has not been seen yet counts as nothing, but for the checkpoint; what
+earlier commands of the run saw is in its metrics.
 """
 
 import math
@@ -58,9 +59,13 @@ class TimeLimit:
         """What follows the last step."""
         return self.checkpoint + (self.evaluation if evaluates else 0.0) + CLOSING_S
 
-    def allows(self, steps: int, evaluates: bool) -> bool:
-        """Whether so many further steps and the end, with or without an evaluation, fit."""
-        return steps * max(self.steps, default=0.0) <= self.left(evaluates)
+    def between(self, checkpoint: bool, evaluation: bool) -> float:
+        """What comes between two steps."""
+        return self.checkpoint * checkpoint + self.evaluation * evaluation
+
+    def allows(self, steps: int, evaluates: bool, between: float = 0.0) -> bool:
+        """Whether so many further steps, what comes between them, and the end, with or without an evaluation, fit."""
+        return steps * max(self.steps, default=0.0) + between <= self.left(evaluates)
 
     def left(self, evaluates: bool) -> float:
         """What is left for steps."""

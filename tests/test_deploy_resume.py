@@ -31,7 +31,7 @@ from deploy.metrics import read_metrics
 from deploy.preflight import Ready
 from deploy.progress import RunProgress
 from deploy.run_directory import RunDirectory
-from deploy.time_limit import TimeLimit
+from deploy.time_limit import CLOSING_S, TimeLimit
 from executor.suite import Case, Suite
 from learner import state
 from learner.rank import LearnerRank
@@ -157,7 +157,7 @@ class Steps(TimeLimit):
         super().__init__(minutes)
         self.count = count
 
-    def allows(self, steps: int, evaluates: bool) -> bool:
+    def allows(self, steps: int, evaluates: bool, between: float = 0.0) -> bool:
         return self.taken + steps <= self.count
 
 
@@ -343,6 +343,53 @@ def test_a_run_whose_time_is_over_has_a_checkpoint_and_goes_on_as_if_it_had_not_
     _, said = go(unlimited, model, monkeypatch)
     assert f"going on from the checkpoint of step 3 of {STEPS}" in said
     assert_same_end(run, straight)
+
+
+class Clock:
+    """Seconds that pass by the work that is done, and by nothing else; in the place of the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    perf_counter = time = monotonic
+
+    def takes(self, monkeypatch: pytest.MonkeyPatch, kind: type, name: str, seconds: Any) -> None:
+        """Each call of the method takes `seconds(*arguments)`."""
+        real = getattr(kind, name)
+
+        async def call(thing: Any, *arguments: Any) -> Any:
+            found = await real(thing, *arguments)
+            self.now += seconds(*arguments)
+            return found
+
+        monkeypatch.setattr(kind, name, call)
+
+
+@pytest.mark.parametrize(("staleness", "minutes", "steps"), [(0, 5, 2), (0, 6, 3), (1, 5, 2), (1, 6.5, 3)])
+def test_a_run_ends_within_its_time_with_checkpoints_and_evaluations_between_steps(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleness: int, minutes: float, steps: int
+) -> None:
+    """With 5 minutes a third step would fit after the second (at 140 s: 40, and 85 for the end), but not with the
+    checkpoint (15, not seen yet) and the evaluation (60) that come before it."""
+    clock = Clock()
+    monkeypatch.setattr("deploy.time_limit.time", clock)
+    monkeypatch.setattr(controller, "time", clock)
+    clock.takes(monkeypatch, Rollout, "run", lambda subtasks, *sampling: 60 if sampling else 10)
+    clock.takes(monkeypatch, Learner, "step", lambda *_: 30)
+    clock.takes(monkeypatch, Learner, "write", lambda *_: 12)
+    run = {"steps": 6, "checkpoint_every": 2, "max_minutes": minutes}
+    config = configured(tmp_path / "run", model, "grpo without equal groups", staleness, **run)
+    evaluations = {"at_start": True, "every": 2, "at_end": True}
+    config = config.model_copy(update={"eval": config.eval.model_copy(update=evaluations)})
+    path, _ = go(config, model, monkeypatch, limit=TimeLimit(minutes, 0.0), writes_beside=False)
+    lines = list(read_metrics(path / "metrics.jsonl"))
+    assert max(line["step"] for line in lines) == steps
+    assert [line["step"] for line in lines if "eval" in line] == sorted({0, 2, steps})
+    assert checkpoint(path, steps).is_dir()
+    assert clock.now + CLOSING_S <= 60 * minutes
 
 
 def test_a_run_whose_time_is_over_is_evaluated_and_says_how_long_its_parts_took(

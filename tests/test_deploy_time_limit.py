@@ -1,4 +1,4 @@
-"""When a run with a limited time takes its last step: by hand, and in the real controller."""
+"""When a run with a limited time takes its last step, by hand; `test_deploy_resume.py` has it in the real controller."""
 
 import time
 
@@ -41,6 +41,18 @@ def test_only_the_last_steps_count_and_the_longest_of_them(now: list[float]) -> 
     limit.steps.extend([500.0, 40.0, 60.0, 50.0])
     now[0] = 10 * 60 - UNSEEN_CHECKPOINT_S - CLOSING_S - 60
     assert limit.allows(1, evaluates=True)
+
+
+def test_what_comes_before_the_next_step_counts(now: list[float]) -> None:
+    limit = TimeLimit(10)
+    limit.evaluation, limit.checkpoint = 100.0, 20.0
+    limit.steps.append(40.0)
+    now[0] = 600 - 40 - (20 + 100 + CLOSING_S) - 120
+    assert limit.between(True, True) == 120 and limit.between(True, False) == 20 and limit.between(False, False) == 0
+    assert limit.allows(1, True, limit.between(True, True))
+    now[0] += 0.5
+    assert not limit.allows(1, True, limit.between(True, True))
+    assert limit.allows(1, True, limit.between(True, False))
 
 
 def test_without_a_limit_everything_fits(now: list[float]) -> None:
