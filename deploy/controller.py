@@ -151,6 +151,7 @@ class _Life:
         """Steps after `done`, to the end of the run or of its time; the last one's number."""
         c = self.config
         self.progress.begin_steps()
+        self.start.over()
         generation: asyncio.Task[_Generated] | None = None
         for step in range(done + 1, c.run.steps + 1):
             begun, more = time.monotonic(), step < c.run.steps

@@ -91,12 +91,16 @@ class StartTimes:
         self._mark = now
 
     def told(self) -> dict[str, float]:
-        """The phases and their total as metrics, for the first evaluation; nothing after that."""
+        """The phases and their total as metrics, for an evaluation before the first step; nothing after that."""
         if self._told:
             return {}
-        self._told = True
+        self.over()
         total = time.monotonic() - self.begun
         return {f"start_seconds/{name}": value for name, value in {**self.phases, "total": total}.items()}
+
+    def over(self) -> None:
+        """Steps begin: what is evaluated from now on, also by services that are started anew, comes after the start."""
+        self._told = True
 
 
 def process_start() -> float:

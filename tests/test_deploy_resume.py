@@ -31,7 +31,7 @@ from deploy.metrics import read_metrics
 from deploy.preflight import Ready
 from deploy.progress import RunProgress
 from deploy.run_directory import RunDirectory
-from deploy.time_limit import CLOSING_S, TimeLimit
+from deploy.time_limit import CLOSING_S, StartTimes, TimeLimit
 from executor.suite import Case, Suite
 from learner import state
 from learner.rank import LearnerRank
@@ -168,6 +168,7 @@ def go(
     dies_at: int | None = None,
     limit: TimeLimit | None = None,
     writes_beside: bool = True,
+    start: StartTimes | None = None,
 ) -> tuple[Path, list[str]]:
     """The run's directory, and what it said, after the controller has done all it can."""
     said = io.StringIO()
@@ -190,10 +191,29 @@ def go(
 
         monkeypatch.setattr(controller, "start_services", services)
         try:
-            asyncio.run(controller._Life(config, run, ready, progress, limit).train())
+            asyncio.run(controller._Life(config, run, ready, progress, limit, start).train())
         except RuntimeError as error:
             assert str(error) == "died" and dies_at is not None
         return run.path, [*run.messages, *said.getvalue().splitlines()]
+
+
+def test_services_that_start_anew_do_not_tell_how_long_the_command_took_to_its_first_prompt(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path / "run", model, "grpo without equal groups", 0, steps=2)
+    config = config.model_copy(update={"eval": config.eval.model_copy(update={"every": 1})})
+    start, evaluate = StartTimes(), controller.evaluate_splits
+
+    async def dies(*_: object) -> None:
+        raise RuntimeError("died")
+
+    monkeypatch.setattr(controller, "evaluate_splits", dies)
+    go(config, model, monkeypatch, dies_at=99, start=start)
+    monkeypatch.setattr(controller, "evaluate_splits", evaluate)
+    run, _ = go(config, model, monkeypatch, start=start)
+    evaluated = [line for line in read_metrics(run / "metrics.jsonl") if "eval" in line]
+    assert [line["step"] for line in evaluated] == [1]
+    assert not [key for line in evaluated for key in line if key.startswith("start_seconds/")]
 
 
 def checkpoint(run: Path, step: int) -> Path:

@@ -1,10 +1,10 @@
-"""When a run with a limited time takes its last step, by hand; `test_deploy_resume.py` has it in the real controller."""
+"""When a run with a limited time takes its last step, by hand; in the real controller: `test_deploy_resume.py`."""
 
 import time
 
 import pytest
 
-from deploy.time_limit import CLOSING_S, UNSEEN_CHECKPOINT_S, TimeLimit, process_start
+from deploy.time_limit import CLOSING_S, UNSEEN_CHECKPOINT_S, StartTimes, TimeLimit, process_start
 
 
 @pytest.fixture
@@ -71,6 +71,16 @@ def test_what_earlier_commands_saw_counts(now: list[float]) -> None:
         completions=200,  # half as many as it drew then: eval.samples was lowered
     )
     assert (limit.evaluation, list(limit.steps)) == (50.0, [50.0])
+
+
+def test_the_start_is_told_once_and_not_after_steps_have_begun() -> None:
+    start, late = StartTimes(), StartTimes()
+    start.mark("services")
+    assert start.told().keys() == {"start_seconds/services", "start_seconds/total"} and start.told() == {}
+    late.mark("services")
+    late.over()
+    late.mark("services")  # an actor died
+    assert late.told() == {}
 
 
 def test_a_command_is_as_old_as_its_process() -> None:
