@@ -432,6 +432,12 @@ def test_a_run_whose_time_is_over_is_evaluated_and_says_how_long_its_parts_took(
         finish(config, opened)
     assert f"stopped         after 3 of {STEPS} steps: run.max_minutes = 1; the same" in capsys.readouterr().out
     found = json.loads((run / "report.json").read_text())
+    lost = run / "metrics.jsonl"  # of a run that is done, or has no limit, nothing says that its time was over
+    lost.write_text(lost.read_text().splitlines(keepends=True)[0])
+    for settings in ({"steps": 3, "max_minutes": 1}, {"steps": 9, "max_minutes": None}):
+        with RunDirectory.open(config.model_copy(update={"run": config.run.model_copy(update=settings)})) as opened:
+            finish(opened.config, opened)
+        assert "stopped" not in capsys.readouterr().out
     assert found["steps"] == found["splits"]["train"]["last_step"] == 3 and found["seconds_to_first_evaluation"] > 0
 
 

@@ -72,6 +72,7 @@ def finish(config: "Config", run: "RunDirectory") -> None:
     """The end of a run for a person: table, picture, where the checkpoint is."""
     from rich.console import Console
 
+    from deploy.checkpoint import named
     from deploy.metrics import read_metrics
     from deploy.plot import learning_curve
     from deploy.summary import report, table
@@ -85,15 +86,16 @@ def finish(config: "Config", run: "RunDirectory") -> None:
     if result["splits"]:
         console.print(table(result))
     place = run.uri or os.path.relpath(run.path)
-    if result["steps"] < config.run.steps:
-        print(f"stopped         {cut_short(result['steps'], config)}")
+    last = max((step for step, _ in named(run.checkpoints)), default=0)
+    if config.run.max_minutes is not None and last < config.run.steps:
+        print(f"stopped         {cut_short(last, config.run.steps, config.run.max_minutes)}")
     print(f"learning curve  {os.path.relpath(picture)}\nrun directory   {place}")
     print(f"take the model  stepcoder export --run {place} --out my-model")
 
 
-def cut_short(steps: int, config: "Config") -> str:
+def cut_short(done: int, steps: int, minutes: float) -> str:
     """How far a run came whose time was over, and how it goes on."""
     return (
-        f"after {steps} of {config.run.steps} steps: run.max_minutes = {config.run.max_minutes:g}; the same command "
-        "goes on for as long again, with --run.max_minutes N for N minutes"
+        f"after {done} of {steps} steps: run.max_minutes = {minutes:g}; the same command goes on for as long again, "
+        "with --run.max_minutes N for N minutes"
     )
