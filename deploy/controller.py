@@ -178,6 +178,8 @@ class _Life:
             if not more:
                 return step
             if evaluates:
+                if generation is not None:  # alone, an evaluation is counted and timed for itself
+                    await asyncio.wait([generation])
                 await self._evaluate(step)
         return c.run.steps
 

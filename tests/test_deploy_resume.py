@@ -197,6 +197,28 @@ def go(
         return run.path, [*run.messages, *said.getvalue().splitlines()]
 
 
+def test_an_evaluation_and_the_generation_of_the_next_step_do_not_count_each_others_completions(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path / "run", model, "grpo without equal groups", 1, steps=2)
+    config = config.model_copy(update={"eval": config.eval.model_copy(update={"every": 1})})
+    real, under_way, evaluations = Rollout.run, set[object](), list[int]()
+
+    async def run(self: Rollout, subtasks: Sequence[Subtask], *sampling: object) -> list[IssuedGroup]:
+        if sampling:
+            evaluations.append(len(under_way))
+        else:
+            under_way.add(call := object())
+            for _ in range(1000):  # longer than training and its checkpoint
+                await asyncio.sleep(0)
+            under_way.remove(call)
+        return await real(self, subtasks, *sampling)
+
+    monkeypatch.setattr(Rollout, "run", run)
+    go(config, model, monkeypatch)
+    assert evaluations == [0]
+
+
 def test_services_that_start_anew_do_not_tell_how_long_the_command_took_to_its_first_prompt(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
