@@ -83,7 +83,8 @@ def network_parameters(config: Config, model: ModelShape) -> tuple[float, float,
 
 
 def learner_bytes(config: Config, model: ModelShape) -> float:
-    """All learner ranks together: weights, gradients, Adam's two moments, reference, activations, logits."""
+    """All learner ranks together: weights, gradients, Adam's two moments, reference, activations, logits, and what is
+    copied for a checkpoint."""
     settings = config.learner
     _, critic, reference = network_parameters(config, model)
     rank = settings.lora.rank
@@ -100,7 +101,10 @@ def learner_bytes(config: Config, model: ModelShape) -> float:
     per_token = model.hidden * (2 if settings.gradient_checkpointing else 24) * 4
     activations = settings.token_budget * model.layers * per_token * split
     logits = min(settings.logprob_chunk, settings.token_budget) * model.vocabulary * 4 * 2 * split
-    return weights + gradients + optimiser + reference + activations + logits + PROCESS * split
+    # What of a checkpoint is not there as whole tensors: the state under ZeRO; the policy under ZeRO 3 and with adapters
+    checkpoint = trained * 12 * (settings.zero_stage >= 1)
+    checkpoint += model.parameters * width * (settings.zero_stage == 3 or rank is not None)
+    return weights + gradients + optimiser + reference + activations + logits + checkpoint + PROCESS * split
 
 
 def engine_bytes(config: Config, model: ModelShape) -> float:

@@ -137,7 +137,8 @@ class LearnerRank:
         """Copy to main memory everything of this rank that the next step depends on, and (rank 0) the policy's weights.
 
         About 12 bytes a trained parameter over all ranks, kept for the next time. Without `copy` nothing may change
-        until `write` is done, which takes no memory.
+        until `write` is done; whole tensors then take no memory, those that ZeRO has split or that adapters are merged
+        into are copied all the same, until then.
         """
         self._copied = copy
         for network in self._update.networks.trained.values():

@@ -26,7 +26,8 @@ Whole = Mapping[str, Mapping[str, Tensor]]
 class HostCopy:
     """This rank's share of a network's state in main memory.
 
-    Its buffers are kept from one checkpoint to the next: to touch fresh memory takes as long as to write a file.
+    Its buffers are kept from one checkpoint to the next: to touch fresh memory takes as long as to write a file. Where
+    nothing is split (ZeRO 0) `take` can refer to the tensors instead.
     """
 
     def __init__(self) -> None:

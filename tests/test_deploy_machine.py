@@ -7,7 +7,7 @@ import pytest
 
 from deploy import doctor, formats, interpreters
 from deploy.duration import run_seconds
-from deploy.footprint import STARTER_SHAPE, parts
+from deploy.footprint import STARTER_SHAPE, learner_bytes, network_parameters, parts
 from deploy.formats import Figures
 from deploy.machine import GIB
 from deploy.settings import load_config
@@ -59,6 +59,23 @@ def test_doctor_says_what_keeps_it_from_measuring(monkeypatch: pytest.MonkeyPatc
 def test_the_starter_run_fits_into_twelve_gib(dtype: str, precision: str) -> None:
     need = parts(starter("--rollout.dtype", dtype, "--learner.precision", precision), STARTER_SHAPE)
     assert sum(need.values()) < 10.2 * GIB
+
+
+def test_what_a_checkpoint_copies_is_in_the_estimate() -> None:
+    """Nothing where whole tensors are there; else 12 bytes a trained parameter, and the policy where it is gathered or
+    merged with its adapters."""
+
+    def need(*settings: str) -> float:
+        return learner_bytes(starter("--learner.precision", "fp32", *settings), STARTER_SHAPE)
+
+    plain, trained = need(), sum(network_parameters(starter(), STARTER_SHAPE)[:2])
+    weights = 4 * STARTER_SHAPE.parameters
+    assert need("--learner.zero_stage", "1") - plain == pytest.approx(12 * trained)
+    assert need("--learner.zero_stage", "3") - plain == pytest.approx(12 * trained + weights)
+    adapted = need("--learner.lora.rank", "16", "--learner.kl.coef", "0")
+    critic, adapters = trained - STARTER_SHAPE.parameters, 16 * STARTER_SHAPE.layers * STARTER_SHAPE.hidden * 23
+    without = need("--learner.kl.coef", "0") - 16 * trained + 16 * (critic + adapters) + weights
+    assert adapted - without == pytest.approx(weights)
 
 
 def test_the_fastest_interpreter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
