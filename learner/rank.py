@@ -130,7 +130,7 @@ class LearnerRank:
 
     def save(self, directory: str) -> None:
         """`capture` and `write` in one."""
-        self.capture(copy=False)
+        self.capture(copy=self.device.type != "cpu")
         self.write(directory)
 
     def capture(self, copy: bool = True) -> None:

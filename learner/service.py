@@ -70,7 +70,7 @@ class LearnerService:
 
     async def save(self, directory: str) -> None:
         """`capture` and `write` in one."""
-        await self._all("capture", False)
+        await self.capture()
         await self.write(directory)
 
     async def capture(self) -> None:

@@ -370,9 +370,7 @@ def level_rows(pieces: Sequence[Piece], token_budget: int, reduce: Reduce) -> li
 
 def network_inputs(row: Row, device: torch.device) -> tuple[Any, ...]:
     """What policy and reference take of a row; the critic takes no targets, which come last."""
-    ids, positions, select, targets = (
-        t.to(device) for t in (row.input_ids, row.position_ids, row.select, row.targets)
-    )
+    ids, positions, select, targets = (t.to(device) for t in (row.input_ids, row.position_ids, row.select, row.targets))
     return ids, positions, row.layout, select, targets
 
 
