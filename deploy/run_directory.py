@@ -29,6 +29,7 @@ from deploy.manifest import MANIFEST, ManifestError
 from deploy.metrics import METRICS, read_metrics, scores
 
 CONFIG = "config.yaml"
+FORMATS = ("rollout.dtype", "learner.precision")  # what the comments at the head of CONFIG explain
 # Settings that a resumed run may change: how long, how often, where, and what ends it; not what a step computes.
 HARMLESS = (
     "run.directory", "run.steps", "run.max_minutes", "run.checkpoint_every", "run.keep", "run.keep_best",
@@ -110,7 +111,8 @@ class RunDirectory:
     def open(cls, config: Config, notes: Sequence[str] = ()) -> Self:
         """Raises UserError when it can't be written, is in use, or was started with other settings.
 
-        `notes` head the file of settings, as comments; without any it keeps those it has.
+        `notes` head the file of settings, as comments; without any it keeps those it has, as long as the number
+        formats are those that they explain.
         """
         directory = config.run.directory
         path = local_part(directory)
@@ -140,8 +142,10 @@ class RunDirectory:
         notes = "".join(f"# {note}\n" for note in self.notes)
         if file.is_file():
             old = file.read_text(encoding="utf-8")
-            notes = notes or _comments(old)
-            changed = differences(yaml.safe_load(old) or {}, settings)
+            before = yaml.safe_load(old) or {}
+            if all(flat(before).get(key) == flat(settings).get(key) for key in FORMATS):
+                notes = notes or _comments(old)
+            changed = differences(before, settings)
             if changed and self._begun():
                 listed = "\n  ".join(changed)
                 raise UserError(
