@@ -101,7 +101,7 @@ def learner_bytes(config: Config, model: ModelShape) -> float:
     per_token = model.hidden * (2 if settings.gradient_checkpointing else 24) * 4
     activations = settings.token_budget * model.layers * per_token * split
     logits = min(settings.logprob_chunk, settings.token_budget) * model.vocabulary * 4 * 2 * split
-    # What of a checkpoint is not there as whole tensors: the state under ZeRO; the policy under ZeRO 3 and with adapters
+    # What of a checkpoint is not there as whole tensors: the state under ZeRO, the policy under ZeRO 3 or with adapters
     checkpoint = trained * 12 * (settings.zero_stage >= 1)
     checkpoint += model.parameters * width * (settings.zero_stage == 3 or rank is not None)
     return weights + gradients + optimiser + reference + activations + logits + checkpoint + PROCESS * split

@@ -22,14 +22,15 @@ from deploy import machine
 from deploy.config import Config
 from deploy.errors import UserError
 from deploy.footprint import STARTER_SHAPE, ModelShape, model_shape
+from deploy.run_directory import FORMATS, flat
 from deploy.starter_model import cache_directory
 from rollout.engine import engine_environment
+from rollout.threads import engine_threads, learner_threads
 
 PRODUCTS = Path(__file__).with_name("products.py")
 MARGIN = 1.05  # rounding more is worth a speed that is clearly higher
 LONGEST = (1024, 2048)  # hidden size and width of the timed products at most; the rate hardly grows beyond
 RESTRICTING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS")
-KEYS = ("rollout.dtype", "learner.precision")
 
 EngineFormat = Literal["float32", "bfloat16", "float16"]
 LearnerFormat = Literal["fp32", "autocast"]
@@ -62,15 +63,16 @@ def _fastest(rates: Mapping[str, float], exact: str) -> str:
     return best if rates[best] > MARGIN * rates[exact] else exact
 
 
-def settle(config: Root, kept: Mapping[str, Any] | None = None) -> tuple[Root, tuple[str, ...]]:
+def settle(config: Root, kept: dict[str, Any] | None = None) -> tuple[Root, tuple[str, ...]]:
     """`config` without `auto`, and for people why. `kept`: the settings of the run that goes on, whose choice stands.
 
     The machine measured is the driver's: name the formats where engines or learner are on CPUs of another kind.
     """
     engine, learner = config.rollout.dtype, config.learner.precision
     if kept:
-        engine = kept["rollout"]["dtype"] if engine == "auto" else engine
-        learner = kept["learner"]["precision"] if learner == "auto" else learner
+        kept_engine, kept_learner = (flat(kept).get(key, "auto") for key in FORMATS)  # a file may lack a setting
+        engine = kept_engine if engine == "auto" else engine
+        learner = kept_learner if learner == "auto" else learner
     notes: list[str] = []
     if "auto" in (engine, learner) and on_gpus(config):
         engine, learner = (new if old == "auto" else old for old, new in ((engine, "bfloat16"), (learner, "autocast")))
@@ -124,8 +126,8 @@ def figures(config: Config) -> Figures:
     settings = {
         "hidden": min(shape.hidden, LONGEST[0]),
         "mlp": min(shape.mlp, LONGEST[1]),
-        "engine_threads": config.rollout.cpu_threads or machine.cores(),
-        "learner_threads": max(1, machine.cores() // config.learner.ranks),
+        "engine_threads": engine_threads(config.rollout.cpu_threads),
+        "learner_threads": learner_threads(config.learner.ranks),
     }
     identity = machine_identity() | settings
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

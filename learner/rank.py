@@ -5,7 +5,6 @@ on all ranks together, in the same order.
 """
 
 import json
-import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -24,6 +23,7 @@ from learner.networks import Network, Networks, unadapted
 from learner.state import copied
 from learner.update import PPOUpdate, Reduce
 from rollout.allocator import release_freed_memory
+from rollout.threads import learner_threads
 from rollout.trajectory import Trajectory
 from rollout.weights import WeightPublisher
 
@@ -223,7 +223,7 @@ def _shape(parameter: torch.nn.Parameter) -> tuple[int, ...]:
 def learner_environment(*, cuda: bool, ranks: int) -> dict[str, str]:
     """Environment variables that a rank's process must be started with.
 
-    Ranks share the machine's cores: Ray would give an actor that reserves none a single thread, too few for what is
+    Ranks share the cores: Ray would give an actor that reserves none a single thread, too few for what is
     computed on CPUs, be it only an offloaded update.
     """
     from rollout.engine import preload_libraries
@@ -231,7 +231,7 @@ def learner_environment(*, cuda: bool, ranks: int) -> dict[str, str]:
     environment = {
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // ranks)),
+        "OMP_NUM_THREADS": str(learner_threads(ranks)),
     }
     if cuda:
         return environment

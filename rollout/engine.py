@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from rollout.config import RolloutConfig
 from rollout.kernels import honour_restriction, loaded
+from rollout.threads import engine_threads
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def engine_environment(config: RolloutConfig, device: str = "cpu", backend: str 
         "VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib),
         # vLLM's own binding spares a core for its scheduler, half of a small machine; the kernel shares better
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": str(config.cpu_threads or len(os.sched_getaffinity(0))),
+        "OMP_NUM_THREADS": str(engine_threads(config.cpu_threads)),
         # glibc gives every freed activation back to the kernel and takes new pages, zeroed, for the next: keep 256 MiB
         "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
         "MALLOC_TRIM_THRESHOLD_": str(256 << 20),

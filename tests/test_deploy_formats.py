@@ -14,6 +14,8 @@ from deploy.formats import Figures, engine_format, learner_format, machine_ident
 from deploy.run_directory import CONFIG, RunDirectory, kept_settings
 from deploy.settings import load_config
 from deploy.sft_config import SFTRunConfig
+from learner.rank import learner_environment
+from rollout.engine import engine_environment
 
 ROOT = Path(__file__).parent.parent
 CPU = ["--learner.device", "cpu"]
@@ -87,6 +89,42 @@ def test_a_run_keeps_its_choice_and_its_figures(monkeypatch: pytest.MonkeyPatch,
     assert lines[0] == lines[1]
     assert "# rollout.dtype float32: float32 60, bfloat16 11.6, float16 16\n" in lines[0]
     assert yaml.safe_load(lines[0])["learner"]["precision"] == "fp32"
+
+
+def test_notes_do_not_head_the_settings_of_other_formats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = [*CPU, "--run.directory", str(tmp_path / "run")]
+    given(monkeypatch, "AVX2")
+    config, notes = settle(load_config(None, words, {}))
+    RunDirectory.open(config, notes).close()
+    named = [*words, "--rollout.dtype", "bfloat16", "--learner.precision", "fp32"]
+    RunDirectory.open(*settle(load_config(None, named, {}), kept_settings(str(tmp_path / "run")))).close()
+    assert "#" not in (tmp_path / "run" / CONFIG).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kept", [{"model": "m"}, {"rollout": {}}, {"rollout": None, "learner": {"precision": "fp32"}}])
+def test_a_file_of_settings_may_lack_the_formats(monkeypatch: pytest.MonkeyPatch, kept: dict[str, object]) -> None:
+    given(monkeypatch, "AMX")
+    config, _ = settle(load_config(None, CPU, {}), kept)
+    learner = "fp32" if "learner" in kept else "autocast"
+    assert (config.rollout.dtype, config.learner.precision) == ("bfloat16", learner)
+
+
+def test_products_are_timed_with_the_threads_that_engine_and_learner_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))  # fewer than the machine may have
+    seen: dict[str, int] = {}
+
+    def measured(config: object, settings: dict[str, int], where: str) -> Figures:
+        seen.update(settings)
+        return Figures(*MACHINES["AVX2"][:2])
+
+    monkeypatch.setattr(formats, "_measured", measured)
+    monkeypatch.setattr(formats, "cache_directory", lambda: Path("/proc/nothing/models"))
+    for ranks, threads in ((1, 0), (2, 4), (9, 0)):
+        config = load_config(None, [*CPU, "--learner.ranks", str(ranks), "--rollout.cpu_threads", str(threads)], {})
+        formats.figures(config)
+        engine, learner = engine_environment(config.rollout), learner_environment(cuda=False, ranks=ranks)
+        assert str(seen["engine_threads"]) == engine["OMP_NUM_THREADS"] == str(threads or 6)
+        assert str(seen["learner_threads"]) == learner["OMP_NUM_THREADS"] == str(max(1, 6 // ranks))
 
 
 def test_another_instruction_set_is_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
