@@ -25,8 +25,8 @@ help:
 setup: $(STAMP)
 
 $(STAMP): $(LOCKS) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=..."; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=..."; exit 2; }
 	@echo "Installing into $(VENV), where $$(df -Ph . | awk 'NR==2 {print $$4}')B are free: torch 2.13.0, vLLM 0.32 for CPUs, DeepSpeed, Ray, transformers"
 	@echo "and the starter model; 3.3 GB on disk, two minutes on a fast network. torch comes $(if $(TORCH_INDEX),from $(TORCH_INDEX).,as pip chooses it: where that is the CUDA build)"
 	@$(if $(TORCH_INDEX),:,echo "(seen on Python 3.12 and 3.13) it is 7 GB more. To avoid them stop here and name an index of CPU builds: make setup TORCH_INDEX=URL")

@@ -94,9 +94,9 @@ def installed(package: str) -> str | None:
 
 
 def software() -> Iterator[Finding]:
-    python = sys.version.split()[0]
-    good = sys.version_info >= (3, 11)
-    yield Finding("python", python, "ok" if good else "problem", "" if good else "needs Python 3.11 or newer")
+    good = (3, 11) <= sys.version_info < (3, 14)
+    advice = "" if good else "needs Python 3.11, 3.12 or 3.13: make setup PYTHON=python3.12, say"
+    yield Finding("python", sys.version.split()[0], "ok" if good else "problem", advice)
     for package, module, purpose in PACKAGES:
         found = installed(package)
         if found is None or importlib.util.find_spec(module) is None:

@@ -87,6 +87,18 @@ def test_the_fastest_interpreter_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert interpreters.faster("3.11.7") is None
 
 
+@pytest.mark.parametrize(
+    ("version", "state"), [((3, 10, 14), "problem"), ((3, 11, 0), "ok"), ((3, 13, 9), "ok"), ((3, 14, 0), "problem")]
+)
+def test_doctor_refuses_a_python_that_is_not_supported(
+    monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], state: str
+) -> None:
+    monkeypatch.setattr("sys.version_info", version)
+    python = next(doctor.software())
+    assert (python.what, python.state) == ("python", state)
+    assert ("3.11, 3.12 or 3.13" in python.advice) == (state == "problem")
+
+
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_each_supported_python_reads_every_file(version: str) -> None:
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
