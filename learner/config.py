@@ -349,7 +349,8 @@ class LearnerConfig(BaseModel):
     precision: Literal["auto", "fp32", "autocast", "bf16"] = Field(
         default="auto",
         description="fp32 throughout; autocast: fp32 weights, bf16 products; bf16: bf16 weights, fp32 master copy in "
-        "the optimiser; auto: autocast on GPUs, else the faster of fp32 and autocast on this machine, measured.",
+        "the optimiser; auto: autocast on GPUs, which a Ray cluster that is joined is taken to have unless "
+        "learner.device is cpu, else the faster of fp32 and autocast on this machine, measured.",
     )
     output_precision: Literal["same", "fp32"] = Field(
         default="same",

@@ -28,8 +28,9 @@ class RolloutConfig(BaseModel):
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         default="auto",
-        description="Number format of the engines' weights and of weights on their way; auto: bfloat16 on GPUs, else "
-        "the fastest sound one of this machine, measured. Source: ours.",
+        description="Number format of the engines' weights and of weights on their way; auto: bfloat16 on GPUs, which "
+        "a Ray cluster that is joined is taken to have, else the fastest sound one of this machine, measured. "
+        "Source: ours.",
     )
     max_model_len: int = Field(
         default=2048, ge=16, description="Longest prompt and completion together (tokens). Source: ours."
