@@ -11,10 +11,10 @@ does (8 prompts, 8 completions each, sampled at its settings) in three ways, in 
   beside   a second process keeps a core busy, at niceness 0 as a user's own would
 
   tokens/s     generated tokens by the seconds from the first prompt's start to the last completion's end
-  decode       the same in steady decoding: all completions have the same length, prefill is taken off (its time is that
-               of a round with one token each)
+  step         milliseconds of one decoding step of the whole batch: a round of up to 49 tokens a completion less one of
+               a single token each, which is the prefill, by the further tokens
   products     what the matrix products of decoding alone would take at the same batch, by the same threads: every
-               linear layer and the output layer once a step. `share` is decode seconds in these; `share, whole` takes
+               linear layer and the output layer once a step. `share` is this by the step; `share, whole` takes
                all of plain's seconds instead, prefill and the tail of short batches included
   start        from the engine's construction to its first token (s)
 
@@ -161,8 +161,8 @@ async def child(words: list[str], avx2_only: bool, rounds: int) -> Decoding:
 
 
 async def steady_step(generate: Any, rounds: int) -> float:
-    """Seconds of one decoding step of the whole batch, the best of `rounds`; token 0 is the end token of no model that
-    writes it alone, so that a completion that ends early is rare and counts by its tokens."""
+    """Seconds of one decoding step of the whole batch, the best of `rounds`: a round less its prefill, by the tokens
+    that it wrote, so that a completion that ends early counts with those it has."""
     from rollout.engine import Sampling
 
     best = float("inf")

@@ -4,7 +4,7 @@
     python -m benchmarks.machine -- --run.seed 1      with further settings of stepcoder train
 
   formats      tokens/s of engine and learner in each format, and the choice of `auto` with its share of the best. A
-               format whose matrix products are HOPELESS times slower than the best is not run.
+               format whose matrix products are HOPELESS times slower than the best is run only where it is configured.
   top-p        tokens/s with the evaluation's top-p as a share of those without
   beside       tokens/s beside one busy process as a share of those alone
   products     the decoding step's matrix products alone, as a share of the step
@@ -61,9 +61,9 @@ class Goal:
         return self.value >= self.goal if self.at_least else self.value <= self.goal
 
 
-def worth_running(rates: dict[str, float]) -> list[str]:
+def worth_running(rates: dict[str, float], configured: str) -> list[str]:
     best = max(rates.values())
-    return [name for name, rate in rates.items() if rate * HOPELESS >= best]
+    return [name for name, rate in rates.items() if rate * HOPELESS >= best or name == configured]
 
 
 def engine_rates(names: list[str], avx2: bool, settings: list[str]) -> dict[str, decoding.Decoding]:
@@ -128,12 +128,14 @@ def main() -> int:
     print(f"{cpu}, {machine.cores()} cores, {' '.join(known)}{'; restricted: ' + restricted if restricted else ''}")
 
     config, _ = settle(load_config(STARTER, settings))
-    found, model = figures(config), resolve_model(config.model)
-    run = short_run(config, settings)
-    engines = engine_rates(worth_running(found.engine), arguments.avx2, settings)
-    engine = {name: result.plain.per_second for name, result in engines.items()}
-    learners = learner_rates(worth_running(found.learner), model)
     dtype, precision = config.rollout.dtype, config.learner.precision
+    found, model = figures(config), resolve_model(config.model)
+    if precision not in found.learner:
+        parser.error(f"learner.precision {precision} is not measured: give {' or '.join(found.learner)}")
+    run = short_run(config, settings)
+    engines = engine_rates(worth_running(found.engine, dtype), arguments.avx2, settings)
+    engine = {name: result.plain.per_second for name, result in engines.items()}
+    learners = learner_rates(worth_running(found.learner, precision), model)
     chosen = engines[dtype]
     console = Console(width=120)
     console.print(rates_table(f"engine ({chosen.kernels})", engine, found.engine, dtype))
