@@ -16,7 +16,7 @@ _TOOL, _NAME = 4, "lines"  # one of the two numbers that no kind of tool is mean
 
 def recordable(code: types.CodeType, lines: int) -> list[int]:
     """The lines up to `lines` that a monitor of `code` can record."""
-    found = {line for part in _nested(code) for _, _, line in part.co_lines()}
+    found = {line for part in nested(code) for _, _, line in part.co_lines()}
     return sorted(line for line in found if line is not None and 0 < line <= lines)
 
 
@@ -28,7 +28,7 @@ class LineMonitor:
     def __init__(self, code: types.CodeType, cells: Any) -> None:
         """`cells`: the coverage map, indexed by line; lines behind its end are not recorded."""
         monitoring: Any = sys.monitoring  # pyright: ignore[reportAttributeAccessIssue]
-        self._codes = tuple(_nested(code))
+        self._codes = tuple(nested(code))
         capacity, off = len(cells), monitoring.DISABLE
 
         def record(_: types.CodeType, line: int) -> Any:
@@ -61,7 +61,7 @@ class LineMonitor:
             return False
 
 
-def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
+def nested(code: types.CodeType) -> Iterator[types.CodeType]:
     """The code object and all those inside it: functions, classes, comprehensions."""
     pending = [code]
     while pending:

@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from executor.sandbox.monitoring import nested
+
 # By module. `*`: each public name that is frozen. No function that keeps what it is given, sets an attribute, takes the
 # name of one, imports something late, or tells how much this process has done before.
 _LISTED = {
@@ -154,7 +156,7 @@ class Facts:
 def facts(code: types.CodeType, modules: dict[str, str] | None = None) -> Facts:
     """`modules`: the variables that hold one, from code that ran before."""
     found = Facts(dict(modules or {}))
-    parts = [(part, list(_steps(part))) for part in _nested(code)]
+    parts = [(part, list(_steps(part))) for part in nested(code)]
     for part, steps in parts:
         _imports(steps, found, outermost=part is code)
     for _, steps in parts:
@@ -237,14 +239,6 @@ def _is_special(name: str) -> bool:
 
 # Those of the module site come later.
 _INERT_BUILTINS = {n for n, v in vars(builtins).items() if not _is_frozen(v)} | {"exit", "quit"}
-
-
-def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
-    pending = [code]
-    while pending:
-        part = pending.pop()
-        yield part
-        pending.extend(constant for constant in part.co_consts if isinstance(constant, types.CodeType))
 
 
 def _steps(part: types.CodeType) -> Iterator[tuple[int, Any]]:
