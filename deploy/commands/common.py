@@ -53,6 +53,7 @@ def executor_config(command: str, named: Mapping[str, str | None], settings: lis
         raise UserError(f"{command} does not know --{others[0]}; of the settings it takes those under executor.")
     words = [f"--executor.{name}={value}" for name, value in named.items() if value is not None]
     default = {"STEPCODER_EXECUTOR__WORKERS": str(min(machine.cores(), 256))}
+    default["STEPCODER_LEARNER__CREDIT__TOKENS"] = "all"  # no learner here needs the executed lines
     config = load_config(None, [*settings, *words], default | dict(os.environ)).executor
     if ":" in config.reward:
         sys.path.insert(0, os.getcwd())  # one's own function is looked for here first
