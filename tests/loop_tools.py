@@ -2,13 +2,16 @@
 
 import itertools
 import json
+import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from executor.report import Report
+from executor.reward import reward
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 4
@@ -48,6 +51,13 @@ def coin(_: Report) -> float:
     """A reward for random models, whose programs all fail alike: heads or tails, but for a worker's first four."""
     n = next(_graded)
     return float(n > 3 and random.Random(n).random() < 0.5)
+
+
+def held(report: Report) -> float:
+    """The usual reward; once what HOLD names is there, it never comes, so that a run can be killed at that point."""
+    while (place := os.environ.get("HOLD")) and Path(place).exists():
+        time.sleep(0.1)
+    return reward(report, "stepcoder")
 
 
 def metrics(run: Path) -> dict[int, dict[str, object]]:

@@ -21,11 +21,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("model"))
 
 
-def start(config: Path, *settings: str) -> subprocess.Popen[str]:
+def start(config: Path, *settings: str, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "deploy.train", "--config", str(config), *settings]
     return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        env=os.environ | environment,
+    )  # fmt: skip
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -62,8 +63,8 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 
 def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_killed(model: Path, tmp_path: Path):
-    straight = tmp_path / "straight"
-    output = finish(start(write_config(tmp_path, model, "straight")))
+    straight, holding = tmp_path / "straight", ("--executor.reward", "tests.loop_tools:held")
+    output = finish(start(write_config(tmp_path, model, "straight"), *holding))
     assert "step 4/4" in output and "learning curve" in output
     assert (straight / "learning_curve.png").stat().st_size > 10_000
     # in fp32 engine and learner agree on every sampled token, after every sync of the weights
@@ -72,8 +73,8 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
 
     killed = tmp_path / "killed"
     config = write_config(tmp_path, model, "killed")
-    process = start(config)
     second = killed / "checkpoints" / "step-00000002"
+    process = start(config, *holding, HOLD=str(second))
     until(lambda: second.is_dir() or process.poll() is not None, lambda: "no checkpoint of step 2")
     assert second.is_dir(), process.communicate()[0]
     family = descendants(process.pid)
@@ -83,7 +84,7 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
     _, alive = psutil.wait_procs(family, timeout=HANG_S)
     assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE], alive
 
-    output = finish(start(config))
+    output = finish(start(config, *holding))
     assert "going on from the checkpoint of step 2 of 4" in output
     assert metrics(killed) == metrics(straight)
     states = [
