@@ -15,7 +15,8 @@ from torch.nn.functional import linear
 DECODED = 64  # completions that are decoded at once
 TRAINED = 512  # tokens of a micro-batch: a third of a second for 11 GFLOP/s, and the rate is that of longer ones
 LAYERS = 8  # weights that are used in turn, as layers are, so that not all of them wait in the nearest cache
-ROUNDS = 4  # at least; the first of them compiles kernels
+ROUNDS = 4  # at least
+WARM = 2  # rounds that say nothing of a format that is slow in them: kernels are compiled and threads started
 SECONDS = 0.25  # of rounds at least: longer than another process keeps a core at a time
 HOPELESS = 4  # a format that is so many times slower than the best is not timed again
 
@@ -53,7 +54,7 @@ def rates(products: Mapping[str, Callable[[], None]], operations: float) -> dict
     while rounds < ROUNDS or time.perf_counter() - began < SECONDS:
         rounds, fastest = rounds + 1, min(best.values())
         for name, run in products.items():
-            if best[name] <= HOPELESS * fastest:
+            if rounds <= WARM or best[name] <= HOPELESS * fastest:
                 start = time.perf_counter()
                 run()
                 best[name] = min(best[name], time.perf_counter() - start)
