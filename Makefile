@@ -48,7 +48,7 @@ test: $(STAMP)
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/pyright
-	$(BIN)/python -m tests.import_direction
+	$(BIN)/python -m tests.tools.import_direction
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -18,10 +18,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from deploy.checkpoint import CheckpointWriter
-from deploy.settings import load_config
-from deploy.starter_model import STARTER, resolve_model
-from learner.rank import LearnerRank
+from stepcoder.deploy.checks.starter_model import STARTER, resolve_model
+from stepcoder.deploy.config.load import load_config
+from stepcoder.deploy.run.checkpoint import CheckpointWriter
+from stepcoder.learner.rank import LearnerRank
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.simulated_policy import Run, synthetic, train
-from curriculum.config import CurriculumConfig
-from curriculum.curriculum import Curriculum
-from curriculum.problem import Problem
-from curriculum.subtask import Outcome
+from stepcoder.curriculum.config import CurriculumConfig
+from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.service.curriculum import Curriculum
+from stepcoder.curriculum.subtask import Outcome
 
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "curriculum_schedules.png"
 PARTS = ("schedules", "sweep", "scale")
@@ -173,7 +173,7 @@ def problem_line(number: int) -> dict[str, Any]:
 
 def measure_file(file: str) -> list[tuple[str, float]]:
     """Seconds of each part, and the peak memory (MiB); for a process of its own."""
-    from curriculum.load import load_problems
+    from stepcoder.curriculum.problems.load import load_problems
 
     found, mark = [], time.perf_counter()
 

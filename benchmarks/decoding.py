@@ -38,7 +38,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rollout.kernels import AVX2_ONLY
+from stepcoder.rollout.vllm.kernels import AVX2_ONLY
 
 STARTER = Path(__file__).resolve().parent.parent / "configs" / "starter.yaml"
 EVALUATION_TOP_P = 0.95
@@ -96,8 +96,8 @@ def measure(
 ) -> Decoding:
     """A fresh engine in a process of its own. `dtype` None is the configuration's; `extra`: settings as on the command
     line of `stepcoder train`, laid over the starter's."""
-    from deploy.settings import load_config
-    from rollout.engine import engine_environment
+    from stepcoder.deploy.config.load import load_config
+    from stepcoder.rollout.vllm.engine import engine_environment
 
     words = [*extra, *([] if dtype is None else ["--rollout.dtype", dtype])]
     environment = os.environ | engine_environment(load_config(STARTER, words).rollout)
@@ -117,11 +117,11 @@ def measure(
 async def child(words: list[str], avx2_only: bool, rounds: int) -> Decoding:
     from transformers import AutoTokenizer
 
-    from curriculum.prompts import Prompter
-    from deploy.formats import settle
-    from deploy.preflight import preflight
-    from deploy.settings import load_config
-    from rollout.engine import Engine, Sampling, sampling_of
+    from stepcoder.curriculum.prompts import Prompter
+    from stepcoder.deploy.checks.formats import settle
+    from stepcoder.deploy.checks.preflight import preflight
+    from stepcoder.deploy.config.load import load_config
+    from stepcoder.rollout.vllm.engine import Engine, Sampling, sampling_of
 
     config, _ = settle(load_config(STARTER, words))
     ready = preflight(config, writes=False)
@@ -163,7 +163,7 @@ async def child(words: list[str], avx2_only: bool, rounds: int) -> Decoding:
 async def steady_step(generate: Any, rounds: int) -> float:
     """Seconds of one decoding step of the whole batch, the best of `rounds`: a round less its prefill, by the tokens
     that it wrote, so that a completion that ends early counts with those it has."""
-    from rollout.engine import Sampling
+    from stepcoder.rollout.vllm.engine import Sampling
 
     best = float("inf")
     for seed in range(rounds):

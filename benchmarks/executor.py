@@ -25,12 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.executor_peers import FatParent, FreshInterpreter, LeanForkServer, bubblewrap_works
-from executor.config import ExecutorConfig
-from executor.isolation import LEVELS, choose
-from executor.plan import plan
-from executor.slot import Slot
-from executor.suite import Case, Suite
-from executor.zygote import Zygote
+from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.judging.plan import plan
+from stepcoder.executor.pool.fork_server import Zygote
+from stepcoder.executor.pool.isolation import LEVELS, choose
+from stepcoder.executor.pool.slot import Slot
+from stepcoder.executor.suite import Case, Suite
 
 _CALL = '''
 def shortest(grid, start, goal):

@@ -7,7 +7,7 @@
 
 Ways, all with the same weights, tokens and targets, so the same loss and gradients (both are printed):
 
-  packed   the learner's own: a prompt once, completions behind it, no padding, learner/attention.py
+  packed   the learner's own: a prompt once, completions behind it, no padding, learner/networks/attention.py
   padded   plain transformers, as most trainers do it: one row a completion with its prompt, padded on the right to the
            longest of its batch. It gets no mask, which right padding does not need, so that PyTorch's
            causal kernel is used; and log-probabilities of the completions' tokens only, in the same chunks
@@ -95,7 +95,7 @@ class Result:
 
 def pieces(work: Work, vocabulary: int) -> list[Any]:
     """Random tokens, the same for every way."""
-    from learner.packing import Piece
+    from stepcoder.learner.packing import Piece
 
     draw, found, start = np.random.default_rng(work.seed), [], 0
     for lengths in work.lengths():
@@ -108,7 +108,7 @@ def pieces(work: Work, vocabulary: int) -> list[Any]:
 
 
 def load_packed(work: Work, path: Path) -> Any:
-    from learner.models import load_policy
+    from stepcoder.learner.networks.models import load_policy
 
     return load_policy(path, **precision(work), checkpointing=work.checkpointing)
 
@@ -126,7 +126,7 @@ def load_padded(work: Work, path: Path) -> Any:
     """Plain transformers; only the log-probabilities are taken as the learner takes them."""
     from transformers import AutoModelForCausalLM
 
-    from learner.models import Policy
+    from stepcoder.learner.networks.models import Policy
 
     settings = precision(work)
     model = AutoModelForCausalLM.from_pretrained(path, dtype=settings.pop("dtype"), attn_implementation="sdpa").train()
@@ -146,7 +146,7 @@ def load_padded(work: Work, path: Path) -> Any:
 
 def packed(work: Work, vocabulary: int) -> list[tuple[Any, ...]]:
     """Micro-batches: Policy's inputs, and the places of their response tokens among all."""
-    from learner.packing import pack
+    from stepcoder.learner.packing import pack
 
     rows = pack(pieces(work, vocabulary), work.token_budget)
     return [(r.input_ids, r.position_ids, r.layout, r.select, r.targets, r.flat) for r in rows]
@@ -266,7 +266,7 @@ class CudaMemory:
 
 def child(way: str, work: Work, path: Path, threads: int | None) -> Result:
     """A fresh process with the environment that the learner gives its ranks."""
-    from learner.rank import learner_environment
+    from stepcoder.learner.rank import learner_environment
 
     environment = os.environ | learner_environment(cuda=work.device == "cuda", ranks=1)
     if threads is not None:
@@ -347,8 +347,8 @@ def main() -> int:
         print(json.dumps(asdict(measure(given["way"], Work(**given["work"]), Path(given["path"])))))
         return 0
 
-    from deploy.errors import UserError
-    from deploy.starter_model import resolve_model
+    from stepcoder.deploy.checks.starter_model import resolve_model
+    from stepcoder.errors import UserError
 
     work, console = Work(**options), Console(width=None if sys.stdout.isatty() else 130)
     try:

@@ -28,13 +28,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import decoding, learner, memory
-from deploy import machine
-from deploy.config import Config
-from deploy.footprint import parts
-from deploy.formats import RESTRICTING, figures, settle, shape_of
-from deploy.settings import load_config
-from deploy.starter_model import resolve_model
-from rollout.kernels import AVX2_ONLY
+from stepcoder.deploy.checks import machine
+from stepcoder.deploy.checks.footprint import parts
+from stepcoder.deploy.checks.formats import RESTRICTING, figures, settle, shape_of
+from stepcoder.deploy.checks.starter_model import resolve_model
+from stepcoder.deploy.config.load import load_config
+from stepcoder.deploy.config.run import Config
+from stepcoder.rollout.vllm.kernels import AVX2_ONLY
 
 STARTER = Path(__file__).resolve().parent.parent / "configs" / "starter.yaml"
 HOPELESS = 3

@@ -11,12 +11,12 @@ import time
 import torch
 from transformers import AutoTokenizer
 
-from curriculum.config import PromptConfig
-from curriculum.load import load_problems
-from curriculum.prompts import Prompter
-from deploy.starter_model import resolve_model
-from learner.models import Policy, load_policy
-from learner.packing import Piece, Row, pack
+from stepcoder.curriculum.config import PromptConfig
+from stepcoder.curriculum.problems.load import load_problems
+from stepcoder.curriculum.prompts import Prompter
+from stepcoder.deploy.checks.starter_model import resolve_model
+from stepcoder.learner.networks.models import Policy, load_policy
+from stepcoder.learner.packing import Piece, Row, pack
 
 ROWS_OF, PIECES = 1024, 1  # tokens of a row; parts in which it is scored, as in the starter run
 

@@ -32,11 +32,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.peer_work import COMMON, GRPO, PHASES, ROOT, Step, Work, read_steps, settings
-from curriculum.load import load_problems
-from deploy.errors import UserError
-from deploy.machine import cores, memory_total
-from deploy.starter_model import resolve_model
-from rollout.engine import engine_environment
+from stepcoder.curriculum.problems.load import load_problems
+from stepcoder.deploy.checks.machine import cores, memory_total
+from stepcoder.deploy.checks.starter_model import resolve_model
+from stepcoder.errors import UserError
+from stepcoder.rollout.vllm.engine import engine_environment
 
 REQUIREMENTS = ROOT / "requirements" / "peer.txt"
 GAP_LIMIT = 0.05  # nats; bf16 kernels of sampler and trainer differ by a third of it

@@ -15,11 +15,11 @@ from typing import Any
 import ray
 
 from benchmarks.peer_work import Step, Work, cpu_seconds, settings, write_steps
-from curriculum.subtask import Subtask
-from deploy.cluster import Services, join_cluster, start_services
-from deploy.config import Config
-from deploy.preflight import Ready, preflight
-from rollout.service import IssuedGroup
+from stepcoder.curriculum.subtask import Subtask
+from stepcoder.deploy.checks.preflight import Ready, preflight
+from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.training.cluster import Services, join_cluster, start_services
+from stepcoder.rollout.service import IssuedGroup
 
 
 async def run(work: Work, config: Config, ready: Ready) -> list[Step]:

@@ -20,11 +20,11 @@ from transformers import AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportMissingImports]  (it lives in its own environment)
 
 from benchmarks.peer_work import Step, Work, cpu_seconds, prompts, settings, write_steps
-from curriculum.load import load_problems
-from deploy.config import Config
-from executor.pool import LocalPool
-from executor.reward import reward
-from rollout.extract import extract
+from stepcoder.curriculum.problems.load import load_problems
+from stepcoder.deploy.config.run import Config
+from stepcoder.executor.judging.reward import reward
+from stepcoder.executor.pool.local import LocalPool
+from stepcoder.rollout.text.extract import extract
 
 DISTURBANCE = 0.05  # of each weight, times a standard normal number
 

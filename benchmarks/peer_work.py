@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import psutil
 
-from curriculum.config import PromptConfig
-from curriculum.problem import Problem
-from curriculum.prompts import Prompter
-from deploy.config import Config
-from deploy.settings import load_config
+from stepcoder.curriculum.config import PromptConfig
+from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.prompts import Prompter
+from stepcoder.deploy.config.load import load_config
+from stepcoder.deploy.config.run import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 PHASES = ("sync", "generate", "reward", "score", "train", "optimizer", "other")

@@ -17,11 +17,11 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from curriculum.mutants import one_mutant
-from curriculum.readers import READERS
-from curriculum.readers.record import Record, Rejected
-from executor.config import ExecutorConfig
-from executor.pool import LocalPool
+from stepcoder.curriculum.data.mutants import one_mutant
+from stepcoder.curriculum.data.readers import READERS
+from stepcoder.curriculum.data.readers.record import Record, Rejected
+from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.pool.local import LocalPool
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 _MUTANT_CPU_S = 5.0  # many run for ever

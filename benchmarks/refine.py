@@ -29,10 +29,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.references import DATA, DATA_SETS
-from curriculum.dump import problem_line
-from curriculum.readers import READERS
-from curriculum.readers.record import Reason, Record
-from deploy.cli import main as stepcoder
+from stepcoder.curriculum.data.readers import READERS
+from stepcoder.curriculum.data.readers.record import Reason, Record
+from stepcoder.curriculum.problems.dump import problem_line
+from stepcoder.deploy.cli import main as stepcoder
 
 Entry = dict[str, Any]
 SETS = {data_set.reader: data_set for data_set in DATA_SETS if data_set.reader in ("leetcode", "codecontests")}

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from curriculum.config import CurriculumConfig
-from curriculum.curriculum import Curriculum
-from curriculum.problem import Problem
-from curriculum.subtask import Outcome, Subtask
-from executor.suite import Case, Suite
+from stepcoder.curriculum.config import CurriculumConfig
+from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.service.curriculum import Curriculum
+from stepcoder.curriculum.subtask import Outcome, Subtask
+from stepcoder.executor.suite import Case, Suite
 
 TYPES = 60
 TRAPS = 0.1

@@ -23,14 +23,14 @@ from dataclasses import dataclass
 
 import psutil
 
-from executor.config import ExecutorConfig
-from executor.isolation import LEVELS, choose
-from executor.pool import LocalPool
-from executor.report import Report, Verdict
-from executor.suite import Case, Suite
-from tests.hostile.canaries import Facts, canaries, litter
-from tests.hostile.processes import is_ours, processes
-from tests.hostile.programs import Hostile, programs
+from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.pool.isolation import LEVELS, choose
+from stepcoder.executor.pool.local import LocalPool
+from stepcoder.executor.report import Report, Verdict
+from stepcoder.executor.suite import Case, Suite
+from tests.executor.hostile.canaries import Facts, canaries, litter
+from tests.executor.hostile.processes import is_ours, processes
+from tests.executor.hostile.programs import Hostile, programs
 
 # Hostile programs end by CPU time: a short limit keeps the run short, a long backstop keeps the machine's load out.
 _LIMITS = {"cpu_s": 0.4, "wall_s": 60.0, "compile_s": 5.0, "memory_mib": 128, "output_kib": 64, "infra_retries": 1000}
@@ -251,7 +251,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="order of the programs")
     options = parser.parse_args()
     level = choose(ExecutorConfig.model_validate({"level": "auto" if options.level == "auto" else int(options.level)}))
-    logging.getLogger("executor.pool").setLevel(logging.ERROR)  # each kill would be a line
+    logging.getLogger("stepcoder.executor.pool.local").setLevel(logging.ERROR)  # each kill would be a line
     print(f"isolation level {level}: {LEVELS[level]}; {options.workers} workers; Python {sys.version.split()[0]}")
     wrong = soak(options.programs, options.kills, level, options.workers, options.seed)
     print("\n".join(wrong[:50]) or "nothing grew, no verdict changed, the host was not touched")

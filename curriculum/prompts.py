@@ -10,8 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import Any, Protocol
 
-from curriculum.config import PromptConfig
-from curriculum.problem import Problem
+from stepcoder.curriculum.config import PromptConfig
+from stepcoder.curriculum.problems.problem import Problem
 
 FENCE = "```python"
 CLOSING = "```"
@@ -70,7 +70,7 @@ class Prompter:
     def answer(self, problem: Problem) -> str:
         """What a model that writes the reference solution replies to `text(problem, "")`, up to its end token.
 
-        `rollout.extract` takes the solution, without white space around it, out of it again.
+        `rollout.text.extract` takes the solution, without white space around it, out of it again.
         """
         closed = "\n" + problem.solution.strip("\r\n").rstrip() + f"\n{CLOSING}"
         return closed if self.config.form == "prefill" else FENCE + closed

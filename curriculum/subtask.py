@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from curriculum.problem import Problem
+from stepcoder.curriculum.problems.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import IO
 
-from deploy.commands.common import RAW
-from deploy.errors import UserError
+from stepcoder.deploy.commands.common import RAW
+from stepcoder.errors import UserError
+from stepcoder.paths import source_tree
 
 COMMANDS = ("train", "sft", "eval", "compare", "doctor", "export", "grade", "mask", "courses", "data")
 TAKES_SETTINGS = ("train", "sft", "eval", "doctor", "grade", "data")
@@ -51,6 +51,7 @@ class CurrentStderr(logging.StreamHandler[IO[str]]):
 
 def version() -> str:
     """The installed version, or the source tree's where nothing is installed (a submitted job)."""
+    import tomllib
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 
@@ -58,13 +59,8 @@ def version() -> str:
         return installed("stepcoder")
     except PackageNotFoundError:
         pass
-    import tomllib
-
-    try:
-        text = (Path(__file__).resolve().parent.parent / "pyproject.toml").read_text(encoding="utf-8")
-        return tomllib.loads(text)["project"]["version"]
-    except (OSError, KeyError, ValueError):
-        return "unknown"
+    tree = source_tree()
+    return tomllib.loads((tree / "pyproject.toml").read_text("utf-8"))["project"]["version"] if tree else "unknown"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _command(name: str) -> ModuleType:
-    return importlib.import_module(f"deploy.commands.{name}")
+    return importlib.import_module(f"stepcoder.deploy.commands.{name}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,8 +113,7 @@ def set_up_logging() -> None:
         handler = CurrentStderr()
         handler.setFormatter(logging.Formatter("%(message)s"))
         logging.root.addHandler(handler)
-    for name in ("deploy", "learner", "rollout", "curriculum", "executor"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger("stepcoder").setLevel(logging.INFO)
 
 
 if __name__ == "__main__":

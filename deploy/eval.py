@@ -2,7 +2,7 @@
 
 import sys
 
-from deploy.cli import main
+from stepcoder.deploy.cli import main
 
 if __name__ == "__main__":
     sys.exit(main(["eval", *sys.argv[1:]]))

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from executor.reward import check_name
-from executor.sandbox.codec import MAX_DEPTH, MAX_PARTS
+from stepcoder.executor.judging.reward import check_name
+from stepcoder.executor.sandbox.values.codec import MAX_DEPTH, MAX_PARTS
 
 
 class ExecutorConfig(BaseModel):

@@ -26,7 +26,7 @@ class TestOutcome:
     """One test: verdict, CPU and wall seconds, the exception and its line, truncated output for a person.
 
     `executed_lines`: lines of the program that this test executed, with what it took to define them. `answer`: what a
-    call returned that was not what the test expects, as JSON text of executor.sandbox.codec, truncated like the output.
+    call returned that was not what the test expects, as JSON text of values.codec, truncated like the output.
     """
 
     __test__ = False  # not a pytest class

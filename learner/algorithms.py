@@ -1,7 +1,7 @@
 """Which algorithms there are, and what each needs: read by the configuration, so nothing heavy is imported here.
 
 An algorithm is an advantage estimator and a policy loss over the same batch and the same mask. The functions are in
-`learner.estimators` and `learner.policy_losses`, one file each, under the names used here.
+`learner.advantages` and `learner.losses`, one file each, under the names used here.
 """
 
 from dataclasses import dataclass

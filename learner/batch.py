@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from learner.masks import CreditRule, credit_mask
-from rollout.trajectory import Trajectory
+from stepcoder.learner.masks import CreditRule, credit_mask
+from stepcoder.rollout.trajectory import Trajectory
 
 
 @dataclass(frozen=True, slots=True, eq=False)

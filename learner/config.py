@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from learner.algorithms import ESTIMATORS, POLICY_LOSSES, EstimatorName, KLEstimatorName, PolicyLossName
+from stepcoder.learner.algorithms import ESTIMATORS, POLICY_LOSSES, EstimatorName, KLEstimatorName, PolicyLossName
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
 

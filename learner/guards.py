@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from learner.config import GuardsConfig
+from stepcoder.learner.config import GuardsConfig
 
 GAP, ALARM = "gap/logprob_abs_mean", "gap/alarm"
 LOSSES = ("policy/loss", "value/loss")

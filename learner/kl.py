@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from learner.algorithms import KLEstimatorName
+from stepcoder.learner.algorithms import KLEstimatorName
 
 # How far one step's error counts, as in Ziegler et al. 2019.
 ERROR_LIMIT = 0.2

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool
 
-from rollout.trajectory import Trajectory
+from stepcoder.rollout.trajectory import Trajectory
 
 
 @dataclass(frozen=True, slots=True)

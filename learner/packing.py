@@ -1,6 +1,6 @@
 """Packing: completions of one prompt share that prompt's computation, and rows hold no padding.
 
-A row is a sequence of groups, each a prompt and completions behind it (learner/attention.py says what sees what).
+A row is a sequence of groups, each a prompt and completions behind it (networks/attention.py says what sees what).
 Position ids go on from the prompt, so each completion is computed as if it stood alone behind its prompt. The last
 token of a completion predicts nothing and is left out.
 """
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from learner.attention import Group
+from stepcoder.learner.networks.attention import Group
 
 Tokens = Sequence[int] | np.ndarray
 

@@ -15,17 +15,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from learner.adapters import add_adapters, plain_weights
-from learner.config import LearnerConfig
-from learner.engine import TrainedModel, join_ranks
-from learner.models import Policy, add_value_head, frozen, load_critic, load_policy
-from learner.networks import Network, Networks, unadapted
-from learner.state import copied
-from learner.update import PPOUpdate, Reduce
-from rollout.allocator import release_freed_memory
-from rollout.threads import learner_threads
-from rollout.trajectory import Trajectory
-from rollout.weights import WeightPublisher
+from stepcoder.learner.config import LearnerConfig
+from stepcoder.learner.networks.adapters import add_adapters, plain_weights
+from stepcoder.learner.networks.engine import TrainedModel, join_ranks
+from stepcoder.learner.networks.models import Policy, add_value_head, frozen, load_critic, load_policy
+from stepcoder.learner.networks.networks import Network, Networks, unadapted
+from stepcoder.learner.networks.state import copied
+from stepcoder.learner.update import PPOUpdate, Reduce
+from stepcoder.rollout.threads import learner_threads
+from stepcoder.rollout.trajectory import Trajectory
+from stepcoder.rollout.vllm.allocator import release_freed_memory
+from stepcoder.rollout.vllm.weights import WeightPublisher
 
 DTYPES = {"fp32": torch.float32, "autocast": torch.float32, "bf16": torch.bfloat16}
 KL_STATE = "kl.json"
@@ -47,7 +47,7 @@ class LearnerRank:
         cuda: bool,
     ) -> None:
         if config.precision == "auto":
-            raise ValueError("learner.precision auto has to be settled before a learner is made (deploy/formats.py)")
+            raise ValueError("learner.precision auto has to be settled before a learner is made (checks/formats.py)")
         self.rank, self.world, self.config = rank, world, config
         self._model, self._seed, self._total_updates, self._temperature = Path(model), seed, total_updates, temperature
         self.device = torch.device("cuda", 0) if cuda else torch.device("cpu")
@@ -226,7 +226,7 @@ def learner_environment(*, cuda: bool, ranks: int) -> dict[str, str]:
     Ranks share the cores: Ray would give an actor that reserves none a single thread, too few for what is
     computed on CPUs, be it only an offloaded update.
     """
-    from rollout.engine import preload_libraries
+    from stepcoder.rollout.vllm.engine import preload_libraries
 
     environment = {
         "TOKENIZERS_PARALLELISM": "false",

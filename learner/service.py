@@ -10,8 +10,8 @@ from typing import Any
 
 import ray
 
-from learner.config import LearnerConfig
-from learner.rank import LearnerRank, learner_environment
+from stepcoder.learner.config import LearnerConfig
+from stepcoder.learner.rank import LearnerRank, learner_environment
 
 
 class LearnerService:

@@ -16,20 +16,21 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from learner import estimators, policy_losses
-from learner.advantages import moments, scale, whiten, without_group_mean
-from learner.attention import Group
-from learner.batch import Batch, build_batch, token_positions
-from learner.config import LearnerConfig
-from learner.estimators.episodes import Episodes
-from learner.kl import KL_ESTIMATORS, KLFactor
-from learner.losses import Totals, loss_weights, value_clip
-from learner.masks import CreditRule
-from learner.networks import Networks, Scores
-from learner.packing import Piece, Row, pack
-from learner.policy_losses.tokens import ClipRange, LossTokens
-from learner.rewards import overlong_penalty
-from rollout.trajectory import Trajectory
+from stepcoder.learner import advantages as estimators
+from stepcoder.learner import losses as policy_losses
+from stepcoder.learner.advantages.common import moments, scale, whiten, without_group_mean
+from stepcoder.learner.advantages.episodes import Episodes
+from stepcoder.learner.batch import Batch, build_batch, token_positions
+from stepcoder.learner.config import LearnerConfig
+from stepcoder.learner.kl import KL_ESTIMATORS, KLFactor
+from stepcoder.learner.losses.tokens import ClipRange, LossTokens
+from stepcoder.learner.losses.weights import Totals, loss_weights, value_clip
+from stepcoder.learner.masks import CreditRule
+from stepcoder.learner.networks.attention import Group
+from stepcoder.learner.networks.networks import Networks, Scores
+from stepcoder.learner.packing import Piece, Row, pack
+from stepcoder.learner.rewards import overlong_penalty
+from stepcoder.rollout.trajectory import Trajectory
 
 
 @dataclass(frozen=True, slots=True)

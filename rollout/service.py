@@ -9,14 +9,14 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from curriculum.config import PromptConfig
-from curriculum.subtask import Subtask
-from executor.actor import ExecutorPool
-from executor.config import ExecutorConfig
-from rollout.config import RolloutConfig
-from rollout.engine import Sampling, engine_environment
-from rollout.trajectory import GroupSummary, Unjudged
-from rollout.worker import RolloutWorker
+from stepcoder.curriculum.config import PromptConfig
+from stepcoder.curriculum.subtask import Subtask
+from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.pool.actors import ExecutorPool
+from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.trajectory import GroupSummary, Unjudged
+from stepcoder.rollout.vllm.engine import Sampling, engine_environment
+from stepcoder.rollout.worker import RolloutWorker
 
 log = logging.getLogger(__name__)
 

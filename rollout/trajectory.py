@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
-from curriculum.subtask import Outcome
+from stepcoder.curriculum.subtask import Outcome
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,26 +16,26 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from curriculum.config import PromptConfig, PromptForm
-from curriculum.prompts import Prompter, given
-from curriculum.subtask import Outcome, Subtask
-from executor.report import Report, Verdict
-from executor.reward import reward
-from executor.spans import executed_spans
-from executor.suite import Suite
-from rollout.config import RolloutConfig
-from rollout.engine import Completion, Engine, EngineStats, Sampling, engine_died, greedy, sampling_of
-from rollout.extract import extract
-from rollout.lifeline import tie_to_parent
-from rollout.mask import token_masks
-from rollout.offsets import TokenSpans
-from rollout.trajectory import Group, GroupSummary, Trajectory, Unjudged, summarize
+from stepcoder.curriculum.config import PromptConfig, PromptForm
+from stepcoder.curriculum.prompts import Prompter, given
+from stepcoder.curriculum.subtask import Outcome, Subtask
+from stepcoder.executor.judging.reward import reward
+from stepcoder.executor.report import Report, Verdict
+from stepcoder.executor.spans import executed_spans
+from stepcoder.executor.suite import Suite
+from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.text.extract import extract
+from stepcoder.rollout.text.mask import token_masks
+from stepcoder.rollout.text.offsets import TokenSpans
+from stepcoder.rollout.trajectory import Group, GroupSummary, Trajectory, Unjudged, summarize
+from stepcoder.rollout.vllm.engine import Completion, Engine, EngineStats, Sampling, engine_died, greedy, sampling_of
+from stepcoder.rollout.vllm.lifeline import tie_to_parent
 
 log = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
-    """What grades a program; `executor.actor.ExecutorPool` in a run."""
+    """What grades a program; `executor.pool.actors.ExecutorPool` in a run."""
 
     async def run(self, program: str, suite: Suite) -> Report: ...
 

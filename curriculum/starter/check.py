@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from curriculum.conditionals import conditionals
-from curriculum.load import load_problems
-from curriculum.problem import Problem
-from executor.config import ExecutorConfig
-from executor.pool import LocalPool
-from executor.report import Report, Verdict
+from stepcoder.curriculum.problems.load import load_problems
+from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.stages.conditionals import conditionals
+from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.pool.local import LocalPool
+from stepcoder.executor.report import Report, Verdict
 
 SPLITS = ("train", "heldout")
 MIN_TESTS = 8

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from deploy.errors import UserError
+from stepcoder.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from executor.config import ExecutorConfig
+    from stepcoder.executor.config import ExecutorConfig
 
 RAW = argparse.RawDescriptionHelpFormatter
 
@@ -27,7 +27,7 @@ class SettingsHelp(argparse.Action):
         parser.exit(0)
 
     def reference(self) -> str:
-        from deploy.reference import settings_reference
+        from stepcoder.deploy.config.help import settings_reference
 
         return settings_reference()
 
@@ -42,11 +42,11 @@ def executor_config(command: str, named: Mapping[str, str | None], settings: lis
 
     One worker a core unless something else is said. UserError for settings that are not the executor's.
     """
-    from deploy import machine
-    from deploy.config import Config
-    from deploy.fields import flatten
-    from deploy.settings import load_config, read_arguments
-    from executor.reward import check
+    from stepcoder.deploy.checks import machine
+    from stepcoder.deploy.config.fields import flatten
+    from stepcoder.deploy.config.load import load_config, read_arguments
+    from stepcoder.deploy.config.run import Config
+    from stepcoder.executor.judging.reward import check
 
     others = [key for key in read_arguments(settings, flatten(Config)) if key.partition(".")[0] != "executor"]
     if others:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from deploy.commands.common import RAW
-from deploy.errors import UserError
+from stepcoder.deploy.commands.common import RAW
+from stepcoder.errors import UserError
 
 DESCRIPTION = """\
 Put several runs side by side: how far the pass rate of each has risen, what a step cost, and one picture with all
@@ -29,10 +29,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
     from rich.console import Console
 
-    from deploy.metrics import METRICS, read_metrics
-    from deploy.outputs import check_output
-    from deploy.plot import comparison
-    from deploy.summary import comparison_table, report
+    from stepcoder.deploy.run.metrics import METRICS, read_metrics
+    from stepcoder.deploy.run.outputs import check_output
+    from stepcoder.deploy.shown.plot import comparison
+    from stepcoder.deploy.shown.summary import comparison_table, report
 
     files = [path / METRICS for path in options.runs]
     for path, file in zip(options.runs, files, strict=True):

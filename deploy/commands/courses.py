@@ -5,13 +5,13 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from deploy.commands.common import RAW
-from deploy.errors import UserError, nearest
+from stepcoder.deploy.commands.common import RAW
+from stepcoder.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from curriculum.courses import Course
+    from stepcoder.curriculum.stages.courses import Course
 
 DESCRIPTION = """\
 Show the start points of a problem: how much of its solution the model is given at each stage of the curriculum.
@@ -46,9 +46,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from curriculum.conditionals import parse
-    from curriculum.courses import courses
-    from curriculum.load import ProblemFileError, load_problems
+    from stepcoder.curriculum.problems.load import ProblemFileError, load_problems
+    from stepcoder.curriculum.stages.conditionals import parse
+    from stepcoder.curriculum.stages.courses import courses
 
     try:
         problems = {problem.id: problem for problem in load_problems(options.file)}
@@ -83,7 +83,7 @@ def marked(solution: str, courses: "tuple[Course, ...]") -> "Text":
     from rich.syntax import Syntax
     from rich.text import Text
 
-    from curriculum.conditionals import line_starts
+    from stepcoder.curriculum.stages.conditionals import line_starts
 
     starts = [*line_starts(solution), len(solution)]
     lines = [solution[a:b].rstrip("\r\n") for a, b in zip(starts, starts[1:], strict=False)]

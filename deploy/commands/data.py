@@ -2,9 +2,9 @@
 
 import argparse
 
-from deploy.commands import data_check, data_convert, data_refine, data_show
-from deploy.commands.common import RAW
-from deploy.errors import UserError
+from stepcoder.deploy.commands import data_check, data_convert, data_refine, data_show
+from stepcoder.deploy.commands.common import RAW
+from stepcoder.errors import UserError
 
 DESCRIPTION = """\
 Make problems to train on out of a data set: convert its format, drop what is unsound, look at the rest."""

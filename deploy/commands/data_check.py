@@ -3,7 +3,7 @@
 import argparse
 from typing import get_args
 
-from deploy.commands.common import RAW, console, executor_config
+from stepcoder.deploy.commands.common import RAW, console, executor_config
 
 
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,14 +20,14 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def run(options: argparse.Namespace, settings: list[str]) -> int:
     from rich.table import Table
 
-    from curriculum.problem import Level
-    from deploy.data_check import check
-    from deploy.data_files import check_input
-    from deploy.grade import GradeProgress
+    from stepcoder.bars import WorkProgress
+    from stepcoder.curriculum.data.check import check
+    from stepcoder.curriculum.data.files import check_input
+    from stepcoder.curriculum.problems.problem import Level
 
     config = executor_config("data check", {"workers": options.workers}, settings)
     path = check_input(options.file)
-    with GradeProgress(unit="problems") as progress:
+    with WorkProgress(unit="problems") as progress:
         checked = check(path, config if options.run else None, progress)
     if checked.faults:
         table = Table("where", "reason", "detail")

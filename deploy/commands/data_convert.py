@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from deploy.commands.common import RAW, console, kind_option
+from stepcoder.deploy.commands.common import RAW, console, kind_option
 
 DESCRIPTION = """\
 Write a data set as JSON lines in the native format. Entries that cannot be used are counted by reason and written to
@@ -23,16 +23,16 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from deploy.data_convert import convert, tables
-    from deploy.data_files import beside, check_kind, check_location, check_packing
-    from deploy.grade import GradeProgress
-    from deploy.outputs import check_output
+    from stepcoder.bars import WorkProgress
+    from stepcoder.curriculum.data.convert import convert, tables
+    from stepcoder.curriculum.data.files import beside, check_kind, check_location, check_packing
+    from stepcoder.deploy.run.outputs import check_output
 
     check_packing(options.out)
     kind, source = check_kind(options.kind), check_location(options.input)
     for out in (options.out, beside(options.out, "rejected.jsonl")):
         check_output(out, "OUT", [source] if isinstance(source, Path) else [], options.force)
-    with GradeProgress(unit="entries") as progress:
+    with WorkProgress(unit="entries") as progress:
         counts = convert(kind, source, options.out, progress)
     for table in tables(counts):
         console().print(table)

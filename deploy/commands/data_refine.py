@@ -5,17 +5,17 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.commands.common import RAW, console, executor_config, kind_option, stop
-from deploy.errors import UserError
+from stepcoder.deploy.commands.common import RAW, console, executor_config, kind_option, stop
+from stepcoder.errors import UserError
 
 if TYPE_CHECKING:
-    from curriculum.near_duplicates import EvaluationTexts
-    from curriculum.readers.hub import Location
-    from deploy.data_judge import Effort, Source
-    from deploy.data_refine import Choices, Outcome
-    from deploy.grade import GradeProgress
-    from deploy.grade_files import ResultFile
-    from executor.config import ExecutorConfig
+    from stepcoder.bars import WorkProgress
+    from stepcoder.curriculum.data.judge import Effort, Source
+    from stepcoder.curriculum.data.keep import Choices, Outcome
+    from stepcoder.curriculum.data.near_duplicates import EvaluationTexts
+    from stepcoder.curriculum.data.readers.hub import Location
+    from stepcoder.executor.config import ExecutorConfig
+    from stepcoder.executor.grading.files import ResultFile
 
 _MUTANTS = 20  # a problem, for tests to be added
 
@@ -102,12 +102,12 @@ def _share(text: str) -> float:
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from deploy.cli import version
-    from deploy.data_files import beside, check_kind, check_location, check_packing, write_text
-    from deploy.data_judge import KEYS, Effort, check_source, identity
-    from deploy.data_refine import CONTAMINATION, Choices, evaluation_texts
-    from deploy.grade import GradeProgress
-    from deploy.grade_files import ResultFile
+    from stepcoder.bars import WorkProgress
+    from stepcoder.curriculum.data.files import beside, check_kind, check_location, check_packing, write_text
+    from stepcoder.curriculum.data.judge import KEYS, Effort, check_source, identity
+    from stepcoder.curriculum.data.keep import CONTAMINATION, Choices, evaluation_texts
+    from stepcoder.deploy.cli import version
+    from stepcoder.executor.grading.files import ResultFile
 
     check_packing(options.out)
     kind, path = check_kind(options.kind), check_location(options.input)
@@ -120,7 +120,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     findings = beside(options.out, "findings.jsonl")
     ours = options.force or findings.with_name(f"{findings.name}.inputs.json").exists()
     _check_outputs(options, [path, *(file for _, file in against)], ours)
-    with GradeProgress(unit="entries") as progress:
+    with WorkProgress(unit="entries") as progress:
         try:
             evaluation = evaluation_texts(against, contamination)
             source = check_source(kind, path, progress)
@@ -139,8 +139,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 
 def _against(text: str) -> "tuple[str, Location]":
-    from curriculum.readers import READERS
-    from deploy.data_files import check_location
+    from stepcoder.curriculum.data.files import check_location
+    from stepcoder.curriculum.data.readers import READERS
 
     kind, colon, path = text.partition(":")
     if colon and kind in READERS:
@@ -149,9 +149,9 @@ def _against(text: str) -> "tuple[str, Location]":
 
 
 def _check_outputs(options: argparse.Namespace, locations: "list[Location]", ours: bool) -> None:
-    from deploy.data_files import beside
-    from deploy.data_refine import held_out_file
-    from deploy.outputs import check_output
+    from stepcoder.curriculum.data.files import beside
+    from stepcoder.curriculum.data.keep import held_out_file
+    from stepcoder.deploy.run.outputs import check_output
 
     inputs = [location for location in locations if isinstance(location, Path)]
     check_output(options.out, "OUT", inputs, ours)
@@ -170,12 +170,12 @@ def _refined(
     results: "ResultFile",
     choices: "Choices",
     evaluation: "EvaluationTexts",
-    progress: "GradeProgress",
+    progress: "WorkProgress",
 ) -> "Outcome":
-    from curriculum.examine import Finding
-    from deploy.data_judge import KEYS, Pools, judge
-    from deploy.data_refine import sort_out
-    from deploy.grade_files import read_results
+    from stepcoder.curriculum.data.examine import Finding
+    from stepcoder.curriculum.data.judge import KEYS, Pools, judge
+    from stepcoder.curriculum.data.keep import sort_out
+    from stepcoder.executor.grading.files import read_results
 
     try:
         pools = Pools(config, effort)
@@ -205,7 +205,7 @@ def _page(
     choices: "Choices",
     outcome: "Outcome",
 ) -> str:
-    from deploy.data_report import Settings, page
+    from stepcoder.curriculum.data.report import Settings, page
 
     return page(
         outcome,
@@ -224,9 +224,9 @@ def _page(
 def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
     from rich.table import Table
 
-    from deploy.data_files import beside
-    from deploy.data_refine import held_out_file
-    from deploy.data_report import REASONS, added_line
+    from stepcoder.curriculum.data.files import beside
+    from stepcoder.curriculum.data.keep import held_out_file
+    from stepcoder.curriculum.data.report import REASONS, added_line
 
     table = Table("dropped", "problems", "why")
     table.columns[1].justify = "right"

@@ -2,8 +2,8 @@
 
 import argparse
 
-from deploy.commands.common import RAW, console, kind_option
-from deploy.errors import UserError
+from stepcoder.deploy.commands.common import RAW, console, kind_option
+from stepcoder.errors import UserError
 
 
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -17,10 +17,10 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from curriculum.readers.record import Record
-    from deploy.commands.courses import unknown
-    from deploy.data_check import problem_page
-    from deploy.data_files import check_kind, check_location, read
+    from stepcoder.curriculum.data.check import problem_page
+    from stepcoder.curriculum.data.files import check_kind, check_location, read
+    from stepcoder.curriculum.data.readers.record import Record
+    from stepcoder.deploy.commands.courses import unknown
 
     path = check_location(options.file)
     known: list[str] = []

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from deploy.commands.common import RAW
+from stepcoder.deploy.commands.common import RAW
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,9 +18,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
     from rich.console import Console
 
-    from deploy.doctor import findings, report
-    from deploy.settings import load_config
-    from deploy.sft_config import root_of
+    from stepcoder.deploy.checks.doctor import findings, report
+    from stepcoder.deploy.config.load import load_config
+    from stepcoder.deploy.config.sft import root_of
 
     found = list(findings(load_config(options.config, settings, root=root_of(options.config))))
     Console(width=None if sys.stdout.isatty() else 120).print(report(found))

@@ -6,8 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
-from deploy.commands.common import RAW, stop
-from deploy.errors import UserError
+from stepcoder.deploy.commands.common import RAW, stop
+from stepcoder.errors import UserError
 
 EXAMPLES = """\
 examples:
@@ -38,17 +38,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
     from rich.console import Console
 
-    from deploy.formats import settle
-    from deploy.preflight import preflight
-    from deploy.settings import load_config
-    from deploy.sft_config import root_of
-    from deploy.summary import rates_table
+    from stepcoder.deploy.checks.formats import settle
+    from stepcoder.deploy.checks.preflight import preflight
+    from stepcoder.deploy.config.load import load_config
+    from stepcoder.deploy.config.sft import root_of
+    from stepcoder.deploy.shown.summary import rates_table
 
     if options.step is not None and options.run is None:
         raise UserError("--step needs --run.")
     file, target = options.config, None
     if options.run is not None:
-        from deploy.export import find_checkpoint
+        from stepcoder.deploy.run.export import find_checkpoint
 
         checkpoint = find_checkpoint(options.run, options.step)
         target = checkpoint.policy
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     config, _ = settle(config)
     ready = preflight(config, writes=False)
     signal.signal(signal.SIGTERM, stop)
-    from deploy import controller
+    from stepcoder.deploy.training import controller
 
     result = controller.evaluate(config, ready)
     if options.out is not None:

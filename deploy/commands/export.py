@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from deploy.commands.common import RAW
+from stepcoder.deploy.commands.common import RAW
 
 EXAMPLES = """\
 examples:
@@ -34,8 +34,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from deploy.export import best_checkpoint, find_checkpoint
-    from deploy.export import export as write
+    from stepcoder.deploy.run.export import best_checkpoint, find_checkpoint
+    from stepcoder.deploy.run.export import export as write
 
     if options.best is None:
         checkpoint = find_checkpoint(options.run, options.step)

@@ -1,17 +1,19 @@
 """`stepcoder grade`."""
 
 import argparse
+import hashlib
 import json
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from deploy.commands.common import RAW, executor_config, stop
-from deploy.errors import UserError
+from stepcoder.deploy.commands.common import RAW, executor_config, stop
+from stepcoder.errors import UserError
 
 if TYPE_CHECKING:
-    from deploy.grade_summary import Tally
+    from stepcoder.executor.grading.grade import Tests
+    from stepcoder.executor.grading.summary import Tally
 
 DESCRIPTION = """\
 Run programs against the tests of problems, sandboxed, and write a verdict, a reward and the executed lines of each.
@@ -75,21 +77,23 @@ def _ks(text: str) -> list[int]:
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from deploy.cli import version
-    from deploy.grade import GradeProgress, check_inputs, check_ks, grade, identity
-    from deploy.grade_files import ResultFile, read_results
-    from deploy.grade_summary import Tally
-    from executor.pool import LocalPool
+    from stepcoder.bars import WorkProgress
+    from stepcoder.curriculum.problems.problem import Level
+    from stepcoder.deploy.cli import version
+    from stepcoder.executor.grading.files import ResultFile, read_results
+    from stepcoder.executor.grading.grade import check_inputs, check_ks, grade, identity
+    from stepcoder.executor.grading.summary import Tally
+    from stepcoder.executor.pool.local import LocalPool
 
     named = {name: getattr(options, name) for name in ("compare", "workers", "reward", "level")}
     config = executor_config("grade", named | ({"coverage": "false"} if options.no_coverage else {}), settings)
     _check_out(options)
-    with GradeProgress() as progress:
+    with WorkProgress() as progress:
         try:
-            inputs = check_inputs(options.problems, options.samples)
+            inputs = check_inputs(read_tests(options.problems), options.samples)
             ks = check_ks(options.k, inputs.per_problem)
             results = ResultFile(options.out, identity(inputs, config, version()))
-            tally = Tally({name: problem.level for name, problem in inputs.problems.items()})
+            tally = Tally(inputs.tests.levels, get_args(Level))
             if not options.force and results.finished():
                 progress.message(f"{options.out}: already graded; --force grades anew")
                 for record in read_results(options.out):
@@ -115,10 +119,29 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     return 1 if tally.infra_errors else 0
 
 
+def read_tests(source: str) -> "Tests":
+    """The problems of a file or of the starter set; UserError with file and line at the first fault."""
+    from stepcoder.curriculum.problems.load import ProblemFileError, line_of, load_problems, resolve
+    from stepcoder.executor.grading.grade import Tests
+
+    try:
+        problems = load_problems(source)
+        with resolve(source).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except ProblemFileError as error:
+        raise UserError(str(error)) from None
+    return Tests(
+        {problem.id: problem.suite for problem in problems},
+        {problem.id: problem.level for problem in problems},
+        lambda name: f"{resolve(source)}, line {line_of(name, source)}",
+        digest,
+    )
+
+
 def _check_out(options: argparse.Namespace) -> None:
     """What can be wrong with --out and --summary, before the files are read."""
-    from curriculum.load import ProblemFileError, resolve
-    from deploy.outputs import check_output
+    from stepcoder.curriculum.problems.load import ProblemFileError, resolve
+    from stepcoder.deploy.run.outputs import check_output
 
     try:
         inputs = (resolve(options.problems), options.samples)
@@ -135,8 +158,8 @@ def _tell(options: argparse.Namespace, tally: "Tally", ks: tuple[int, ...], here
     """The figures at the end, for a person on stdout and for a program in --summary."""
     from rich.console import Console
 
-    from deploy.grade_summary import summarise, tables
-    from deploy.progress import duration
+    from stepcoder.bars import duration
+    from stepcoder.executor.grading.summary import summarise, tables
 
     summary = summarise(tally, ks)
     console = Console(width=None if sys.stdout.isatty() else 110)

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.commands.common import RAW
-from deploy.errors import UserError
+from stepcoder.deploy.commands.common import RAW
+from stepcoder.errors import UserError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from executor.spans import Span
+    from stepcoder.executor.spans import Span
 
 NAME = "mask"
 
@@ -45,7 +45,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from executor.spans import executed_spans
+    from stepcoder.executor.spans import executed_spans
 
     program, name = _read(options.program)
     _check(program, name)
@@ -76,7 +76,7 @@ def _read(argument: str) -> tuple[str, str]:
 
 
 def _check(program: str, name: str) -> None:
-    from executor.spans import parse
+    from stepcoder.executor.spans import parse
 
     try:
         parse(program)

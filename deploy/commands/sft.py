@@ -7,11 +7,11 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from deploy.commands.common import RAW, SettingsHelp, stop
+from stepcoder.deploy.commands.common import RAW, SettingsHelp, stop
 
 if TYPE_CHECKING:
-    from deploy.run_directory import RunDirectory
-    from deploy.sft_config import SFTRunConfig
+    from stepcoder.deploy.config.sft import SFTRunConfig
+    from stepcoder.deploy.run.directory import RunDirectory
 
 
 DESCRIPTION = """\
@@ -37,8 +37,8 @@ then:
 
 class Help(SettingsHelp):
     def reference(self) -> str:
-        from deploy.reference import settings_reference
-        from deploy.sft_config import SFTRunConfig
+        from stepcoder.deploy.config.help import settings_reference
+        from stepcoder.deploy.config.sft import SFTRunConfig
 
         return settings_reference(root=SFTRunConfig)
 
@@ -57,12 +57,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from deploy.formats import settle
-    from deploy.preflight import preflight
-    from deploy.run_directory import RunDirectory, kept_settings
-    from deploy.settings import load_config
-    from deploy.sft_config import SFTRunConfig
-    from deploy.sft_data import prepare
+    from stepcoder.deploy.checks.formats import settle
+    from stepcoder.deploy.checks.preflight import preflight
+    from stepcoder.deploy.config.load import load_config
+    from stepcoder.deploy.config.sft import SFTRunConfig
+    from stepcoder.deploy.run.directory import RunDirectory, kept_settings
+    from stepcoder.deploy.training.sft_data import prepare
 
     config = load_config(options.config, settings, root=SFTRunConfig)
     config, notes = settle(config, kept_settings(config.run.directory))
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         for message in (*notes, *run.messages):
             print(f"{run.path}: {message}", file=sys.stderr)
         if not run.finished:
-            from deploy.sft import fine_tune
+            from stepcoder.deploy.training.sft import fine_tune
 
             fine_tune(config, run, ready, data)
         finish(config, run)
@@ -93,9 +93,9 @@ def finish(config: "SFTRunConfig", run: "RunDirectory") -> None:
     """The end of a run for a person: table, picture, where the model is."""
     from rich.console import Console
 
-    from deploy.checkpoint import POLICY, named
-    from deploy.plot import sft_curve
-    from deploy.summary import report, table
+    from stepcoder.deploy.run.checkpoint import POLICY, named
+    from stepcoder.deploy.shown.plot import sft_curve
+    from stepcoder.deploy.shown.summary import report, table
 
     result = report(run.metrics_file)
     (run.path / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -7,11 +7,11 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from deploy.commands.common import RAW, SettingsHelp, stop
+from stepcoder.deploy.commands.common import RAW, SettingsHelp, stop
 
 if TYPE_CHECKING:
-    from deploy.config import Config
-    from deploy.run_directory import RunDirectory
+    from stepcoder.deploy.config.run import Config
+    from stepcoder.deploy.run.directory import RunDirectory
 
 
 DESCRIPTION = """\
@@ -42,10 +42,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from deploy.formats import settle
-    from deploy.preflight import preflight
-    from deploy.run_directory import RunDirectory, kept_settings
-    from deploy.settings import load_config
+    from stepcoder.deploy.checks.formats import settle
+    from stepcoder.deploy.checks.preflight import preflight
+    from stepcoder.deploy.config.load import load_config
+    from stepcoder.deploy.run.directory import RunDirectory, kept_settings
 
     config = load_config(options.config, settings)
     config, notes = settle(config, kept_settings(config.run.directory))
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         for message in (*notes, *run.messages):
             print(f"{run.path}: {message}", file=sys.stderr)
         if not run.finished:
-            from deploy import controller
+            from stepcoder.deploy.training import controller
 
             controller.train(config, run, ready)
         finish(config, run)
@@ -72,10 +72,10 @@ def finish(config: "Config", run: "RunDirectory") -> None:
     """The end of a run for a person: table, picture, where the checkpoint is."""
     from rich.console import Console
 
-    from deploy.checkpoint import named
-    from deploy.metrics import read_metrics
-    from deploy.plot import learning_curve
-    from deploy.summary import report, table
+    from stepcoder.deploy.run.checkpoint import named
+    from stepcoder.deploy.run.metrics import read_metrics
+    from stepcoder.deploy.shown.plot import learning_curve
+    from stepcoder.deploy.shown.summary import report, table
 
     if not any(True for _ in read_metrics(run.metrics_file)):
         return

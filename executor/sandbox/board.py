@@ -9,7 +9,7 @@ import json
 import struct
 from typing import Any
 
-from executor.sandbox import syscalls
+from stepcoder.executor.sandbox.confinement import syscalls
 
 _HEAD, _FRAME = 8, struct.Struct("<II")
 SPARE = 1 << 17  # bytes of a frame beside its output and its result

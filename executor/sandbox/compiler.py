@@ -11,9 +11,10 @@ import sys
 import types
 from typing import Any
 
-from executor.sandbox import monitoring, ordinary
-from executor.sandbox.probes import Probes, Table
-from executor.sandbox.protocol import APART, COMPILED, ORDINARY, REFUSED
+from stepcoder.executor.sandbox.coverage import monitoring
+from stepcoder.executor.sandbox.coverage.probes import Probes, Table
+from stepcoder.executor.sandbox.protocol import APART, COMPILED, ORDINARY, REFUSED
+from stepcoder.executor.sandbox.sharing import ordinary
 
 PROGRAM_FILE = "<program>"
 RECURSION = 15_000

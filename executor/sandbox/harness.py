@@ -15,18 +15,21 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from executor.sandbox import board, codec, compiler, monitoring, structures, syscalls
-from executor.sandbox.compiler import PROGRAM_FILE
-from executor.sandbox.membrane import test_namespace
-from executor.sandbox.probes import Probes, Table
-from executor.sandbox.state import Snapshot, end_interpreter, flush_streams
-from executor.sandbox.surroundings import asks_for_null
+from stepcoder.executor.sandbox import board, compiler
+from stepcoder.executor.sandbox.compiler import PROGRAM_FILE
+from stepcoder.executor.sandbox.confinement import syscalls
+from stepcoder.executor.sandbox.coverage import monitoring
+from stepcoder.executor.sandbox.coverage.probes import Probes, Table
+from stepcoder.executor.sandbox.offered.surroundings import asks_for_null
+from stepcoder.executor.sandbox.sharing.state import Snapshot, end_interpreter, flush_streams
+from stepcoder.executor.sandbox.values import codec, structures
+from stepcoder.executor.sandbox.values.membrane import test_namespace
 
 _MESSAGE_CHARS = 500
 # What CPython 3.11 raises where deep recursion finds no memory for a frame, instead of MemoryError.
 _NO_ROOM_FOR_A_FRAME = ["error return without exception set"]
 TEST_FILE = "<test>"
-_open = open  # a program gets another (executor.sandbox.surroundings)
+_open = open  # a program gets another (offered.surroundings)
 _LONG = 1 << 63  # of C, as which the interpreter reads an exit code
 
 
@@ -54,7 +57,7 @@ class Harness:
         """`cells`: the coverage map, a byte a line from line 0, which does not exist; not zero: executed.
 
         `job`: code (bytes) or source (text), lines, first, alone, null (a descriptor of /dev/null), output_bytes, depth
-        and parts (of a result), suite (executor.plan.Plan.wire). `begin` is called before the program's own code runs.
+        and parts (of a result), suite (judging.plan.Plan.wire). `begin` is called before the program's own code runs.
         """
         self._job = job
         self._streams = streams

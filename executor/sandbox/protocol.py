@@ -10,5 +10,5 @@ JOB = struct.Struct("<??IQdI")
 END = struct.Struct("<id?dd?")
 BEGUN = struct.Struct("<dd")  # CPU and monotonic seconds at which a program began
 ENDED, FORK_FAILED = b"E", b"F"
-# Of the compiler: ORDINARY as COMPILED, of a program whose tests can share a process (executor.sandbox.ordinary).
+# Of the compiler: ORDINARY as COMPILED, of a program whose tests can share a process (sharing.ordinary).
 COMPILED, ORDINARY, REFUSED, APART = b"C", b"O", b"R", b"A"

@@ -1,6 +1,6 @@
 """The warm fork server: one lean, single-threaded interpreter that confines itself once and forks a process a program.
 
-Started as `python -s -S -P -B -X utf8 -c BOOT OPTIONS` by executor.zygote. It forks the compiler, then says hello (or
+Started as `python -s -S -P -B -X utf8 -c BOOT OPTIONS` by pool.fork_server. It forks the compiler, then says hello (or
 why not) over its socket, and then for each job: fork, watch the clocks, reap, tell how the process ended.
 It never looks into a job: bytes go in, the program's process decodes them.
 """
@@ -22,11 +22,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 
-from executor.sandbox import board, compiler, confine, library, monitoring, syscalls
-from executor.sandbox.harness import Harness, Streams, open_streams
-from executor.sandbox.protocol import BEGUN, END, ENDED, FORK_FAILED, JOB
-from executor.sandbox.state import Snapshot
-from executor.sandbox.surroundings import Surroundings
+from stepcoder.executor.sandbox import board, compiler
+from stepcoder.executor.sandbox.confinement import confine, library, syscalls
+from stepcoder.executor.sandbox.coverage import monitoring
+from stepcoder.executor.sandbox.harness import Harness, Streams, open_streams
+from stepcoder.executor.sandbox.offered.surroundings import Surroundings
+from stepcoder.executor.sandbox.protocol import BEGUN, END, ENDED, FORK_FAILED, JOB
+from stepcoder.executor.sandbox.sharing.state import Snapshot
 
 PRELOAD = """
     __future__ abc array ast atexit bisect cmath collections collections.abc contextlib copy ctypes dataclasses datetime
@@ -183,7 +185,7 @@ def _preload(names: Sequence[str], site_packages: bool) -> None:
     site.setquit()
     site.setcopyright()
     site.sethelper()
-    for name in [n for n in sys.modules if n.split(".")[0] == "executor"]:
+    for name in [n for n in sys.modules if n.split(".")[0] == "stepcoder"]:
         del sys.modules[name]
     sys.argv = [""]
     os.environ.clear()

@@ -1,0 +1,134 @@
+"""`stepcoder data check` and `show`: whether a file of problems can be trained on, and what one looks like."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.rule import Rule
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from stepcoder.bars import WorkProgress
+from stepcoder.curriculum.data.examine import Examination, Finding, examine
+from stepcoder.curriculum.data.files import read
+from stepcoder.curriculum.data.judge import Effort, Pools, examined
+from stepcoder.curriculum.data.readers.record import Record, Rejected
+from stepcoder.curriculum.data.refine import fault as fault_of
+from stepcoder.errors import UserError
+from stepcoder.executor.config import ExecutorConfig
+
+_TESTS_SHOWN = 20
+_CELL = 200  # characters
+
+
+@dataclass(slots=True)
+class Checked:
+    """`tests` and `levels` are those of the sound problems."""
+
+    sound: int = 0
+    tests: int = 0
+    levels: Counter[str] = field(default_factory=Counter)
+    faults: list[Finding] = field(default_factory=list)
+
+
+def check(path: Path, config: ExecutorConfig | None, progress: WorkProgress) -> Checked:
+    """Every line of a file in the native format; with a config the solutions are run as well."""
+    checked = Checked()
+    progress.begin(0, 0)
+    entries = enumerate(read("native", path), 1)
+    if config is None:
+        findings = (_read(entry, f"entry {number}") for number, entry in entries)
+    else:
+        findings = _run((examine(entry, f"entry {number}", "first", 0) for number, entry in entries), config)
+    for finding in findings:
+        progress.advance()
+        if finding.reason is not None:
+            checked.faults.append(finding)
+        else:
+            checked.sound += 1
+            checked.tests += finding.tests
+            checked.levels[finding.level] += 1
+    return checked
+
+
+def _read(entry: Record | Rejected, where: str) -> Finding:
+    """What can be said without running the solution."""
+    if isinstance(entry, Rejected):
+        return Finding("", "", entry.where, entry.reason, entry.detail)
+    problem = entry.problem
+    found = Finding(problem.id, problem.level, where, tests=len(problem.suite.cases))
+    fault = fault_of(problem, entry.solutions)
+    return found if fault is None else replace(found, reason=fault[0], detail=fault[1])
+
+
+def _run(examinations: Iterable[Examination], config: ExecutorConfig) -> Iterator[Finding]:
+    try:
+        pools = Pools(config, Effort())
+    except RuntimeError as error:
+        raise UserError(str(error)) from None
+    with pools:
+        yield from examined(examinations, pools)
+
+
+def problem_page(record: Record) -> RenderableType:
+    """A problem for a terminal."""
+    problem, suite = record.problem, record.problem.suite
+    what = f"{problem.level}, {suite.style} style"
+    what += f", calls {suite.entry_point}" if suite.entry_point else ""
+    what += f", {len(record.solutions)} solutions" if len(record.solutions) > 1 else ""
+    parts: list[RenderableType] = [
+        Text(shown(problem.id), "bold"),
+        Text(f"{what}; from {shown(problem.source)}", "dim"),
+        Text(),
+        Text(shown(problem.statement.strip())),
+    ]
+    for title, code in (("setup", suite.setup), ("starter code", problem.starter_code), ("solution", problem.solution)):
+        if code.strip():
+            parts += [Text(), Rule(title, style="dim", align="left")]
+            parts.append(Syntax(shown(code), "python", theme="ansi_dark", line_numbers=True, word_wrap=True))
+    parts += [Text(), _tests(record)]
+    more = len(suite.cases) - _TESTS_SHOWN
+    if more > 0:
+        parts.append(Text(f"and {more:,} more tests", "dim"))
+    return Group(*parts)
+
+
+def _tests(record: Record) -> Table:
+    suite = record.problem.suite
+    table = Table(title=f"{len(suite.cases):,} tests", title_justify="left", show_lines=suite.style != "call")
+    table.add_column("#", justify="right", style="dim")
+    for title in ("test",) if suite.style == "assert" else ("input", "expected"):
+        table.add_column(title, overflow="fold")
+    for number, case in enumerate(suite.cases[:_TESTS_SHOWN], 1):
+        if suite.style == "assert":
+            cells = [case.input]
+        elif suite.style == "stdin":
+            cells = [case.input.rstrip("\n"), case.output.rstrip("\n")]
+        else:
+            named = [f"{name}={_value(value)}" for name, value in case.keywords.items()]
+            cells = [", ".join([*map(_value, case.input), *named]), _value(case.output)]
+        table.add_row(str(number), *(Text(_cut(shown(cell))) for cell in cells))
+    return table
+
+
+def _value(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # more digits than Python shows
+        return "(a value with a huge integer)"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CELL else f"{text[:_CELL]}... ({len(text):,} characters)"
+
+
+def shown(text: str) -> str:
+    """Nothing in a problem may steer the terminal."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else "    " if c == "\t" else "\N{REPLACEMENT CHARACTER}"
+        for c in text.replace("\r\n", "\n")
+    )

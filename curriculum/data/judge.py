@@ -1,0 +1,187 @@
+"""What running a data set's entries shows, kept in a file that survives an interruption: the long step of refinement.
+
+Invariant: findings are in the order of the entries, one each, and depend on the data, the settings in `identity` and
+the programs alone; no time or memory that a run took gets into them.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Self
+
+from stepcoder.bars import WorkProgress
+from stepcoder.curriculum.data.added_tests import LONGEST
+from stepcoder.curriculum.data.examine import Examination, Finding, examine
+from stepcoder.curriculum.data.files import digest, read
+from stepcoder.curriculum.data.readers.hub import Location
+from stepcoder.curriculum.data.readers.record import Reason
+from stepcoder.curriculum.data.refine import Preference
+from stepcoder.curriculum.data.run import Run, RunKind
+from stepcoder.errors import UserError
+from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.grading.files import ResultFile
+from stepcoder.executor.grading.grade import MANY_FAILURES, judge_identity
+from stepcoder.executor.pool.local import LocalPool
+from stepcoder.executor.report import Report
+
+FORMAT = 2
+KEYS = ("id", "reason", "where")
+AHEAD = 16  # entries a worker that may be under way while an earlier, slow one keeps the order
+MUTANT_CPU_S = 2.0
+TRIAL_SHARE = 0.5  # of the limits: how far within them the solution has to answer a new input,
+TRIAL_CPU_S = 1.0  # and at most so long
+TRIAL_TIMEOUTS = 3
+# Settings that change how fast and where programs run, not what comes out.
+_NO_INPUT = {"workers", "actors", "infra_retries", "reward"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A data set that was read to its end."""
+
+    kind: str
+    path: Location
+    entries: int
+    sha256: str
+
+
+def check_source(kind: str, path: Location, progress: WorkProgress) -> Source:
+    """Reads the data set to its end, so that nothing runs for one that is damaged."""
+    progress.begin(0, 0)
+    count = 0
+    for _ in read(kind, path):
+        progress.advance()
+        count += 1
+    if not count:
+        raise UserError(f"{path}: holds no entry")
+    return Source(kind, path, count, digest(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Which solution is kept, and how far each problem is looked into: mutants at most, and tests to add at most."""
+
+    preference: Preference = "first"
+    mutants: int = 0
+    added: int = 0
+
+
+def identity(source: Source, config: ExecutorConfig, effort: Effort, release: str) -> dict[str, Any]:
+    """What the findings depend on, as JSON data, so that they are not continued with anything else."""
+    return {
+        "format": FORMAT,
+        **judge_identity(config, release, _NO_INPUT),
+        "kind": source.kind,
+        "source_sha256": source.sha256,
+        "solution": effort.preference,
+        "mutants": effort.mutants,
+        "add_tests": effort.added,
+    }
+
+
+class Pools:
+    """A pool for each kind of run that the effort asks for: mutants are given less time and no coverage, trials a part
+    of the limits. Context manager. RuntimeError where no isolation can be had.
+    """
+
+    def __init__(self, config: ExecutorConfig, effort: Effort) -> None:
+        trial: dict[str, Any] = {
+            "cpu_s": min(config.cpu_s * TRIAL_SHARE, TRIAL_CPU_S),
+            "wall_s": config.wall_s * TRIAL_SHARE,
+            "memory_mib": max(64, int(config.memory_mib * TRIAL_SHARE)),
+            "max_timeouts": TRIAL_TIMEOUTS,
+            "stdout_chars": LONGEST + 1,
+            "coverage": True,
+        }
+        quick = {"cpu_s": min(config.cpu_s, MUTANT_CPU_S), "coverage": False}
+        changes: dict[RunKind, dict[str, Any]] = {"solution": {"coverage": True}}
+        changes |= {"mutant": quick} if effort.mutants else {}
+        changes |= {"trial": trial, "again": trial | {"seed": config.seed ^ 1}} if effort.added else {}
+        self._pools = {kind: LocalPool(config.model_copy(update=change)) for kind, change in changes.items()}
+        self.solutions = self._pools["solution"]
+        self.workers = config.workers
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pool in self._pools.values():
+            pool.close()
+
+    def submit(self, run: Run) -> "Future[Report]":
+        return self._pools[run.kind].submit(run.program, run.suite)
+
+
+def judge(source: Source, pools: Pools, results: ResultFile, effort: Effort, progress: WorkProgress) -> None:
+    """Finds out about the entries that `results` lacks and closes it under its final name.
+
+    UserError where it cannot be written or the sandbox keeps failing; what was written until then stays.
+    """
+    done = sum(1 for _ in results.earlier())
+    progress.begin(done, source.entries)
+    entries = islice(enumerate(read(source.kind, source.path), 1), done, None)
+    held: list[Finding] = []
+    wanted = effort.preference, effort.mutants, effort.added
+    for finding in examined((examine(entry, f"entry {n}", *wanted) for n, entry in entries), pools):
+        held.append(finding)
+        if finding.reason is Reason.NOT_JUDGED:
+            if len(held) >= MANY_FAILURES:
+                raise UserError(
+                    f"the sandbox failed for {len(held)} problems in a row ({finding.detail}). None of them was "
+                    "written: see 'stepcoder doctor'; the same command goes on from there"
+                )
+            continue
+        _flush(held, results, progress)
+    _flush(held, results, progress)
+    results.finish()
+
+
+def _flush(held: list[Finding], results: ResultFile, progress: WorkProgress) -> None:
+    for finding in held:
+        results.write(finding.as_json())
+        progress.advance()
+    held.clear()
+
+
+class _Work:
+    """An examination under way: what it waits for, then its finding."""
+
+    def __init__(self, examination: Examination, pools: Pools) -> None:
+        self._examination = examination
+        self._pools = pools
+        self.futures: list[Future[Report]] = []
+        self.finding: Finding | None = None
+        self._send(None)
+
+    def advance(self) -> None:
+        """Goes on where everything that was asked for is there."""
+        if self.finding is None and all(future.done() for future in self.futures):
+            self._send([future.result() for future in self.futures])
+
+    def _send(self, reports: list[Report] | None) -> None:
+        try:
+            asked = next(self._examination) if reports is None else self._examination.send(reports)
+            self.futures = [self._pools.submit(run) for run in asked]
+        except StopIteration as end:
+            self.finding = end.value
+
+
+def examined(examinations: Iterable[Examination], pools: Pools) -> Iterator[Finding]:
+    """Findings in order; a slow problem lets others overtake it within a window."""
+    waiting, window = iter(examinations), deque[_Work]()
+    while True:
+        while len(window) < AHEAD * pools.workers and (examination := next(waiting, None)) is not None:
+            window.append(_Work(examination, pools))
+        if not window:
+            return
+        if window[0].finding is None:
+            pending = [future for work in window for future in work.futures if not future.done()]
+            if pending:
+                wait(pending, return_when=FIRST_COMPLETED)
+            for work in window:
+                work.advance()
+        while window and (finding := window[0].finding) is not None:
+            window.popleft()
+            yield finding

@@ -1,0 +1,122 @@
+"""What refinement keeps: reads entries and findings side by side, decides, and writes the outputs.
+
+It is short beside the running of the entries (curriculum.data.judge) and always done anew, so that its choices may be
+changed. Invariant: the outputs are a function of the data, the choices and the findings.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from stepcoder.bars import WorkProgress
+from stepcoder.curriculum.data.duplicates import Duplicates, asked
+from stepcoder.curriculum.data.examine import Finding, refined
+from stepcoder.curriculum.data.files import LineFile, Rejection, beside, line_of, read
+from stepcoder.curriculum.data.judge import Source
+from stepcoder.curriculum.data.near_duplicates import EvaluationTexts
+from stepcoder.curriculum.data.readers.hub import Location
+from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
+from stepcoder.curriculum.data.split import held_out
+from stepcoder.errors import UserError
+from stepcoder.executor.pool.local import LocalPool
+
+CONTAMINATION = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What `sort_out` decides by; may be changed without running anything again.
+
+    `duplicates`: whether near-duplicates are dropped. `held_out`: the share of each level's problems, 0 to 1.
+    """
+
+    duplicates: bool = True
+    contamination: float = CONTAMINATION
+    held_out: float = 0.0
+    salt: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What refinement did, in the order of the entries."""
+
+    entries: int = 0
+    kept: list[tuple[Finding, bool]] = field(default_factory=list)  # and whether it is held out
+    lengths: list[int] = field(default_factory=list)  # lines of each kept solution
+    dropped: list[Rejection] = field(default_factory=list)
+
+    @property
+    def reasons(self) -> Counter[Reason]:
+        return Counter(rejection.reason for rejection in self.dropped)
+
+
+def evaluation_texts(files: Sequence[tuple[str, Location]], threshold: float) -> EvaluationTexts:
+    """The statements of evaluation sets, each a kind and a file. UserError where one holds no problem."""
+    texts = EvaluationTexts(threshold)
+    for kind, path in files:
+        problems = [entry.problem for entry in read(kind, path) if isinstance(entry, Record)]
+        if not problems:
+            raise UserError(f"--against: {path} holds no problem of {kind}; give its format as KIND:FILE")
+        for problem in problems:
+            texts.add(problem.id, asked(problem))
+    return texts
+
+
+def sort_out(
+    source: Source,
+    findings: Iterable[Finding],
+    choices: Choices,
+    against: EvaluationTexts,
+    pool: LocalPool,
+    out: Path,
+    progress: WorkProgress,
+) -> Outcome:
+    """Writes OUT, OUT.rejected.jsonl and, for a split, the held-out file."""
+    outcome = Outcome()
+    aside, rest = LineFile(beside(out, "rejected.jsonl")), LineFile(held_out_file(out))
+    with LineFile(out) as file, aside, rest, Duplicates(pool) as duplicates:
+        progress.begin(0, source.entries)
+        for entry, finding in zip(read(source.kind, source.path), findings, strict=True):
+            outcome.entries += 1
+            progress.advance()
+            made = _decided(entry, finding, against, duplicates if choices.duplicates else None)
+            if isinstance(made, Rejection):
+                outcome.dropped.append(made)
+                aside.rejection(made)
+                continue
+            line, length = made
+            later = held_out(finding.id, choices.held_out, choices.salt)
+            (rest if later else file).write(line)
+            outcome.kept.append((finding, later))
+            outcome.lengths.append(length)
+        for written in (file, aside, rest) if choices.held_out else (file, aside):
+            written.commit()
+    return outcome
+
+
+def held_out_file(out: Path) -> Path:
+    """`problems.jsonl.gz` becomes `problems.heldout.jsonl.gz`."""
+    stem, dot, suffixes = out.name.partition(".")
+    return out.with_name(f"{stem}.heldout{dot}{suffixes}")
+
+
+def _decided(
+    entry: Record | Rejected, finding: Finding, against: EvaluationTexts, duplicates: "Duplicates | None"
+) -> tuple[str, int] | Rejection:
+    """(the line that is written, lines of the solution that are not blank), or why the problem is dropped."""
+    nothing = Rejection(Reason.NOT_JUDGED, finding.where, finding.detail, finding.id, finding.level)
+    if finding.reason is not None or isinstance(entry, Rejected):
+        return replace(nothing, reason=finding.reason or Reason.NOT_JUDGED)
+    problem = refined(entry, finding)
+    line = line_of(problem)
+    if isinstance(line, Rejection):
+        return replace(line, where=finding.where)
+    found = against.contaminates(asked(problem))
+    if found is not None:
+        detail = f"has {found[1]:.0%} of the statement of {found[0]}"
+        return replace(nothing, reason=Reason.CONTAMINATED, detail=detail)
+    copied = duplicates.earlier(problem, line) if duplicates else None
+    if copied is not None:
+        return replace(nothing, reason=Reason.DUPLICATE, detail=copied)
+    return line, sum(1 for text in problem.solution.split("\n") if text.strip())

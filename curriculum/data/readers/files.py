@@ -1,0 +1,117 @@
+"""Entries of data sets, one in memory at a time: JSON lines or one JSON array, plain or compressed (stepcoder.packed),
+tables (curriculum.data.readers.tables), or rows of the hub (curriculum.data.readers.hub).
+
+A byte that is not UTF-8 costs its own entry only. An entry that is not JSON costs its line, or in an array the
+rest of the file, since nobody knows where the next one begins.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from stepcoder.curriculum.data.readers.hub import HubData, Location, hub_rows
+from stepcoder.curriculum.data.readers.record import Reason, Refuse
+from stepcoder.curriculum.data.readers.tables import rows, table_files
+from stepcoder.curriculum.problems.load import ProblemFileError, parse_int
+from stepcoder.packed import unpacked
+
+_CHUNK = 1 << 20
+_BETWEEN = re.compile(r"[ \t\r\n,]*")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+_DECODER = json.JSONDecoder(parse_int=parse_int)
+_CUT = 16  # an error so near to the end of what has been read may be due to that end
+
+
+def entries(path: Location) -> Iterator[tuple[str, Any]]:
+    """(where, entry) of a file, a folder of tables or a data set of the hub; the entry is a dict, or a Refuse.
+
+    ProblemFileError for a file that cannot be read.
+    """
+    if isinstance(path, HubData):
+        yield from ((f"{path}, row {number}", row) for number, row in enumerate(hub_rows(path), 1))
+        return
+    try:
+        if tables := table_files(path):
+            for table in tables:
+                yield from ((f"{table}, row {number}", row) for number, row in enumerate(rows(table), 1))
+            return
+        with unpacked(path) as stream:
+            yield from _entries(stream, str(path))
+    except FileNotFoundError:
+        raise ProblemFileError(str(path), None, None, "no such file") from None
+    except OSError as error:
+        raise ProblemFileError(str(path), None, None, f"cannot be read: {error}") from error
+
+
+def loads(text: str) -> Any:
+    """JSON text with integers of any length; Refuse for what is not JSON or holds bytes that were not UTF-8."""
+    if _NOT_UTF8.search(text):
+        raise Refuse(Reason.NON_UTF8)
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise Refuse(Reason.BAD_JSON, str(error)) from error
+
+
+def _entries(stream: Any, name: str) -> Iterator[tuple[str, Any]]:
+    first = stream.read(1)
+    while first.isspace():
+        first = stream.read(1)
+    if first == b"[":
+        for number, entry in enumerate(_array(stream), 1):
+            yield f"{name}, entry {number}", entry
+        return
+    for number, line in enumerate(stream, 1):
+        line, first = first + line, b""
+        if line.strip():
+            yield f"{name}, line {number}", _line(line)
+
+
+def _line(line: bytes) -> Any:
+    try:
+        return _object(loads(line.decode("utf-8", "surrogateescape")))
+    except Refuse as refusal:
+        return refusal
+
+
+def _object(entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise Refuse(Reason.BAD_JSON, f"an object was expected, not {type(entry).__name__}")
+    return entry
+
+
+def _array(stream: Any) -> Iterator[Any]:
+    """The elements of an array whose `[` has been read. What is read at once at least doubles until an element is
+    whole, so that time stays linear and memory is that of the largest element."""
+    decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
+    text, ended, wanted = "", False, _CHUNK
+    position = 0
+    while True:
+        position = _BETWEEN.match(text, position).end()  # pyright: ignore[reportOptionalMemberAccess]
+        if text[position : position + 1] == "]":
+            return
+        try:
+            entry, end = _DECODER.raw_decode(text, position)
+            whole = end < len(text) or ended  # a number may go on
+        except RecursionError as error:
+            yield Refuse(Reason.BAD_JSON, str(error))
+            return
+        except json.JSONDecodeError as error:
+            cut = error.pos >= len(text) - _CUT or error.msg.startswith("Unterminated string")
+            if ended or not cut:
+                yield Refuse(Reason.BAD_JSON, f"{error.msg}; the rest of the file cannot be read")
+                return
+            entry, end, whole = None, position, False
+        if not whole:
+            chunk = stream.read(wanted)
+            ended = not chunk
+            text, position = text[position:] + decode(chunk, final=ended), 0
+            wanted = max(_CHUNK, len(text))
+            continue
+        if _NOT_UTF8.search(text, position, end):
+            yield Refuse(Reason.NON_UTF8)
+        else:
+            yield entry if isinstance(entry, dict) else Refuse(Reason.BAD_JSON, "an object was expected")
+        position, wanted = end, _CHUNK

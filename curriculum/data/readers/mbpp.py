@@ -1,0 +1,45 @@
+"""MBPP (arXiv 2108.07732) and its sanitized version: asserts about a function that the statement does not name.
+
+The statement is therefore followed by the first test's call, without the value that is expected of it.
+"""
+
+import ast
+from collections.abc import Iterator
+
+from stepcoder.curriculum.data.readers.build import Entry, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.hub import Location
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.executor.judging.asserts import Unsupported, program_call
+from stepcoder.executor.suite import Case, Suite
+
+CALLED_LIKE_THIS = "\n\nIt is called like this: "
+
+
+def read_mbpp(path: Location) -> Iterator[Record | Rejected]:
+    yield from read_entries(path, _problem)
+
+
+def _problem(entry: Entry, number: int) -> Record:
+    tests, imports = entry.get("test_list"), entry.get("test_imports") or []
+    if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
+        raise Refuse(Reason.NO_TESTS)
+    before = text(entry, "test_setup_code", default="").replace("\r\n", "\n").strip()
+    cases = tuple(Case(f"{before}\n{test}" if before else test) for test in tests)
+    statement = text(entry, "text", "prompt", default="").strip()
+    call = _call(tests[0])
+    return record(
+        id=f"mbpp/{entry.get('task_id', number)}",
+        source="mbpp",
+        level="introductory",
+        statement=f"{statement}{CALLED_LIKE_THIS}`{call}`" if statement and call else statement,
+        starter_code="",
+        solutions=[code.replace("\r\n", "\n") for code in solutions(entry.get("code"))],
+        suite=Suite("assert", cases, setup="".join(f"{line}\n" for line in imports if isinstance(line, str))),
+    )
+
+
+def _call(test: str) -> str | None:
+    try:
+        return ast.unparse(program_call(ast.parse(test).body))
+    except (SyntaxError, ValueError, Unsupported):
+        return None

@@ -1,0 +1,21 @@
+"""A programming problem in the native format: what is asked, a reference solution, and its tests."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stepcoder.executor.suite import Suite
+
+Level = Literal["introductory", "interview", "competition"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem. `id` is stable: every state of a run is keyed by it."""
+
+    id: str
+    source: str
+    level: Level
+    statement: str
+    starter_code: str
+    solution: str
+    suite: Suite

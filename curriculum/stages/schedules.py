@@ -1,0 +1,149 @@
+"""Which stage a problem is at, and when its start point moves toward the beginning.
+
+Stage 0 is full generation, the last. A schedule is four calls beside `next`: it observes outcomes, tells and takes
+over its state, and sums itself up. Source of the threshold rule: arXiv 2402.01391, CCCS.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Int32, Int64
+
+from stepcoder.curriculum.config import CurriculumConfig
+from stepcoder.curriculum.stages.progress import TOO_LONG, Progress, Row
+from stepcoder.curriculum.stages.sampling import hashed
+
+Move = Literal["stay", "rate", "cap", "back", "stale"]
+
+# Keeps this random stream apart from others that are made from the same seed.
+_STREAM = 0x3D
+
+
+class Schedule(ABC):
+    """A rule for the stages of `size` problems, which it knows by their indices.
+
+    The caller writes a problem's highest stage into `progress.top` before it asks or tells anything of it.
+    """
+
+    def __init__(self, config: CurriculumConfig, seed: int, size: int) -> None:
+        self.config = config
+        self.seed = seed
+        self.progress = Progress(size)
+
+    @abstractmethod
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        """The stage at which the subtask of each ticket starts; a ticket is the number of a subtask, from 0 on."""
+
+    def observe(self, index: int, stage: int, share: float) -> Move:
+        """Take in the pass share of one subtask that was tried at `stage`.
+
+        Tells whether the start point moved, and by what; "stale" when the outcome was dropped.
+        """
+        self.progress.observe(index, share, self.config.alpha)
+        return "stay"
+
+    def state(self) -> Iterator[tuple[int, Row]]:
+        """(index, its numbers) of every problem met; the numbers are JSON-able."""
+        return self.progress.rows()
+
+    def load(self, rows: Iterable[tuple[int, Row]]) -> None:
+        self.progress.load(rows)
+
+    def metrics(self, ticket: int) -> dict[str, float]:
+        """Means over the problems met that can be drawn, as the subtask `ticket` would find them; 0 without any."""
+        tops, stages, rates = self._met(ticket)
+        count = max(len(tops), 1)
+        return {
+            "stage_fraction": float(np.sum(stages / np.maximum(tops, 1)) / count),
+            "full_generation_share": float(np.sum(stages == 0) / count),
+            "pass_rate": float(np.sum(rates) / count),
+        }
+
+    def histogram(self, ticket: int) -> dict[int, int]:
+        """Number of problems met at each stage, ascending, as the subtask `ticket` would find them."""
+        return dict(sorted(Counter(self._met(ticket)[1].tolist()).items()))
+
+    def _met(self, ticket: int) -> tuple[Any, Any, Any]:
+        progress = self.progress
+        met = np.flatnonzero(progress.top > TOO_LONG)
+        return self._tops(met), self.next(met, np.full(len(met), ticket)), progress.rate[met]
+
+    def _tops(self, indices: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        return np.maximum(self.progress.top[indices], 0).astype(np.int32)
+
+
+class NoSchedule(Schedule):
+    """Every subtask is full generation: plain PPO."""
+
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        return np.zeros(len(indices), np.int32)
+
+
+class ThresholdSchedule(Schedule):
+    """Moves a problem one stage down when its pass rate at the present stage is above rho, or at the visit cap.
+
+    A move resets rate and visits. Only outcomes at the present stage count; later ones of a stage that was left are
+    dropped. With `step_back` it moves one stage up when the first subtasks at a stage pass nothing; never twice from
+    the same stage, so that every problem still reaches full generation by the cap.
+    """
+
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        tops, present = self._tops(indices), self.progress.stage[indices]
+        return np.where(present < 0, tops, np.minimum(present, tops))
+
+    def observe(self, index: int, stage: int, share: float) -> Move:
+        progress, c = self.progress, self.config
+        top, present = max(int(progress.top[index]), 0), int(progress.stage[index])
+        present = top if present < 0 else min(present, top)
+        if stage != present:
+            return "stale"
+        progress.stage[index] = present
+        progress.observe(index, share, c.alpha)
+        if present > 0 and progress.rate[index] > c.rho:
+            progress.move(index, present - 1)
+            return "rate"
+        if present > 0 and c.visit_cap is not None and progress.visits[index] >= c.visit_cap:
+            progress.move(index, present - 1)
+            return "cap"
+        barren = c.step_back is not None and progress.visits[index] >= c.step_back and progress.rate[index] == 0
+        if barren and present < min(top, int(progress.back[index])):
+            progress.back[index] = present
+            progress.move(index, present + 1)
+            return "back"
+        return "stay"
+
+
+class LinearSchedule(Schedule):
+    """Every problem passes its stages at an even pace and is at full generation after `linear_subtasks` tickets."""
+
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        tops, total = self._tops(indices), self.config.linear_subtasks
+        left = np.maximum(total - tickets, 0)
+        return np.minimum(tops, (tops + 1) * left // total).astype(np.int32)
+
+
+class MixedSchedule(Schedule):
+    """Each subtask's stage is drawn evenly among the problem's stages, as R3 does (arXiv 2402.05808).
+
+    A function of seed, ticket and problem, so that a resumed run draws the same.
+    """
+
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        draws = hashed(_STREAM, self.seed, tickets, indices) >> np.uint64(32)
+        stages = (draws * (self._tops(indices) + 1).astype(np.uint64)) >> np.uint64(32)
+        return stages.astype(np.int32)
+
+
+_SCHEDULES: dict[str, type[Schedule]] = {
+    "threshold": ThresholdSchedule,
+    "linear": LinearSchedule,
+    "mixed": MixedSchedule,
+    "none": NoSchedule,
+}
+
+
+def make_schedule(config: CurriculumConfig, seed: int, size: int) -> Schedule:
+    return _SCHEDULES[config.schedule](config, seed, size)

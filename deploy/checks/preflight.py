@@ -1,0 +1,234 @@
+"""Everything that can be known to be wrong before anything expensive starts.
+
+All faults are gathered and reported at once, within seconds: no engine and no Ray has been started by then.
+A check that needs a cluster's other machines is left to them.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stepcoder.curriculum.problems.load import ProblemFileError, load_problems
+from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.stages.sampling import by_level
+from stepcoder.deploy.checks import machine
+from stepcoder.deploy.checks.footprint import model_shape, parts
+from stepcoder.deploy.checks.machine import GIB
+from stepcoder.deploy.checks.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
+from stepcoder.deploy.config.run import Config, DataConfig
+from stepcoder.deploy.run.directory import check_writable
+from stepcoder.deploy.training.placement import placement
+from stepcoder.errors import UserError
+from stepcoder.executor.judging import reward
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What the checks have found on the way, so that nobody has to look again."""
+
+    model: Path
+    train: tuple[Problem, ...]
+    heldout: tuple[Problem, ...]
+
+
+def preflight(config: Config, writes: bool = True) -> Ready:
+    """Raises UserError with one line a fault. Converts or downloads the model last, when all else is right.
+
+    `writes` is False for what leaves the run directory alone.
+    """
+    faults: list[str] = []
+    isolation: list[str] = []
+    data: dict[str, tuple[Problem, ...]] = {}
+
+    def attempt(check: Callable[[], None]) -> None:
+        try:
+            check()
+        except UserError as error:
+            if str(error) not in faults:  # two checks may find the same
+                faults.append(str(error))
+
+    def read() -> None:
+        data.update(problems(config))
+
+    if writes:
+        attempt(lambda: check_lasting(config))
+        attempt(lambda: check_writable(config.run.directory))
+    attempt(read)
+    attempt(lambda: check_sampling(config, data.get("train", ())))
+    attempt(lambda: check_reward(config))
+    attempt(lambda: check_model_is_there(config.model))
+    attempt(lambda: check_ray(config))
+    if own_machine(config):
+        attempt(lambda: check_gpus(config))
+        attempt(lambda: check_memory(config))
+        attempt(lambda: isolation.append(check_sandbox(config)))
+    if faults:
+        raise UserError("\n".join(faults))
+    for level in isolation:
+        log.info("programs run at %s", level)
+    model = resolve_model(config.model)
+    check_length(config, model)
+    check_architecture(config, model)
+    return Ready(model, data["train"], data["heldout"])
+
+
+def check_lasting(config: Config) -> None:
+    """A submitted job runs in a copy of the source tree that Ray unpacks and throws away."""
+    directory = config.run.directory
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and "://" not in directory and not Path(directory).is_absolute():
+        raise UserError(
+            f"run.directory: {directory!r} would lie in the submitted job's copy of the source tree, which "
+            "does not last. Give an absolute path that all nodes see, or a URI."
+        )
+
+
+def own_machine(config: Config) -> bool:
+    """Whether the run starts its own Ray here, so that this machine's memory and GPUs are what it gets."""
+    return config.ray.address is None and "RAY_ADDRESS" not in os.environ
+
+
+def read_problems(files: Iterable[str], key: str) -> tuple[Problem, ...]:
+    """The problems of several files in order; raises UserError for the first bad line or an id used twice."""
+    found: dict[str, Problem] = {}
+    for file in files:
+        try:
+            loaded = load_problems(file)
+        except ProblemFileError as error:
+            raise UserError(f"{key}: {error}") from None
+        for problem in loaded:
+            if problem.id in found:
+                raise UserError(f"{key}: the problem id {problem.id!r} in {file} is already used by an earlier file.")
+            found[problem.id] = problem
+    return tuple(found.values())
+
+
+def chosen(data: DataConfig, files: Iterable[str], key: str) -> tuple[Problem, ...]:
+    """The problems of the wanted levels, at most `data.limit` of them."""
+    found = [problem for problem in read_problems(files, key) if problem.level in data.levels]
+    if files and not found:
+        raise UserError(f"{key}: no problem is of the levels {', '.join(data.levels)}; change data.levels.")
+    return tuple(found[: data.limit])
+
+
+def problems(config: Config) -> dict[str, tuple[Problem, ...]]:
+    """`train` and `heldout`, checked for problems that are in both."""
+    train = chosen(config.data, config.data.train, "data.train")
+    heldout = chosen(config.data, config.data.heldout, "data.heldout")
+    shared = {problem.id for problem in train} & {problem.id for problem in heldout}
+    if shared:
+        raise UserError(
+            f"data.heldout: {len(shared)} problems are also in data.train, {min(shared)!r} among them. "
+            "A held-out problem must not be trained on: remove them from one of the two."
+        )
+    return {"train": train, "heldout": heldout}
+
+
+def check_sampling(config: Config, train: Iterable[Problem]) -> None:
+    """Some problem can be drawn."""
+    if config.curriculum.sampling == "level" and train:
+        try:
+            by_level(train, config.curriculum.level_weights)
+        except ValueError as error:
+            raise UserError(f"curriculum.{error}") from None
+
+
+def check_reward(config: Config) -> None:
+    """A reward of the user's own is imported and tried before anything learns from it."""
+    try:
+        reward.check(config.executor.reward)
+    except ValueError as error:
+        raise UserError(f"executor.reward: {error}") from error
+
+
+def check_model_is_there(name: str) -> None:
+    """A quick look; conversion and download come after all other checks."""
+    if name == STARTER and not Path(name).is_dir():
+        starter_source()
+    elif Path(name).expanduser().is_dir() or not could_be_hub_name(name):
+        resolve_model(name)
+
+
+def check_length(config: Config, model: Path) -> None:
+    """The model must have been made for sequences as long as the run's."""
+    shape = model_shape(model)
+    if shape is not None and shape.max_positions is not None and config.rollout.max_model_len > shape.max_positions:
+        raise UserError(
+            f"rollout.max_model_len = {config.rollout.max_model_len} is more than the {shape.max_positions} tokens "
+            f"that {config.model} was made for (max_position_embeddings). Set it to {shape.max_positions} or less."
+        )
+
+
+def check_architecture(config: Config, model: Path) -> None:
+    """What the model computes for packed rows must be what it computes for one sequence at a time."""
+    from transformers import AutoConfig
+
+    from stepcoder.learner.networks.architectures import require_packable
+
+    try:
+        require_packable(AutoConfig.from_pretrained(model), config.rollout.max_model_len)
+    except (ValueError, KeyError) as error:  # ValueError too from transformers, for a type that it does not know
+        raise UserError(
+            f"model: {config.model} can't be trained: {error}. Take another model, or (where it is the length) lower "
+            "rollout.max_model_len."
+        ) from None
+
+
+def check_ray(config: Config) -> None:
+    """A given cluster answers; the port of a dashboard of our own is free."""
+    address = config.ray.address
+    if address is not None and address not in ("auto", "local"):
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if not host or not port.isdigit():
+            raise UserError(f"ray.address = {address!r} is not host:port, ray://host:port or auto.")
+        if not machine.reachable(host, int(port)):
+            raise UserError(f"ray.address: no Ray cluster answers at {address}. Start one with 'ray start --head'.")
+    elif (
+        own_machine(config)
+        and config.ray.dashboard
+        and machine.port_in_use(config.ray.dashboard_host, config.ray.dashboard_port)
+    ):
+        raise UserError(
+            f"ray.dashboard_port: port {config.ray.dashboard_port} on {config.ray.dashboard_host} is in use. "
+            "Give another --ray.dashboard_port, or --ray.dashboard false, or stop what uses it."
+        )
+
+
+def check_gpus(config: Config) -> None:
+    if config.at_once:
+        placement(config, len(machine.gpus()))
+    else:
+        placement(config, len(machine.gpus()), "learner")
+        placement(config, len(machine.gpus()), "engines")
+
+
+def check_memory(config: Config) -> None:
+    """Only where learner and engines share main memory: on GPUs the engines measure for themselves."""
+    if placement(config, len(machine.gpus()), "both" if config.at_once else "learner").cuda:
+        return
+    shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
+    if shape is None:
+        return
+    need, available = parts(config, shape), machine.memory_available()
+    if not config.at_once:
+        need.pop(min(("learner", "rollout"), key=lambda name: need[name]))
+    if sum(need.values()) > available:
+        listed = ", ".join(f"{name} {size / GIB:.1f}" for name, size in need.items())
+        raise UserError(
+            f"memory: {config.model} needs about {sum(need.values()) / GIB:.1f} GiB with these settings ({listed}), "
+            f"{available / GIB:.1f} GiB are free. Take a smaller model, lower learner.token_budget or "
+            "rollout.kv_cache_gib, limit learner.critic.layers, train adapters (learner.lora.rank), or free memory."
+        )
+
+
+def check_sandbox(config: Config) -> str:
+    """Programs of a model are not run without the isolation that was asked for; which it is, in words."""
+    from stepcoder.executor.pool.isolation import choose, described
+
+    try:
+        return described(choose(config.executor))
+    except RuntimeError as error:
+        raise UserError(f"executor.level = {config.executor.level}: {error}") from None

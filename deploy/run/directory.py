@@ -1,0 +1,337 @@
+"""One run, one directory: everything a run writes and everything it needs to go on.
+
+    config.yaml  metrics.jsonl  tensorboard/  trajectories/*.parquet  checkpoints/step-*/  report.json  *.png
+
+Opening it decides between a new run and going on with an old one, and holds the lock until `close()`. A directory is
+only ever continued with the settings it was started with, those excepted that can't change what was already computed.
+With a URI (s3://...) the run works in a local mirror; `sync()` copies what is new, a checkpoint's manifest last, so
+that a checkpoint at the URI is complete or absent too.
+"""
+
+import hashlib
+import itertools
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
+from stepcoder.deploy.run.lock import LOCK, RunLock
+from stepcoder.deploy.run.manifest import MANIFEST, ManifestError
+from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores
+from stepcoder.errors import UserError
+
+CONFIG = "config.yaml"
+FORMATS = ("rollout.dtype", "learner.precision")  # what the comments at the head of CONFIG explain
+# Settings that a resumed run may change: how long, how often, where, and what ends it; not what a step computes.
+HARMLESS = (
+    "run.directory", "run.steps", "run.max_minutes", "run.checkpoint_every", "run.keep", "run.keep_best",
+    "run.best_metric", "run.trajectories_every", "sft.epochs", "sft.validate_every", "eval.", "ray.",
+    "executor.workers", "executor.actors", "executor.infra_retries", "max_unjudged_share",
+    "learner.guards.", "learner.ranks", "learner.zero_stage", "learner.offload.",
+)  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def harmless(key: str) -> bool:
+    return any(key == name or (name.endswith(".") and key.startswith(name)) for name in HARMLESS)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """`key: old -> new` for every setting that a resumed run may not change. Settings unknown to either count too."""
+    before, after = flat(old), flat(new)
+    changed = []
+    for key in sorted(before.keys() | after.keys()):
+        if not harmless(key) and before.get(key) != after.get(key):
+            changed.append(f"{key}: {before.get(key)!r} -> {after.get(key)!r}")
+    return changed
+
+
+def _comments(text: str) -> str:
+    """The lines of comment at the head of a file."""
+    return "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
+
+
+def kept_settings(directory: str) -> dict[str, Any] | None:
+    """The settings that the run in `directory` began with; None where there is none yet."""
+    try:
+        if "://" not in directory:
+            text = (local_part(directory) / CONFIG).read_text(encoding="utf-8")
+        else:
+            system, root = _remote(directory)
+            text = system.cat_file(f"{root}/{CONFIG}").decode()
+    except OSError:
+        return None
+    return yaml.safe_load(text)
+
+
+def local_part(directory: str) -> Path:
+    """The local directory a run works in: the path itself, or a URI's mirror in the temporary directory."""
+    if "://" not in directory:
+        return Path(directory).expanduser().absolute()
+    name = hashlib.sha256(directory.encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"stepcoder-run-{os.getuid()}-{name}"
+
+
+class RunDirectory:
+    """The open directory of one run. `checkpoint` is the newest complete one, None for a new run.
+
+    Make it with `RunDirectory.open(config)`; use it as a context manager or call `close()`.
+    """
+
+    def __init__(self, path: Path, uri: str | None, lock: RunLock, config: Config, notes: Sequence[str] = ()) -> None:
+        self.path = path
+        self.uri = uri
+        self._lock = lock
+        self.config = config
+        self.notes = notes
+        self.checkpoint: Checkpoint | None = None
+        self.messages: list[str] = []  # what a person should know about how the run was opened
+
+    @classmethod
+    def open(cls, config: Config, notes: Sequence[str] = ()) -> Self:
+        """Raises UserError when it can't be written, is in use, or was started with other settings.
+
+        `notes` head the file of settings, as comments; without any it keeps those it has, as long as the number
+        formats are those that they explain.
+        """
+        directory = config.run.directory
+        path = local_part(directory)
+        try:
+            make_directory(path, mirror="://" in directory)
+            lock = RunLock(path)
+        except OSError as error:
+            raise unwritable(path, error) from None
+        try:
+            run = cls(path, directory if "://" in directory else None, lock, config, notes)
+            run._open()
+        except BaseException:
+            lock.release()
+            raise
+        return run
+
+    def _open(self) -> None:
+        if self._lock.took_over_from is not None:
+            self._say(f"the driver that wrote here before (process {self._lock.took_over_from}) ended without a word")
+        if self.uri is not None:
+            self._fetch()
+        for folder in (self.checkpoints, self.trajectories):
+            folder.mkdir(exist_ok=True)
+        sweep(self.checkpoints)
+        settings = self.config.settings()
+        file = self.path / CONFIG
+        notes = "".join(f"# {note}\n" for note in self.notes)
+        if file.is_file():
+            old = file.read_text(encoding="utf-8")
+            before = yaml.safe_load(old) or {}
+            if all(flat(before).get(key) == flat(settings).get(key) for key in FORMATS):
+                notes = notes or _comments(old)
+            changed = differences(before, settings)
+            if changed and self._begun():
+                listed = "\n  ".join(changed)
+                raise UserError(
+                    f"run.directory: {self.path} holds a run with other settings:\n  {listed}\n"
+                    "Set them back to go on with it, or give another --run.directory for a new run."
+                )
+        aside = file.with_suffix(".tmp")
+        aside.write_text(notes + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        os.replace(aside, file)
+        self.checkpoint = latest_complete(self.checkpoints)
+        if self.checkpoint is None:
+            self._refuse_to_overwrite()
+        if self.checkpoint is not None and not self.finished:
+            self._say(f"going on from the checkpoint of step {self.checkpoint.step} of {self.config.run.steps}")
+        elif self.checkpoint is not None:
+            self._say(f"all {self.config.run.steps} steps are done; raise {self.config.length} to go on")
+        elif self._begun():
+            self._say("no complete checkpoint was left: starting from the first step")
+
+    def _refuse_to_overwrite(self) -> None:
+        """A run whose checkpoints are all damaged is not begun again over what is left of it."""
+        for step, path in named(self.checkpoints):
+            try:
+                load(path)
+            except (ManifestError, OSError) as error:
+                raise UserError(
+                    f"run.directory: no checkpoint in {self.checkpoints} is complete; step {step}: {error}.\n"
+                    "Give another --run.directory, or move that folder away to begin again at the first step."
+                ) from None
+
+    def _begun(self) -> bool:
+        """Whether there is anything to lose: a step's numbers or a checkpoint."""
+        return any(self.checkpoints.glob("step-*")) or any(True for _ in read_metrics(self.metrics_file))
+
+    def _say(self, message: str) -> None:
+        self.messages.append(message)
+        log.info("%s: %s", self.path, message)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def trajectories(self) -> Path:
+        return self.path / "trajectories"
+
+    @property
+    def journal(self) -> Path:
+        """What the curriculum did since the last checkpoint, of this life of the services alone."""
+        return self.path / ".curriculum.journal"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / METRICS
+
+    @property
+    def resumed_step(self) -> int:
+        """Steps already done; 0 for a new run."""
+        return self.checkpoint.step if self.checkpoint is not None else 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do: all steps, and the evaluation after the last one."""
+        last = self.resumed_step
+        if last < self.config.run.steps:
+            return False
+        evaluated = any(record["step"] == last and "eval" in record for record in read_metrics(self.metrics_file))
+        return evaluated or not self.config.eval.at_end
+
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint's manifest says of the run that wrote it."""
+        return {"wrote": "stepcoder", "config": self.config.digest(), "run": self.uri or str(self.path)}
+
+    def tidy(self) -> None:
+        """After a checkpoint: delete those that are neither among the newest `run.keep` nor the best `run.keep_best`,
+        and copy what is new to the run's URI."""
+        r = self.config.run
+        found = scores(self.metrics_file, r.best_metric, r.checkpoint_every)
+        prune(self.checkpoints, r.keep, best(self.checkpoints, found, r.keep_best))
+        self.sync()
+
+    def close(self) -> None:
+        self.sync()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- a run at a URI ----------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Copy new and changed files to the run's URI and drop deleted checkpoints there; nothing for a local run."""
+        if self.uri is None:
+            return
+        system, root = _remote(self.uri)
+        remote = {name: entry["size"] for name, entry in _listing(system, root).items()}
+        local = {file.relative_to(self.path).as_posix(): file for file in self.path.rglob("*") if file.is_file()}
+        names = [name for name in local if name != LOCK and not any(part.startswith(".") for part in Path(name).parts)]
+        for name in sorted(names, key=lambda name: (name.endswith(MANIFEST), name)):
+            sealed = name.startswith("checkpoints/")
+            if not sealed or remote.get(name) != local[name].stat().st_size:
+                system.makedirs(f"{root}/{Path(name).parent.as_posix()}", exist_ok=True)
+                system.put_file(str(local[name]), f"{root}/{name}")
+        gone = {
+            "/".join(name.split("/")[:2]) for name in remote if name.startswith("checkpoints/") and name not in local
+        }
+        for folder in sorted(gone):
+            system.rm(f"{root}/{folder}", recursive=True)
+
+    def _fetch(self) -> None:
+        """Make the mirror what the URI holds; the mirror may be of another machine's past, the URI is the run."""
+        assert self.uri is not None
+        system, root = _remote(self.uri)
+        remote = _listing(system, root)
+        for entry in self.path.iterdir():
+            if entry.name != LOCK:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        for name in remote:
+            target = self.path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            system.get_file(f"{root}/{name}", str(target))
+
+
+def fetch_checkpoints(directory: str) -> Path:
+    """The checkpoints folder of a run, for reading only, its settings and metrics beside it.
+
+    A URI's are copied to a new temporary directory.
+    """
+    if "://" not in directory:
+        return local_part(directory) / "checkpoints"
+    system, root = _remote(directory)
+    copy = Path(tempfile.mkdtemp(prefix="stepcoder-checkpoints-"))
+    for name in _listing(system, root):
+        if name.startswith("checkpoints/") or name in (CONFIG, METRICS):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            system.get_file(f"{root}/{name}", str(copy / name))
+    return copy / "checkpoints"
+
+
+def _remote(uri: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        system, root = fsspec.core.url_to_fs(uri)
+        system.makedirs(root, exist_ok=True)
+    except Exception as error:  # every file system has its own kinds
+        raise UserError(f"run.directory: can't use {uri}: {error or type(error).__name__}") from None
+    return system, root.rstrip("/")
+
+
+def _listing(system: Any, root: str) -> dict[str, dict[str, Any]]:
+    """Files below `root` by their name relative to it."""
+    system.invalidate_cache()
+    found = system.find(root, detail=True)
+    return {str(path)[len(root) + 1 :]: entry for path, entry in found.items()}
+
+
+def check_writable(directory: str) -> None:
+    """Raise UserError unless a run can be written there; leaves nothing behind."""
+    if "://" in directory:
+        _remote(directory)
+        return
+    path = nearest = local_part(directory)
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def make_directory(path: Path, mirror: bool) -> None:
+    """A mirror has a name that others can guess, in a place where anyone may write: it must be ours alone."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700 if mirror else 0o777)
+    if mirror and path.stat().st_uid != os.getuid():
+        raise UserError(f"run.directory: its mirror {path} belongs to someone else. Remove it or set TMPDIR.")
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"run.directory: can't write to {path} ({error.strerror or error}). "
+        "Give another --run.directory or change its rights."
+    )

@@ -1,0 +1,149 @@
+"""The numbers of a run, twice: JSON lines for programs and TensorBoard events for eyes.
+
+One line a step, `{"step": 7, "reward/mean": ...}`; an evaluation is a line `{"step": 7, "eval": {"train": {...}}}` of
+the state after that step. No step is counted twice: a resumed run first drops the lines of steps that it will do again.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+METRICS = "metrics.jsonl"
+
+
+def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a metrics file, in order. A last line that a kill cut short is left out."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if line.endswith("\n") and isinstance(record, dict) and "step" in record:
+                yield record
+
+
+def scores(path: Path, name: str, over: int = 1) -> dict[int, float]:
+    """Step -> the metric `name`, for the steps that have it.
+
+    `eval/SPLIT/pass_rate` is an evaluation's; any other is the mean of the last `over` steps.
+    """
+    found: dict[int, float] = {}
+    for record in read_metrics(path):
+        value = dict(flat(record)).get(name)
+        if value is not None and math.isfinite(value):
+            found[int(record["step"])] = value
+    if name.startswith("eval/"):
+        return found
+    return {
+        step: math.fsum(recent) / len(recent)
+        for step in found
+        if (recent := [found[s] for s in range(step - over + 1, step + 1) if s in found])
+    }
+
+
+def truncate(path: Path, step: int) -> int:
+    """Keep the lines up to and including `step`; returns how many were dropped. Written aside, then renamed."""
+    if not path.is_file():
+        return 0
+    with path.open(encoding="utf-8") as file:
+        total = sum(1 for _ in file)
+    kept = [record for record in read_metrics(path) if record["step"] <= step]
+    aside = path.with_suffix(".tmp")
+    with aside.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(record) + "\n" for record in kept)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    return total - len(kept)
+
+
+class MetricsWriter:
+    """Appends to `<run>/metrics.jsonl` and `<run>/tensorboard/`; `resumed_step` is the number of steps already done."""
+
+    def __init__(self, run: Path, resumed_step: int = 0) -> None:
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        run.mkdir(parents=True, exist_ok=True)
+        self.path = run / METRICS
+        self.dropped = truncate(self.path, resumed_step)
+        self._evaluated = {record["step"] for record in read_metrics(self.path) if "eval" in record}
+        self._file = self.path.open("a", encoding="utf-8")
+        self._events = EventFileWriter(str(run / "tensorboard"))
+        if resumed_step or self.dropped:
+            self._forget_events_from(resumed_step + 1)
+
+    def _forget_events_from(self, step: int) -> None:
+        """Tell TensorBoard to drop what an earlier driver wrote of `step` and later."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+
+        session = SessionLog(status=SessionLog.START)
+        self._events.add_event(Event(wall_time=time.time(), step=step, session_log=session))
+
+    def evaluated(self, step: int) -> bool:
+        """Whether an evaluation of the state after `step` steps is on file."""
+        return step in self._evaluated
+
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """One training step. Values are numbers; a dictionary (a histogram) stays one in the file."""
+        self._append({"step": step, **metrics})
+
+    def write_evaluation(self, step: int, result: Mapping[str, Any], times: Mapping[str, float] | None = None) -> None:
+        """`result` maps a split's name to what `summary.evaluation` made of it; `times` have names in full."""
+        self._append({"step": step, "eval": dict(result), **(times or {})})
+        self._evaluated.add(step)
+
+    def _append(self, record: dict[str, Any]) -> None:
+        self._file.write(json.dumps(_finite(record)) + "\n")
+        self._file.flush()
+        self._scalars(record["step"], record)
+        self._events.flush()
+
+    def _scalars(self, step: int, record: Mapping[str, Any]) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+
+        values = [Summary.Value(tag=name, simple_value=number) for name, number in flat(record) if name != "step"]
+        self._events.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+
+    def close(self) -> None:
+        self._file.close()
+        self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in nested dictionaries under its joined name, but for the table of single problems."""
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            if name != "per_problem":
+                yield from flat(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{name}", float(value)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN or infinity: such a number becomes its name as text. numpy scalars become plain numbers."""
+    if isinstance(value, Mapping):
+        return {str(name): _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if hasattr(value, "item") and not isinstance(value, int | float | str):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

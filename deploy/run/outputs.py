@@ -1,0 +1,21 @@
+"""Where a command may write."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from stepcoder.errors import UserError
+
+
+def check_output(path: Path, option: str, inputs: Iterable[Path], force: bool) -> None:
+    """What can be wrong with an output, before anything is read."""
+    if path.is_dir():
+        raise UserError(f"{option}: {path} is a directory; give a file")
+    if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
+        raise UserError(f"{option}: {path} is an input; give another file")
+    if not path.parent.is_dir():
+        raise UserError(f"{option}: there is no directory {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"{option}: no permission to write in {path.parent}")
+    if path.exists() and not force:
+        raise UserError(f"{option}: {path} exists; give another file, or --force to replace it")

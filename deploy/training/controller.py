@@ -1,0 +1,462 @@
+"""The driver: the training loop, written as the algorithm reads.
+
+    subtasks  = curriculum.next(n)                 # what to try, and from where
+    groups    = rollout.run(subtasks)              # completions, graded while others are still written
+    metrics   = learner.step(groups)               # PPO on the tokens that the tests executed
+    curriculum.report(outcomes); learner.publish() # start points move; engines get the new weights
+
+With `max_staleness` 1 the groups of step k + 1 are generated while step k trains. The driver holds references and
+small numbers only. A step's outcomes are reported in the order of its tickets, so that a run's course depends
+on its seed and its samples, not on which worker was faster.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import RayActorError, WorkerCrashedError
+
+from stepcoder.bars import duration
+from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.subtask import Subtask
+from stepcoder.deploy.checks.preflight import Ready
+from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.run.background import Background
+from stepcoder.deploy.run.checkpoint import CheckpointWriter, latest_complete
+from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
+from stepcoder.deploy.run.trajectories import write_groups
+from stepcoder.deploy.shown.counting import counted
+from stepcoder.deploy.shown.progress import RunProgress
+from stepcoder.deploy.shown.summary import evaluation
+from stepcoder.deploy.training.cluster import (
+    Services,
+    fits,
+    gpus,
+    join_cluster,
+    start_rollout,
+    start_services,
+    stop_rollout,
+)
+from stepcoder.deploy.training.placement import placement
+from stepcoder.deploy.training.refill import group_metrics, lacking, with_spread
+from stepcoder.deploy.training.time_limit import StartTimes, TimeLimit
+from stepcoder.deploy.training.unjudged import parted, told, too_many, unjudged_metrics
+from stepcoder.errors import UserError
+from stepcoder.learner.guards import Guards
+from stepcoder.rollout.service import IssuedGroup, RolloutService
+from stepcoder.rollout.trajectory import Unjudged
+from stepcoder.rollout.vllm.engine import Sampling
+
+log = logging.getLogger(__name__)
+
+RESTARTS = 3
+
+
+def train(config: Config, run: RunDirectory, ready: Ready) -> None:
+    """Train to `run.steps` or for `run.max_minutes`, from the newest checkpoint if there is one."""
+    start = StartTimes()
+    start.mark("checks")
+    limit = TimeLimit(config.run.max_minutes, start.begun)
+    limit.remember(read_metrics(run.metrics_file), evaluation_size(config, ready))
+    join_cluster(config)
+    start.mark("ray")
+    try:
+        with RunProgress(config.run.steps, run.resumed_step, ends=limit.ends) as progress:
+            live_on(run, progress, lambda: _Life(config, run, ready, progress, limit, start).train())
+    finally:
+        ray.shutdown()
+
+
+def live_on(run: RunDirectory, progress: RunProgress, live: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `live()` to its end; when an actor dies, once more from the newest checkpoint, a few times at most."""
+    for life in range(RESTARTS + 1):
+        try:
+            asyncio.run(live())
+            return
+        except (RayActorError, WorkerCrashedError) as error:
+            if life == RESTARTS or "creation task" in str(error):
+                raise
+            reason = str(error).splitlines()[0]
+            progress.message(f"an actor died ({reason}); starting again from the newest checkpoint")
+            run.checkpoint = latest_complete(run.checkpoints)
+
+
+def evaluate(config: Config, ready: Ready) -> dict[str, Any]:
+    """Pass rates of `ready.model` at full generation, by split; starts engines and executors only."""
+    join_cluster(config)
+    try:
+        with RunProgress() as progress:
+            progress.message("starting engines and executors (half a minute on a small machine)")
+            return asyncio.run(evaluate_model(config, ready, progress))
+    finally:
+        ray.shutdown()
+
+
+async def evaluate_model(config: Config, ready: Ready, progress: RunProgress) -> dict[str, Any]:
+    """`evaluate` on a cluster that has been joined."""
+    rollout = start_rollout(config, ready, placement(config, gpus(), "engines"))
+    try:
+        await rollout.ready()
+        return await evaluate_splits(rollout, config, ready, progress)
+    finally:
+        await stop_rollout(rollout)
+
+
+class _Life:
+    """One life of the services: from a checkpoint (or the beginning) to the end of the run or the first death."""
+
+    def __init__(
+        self,
+        config: Config,
+        run: RunDirectory,
+        ready: Ready,
+        progress: RunProgress,
+        limit: TimeLimit | None = None,
+        start: StartTimes | None = None,
+    ) -> None:
+        self.config, self.run, self.ready, self.progress = config, run, ready, progress
+        self.limit = limit or TimeLimit(config.run.max_minutes)
+        self.start = start or StartTimes()
+        self.services: Services
+        self.metrics = MetricsWriter(run.path, run.resumed_step)
+        self.refused = 0
+        self.guards = Guards(config.learner.guards, read_metrics(run.metrics_file))
+        self.writing = Background()
+
+    async def train(self) -> None:
+        self.progress.phase("starting the services")
+        self.progress.message("starting engines, learner, executors and curriculum (half a minute on a small machine)")
+        self.services = await start_services(self.config, self.ready, self.run.journal)
+        self.start.mark("services")
+        try:
+            with self.metrics:
+                await self._train()
+                await self.writing.wait()
+        except Exception:
+            await self.writing.settle()
+            raise
+        finally:
+            await self.writing.close()
+            await self.services.close()
+
+    async def _train(self) -> None:
+        c, done = self.config, self.run.resumed_step
+        issued = await self._restore()
+        if done == 0 and c.eval.at_start and not self.metrics.evaluated(0):
+            await self._evaluate(0)
+        if 0 < done < c.run.steps and c.eval.every and done % c.eval.every == 0 and not self.metrics.evaluated(done):
+            await self._evaluate(done)
+        if self._time_for_steps(done):
+            done = await self._steps(done, issued)
+        if c.eval.at_end and not self.metrics.evaluated(done):
+            await self._evaluate(done)
+
+    async def _steps(self, done: int, issued: list[Subtask] | None) -> int:
+        """Steps after `done`, to the end of the run or of its time; the last one's number."""
+        c = self.config
+        self.progress.begin_steps()
+        self.start.over()
+        generation: asyncio.Task[_Generated] | None = None
+        for step in range(done + 1, c.run.steps + 1):
+            begun, more = time.monotonic(), step < c.run.steps
+            saves, evaluates = step % c.run.checkpoint_every == 0, bool(c.eval.every) and step % c.eval.every == 0
+            if generation is None:
+                generation = asyncio.create_task(self._generate(issued or await self._next()))
+                issued = None
+            self.progress.phase("generating")
+            generated, generation = await self._refill(await generation), None
+            ahead: list[Subtask] = []
+            if c.max_staleness > 0:  # after the last step too: a run that is made longer then goes on as a longer one
+                ahead = await self._next()
+                between = self.limit.between(saves, evaluates)
+                more = more and self.limit.allows(2, c.eval.at_end, between)  # this one too
+                if more:
+                    generation = asyncio.create_task(self._generate(ahead))
+            await self._learn(step, generated)
+            await self.writing.check()
+            self._took(time.monotonic() - begun, generated)
+            if c.max_staleness == 0:
+                more = more and self.limit.allows(1, c.eval.at_end, self.limit.between(saves, evaluates))
+            if saves or not more:
+                await self._checkpoint(step, ahead)
+            if not more:
+                return step
+            if evaluates:
+                if generation is not None:  # alone, an evaluation is counted and timed for itself
+                    await asyncio.wait([generation])
+                await self._evaluate(step)
+        return c.run.steps
+
+    def _took(self, seconds: float, generated: "_Generated") -> None:
+        """How long a step took. An evaluation that was not seen yet is thought to be as fast as its completions."""
+        self.limit.step(seconds)
+        if not self.limit.evaluation:
+            c = self.config
+            completions = len(generated.groups) * c.rollout.group_size
+            self.limit.evaluation = generated.seconds * evaluation_size(c, self.ready) / completions
+
+    def _time_for_steps(self, done: int) -> bool:
+        """Whether there are steps to take. A time in which a command can take none is refused; what was evaluated is on
+        file and not done again."""
+        at_end = self.config.eval.at_end
+        if done == self.config.run.steps:
+            return False
+        if self.limit.allows(1, at_end):
+            if at_end and self.limit.mostly_evaluates():
+                self.progress.message(
+                    f"an evaluation takes {duration(self.limit.evaluation)}: of run.max_minutes = "
+                    f"{self.limit.minutes:g} there are {duration(self.limit.left(at_end))} left for steps; "
+                    "more with a lower eval.samples or eval.train_limit"
+                )
+            return True
+        if self.limit.taken:  # services that had died have cost the rest of the time
+            return False
+        raise UserError(
+            f"run.max_minutes = {self.limit.minutes:g} leaves no time for a step: {duration(self.limit.elapsed())} "
+            f"have passed, the end takes {duration(self.limit.ending(at_end))} (the final evaluation "
+            f"{duration(self.limit.evaluation)}).\nRaise it, or lower eval.samples or eval.train_limit; "
+            "the same command goes on from here."
+        )
+
+    async def _restore(self) -> list[Subtask] | None:
+        """Put every service where the checkpoint left it; the subtasks that were under way then, if any."""
+        checkpoint = self.run.checkpoint
+        if checkpoint is None:
+            return None
+        self.progress.phase("loading the checkpoint")
+        state = checkpoint.state()
+        await self.services.curriculum.load(state["curriculum"])
+        await self.services.learner.load(str(checkpoint.path))
+        await self.services.learner.publish(checkpoint.step)
+        self.refused = state["refused"]
+        known = {problem.id for problem in self.ready.train}
+        kept = [item for item in state["issued"] if item[1] in known]
+        return [await self.services.curriculum.subtask(*item) for item in kept] or None
+
+    async def _next(self, count: int | None = None) -> list[Subtask]:
+        return await self.services.curriculum.next(count or self.config.subtasks_per_step)
+
+    async def _generate(self, subtasks: list[Subtask]) -> "_Generated":
+        start = time.perf_counter()
+        rollout, total = self.services.rollout, len(subtasks) * self.config.rollout.group_size
+        async with counted(self.progress, "generating", total, rollout):
+            groups, lost = parted(await rollout.run(subtasks))
+        return _Generated(groups, time.perf_counter() - start, lost=lost)
+
+    async def _refill(self, generated: "_Generated") -> "_Generated":
+        """Further rounds while groups with spread are missing.
+
+        Not beside training: the order of the curriculum's calls would depend on what ends first. So the weights are the
+        newest, and a checkpoint finds no round under way.
+        """
+        for _ in range(self.config.refill_rounds):
+            missing = lacking(generated.groups, self.config.subtasks_per_step)
+            if not missing:
+                break
+            more = await self._generate(await self._next(missing))
+            generated = _Generated(
+                generated.groups + more.groups,
+                generated.seconds + more.seconds,
+                generated.refilled + missing,
+                generated.lost + more.lost,
+            )
+        return generated
+
+    async def _learn(self, step: int, generated: "_Generated") -> None:
+        """Train on one step's groups, tell the curriculum, send the weights, write the numbers."""
+        self.progress.phase("training")
+        groups, lost, services = generated.groups, generated.lost, self.services
+        for group in lost:
+            self.progress.message(f"step {step}: {told(group)}")
+        if stop := too_many(lost, len(groups), self.config.max_unjudged_share):
+            await self._stop(step, stop)
+        dropping = self.config.learner.ppo.drop_equal_groups
+        kept = with_spread(groups) if dropping else groups
+        start = time.perf_counter()
+        learned = await services.learner.step(step, [g.trajectories for g in kept], [g.summary.tokens for g in kept])
+        trained = time.perf_counter()
+        await services.curriculum.report([g.summary.outcome for g in groups])
+        self.progress.phase("sending weights")
+        await services.learner.publish(step)
+        published = time.perf_counter()
+        metrics: dict[str, Any] = rollout_metrics(groups, step, generated.seconds) | learned
+        metrics |= unjudged_metrics(lost)
+        if dropping:
+            metrics |= group_metrics(groups, generated.refilled)
+        metrics |= await services.curriculum.metrics()
+        metrics["curriculum/histogram"] = {str(k): v for k, v in (await services.curriculum.histogram()).items()}
+        metrics["seconds/train"], metrics["seconds/publish"] = trained - start, published - trained
+        finding = self.guards.see(metrics)
+        metrics |= finding.metrics
+        self.metrics.write(step, metrics)
+        self.progress.step(step, metrics)
+        await self._write_trajectories(step, groups)
+        for warning in finding.warnings:
+            self.progress.message(f"step {step}: {warning}")
+        if stop := self._refused(metrics) or finding.stop:
+            await self._stop(step, stop)
+
+    def _refused(self, metrics: dict[str, Any]) -> str | None:
+        """Refused updates are counted; why the run must end after several steps of nothing else."""
+        if metrics["updates/total"] > 0:  # a step whose groups were all dropped says nothing
+            self.refused = self.refused + 1 if metrics["updates/refused"] == metrics["updates/total"] else 0
+        if self.refused < self.config.learner.max_bad_steps:
+            return None
+        return (
+            f"the loss or its gradient was not finite in {self.refused} steps in a row.\n"
+            "Start a new run from the exported checkpoint with a lower learner.policy.lr and "
+            "learner.critic.optimizer.lr, or with learner.precision fp32."
+        )
+
+    async def _stop(self, step: int, reason: str) -> None:
+        """End the run with advice; the last checkpoint is from before this step."""
+        await self.writing.wait()
+        newest = await asyncio.to_thread(latest_complete, self.run.checkpoints)
+        kept = "There is no checkpoint yet."
+        if newest is not None:
+            kept = (
+                f"The last checkpoint is kept, {newest.path}:\n  stepcoder export --run {self.config.run.directory} "
+                f"--step {newest.step} --out my-model"
+            )
+        raise UserError(f"the run stops at step {step}: {reason}\n{kept}")
+
+    async def _write_trajectories(self, step: int, groups: Sequence[IssuedGroup]) -> None:
+        every = self.config.run.trajectories_every
+        if every and step % every == 0:
+            write = ray.remote(write_groups).options(name="write-trajectories", num_cpus=0)
+            await write.remote(str(self.run.trajectories), step, *(g.trajectories for g in groups))
+
+    async def _checkpoint(self, step: int, ahead: Sequence[Subtask]) -> None:
+        """Copy what the next step changes, then write it while the run goes on; without GPUs, write it at once."""
+        self.progress.phase("writing a checkpoint")
+        await self.writing.wait()
+        begun = time.monotonic()
+        await self.services.learner.capture()
+        state = {
+            "step": step,
+            "curriculum": await self.services.curriculum.state(),
+            "issued": [(s.ticket, s.problem.id, s.stage) for s in ahead],
+            "refused": self.refused,
+        }
+        await self.writing.start(self._write(step, state, begun))
+        if not self.services.learner.writes_beside:
+            await self.writing.wait()
+
+    async def _write(self, step: int, state: dict[str, Any], begun: float) -> None:
+        """`begun`: when the checkpoint was begun, by the monotonic clock."""
+        try:
+            async with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
+                await self.services.learner.write(str(writer.path))
+                if not (writer.path / "policy" / "config.json").is_file():
+                    raise UserError(
+                        f"run.directory: the learner's node does not see {self.run.path}. Give a path on a shared disk."
+                    )
+                writer.write_state(state)
+            await asyncio.to_thread(self.run.tidy)
+            self.limit.checkpoint = time.monotonic() - begun
+        except OSError as error:
+            raise UserError(
+                f"run.directory: the checkpoint of step {step} can't be written: {getattr(error, 'cause', error)}.\n"
+                f"Make room in {self.run.path} and give the same command again."
+            ) from error
+
+    async def _evaluate(self, step: int) -> None:
+        self.progress.phase("evaluating")
+        samples = self.config.eval.samples
+        count = evaluation_size(self.config, self.ready) // samples
+        self.progress.message(f"evaluating {count} problems, {samples} completions each, no prefix given")
+        times = self.start.told() if step == self.run.resumed_step else {}
+        begun = time.monotonic()
+        results = await evaluate_splits(self.services.rollout, self.config, self.ready, self.progress)
+        times["seconds/eval"] = self.limit.evaluation = time.monotonic() - begun
+        self.metrics.write_evaluation(step, results, times)
+        self.progress.evaluation(step, results)
+
+
+class _Generated:
+    """One step's groups, in the order of their tickets, how long they took (seconds), how many came by refilling, and
+    those that could not be judged."""
+
+    __slots__ = ("groups", "seconds", "refilled", "lost")
+
+    def __init__(
+        self, groups: list[IssuedGroup], seconds: float, refilled: int = 0, lost: Sequence[Unjudged] = ()
+    ) -> None:
+        self.groups, self.seconds, self.refilled, self.lost = groups, seconds, refilled, list(lost)
+
+
+async def evaluate_splits(
+    rollout: RolloutService, config: Config, ready: Ready, progress: RunProgress
+) -> dict[str, Any]:
+    """Pass rate of training and held-out problems at full generation, no prefix given.
+
+    The random numbers are the same at every call, so that two evaluations differ by the weights alone.
+    """
+    e, prompt_fits = config.eval, fits(str(ready.model), config)
+    sampling = Sampling(e.temperature, e.top_p, 0, config.rollout.max_new_tokens, config.rollout.stop)
+    splits = evaluated_splits(config, ready)
+    problems = [(name, problem) for name, found in splits.items() for problem in found]
+    too_long = [p.id for _, p in problems if not prompt_fits(p, "")]
+    if too_long:
+        log.warning("%d problems have too long a prompt (%s ...): they are left out", len(too_long), too_long[0])
+        problems = [(name, p) for name, p in problems if p.id not in set(too_long)]
+    subtasks = [Subtask(-1 - i, problem, 0, "") for i, (_, problem) in enumerate(problems)]
+    async with counted(progress, "evaluating", len(subtasks) * e.samples, rollout):
+        groups, lost = parted(await rollout.run(subtasks, sampling, e.samples))
+    for group in lost:
+        log.warning("evaluation: %s", told(group))
+    if stop := too_many(lost, len(groups), config.max_unjudged_share):
+        raise UserError(f"the evaluation stops: {stop}")
+    outcomes = {g.summary.outcome.problem_id: g.summary.outcome for g in groups}
+    results = {}
+    for name in splits:
+        own = [p for split, p in problems if split == name]
+        if counts := {p.id: (outcomes[p.id].passed, outcomes[p.id].total) for p in own if p.id in outcomes}:
+            results[name] = evaluation(counts, {p.id: p.level for p in own}) | {"unjudged": len(own) - len(counts)}
+    return results
+
+
+def evaluated_splits(config: Config, ready: Ready) -> dict[str, Sequence[Problem]]:
+    """The problems of an evaluation."""
+    return {"train": spread(ready.train, config.eval.train_limit), "heldout": ready.heldout}
+
+
+def evaluation_size(config: Config, ready: Ready) -> int:
+    """Completions of an evaluation."""
+    return sum(map(len, evaluated_splits(config, ready).values())) * config.eval.samples
+
+
+def spread(problems: Sequence[Problem], limit: int | None) -> Sequence[Problem]:
+    """At most `limit` problems, evenly spaced over the file, the same each time."""
+    if limit is None or limit >= len(problems):
+        return problems
+    return [problems[i] for i in np.linspace(0, len(problems) - 1, limit).round().astype(int)]
+
+
+def rollout_metrics(groups: Sequence[IssuedGroup], step: int, seconds: float) -> dict[str, float]:
+    """What the driver can say of a step's completions without touching a token."""
+    summaries = [g.summary for g in groups]
+    total = sum(s.outcome.total for s in summaries)
+    generated = sum(s.generated for s in summaries)
+    full = [s.outcome for s in summaries if s.outcome.stage == 0]
+    verdicts: dict[str, int] = {}
+    for s in summaries:
+        for verdict, count in s.verdicts.items():
+            verdicts[verdict] = verdicts.get(verdict, 0) + count
+    metrics = {
+        "reward/mean": sum(s.reward_sum for s in summaries) / total,
+        "pass_rate": sum(s.outcome.passed for s in summaries) / total,
+        "tokens/generated": float(generated),
+        "tokens/mean_response": generated / total,
+        "tokens_per_s/generate": generated / seconds,
+        "seconds/generate": seconds,
+        "staleness": float(max(step - 1 - s.oldest_version for s in summaries)),
+    }
+    if full:
+        metrics["pass_rate/full"] = sum(o.passed for o in full) / sum(o.total for o in full)
+    return metrics | {f"verdict/{name}": count / total for name, count in sorted(verdicts.items())}

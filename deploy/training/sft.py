@@ -1,0 +1,156 @@
+"""The driver of supervised fine-tuning.
+
+    evaluate                                   # engines and executors, then gone
+    for each epoch, for each batch of it:
+        learner.train(batch)                   # the loss of the answers' tokens
+        learner.validate(heldout)              # now and then
+    evaluate                                   # the same problems and random numbers
+
+Engines and learner never live at the same time. Which problems a step trains on is a function of the seed and the step
+alone, so that a checkpoint holds the learner and nothing else.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from stepcoder.curriculum.stages.sampling import epoch_order
+from stepcoder.deploy.checks.preflight import Ready
+from stepcoder.deploy.config.sft import SFTRunConfig
+from stepcoder.deploy.run.checkpoint import POLICY, CheckpointWriter, named, prune
+from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
+from stepcoder.deploy.shown.progress import RunProgress
+from stepcoder.deploy.training.cluster import gpus, join_cluster
+from stepcoder.deploy.training.controller import evaluate_model, live_on
+from stepcoder.deploy.training.placement import placement
+from stepcoder.deploy.training.sft_data import SFTData
+from stepcoder.errors import UserError
+from stepcoder.learner.sft.examples import Example
+from stepcoder.learner.sft.service import SFTService
+
+VALIDATION = "sft/validation_loss"
+
+
+def fine_tune(config: SFTRunConfig, run: RunDirectory, ready: Ready, data: SFTData) -> None:
+    """Train for `sft.epochs`, from the newest checkpoint if there is one. `config.measured` has told the steps."""
+    join_cluster(config)
+    try:
+        with RunProgress(config.run.steps, run.resumed_step) as progress:
+            live_on(run, progress, lambda: _Life(config, run, ready, data, progress).run_all())
+    finally:
+        ray.shutdown()
+
+
+def batch(step: int, examples: Sequence[Example], size: int, seed: int) -> list[Example]:
+    """What step `step` (from 1) trains on: each example once in an epoch; its last step takes what is left."""
+    each = -(-len(examples) // size)
+    epoch, index = divmod(step - 1, each)
+    order = epoch_order(seed, epoch, np.ones(len(examples)))
+    return [examples[i] for i in order[index * size : (index + 1) * size]]
+
+
+class _Life:
+    """From a checkpoint (or the beginning) to the end of the run or the first death of an actor."""
+
+    def __init__(
+        self, config: SFTRunConfig, run: RunDirectory, ready: Ready, data: SFTData, progress: RunProgress
+    ) -> None:
+        self.config, self.run, self.ready, self.data, self.progress = config, run, ready, data, progress
+        self.metrics = MetricsWriter(run.path, run.resumed_step)
+        self.learner: SFTService
+        self.refused = 0
+
+    async def run_all(self) -> None:
+        e, steps = self.config.eval, self.config.run.steps
+        with self.metrics:
+            if self.run.resumed_step == 0 and e.at_start and not self.metrics.evaluated(0):
+                await self._evaluate(0, self.ready.model)
+            if self.run.resumed_step < steps:
+                await self._train()
+            last, checkpoint = named(self.run.checkpoints)[0]
+            if e.at_end and not self.metrics.evaluated(last):
+                await self._evaluate(last, checkpoint / POLICY)
+
+    async def _train(self) -> None:
+        c = self.config
+        self.progress.phase("starting the learner")
+        self.progress.message("starting the learner (half a minute on a small machine)")
+        self.learner = SFTService(
+            str(self.ready.model),
+            c.learner,
+            seed=c.run.seed,
+            total_updates=c.run.steps,
+            temperature=1.0,
+            gpu_share=placement(c, gpus(), "learner").gpu_share,
+        )
+        try:
+            await self.learner.build()
+            await self._restore()
+            self.progress.begin_steps()
+            for step in range(self.run.resumed_step + 1, c.run.steps + 1):
+                await self._step(step)
+                if step % c.run.checkpoint_every == 0 or step == c.run.steps:
+                    await self._checkpoint(step)
+        finally:
+            self.learner.close()
+
+    async def _restore(self) -> None:
+        if (checkpoint := self.run.checkpoint) is not None:
+            self.progress.phase("loading the checkpoint")
+            await self.learner.load(str(checkpoint.path))
+            self.refused = checkpoint.state()["refused"]
+        elif self.data.heldout and not any(VALIDATION in record for record in read_metrics(self.run.metrics_file)):
+            self.metrics.write(0, await self._validate())
+
+    async def _step(self, step: int) -> None:
+        c, start = self.config, time.perf_counter()
+        self.progress.phase("training")
+        examples = batch(step, self.data.train, c.sft.batch_size, c.run.seed)
+        metrics: dict[str, Any] = await self.learner.train(examples)
+        each = c.updates_per_epoch(len(self.data.train))
+        metrics |= {"sft/epoch": step / each, "seconds/train": time.perf_counter() - start}
+        if self.data.heldout and (step % (c.sft.validate_every or each) == 0 or step == c.run.steps):
+            metrics |= await self._validate()
+        self.metrics.write(step, metrics)
+        self.progress.step(step, metrics)
+        self._watch(bool(metrics["updates/refused"]))
+
+    async def _validate(self) -> dict[str, float]:
+        self.progress.phase("validating")
+        start = time.perf_counter()
+        loss = await self.learner.validate(self.data.heldout)
+        return {VALIDATION: loss, "seconds/validate": time.perf_counter() - start}
+
+    def _watch(self, refused: bool) -> None:
+        """Refused updates are counted; several in a row end the run."""
+        self.refused = self.refused + 1 if refused else 0
+        if self.refused >= self.config.learner.max_bad_steps:
+            raise UserError(
+                f"the gradient was not finite in {self.refused} steps in a row; the run stops here.\n"
+                "Lower learner.policy.lr, or set learner.precision to fp32."
+            )
+
+    async def _checkpoint(self, step: int) -> None:
+        self.progress.phase("writing a checkpoint")
+        with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
+            await self.learner.save(str(writer.path))
+            if not (writer.path / POLICY / "config.json").is_file():
+                raise UserError(
+                    f"run.directory: the learner's node does not see {self.run.path}. Give a path on a shared disk."
+                )
+            writer.write_state({"step": step, "refused": self.refused})
+        prune(self.run.checkpoints, self.config.run.keep)
+        self.run.sync()
+
+    async def _evaluate(self, step: int, model: Path) -> None:
+        self.progress.phase("evaluating")
+        self.progress.message(f"evaluating, {self.config.eval.samples} completions a problem: starting the engines")
+        results = await evaluate_model(self.config, replace(self.ready, model=model), self.progress)
+        self.metrics.write_evaluation(step, results)
+        self.progress.evaluation(step, results)

@@ -1,0 +1,173 @@
+"""A suite split in two: what the child gets (inputs), and what stays in the parent (expected outputs and checks).
+
+An assert that is one call with constant arguments and a check of its answer becomes that call, and is checked here
+(executor.asserts). Any other assert runs as code beside the program ("guarded"). It passes only if it ran to its end
+and brought back its seal, a random word that the child holds, and sees the program through a membrane
+(values.membrane). Still forgeable there: a program can dig for the seal and for the expected values in its
+own process.
+"""
+
+import ast
+import json
+import marshal
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from stepcoder.executor.judging.asserts import Unsupported, question
+from stepcoder.executor.sandbox.values import codec
+from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
+from stepcoder.executor.suite import Case, Suite
+
+MOST_DEPTH = 250  # levels of a value that its readers can take
+_NODE_TAGS = ('{"l": [', '{"n": [')  # of codec
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCase:
+    """`wire` goes to the child, `stdin` as a file; `expected` never leaves, but for the seal of guarded code.
+
+    kind and expected: text, a str; value, any data; check, an executor.asserts.Check; code, the seal.
+    """
+
+    kind: str
+    wire: dict[str, Any]
+    expected: Any = None
+    stdin: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The cases in order, and what is the same for every program of the suite.
+
+    `wire`: the inputs and the setup, constants only, as marshal data. `context`: the code that runs in the program's
+    namespace beside it, the setup and guarded tests. `inputs`: the texts for standard input, one after the other;
+    `largest_input` is the size in bytes of the longest one. `output_kib`, `depth` and `parts`: what an answer like the
+    expected ones may need, see executor.config.ExecutorConfig; no setting is to be below them.
+    """
+
+    cases: tuple[PlannedCase, ...]
+    setup: str
+    nodes: bool  # whether any test is about lists or trees
+    wire: bytes
+    context: bytes
+    inputs: bytes
+    largest_input: int
+    output_kib: int
+    depth: int
+    parts: int
+
+    def wire_of(self, number: int) -> bytes:
+        """As `wire`, of one test: what is alone in its process sees no other."""
+        return _suite([self.cases[number].wire], self.setup, self.nodes)
+
+
+def plan(suite: Suite) -> Plan:
+    """Raises ValueError for a suite that could pass without a test having been run."""
+    if not suite.cases:
+        raise ValueError("a suite without tests cannot judge a program: give at least one test")
+    if suite.style == "call" and not suite.entry_point:
+        raise ValueError("a suite in call style needs an entry point: a function name or `Class().method`")
+    try:
+        compile(suite.setup, "<setup>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"the suite's setup does not compile: {error}") from error
+    make = {"stdin": _stdin, "call": _call, "assert": _assertion}[suite.style]
+    cases = tuple(make(case, suite.entry_point, number) for number, case in enumerate(suite.cases, 1))
+    place = 0
+    for case in cases:
+        if case.kind == "text":
+            case.wire["stdin"] = (place, len(case.stdin))
+            place += len(case.stdin)
+    wires = [case.wire for case in cases]
+    nodes = suite.style != "stdin" and _nodes(suite, wires)
+    context = "\n".join([suite.setup, *(case.wire.get("code", "") for case in cases)]).encode("utf-8", "surrogatepass")
+    inputs = [case.stdin for case in cases]
+    needs = [_needs(planned, case) for planned, case in zip(cases, suite.cases, strict=True)]
+    size, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
+    return Plan(
+        cases, suite.setup, nodes, _suite(wires, suite.setup, nodes), context, b"".join(inputs), max(map(len, inputs)),
+        1 << (2 * size >> 10).bit_length(), depth, parts,
+    )  # fmt: skip
+
+
+def _suite(wires: list[dict[str, Any]], setup: str, nodes: bool) -> bytes:
+    return marshal.dumps({"cases": wires, "setup": setup, "nodes": nodes})
+
+
+def _needs(planned: PlannedCase, case: Case) -> tuple[int, int, int]:
+    """(bytes, levels, parts) of the expected answer; of a check, whose code is longer than what it compares with, none
+    but its length."""
+    if planned.kind == "text":
+        return len(case.output.encode("utf-8", "surrogateescape")), 0, 0
+    if planned.kind != "value":
+        return len(case.input), 0, 0
+    try:
+        data, depth, parts = codec.measured(case.output, MOST_DEPTH)
+    except codec.TooLarge:
+        return 0, 0, 0  # no answer can be like it
+    return len(json.dumps(data)), depth, parts
+
+
+def _nodes(suite: Suite, wires: list[dict[str, Any]]) -> bool:
+    """Whether any test is about lists or trees: a program may name their classes in annotations."""
+    text = json.dumps(wires, check_circular=False)  # inside a text JSON would escape the quotes of a tag
+    return any(tag in text for tag in _NODE_TAGS) or any(_needs_nodes(case) for case in suite.cases)
+
+
+def _stdin(case: Case, entry: str | None, number: int) -> PlannedCase:
+    if not isinstance(case.input, str) or not isinstance(case.output, str):
+        raise ValueError(f"test {number}: a test in stdin style has a text as input and a text as output")
+    return PlannedCase(
+        "text", {"fn": entry} if entry else {}, case.output, case.input.encode("utf-8", "surrogateescape")
+    )
+
+
+def _call(case: Case, entry: str | None, number: int) -> PlannedCase:
+    if not isinstance(case.input, list | tuple):
+        raise ValueError(f"test {number}: a test in call style has a list of positional arguments as input")
+    try:
+        return PlannedCase("value", _wire(str(entry), list(case.input), case.keywords), case.output)
+    except codec.TooLarge as error:
+        raise ValueError(f"test {number}: the arguments are too large: {error}") from error
+
+
+def _wire(function: str, args: list[Any], keywords: dict[str, Any]) -> dict[str, Any]:
+    """TooLarge for arguments that nest too deep."""
+    wire: dict[str, Any] = {"fn": function, "args": [codec.encode(argument) for argument in args]}
+    if keywords:
+        wire["kwargs"] = {name: codec.encode(value) for name, value in keywords.items()}
+    return wire
+
+
+def _needs_nodes(case: Case) -> bool:
+    """Whether the expected answer, or the assert, has a list or a tree."""
+    if isinstance(case.input, str):
+        return "list_node(" in case.input or "tree_node(" in case.input
+    return _has_nodes(case.output)
+
+
+def _has_nodes(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_has_nodes(part) for part in value)
+    return isinstance(value, LinkedList | BinaryTree)
+
+
+def _assertion(case: Case, entry: str | None, number: int) -> PlannedCase:
+    if not isinstance(case.input, str):
+        raise ValueError(f"test {number}: a test in assert style is Python code as a text")
+    try:
+        body = ast.parse(case.input).body
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"test {number}: the assert does not parse: {error}") from error
+    if not any(isinstance(node, ast.Assert) for statement in body for node in ast.walk(statement)):
+        raise ValueError(f"test {number}: the code has no assert, so it could not fail")
+    try:
+        asked = question(body)
+        wire = _wire(asked.function, asked.args, asked.keywords)
+        if views := asked.check.views():
+            wire["views"] = views
+        return PlannedCase("check", wire, asked.check)
+    except (Unsupported, codec.TooLarge):
+        seal = secrets.token_hex(16)
+        return PlannedCase("code", {"code": case.input, "seal": seal}, seal)

@@ -1,0 +1,120 @@
+"""The reward of a program, from its report. Pure for the kinds that come with it; runs in the trusted parent.
+
+`stepcoder`  all pass 1, some test fails -0.3, runtime error (limits count as such) -0.6, does not compile -1.
+             Source: StepCoder, section 4; CodeRL, arXiv 2207.01780, eq. 5.
+`binary`     1 or 0.
+`ratio`      -1 and -0.6 as above; -0.3 + 1.3 x share of tests passed for a program that ran every test to its end.
+             Source: RLTF, arXiv 2307.04349, adaptive feedback.
+`ladder`     stages, and within one the share p of tests passed: -1 does not compile; -0.6 + 0.25 p some test ended in
+             an error or a limit; -0.3 + 0.8 p every test ran to its end; 1 all pass. A lower stage never pays more,
+             and the last failing test is worth at least 0.5. Source: the stages as above, the shares ours.
+`package.module:function`  a user's own: called with the report, returns a finite number.
+"""
+
+import importlib
+import inspect
+import math
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from stepcoder.executor.report import Report, TestOutcome, Verdict
+
+_STEPCODER = {
+    Verdict.PASSED: 1.0,
+    Verdict.WRONG_ANSWER: -0.3,
+    Verdict.RUNTIME_ERROR: -0.6,
+    Verdict.TIMEOUT: -0.6,
+    Verdict.MEMORY_LIMIT: -0.6,
+    Verdict.OUTPUT_LIMIT: -0.6,
+    Verdict.COMPILE_ERROR: -1.0,
+}
+
+
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def reward(report: Report, kind: str) -> float:
+    """A finite number. ValueError for `infra_error`, which says nothing about the program, and for an unusable kind."""
+    if report.verdict is Verdict.INFRA_ERROR:
+        raise ValueError(f"no reward for infra_error ({report.error}): run the program again or leave it out")
+    value = _function(kind)(report)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"the reward {kind} has to return a finite number, not {value!r:.100}")
+    return float(value)
+
+
+def check(kind: str) -> None:
+    """ValueError where `kind` cannot be used: what is wrong with it. A user's function is tried on every verdict."""
+    for verdict in _STEPCODER:
+        outcomes = () if verdict is Verdict.COMPILE_ERROR else (TestOutcome(verdict), TestOutcome(Verdict.PASSED))
+        try:
+            reward(Report(verdict, outcomes, error=None if verdict is Verdict.PASSED else "an example"), kind)
+        except ValueError:
+            raise
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise ValueError(f"the reward {kind} raised for a program with verdict {verdict}: {problem}") from error
+
+
+def check_name(kind: str) -> None:
+    """ValueError for what is neither a kind that comes with it nor written as a function's dotted name."""
+    if kind not in _KINDS and not _DOTTED.fullmatch(kind):
+        known = ", ".join(_KINDS)
+        raise ValueError(f"unknown reward {kind!r}: choose {known}, or name your own as package.module:function")
+
+
+@lru_cache
+def _function(kind: str) -> Callable[[Report], object]:
+    check_name(kind)
+    if kind in _KINDS:
+        return _KINDS[kind]
+    module, _, name = kind.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever the user's module does while it is imported
+        raise ValueError(f"the reward {kind} cannot be imported: {type(error).__name__}: {error}") from error
+    if not callable(function):
+        raise ValueError(f"the reward {kind} is of type {type(function).__name__}, not a function")
+    try:
+        inspect.signature(function).bind(Report(Verdict.PASSED))
+    except TypeError as error:
+        raise ValueError(f"the reward {kind} has to take one argument, the report: {error}") from error
+    return function
+
+
+def _stepcoder(report: Report) -> float:
+    return _STEPCODER[report.verdict]
+
+
+def _binary(report: Report) -> float:
+    return float(report.passed)
+
+
+def _ratio(report: Report) -> float:
+    if report.verdict is Verdict.COMPILE_ERROR:
+        return -1.0
+    return -0.6 if _failures(report) else -0.3 + 1.3 * _share(report)
+
+
+def _ladder(report: Report) -> float:
+    if report.passed or report.verdict is Verdict.COMPILE_ERROR:
+        return _STEPCODER[report.verdict]
+    return -0.6 + 0.25 * _share(report) if _failures(report) else -0.3 + 0.8 * _share(report)
+
+
+def _failures(report: Report) -> bool:
+    """Whether some test did not run to its end."""
+    return any(test.verdict not in (Verdict.PASSED, Verdict.WRONG_ANSWER) for test in report.tests)
+
+
+def _share(report: Report) -> float:
+    return sum(test.verdict is Verdict.PASSED for test in report.tests) / len(report.tests)
+
+
+_KINDS: dict[str, Callable[[Report], object]] = {
+    "stepcoder": _stepcoder,
+    "binary": _binary,
+    "ratio": _ratio,
+    "ladder": _ladder,
+}

@@ -1,0 +1,142 @@
+"""The pool over Ray: CPU actors on any node, each with a local pool of slots; a dead actor costs a re-run only.
+
+`ExecutorPool` is a picklable value: it holds actor handles, and any asyncio actor or driver may call `run`. Each caller
+sends an actor at most twice as many programs as it has slots; the rest wait in the caller (back-pressure).
+"""
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+
+from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.pool.local import LocalPool
+from stepcoder.executor.report import Report, Verdict
+from stepcoder.executor.suite import Suite
+
+log = logging.getLogger(__name__)
+
+_RESTART_PAUSE_S = 0.5
+
+
+class ExecutorWorker:
+    """A local pool as an asynchronous Ray actor."""
+
+    def __init__(self, config: ExecutorConfig) -> None:
+        self._pool = LocalPool(config)
+
+    async def run(self, program: str, suite: Suite) -> Report:
+        return await asyncio.wrap_future(self._pool.submit(program, suite))
+
+    async def level(self) -> int:
+        """The isolation level found on this actor's node."""
+        return self._pool.level
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+
+class ExecutorPool:
+    """Programs over the actors `executor-0` ... ; made once by the driver, then passed on freely."""
+
+    def __init__(self, config: ExecutorConfig) -> None:
+        """Starts the actors; Ray must be initialised. They ask Ray for no CPU: their work comes in short bursts."""
+        self.config = config
+        make = ray.remote(ExecutorWorker)
+        self.actors: list[Any] = [
+            make.options(
+                name=f"executor-{number}",
+                num_cpus=0,
+                max_restarts=-1,
+                max_task_retries=0,
+                max_concurrency=max(1000, 4 * config.workers),
+            ).remote(config)
+            for number in range(config.actors)
+        ]
+        self._reset()
+
+    def _reset(self) -> None:
+        self._in_flight = [0] * len(self.actors)
+        self._room: asyncio.Condition | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"config": self.config, "actors": self.actors}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    async def ready(self) -> list[int]:
+        """Waits for every actor; the isolation level of each. Raises what an actor raised at its start."""
+        return list(await asyncio.gather(*(self._level(actor) for actor in self.actors)))
+
+    async def _level(self, actor: Any) -> int:
+        while True:
+            try:
+                return await actor.level.remote()
+            except ActorUnavailableError:  # between its death and its restart
+                await asyncio.sleep(_RESTART_PAUSE_S)
+
+    async def run(self, program: str, suite: Suite) -> Report:
+        """The report of `program`; an `infra_error` only after the retries, on other actors where there are any.
+
+        ValueError for a suite that cannot judge.
+        """
+        error, avoid = "", -1
+        for attempt in range(self.config.infra_retries + 1):
+            if attempt:
+                await asyncio.sleep(_RESTART_PAUSE_S * attempt)
+            number = await self._take(avoid)
+            try:
+                report: Report = await self.actors[number].run.remote(program, suite)
+            except RayActorError as failure:
+                error = f"executor-{number} died: {failure}"
+                log.warning("executor-%d died; its program runs again elsewhere", number)
+            except RayTaskError as failure:
+                cause = failure.as_instanceof_cause()
+                raise cause from failure
+            else:
+                if report.verdict is not Verdict.INFRA_ERROR:
+                    return report
+                error = report.error or "the sandbox failed"
+            finally:
+                await self._give(number)
+            avoid = number
+        return Report(Verdict.INFRA_ERROR, error=error)
+
+    async def _take(self, avoid: int) -> int:
+        """The actor with the fewest programs of ours, not `avoid` if another has room; waits while all are full."""
+        room = self._condition()
+        limit = 2 * self.config.workers
+        async with room:
+            while True:
+                free = [n for n, count in enumerate(self._in_flight) if count < limit]
+                others = [n for n in free if n != avoid] or free
+                if others:
+                    number = min(others, key=lambda n: self._in_flight[n])
+                    self._in_flight[number] += 1
+                    return number
+                await room.wait()
+
+    async def _give(self, number: int) -> None:
+        room = self._condition()
+        async with room:
+            self._in_flight[number] -= 1
+            room.notify()
+
+    def _condition(self) -> asyncio.Condition:
+        """One condition an event loop: a driver may use the pool from several loops, one after the other."""
+        loop = asyncio.get_running_loop()
+        if self._room is None or self._loop is not loop:
+            self._reset()
+            self._room, self._loop = asyncio.Condition(), loop
+        return self._room
+
+    def close(self) -> None:
+        """Ends the actors; their zygotes die with them."""
+        for actor in self.actors:
+            ray.kill(actor)

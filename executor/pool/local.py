@@ -1,0 +1,141 @@
+"""A pool of slots in this process: runs programs against suites in parallel, without Ray.
+
+Each slot is a thread that owns one zygote (a zygote dies with the thread that started it). Nothing that a
+program sent is unpickled. A sandbox failure is retried on whichever slot is free next; after
+`infra_retries` it is reported as `infra_error`, never as a verdict on the program.
+"""
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Self
+
+from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.judging.plan import Plan, plan
+from stepcoder.executor.pool.fork_server import InfraError
+from stepcoder.executor.pool.isolation import choose, described
+from stepcoder.executor.pool.slot import Slot
+from stepcoder.executor.report import Report, Verdict
+from stepcoder.executor.suite import Suite
+
+log = logging.getLogger(__name__)
+
+_PLANS_KEPT = 4
+
+
+@dataclass(slots=True)
+class _Job:
+    program: str
+    plan: Plan
+    future: "Future[Report]"
+    failures: int = 0
+
+
+class LocalPool:
+    """`run` from any thread; `map` over many, in order. Raises RuntimeError at once where no isolation can be had."""
+
+    def __init__(self, config: ExecutorConfig) -> None:
+        self.config = config
+        self.level = choose(config)
+        if self.level == 4:
+            log.warning("programs run WITHOUT isolation (executor.level is 4)")
+        else:
+            log.info(described(self.level))
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._plans: deque[tuple[Suite, Plan]] = deque(maxlen=_PLANS_KEPT)
+        self._planning = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"executor-slot-{number}", daemon=True)
+            for number in range(config.workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(self, program: str, suite: Suite) -> "Future[Report]":
+        """ValueError for a suite that cannot judge (no tests, wrong types)."""
+        if self._closed:
+            raise RuntimeError("the pool is closed")
+        job = _Job(program, self._planned(suite), Future())
+        self._jobs.put(job)
+        return job.future
+
+    def _planned(self, suite: Suite) -> Plan:
+        """Programs of one suite follow each other: the plans of the last suites are kept, by identity."""
+        with self._planning:
+            for kept, made in self._plans:
+                if kept is suite:
+                    return made
+            made = plan(suite)
+            self._plans.append((suite, made))
+            return made
+
+    def run(self, program: str, suite: Suite) -> Report:
+        """Blocks until the report is there."""
+        return self.submit(program, suite).result()
+
+    def map(self, pairs: Iterable[tuple[str, Suite]]) -> Iterator[Report]:
+        """Reports in the order of the pairs, which are read a little ahead of the slots, not all at once."""
+        window: deque[Future[Report]] = deque()
+        for program, suite in pairs:
+            window.append(self.submit(program, suite))
+            while len(window) > 4 * self.config.workers:
+                yield window.popleft().result()
+        while window:
+            yield window.popleft().result()
+
+    def close(self) -> None:
+        """Ends all slots after the programs they are running; programs that wait get an infra_error."""
+        if self._closed:
+            return
+        self._closed = True
+        waiting: list[_Job] = []
+        while not self._jobs.empty():
+            job = self._jobs.get()
+            if job is not None:
+                waiting.append(job)
+        for job in waiting:
+            if job.failures or job.future.set_running_or_notify_cancel():
+                job.future.set_result(_infra_report("the pool was closed"))
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        slot = Slot(self.config, self.level)
+        try:
+            while (job := self._jobs.get()) is not None:
+                self._one(slot, job)
+        finally:
+            slot.close()
+
+    def _one(self, slot: Slot, job: _Job) -> None:
+        if not job.failures and not job.future.set_running_or_notify_cancel():
+            return
+        try:
+            job.future.set_result(slot.run(job.program, job.plan))
+        except InfraError as error:
+            job.failures += 1
+            log.warning("the sandbox failed (%d of %d): %s", job.failures, self.config.infra_retries + 1, error)
+            if job.failures > self.config.infra_retries or self._closed:
+                job.future.set_result(_infra_report(str(error)))
+            else:
+                self._jobs.put(job)
+        except Exception as error:  # a defect of ours must reach the caller, not end the slot
+            slot.close()
+            job.future.set_exception(error)
+
+
+def _infra_report(error: str) -> Report:
+    return Report(Verdict.INFRA_ERROR, error=error)

@@ -1,0 +1,107 @@
+"""What a plain interpreter offers and confinement takes away, given back in Python: the same at every level.
+
+Each function is a bound method, which nobody can change. It grants nothing: a program that goes around it meets the
+limits and the filter as they are.
+"""
+
+import _thread
+import builtins
+import importlib
+import io
+import os
+import resource
+import sys
+import threading
+import types
+from typing import Any
+
+from stepcoder.executor.sandbox.offered.semaphore import SemLock
+
+try:
+    _multiprocessing: Any = importlib.import_module("_multiprocessing")
+except ImportError:  # an interpreter built without it
+    _multiprocessing = None
+
+RECURSION = 1000  # of a plain interpreter
+# Frames of the harness below a program's own, counted generously: a program gets its thousand, not a few less.
+_BELOW = 24
+_NAMES = {0: "stdin", 1: "stdout", 2: "stderr"}
+_STREAMS = {
+    path: number
+    for number, name in _NAMES.items()
+    for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
+}
+
+
+def asks_for_null(code: types.CodeType) -> bool:
+    """Whether a program names /dev/null: no other needs a descriptor of it."""
+    pending = [code]
+    while pending:
+        part = pending.pop()
+        if "devnull" in part.co_names or os.devnull in part.co_consts:
+            return True
+        pending.extend(constant for constant in part.co_consts if isinstance(constant, types.CodeType))
+    return False
+
+
+class Surroundings:
+    """Installed once in the zygote, before anything is compared with how it was."""
+
+    __slots__ = ("_get_recursion", "_largest_stack", "_null", "_open", "_os_open", "_set_recursion", "_setrlimit",
+                 "_stack_size")  # fmt: skip
+
+    def __init__(self, null: int, largest_stack: int) -> None:
+        """`null`: a descriptor of /dev/null that can be written to. `largest_stack`: of a thread (bytes)."""
+        self._null, self._largest_stack = null, largest_stack
+        self._open, self._os_open = builtins.open, os.open
+        self._setrlimit, self._stack_size = resource.setrlimit, threading.stack_size
+        self._get_recursion, self._set_recursion = sys.getrecursionlimit, sys.setrecursionlimit
+
+    def install(self) -> None:
+        places: Any = (builtins, io, os, resource, threading, _thread, sys)
+        for place in places:
+            for name in ("open", "setrlimit", "stack_size", "getrecursionlimit", "setrecursionlimit"):
+                if hasattr(place, name):
+                    setattr(place, name, getattr(self, "os_open" if (place, name) == (os, "open") else name))
+        if _multiprocessing is not None:
+            _multiprocessing.SemLock = SemLock
+        self.setrecursionlimit(RECURSION)
+
+    def open(
+        self, file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None, errors: str | None = None,
+        newline: str | None = None, closefd: bool = True, opener: Any = None,
+    ) -> Any:  # fmt: skip
+        """As the built-in function; a standard stream and /dev/null open as a duplicate of what is open."""
+        if opener is None and type(file) is not int:
+            number = self._there(file)
+            file = file if number is None else os.dup(number)
+        return self._open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+
+    def os_open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        number = self._there(path)
+        return self._os_open(path, flags, mode, dir_fd=dir_fd) if number is None else os.dup(number)
+
+    def setrlimit(self, kind: int, limits: Any) -> None:
+        """No limit, and a stack of any size, are the highest that can be had."""
+        _, highest = resource.getrlimit(kind)
+        large = highest if kind == resource.RLIMIT_STACK and highest >= 0 else sys.maxsize
+        soft, hard = (highest if n == resource.RLIM_INFINITY or n > large else n for n in limits)
+        self._setrlimit(kind, (soft, hard))
+
+    def stack_size(self, size: int = 0) -> int:
+        """A stack takes address space, of which there is no more than memory."""
+        return self._stack_size(min(size, self._largest_stack))
+
+    def getrecursionlimit(self) -> int:
+        return self._get_recursion() - _BELOW
+
+    def setrecursionlimit(self, limit: int) -> None:
+        self._set_recursion(limit + _BELOW if 0 < limit < (1 << 31) - _BELOW else limit)
+
+    def _there(self, path: Any) -> int | None:
+        """The open descriptor that stands for `path`, if one does."""
+        try:
+            text = os.fsdecode(path)
+        except (TypeError, ValueError):
+            return None
+        return self._null if text == os.devnull else _STREAMS.get(text)

@@ -1,0 +1,16 @@
+"""The policy gradient without a ratio."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from stepcoder.learner.losses.tokens import ClipRange, LossTokens
+
+
+def reinforce(tokens: LossTokens, _: ClipRange) -> tuple[Float[Tensor, ""], Bool[Tensor, " M"]]:
+    """L = -sum_t w_t A_t log pi_t   (Williams 1992); nothing is ever clipped.
+
+    Exact for one update a step. Further ones (minibatches, epochs) train on what older weights sampled, uncorrected.
+    """
+    loss = -(tokens.advantages * tokens.logprobs * tokens.weights).sum()
+    return loss, torch.zeros_like(tokens.logprobs, dtype=torch.bool)

@@ -1,0 +1,69 @@
+"""From a response's text to the program that is graded, with the place of every character.
+
+The program is the given part of the solution followed by what the policy wrote, up to the
+closing fence. Invariant: wherever `positions[i] >= 0`, `program[positions[i]] == response[i]`;
+nothing is trimmed or reindented, so that a line of the program maps back to sampled tokens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int32
+
+from stepcoder.curriculum.config import PromptForm
+
+_FENCE = "```"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Extracted:
+    """`positions`: for each of the C characters of the response its place in `program`, -1 outside it.
+
+    `fence`: half-open character span of the closing fence in the response; None when there is none.
+    """
+
+    program: str
+    positions: Int32[np.ndarray, " C"]
+    fence: tuple[int, int] | None
+
+
+def extract(given: str, response: str, form: PromptForm = "prefill") -> Extracted:
+    """`given`: the part of the program that the prompt showed (`curriculum.prompts.given`).
+
+    prefill: the response goes on where `given` ends. instruct: it is a reply that opens its own fence,
+    after prose or not, and either goes on below `given` or repeats it.
+    """
+    start = 0 if form == "prefill" else _after_opening_fence(response)
+    fence = _closing_fence(response, start, at_line_start=form == "instruct")
+    end = len(response) if fence is None else fence[0]
+    body = response[start:end]
+    head = given
+    if form == "instruct":
+        head = "" if _repeats(body, given) else f"{given}\n" if given and not body.startswith("\n") else given
+    positions = np.full(len(response), -1, dtype=np.int32)
+    positions[start:end] = np.arange(len(head), len(head) + len(body), dtype=np.int32)
+    return Extracted(head + body, positions, fence)
+
+
+def _closing_fence(response: str, start: int, at_line_start: bool) -> tuple[int, int] | None:
+    """The first line from `start` on that begins with a fence; `start` itself begins a line or goes on in one."""
+    if at_line_start and response.startswith(_FENCE, start):
+        return start, start + len(_FENCE)
+    at = response.find("\n" + _FENCE, start)
+    return None if at < 0 else (at + 1, at + 1 + len(_FENCE))
+
+
+def _after_opening_fence(response: str) -> int:
+    """Where the code of a reply begins: below the first fence line; at 0 without one."""
+    at = 0 if response.startswith(_FENCE) else response.find("\n" + _FENCE) + 1
+    if at == 0 and not response.startswith(_FENCE):
+        return 0
+    line_end = response.find("\n", at)
+    return len(response) if line_end < 0 else line_end + 1
+
+
+def _repeats(body: str, given: str) -> bool:
+    """Whether the reply starts with all lines of `given` again; leading blank lines and trailing blanks aside."""
+    shown = [line.rstrip() for line in given.strip("\n").split("\n")]
+    written = [line.rstrip() for line in body.lstrip("\n").split("\n")]
+    return bool(given.strip()) and written[: len(shown)] == shown

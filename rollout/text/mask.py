@@ -1,0 +1,84 @@
+"""From executed characters of a program to masks over the tokens that were sampled (FGO).
+
+Pure. The executor says which characters of the program ran; extraction says where each
+character of the response is in the program; offsets say which characters a token wrote.
+Invariants: `executed` implies `code`; prose outside the program is in neither.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int32
+
+from stepcoder.rollout.text.extract import Extracted
+from stepcoder.rollout.text.offsets import Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenMasks:
+    """Over the R tokens of a response; see `rollout.trajectory.Trajectory` for what each means."""
+
+    executed: Bool[np.ndarray, " R"]
+    code: Bool[np.ndarray, " R"]
+    token_lines: Int32[np.ndarray, " R"]
+
+
+def token_masks(
+    extracted: Extracted, spans: Sequence[Span], executed_spans: Sequence[Span], ended_itself: bool
+) -> TokenMasks:
+    """`spans`: characters of the response of every token but the end token, which `ended_itself` appends.
+
+    A token is executed when any non-space character of it is. One of white space only takes the value
+    of the code character after it; at the program's end that is the decision to stop, which counts
+    when there was one. The closing fence and the end token count: they are that decision.
+    """
+    program = extracted.program
+    ran = np.zeros(len(program) + 1, dtype=bool)
+    for start, end in executed_spans:
+        ran[start:end] = True
+    stopped = ended_itself or extracted.fence is not None
+    leader = _next_code(program)
+    last = _last_code(program)
+    ran[len(program)] = stopped or (last >= 0 and bool(ran[last]))
+    line = _lines(program)
+
+    count = len(spans) + ended_itself
+    executed = np.zeros(count, dtype=bool)
+    code = np.zeros(count, dtype=bool)
+    lines = np.zeros(count, dtype=np.int32)
+    for token, (start, end) in enumerate(spans):
+        places = extracted.positions[start:end]
+        places = places[places >= 0]
+        if places.size:
+            code[token] = True
+            visible = places[leader[places] == places]
+            executed[token] = bool(ran[visible].any()) if visible.size else bool(ran[leader[places[-1]]])
+            lines[token] = line[leader[places[0]]] if leader[places[0]] < len(program) else line[places[0]]
+        if extracted.fence is not None and start < extracted.fence[1] and end > extracted.fence[0]:
+            code[token] = executed[token] = True
+    if ended_itself:
+        code[-1] = executed[-1] = True
+    return TokenMasks(executed, code, lines)
+
+
+def _last_code(program: str) -> int:
+    """Index of the last character that is not white space; -1 without one."""
+    return len(program.rstrip()) - 1
+
+
+def _next_code(program: str) -> Int32[np.ndarray, " C"]:
+    """For each character itself or, for white space, the next other character; the length where there is none."""
+    following = np.empty(len(program), dtype=np.int32)
+    nearest = len(program)
+    for at in range(len(program) - 1, -1, -1):
+        if not program[at].isspace():
+            nearest = at
+        following[at] = nearest
+    return following
+
+
+def _lines(program: str) -> Int32[np.ndarray, " C"]:
+    """1-based line of each character; a newline belongs to the line that it ends."""
+    newlines = np.fromiter((character == "\n" for character in program), dtype=np.int32, count=len(program))
+    return (1 + np.cumsum(newlines) - newlines).astype(np.int32)

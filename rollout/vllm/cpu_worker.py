@@ -1,0 +1,48 @@
+"""vLLM's CPU worker, prepared for this project before it builds the model.
+
+It ties the process to its parent, makes our weight-transfer engine known to vLLM (whose
+registry lives in the worker process), switches on AMX tiles where a machine has them and
+gives the model runner a faster sampler and faster layers.
+"""
+
+from typing import Any
+
+import torch
+from vllm.config import CompilationMode
+from vllm.distributed.weight_transfer import WeightTransferEngineFactory
+from vllm.v1.worker.cpu_worker import CPUWorker
+
+from stepcoder.rollout.vllm.allocator import release_freed_memory
+from stepcoder.rollout.vllm.cpu_layers import use_kernels
+from stepcoder.rollout.vllm.cpu_sampler import InverseSampler
+from stepcoder.rollout.vllm.lifeline import tie_to_parent
+
+
+class TiedCPUWorker(CPUWorker):
+    """A CPU worker that ends with its engine and can receive weights over gloo."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        tie_to_parent()
+        WeightTransferEngineFactory.register_engine("gloo", "stepcoder.rollout.vllm.gloo_receiver", "GlooReceiver")
+        if torch.cpu._is_amx_tile_supported():
+            torch.cpu._init_amx()  # bf16 kernels die with SIGILL in a process that has not asked for tiles
+        super().__init__(*args, **kwargs)
+
+    def init_device(self) -> None:
+        super().init_device()
+        self.model_runner.sampler = InverseSampler()
+
+    def load_model(self, *args: Any, **kwargs: Any) -> None:
+        super().load_model(*args, **kwargs)
+        if self.compilation_config.mode == CompilationMode.NONE:  # a compiler joins operations itself
+            use_kernels(self.model_runner.model)
+
+    def compile_or_warm_up_model(self) -> Any:
+        """The last of loading: by now each weight was packed and the original freed."""
+        taken = super().compile_or_warm_up_model()
+        release_freed_memory()
+        return taken
+
+    def finish_weight_update(self) -> None:
+        super().finish_weight_update()
+        release_freed_memory()

@@ -1,0 +1,84 @@
+"""How far a long piece of work is, for a person: a bar in a terminal, elsewhere a plain line now and then."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+PLAIN_LINE_S = 10.0
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `7 min`, `1 h 05 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class WorkProgress:
+    """Context manager. `done` counts results, also of an earlier run.
+
+    `unit` names what is counted; a total of 0 is an unknown one.
+    """
+
+    def __init__(self, console: Console | None = None, unit: str = "programs") -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self.unit = unit
+        self.done = self.total = self._before = 0
+        self._started = self._told = time.monotonic()
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def begin(self, done: int, total: int) -> None:
+        """Starts the count; where one was going on, another one."""
+        if self._bar is not None:
+            self._bar.stop()
+        self.done, self.total, self._before = done, total, done
+        self._started = self._told = time.monotonic()
+        if done:
+            self.message(f"{done:,} of {total:,} results are there already: going on from them")
+        if self.console.is_terminal:
+            columns = (MofNCompleteColumn(), BarColumn(bar_width=32), TextColumn("{task.description}"))
+            self._bar = Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=self.console)
+            self._task = self._bar.add_task("", total=total or None, completed=done)
+            self._bar.start()
+
+    def advance(self) -> None:
+        self.done += 1
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done, description=f"{self.rate:,.0f} {self.unit}/s")
+        elif time.monotonic() - self._told >= PLAIN_LINE_S:
+            self._told = time.monotonic()
+            of, left = "", ""
+            if self.total:
+                of, left = f"/{self.total:,}", f"  {duration((self.total - self.done) / self.rate)} left"
+            self.message(f"{self.done:,}{of} {self.unit}  {self.rate:,.0f} {self.unit}/s{left}")
+
+    @property
+    def here(self) -> int:
+        """Programs judged by this run."""
+        return self.done - self._before
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def rate(self) -> float:
+        """Programs a second, of this run."""
+        return self.here / max(self.seconds, 1e-6)
+
+    def message(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,51 @@
+"""Compressed files are told by their content, read as streams, and refused where they are cut."""
+
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow
+import pytest
+
+from stepcoder.packed import unpacked
+
+TEXT = b"".join(b"line %d\n" % number for number in range(20_000))
+Pack = Callable[[bytes], bytes]
+
+
+def zstandard(data: bytes) -> bytes:
+    return pyarrow.Codec("zstd").compress(data, asbytes=True)
+
+
+PACKS = [gzip.compress, bz2.compress, lzma.compress, zstandard]
+NAMES = ["gzip", "bzip2", "xz", "zstandard"]
+
+
+@pytest.mark.parametrize("pack", PACKS, ids=NAMES)
+def test_parts_that_were_packed_one_by_one_are_read_as_one_file(tmp_path: Path, pack: Pack) -> None:
+    file = tmp_path / "no_suffix"
+    file.write_bytes(pack(TEXT[:1000]) + pack(TEXT[1000:]))
+    with unpacked(file) as stream:
+        assert stream.readline() == b"line 0\n"
+        assert b"line 0\n" + b"".join(stream) == TEXT
+
+
+@pytest.mark.parametrize("pack", PACKS, ids=NAMES)
+def test_a_cut_file_is_no_short_file(tmp_path: Path, pack: Pack) -> None:
+    file = tmp_path / "cut"
+    file.write_bytes(pack(TEXT)[:-30])
+    with pytest.raises(OSError), unpacked(file) as stream:
+        for _ in stream:
+            pass
+
+
+def test_what_is_not_packed_is_read_as_it_is_and_nothing_is_empty(tmp_path: Path) -> None:
+    file = tmp_path / "plain.gz"
+    for content in (b"", b"B", TEXT):
+        file.write_bytes(content)
+        with unpacked(file) as stream:
+            assert stream.read() == content
+    with pytest.raises(FileNotFoundError), unpacked(tmp_path / "none"):
+        pass

@@ -1,0 +1,279 @@
+"""The command as a user meets it: each mistake one clear message and exit code 2, no traceback, nothing started."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stepcoder.deploy.checks.formats import settle
+from stepcoder.deploy.checks.preflight import check_architecture
+from stepcoder.deploy.config.load import load_config
+from stepcoder.deploy.run.checkpoint import CheckpointWriter
+from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.run.metrics import MetricsWriter
+from stepcoder.deploy.shown.summary import evaluation
+from stepcoder.errors import UserError
+from tests.tools.patience import HANG_S
+from tests.tools.tiny_model import build_tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+STARTER = ["--config", "configs/starter.yaml"]
+
+
+def stepcoder(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "deploy", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+
+
+def refused(*arguments: str) -> str:
+    """What the command says that refuses something, before it starts a service."""
+    result = stepcoder(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert "starting" not in result.stderr
+    assert "Traceback" not in result.stderr and result.stdout == ""
+    return result.stderr
+
+
+def heavy_imports(*arguments: str) -> tuple[set[str], str]:
+    """Which of the large libraries a command that ends by itself imports, and what it prints."""
+    code = (
+        "import sys\nfrom stepcoder.deploy.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "print(*{'torch', 'ray', 'vllm', 'deepspeed', 'transformers', 'numpy'} & set(sys.modules), file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+    assert result.returncode == 0, result.stderr
+    return set(result.stderr.split()), result.stdout
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
+    """A run directory with checkpoints of steps 4 and 8."""
+    folder = tmp_path_factory.mktemp("run")
+    for step in (4, 8):
+        with CheckpointWriter(folder / "checkpoints", step) as writer:
+            shutil.copytree(tiny, writer.path / "policy")
+            writer.write_state({"step": step})
+    lines = [{"step": 4, "reward/mean": 0.5}, {"step": 4, "eval": {"heldout": {"pass_rate": 0.3}}}]
+    lines += [{"step": 8, "reward/mean": 0.6}, {"step": 8, "eval": {"heldout": {"pass_rate": 0.2}}}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
+    heavy, shown = heavy_imports("--help")
+    assert not heavy
+    for command in ("train", "eval", "doctor", "export"):
+        assert f"    {command} " in shown
+
+
+def test_train_help_explains_every_setting_and_imports_nothing_heavy() -> None:
+    heavy, shown = heavy_imports("train", "--help")
+    assert heavy <= {"numpy"}
+    assert "--learner.policy.lr" in shown and "default 5e-07" in shown
+
+
+def test_version() -> None:
+    assert stepcoder("--version").stdout.startswith("stepcoder ")
+
+
+def test_python_m_deploy_train_is_the_same_command() -> None:
+    command = [sys.executable, "-m", "deploy.train", *STARTER, "--run.stepz", "3"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+    assert result.returncode == 2
+    assert result.stderr == "stepcoder: unknown key run.stepz (command line). The nearest known key is run.steps.\n"
+
+
+def test_check_prints_the_resolved_settings_and_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    result = stepcoder("train", *STARTER, "--check", "--model", str(tiny), "--run.directory", str(place))
+    assert result.returncode == 0, result.stderr
+    (tmp_path / "resolved.yaml").write_text(result.stdout, encoding="utf-8")
+    again = load_config(tmp_path / "resolved.yaml", [], {})
+    words = ["--model", str(tiny), "--run.directory", str(place)]
+    assert again == settle(load_config(ROOT / "configs/starter.yaml", words, {}))[0]
+    assert "auto" not in (again.rollout.dtype, again.learner.precision)
+    assert not place.exists()
+
+
+def test_a_wrong_model_path_is_refused() -> None:
+    assert "model: './no-such-model' was not found" in refused("train", *STARTER, "--model", "./no-such-model")
+
+
+def test_a_missing_data_file_is_refused() -> None:
+    assert "data.train: no-such.jsonl" in refused("train", *STARTER, "--data.train", "no-such.jsonl")
+
+
+def test_a_broken_line_is_refused_with_file_line_and_field(tmp_path: Path) -> None:
+    good = (ROOT / "curriculum/starter/train.jsonl").read_text(encoding="utf-8").splitlines()[:3]
+    bad = json.loads(good[2]) | {"level": "hard"}
+    file = tmp_path / "mine.jsonl"
+    file.write_text("\n".join([*good[:2], json.dumps(bad)]) + "\n", encoding="utf-8")
+    message = refused("train", *STARTER, "--data.train", str(file))
+    assert "mine.jsonl, line 3" in message and "level" in message
+
+
+def test_a_held_out_problem_that_is_trained_on_is_refused() -> None:
+    assert "also in data.train" in refused("train", *STARTER, "--data.heldout", "starter:train")
+
+
+def test_weights_that_leave_no_level_to_draw_from_are_refused() -> None:
+    weights = ["--curriculum.sampling", "level", "--curriculum.level_weights.interview", "0"]
+    assert "curriculum.level_weights are 0 for every level that the problems have (interview)" in refused(
+        "train", *STARTER, "--data.levels", "[interview]", *weights
+    )
+
+
+def test_an_unwritable_run_directory_is_refused() -> None:
+    assert "run.directory: can't write to /proc/run" in refused("train", *STARTER, "--run.directory", "/proc/run")
+
+
+def test_a_port_in_use_is_refused() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        message = refused("train", *STARTER, "--ray.dashboard", "--ray.dashboard_port", port)
+    assert f"port {port} on 127.0.0.1 is in use" in message
+
+
+def test_a_cluster_that_does_not_answer_is_refused() -> None:
+    assert "no Ray cluster answers" in refused("train", *STARTER, "--ray.address", "127.0.0.1:1")
+
+
+def test_too_little_memory_is_refused_with_the_parts_of_the_estimate() -> None:
+    message = refused("train", *STARTER, "--rollout.kv_cache_gib", "100000")
+    assert "GiB with these settings (learner" in message and "are free" in message
+
+
+def test_gpus_that_are_not_there_are_refused() -> None:
+    message = refused("train", *STARTER, "--learner.device", "cuda", "--rollout.engines", "4096")
+    assert "need 4097 GPUs" in message
+
+
+def test_a_model_shorter_than_the_run_is_refused(tiny: Path) -> None:
+    message = refused("train", *STARTER, "--model", str(tiny), "--rollout.max_model_len", "100000")
+    assert "more than the 1024 tokens" in message
+
+
+def test_a_model_that_packed_rows_do_not_fit_is_refused(tiny: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(tiny, tmp_path / "model")
+    settings = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    settings |= {"model_type": "mistral", "sliding_window": 256}
+    (model / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    message = refused("train", *STARTER, "--model", str(model))  # transformers reads the configuration
+    assert "it sees 256 tokens (sliding_window)" in message and "lower rollout.max_model_len" in message
+
+
+def test_a_model_of_another_architecture_is_refused(tiny: Path, tmp_path: Path) -> None:
+    config = load_config(ROOT / "configs/starter.yaml", [], {})
+    check_architecture(config, tiny)
+    for kind, reason in (("mamba2", "a mamba2 model is not known"), ("t5", "encoder-decoder"), ("x", "`x`")):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}), encoding="utf-8")
+        with pytest.raises(UserError, match=reason):
+            check_architecture(config, tmp_path)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    message = refused(
+        "train", *STARTER, "--model", "./nothing", "--data.train", "nothing.jsonl", "--run.directory", "/proc/run"
+    )
+    assert len(message.splitlines()) == 3
+
+
+def test_a_finished_run_shows_its_result_and_starts_nothing(tiny: Path, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    words = ["--model", str(tiny), "--run.directory", str(place), "--run.steps", "3"]
+    with (
+        RunDirectory.open(settle(load_config(ROOT / "configs/starter.yaml", words, {}))[0]) as run,
+        MetricsWriter(place) as metrics,
+    ):
+        for step, passed in ((0, 1), (3, 3)):
+            metrics.write_evaluation(
+                step, {"train": evaluation({"a": [passed, 4], "b": [passed, 4]}, dict.fromkeys("ab", "x"))}
+            )
+        with CheckpointWriter(run.checkpoints, 3) as writer:
+            writer.write_state({})
+    result = stepcoder("train", *STARTER, *words)
+    assert result.returncode == 0, result.stderr
+    assert "all 3 steps are done" in result.stderr
+    assert "25.0 %" in result.stdout and "75.0 %" in result.stdout and "+50.0 points" in result.stdout
+    assert (place / "learning_curve.png").stat().st_size > 10_000
+    report = json.loads((place / "report.json").read_text(encoding="utf-8"))
+    assert report["splits"]["train"]["difference"]["mean"] == 0.5
+
+
+def test_a_run_with_other_settings_is_refused(tiny: Path, run: Path) -> None:
+    words = ["--model", str(tiny), "--run.directory", str(run), "--rollout.group_size", "6"]
+    (run / "config.yaml").write_text(stepcoder("train", *STARTER, *words, "--check").stdout, encoding="utf-8")
+    message = refused("train", *STARTER, *words, "--rollout.group_size", "4")
+    assert "holds a run with other settings:\n  rollout.group_size: 6 -> 4\n" in message
+
+
+def test_export_writes_a_directory_that_loads(run: Path, tiny: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    result = stepcoder("export", "--run", str(run), "--out", str(tmp_path / "plain"))
+    assert result.returncode == 0 and "after 8 steps" in result.stdout
+    half = stepcoder("export", "--run", str(run), "--step", "4", "--dtype", "float16", "--out", str(tmp_path / "half"))
+    assert half.returncode == 0, half.stderr
+    original = AutoModelForCausalLM.from_pretrained(tiny).state_dict()
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "plain").state_dict()
+    assert all(torch.equal(original[name], plain[name]) for name in original)
+    cast = AutoModelForCausalLM.from_pretrained(tmp_path / "half")
+    assert cast.dtype == torch.float16
+    assert all(torch.equal(original[name].half(), tensor) for name, tensor in cast.state_dict().items())
+    assert AutoTokenizer.from_pretrained(tmp_path / "half").decode([5]) == AutoTokenizer.from_pretrained(tiny).decode(
+        [5]
+    )
+
+
+def test_export_takes_the_best_checkpoint_by_the_named_metric(run: Path, tmp_path: Path) -> None:
+    for arguments, step in (([], 4), (["reward/mean"], 8)):
+        result = stepcoder("export", "--run", str(run), "--best", *arguments, "--out", str(tmp_path / f"best-{step}"))
+        assert result.returncode == 0 and f"after {step} steps" in result.stdout
+    said = refused("export", "--run", str(run), "--best", "eval/train/pass_rate", "--out", str(tmp_path / "x"))
+    assert "no checkpoint of" in said and "steps 4, 8" in said and "eval.every" in said
+
+
+def test_export_refuses_what_it_cannot_do(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("", encoding="utf-8")
+    assert "not an empty directory" in refused("export", "--run", str(run), "--out", str(tmp_path / "full"))
+    assert "checkpoints of steps 4, 8" in refused(
+        "export", "--run", str(run), "--step", "5", "--out", str(tmp_path / "x")
+    )
+    assert "no checkpoints" in refused("export", "--run", str(tmp_path), "--out", str(tmp_path / "x"))
+
+
+def test_doctor_names_each_fault_and_what_to_do(tiny: Path) -> None:
+    good = stepcoder("doctor", *STARTER, "--model", str(tiny))
+    assert good.returncode == 0, good.stdout + good.stderr
+    for word in (
+        "cores",
+        "memory",
+        "GPUs",
+        "sandbox",
+        "isolation level",
+        "torch",
+        "vllm",
+        "deepspeed",
+        "ray",
+        "problems",
+    ):
+        assert word in good.stdout
+    bad = stepcoder("doctor", *STARTER, "--model", "./nothing", "--data.train", "nothing.jsonl")
+    assert bad.returncode == 1
+    assert "Not ready to train: model, problems." in bad.stdout

@@ -1,0 +1,108 @@
+"""What doctor says of a machine's speed, memory and interpreters, and that each supported Python reads the project."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stepcoder.deploy.checks import doctor, formats, interpreters
+from stepcoder.deploy.checks.duration import run_seconds
+from stepcoder.deploy.checks.footprint import STARTER_SHAPE, learner_bytes, network_parameters, parts
+from stepcoder.deploy.checks.formats import Figures
+from stepcoder.deploy.checks.machine import GIB
+from stepcoder.deploy.config.load import load_config
+from tests.tools.interpreters import require
+
+ROOT = Path(__file__).resolve().parents[2]
+STARTER = ROOT / "configs" / "starter.yaml"
+AVX2 = Figures({"float32": 60, "bfloat16": 11.6, "float16": 16}, {"fp32": 90, "autocast": 11.7}, "a stand-in")
+AVX512_BF16 = Figures({"float32": 85, "bfloat16": 310, "float16": 26}, {"fp32": 110, "autocast": 410}, "a stand-in")
+
+
+def starter(*arguments: str) -> "formats.Config":
+    return load_config(STARTER, arguments, {})
+
+
+def minutes(figures: Figures, dtype: str, precision: str) -> float:
+    config = starter("--rollout.dtype", dtype, "--learner.precision", precision)
+    return run_seconds(config, figures, STARTER_SHAPE, 86, 34) / 60
+
+
+def test_the_time_follows_the_figures() -> None:
+    # Seen: 20 to 28 minutes where bf16 is in hardware; steps of 75 to 140 s and evaluations of 7 minutes on AVX2
+    assert 12 < minutes(AVX512_BF16, "bfloat16", "autocast") < 30
+    assert 45 < minutes(AVX2, "float32", "fp32") < 105
+    assert minutes(AVX2, "bfloat16", "autocast") > 3 * minutes(AVX2, "float32", "fp32")
+
+
+def test_doctor_names_the_formats_their_figures_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "figures", lambda config: AVX2)
+    monkeypatch.setattr(doctor, "figures", lambda config: AVX2)
+    config, numbers = doctor.formats(starter())
+    assert "rollout.dtype float32: float32 60, bfloat16 11.6, float16 16" in numbers.found
+    assert "learner.precision fp32: fp32 90, autocast 11.7" in numbers.found
+    (time,) = doctor.duration(config)
+    assert time.found.startswith("about ") and "run.max_minutes ends it after 30" in time.found
+    nothing = config.data.model_copy(update={"train": ("nothing.jsonl",)})
+    assert not list(doctor.duration(config.model_copy(update={"data": nothing})))
+
+
+def test_doctor_says_what_keeps_it_from_measuring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STEPCODER_CACHE", str(tmp_path))
+    monkeypatch.setattr(formats, "PRODUCTS", tmp_path / "nothing.py")
+    config, numbers = doctor.formats(starter())
+    assert numbers.state == "problem" and "--rollout.dtype float32 --learner.precision fp32" in numbers.advice
+    assert config.rollout.dtype == "auto" and not list(doctor.duration(config))
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [("float32", "fp32"), ("bfloat16", "autocast"), ("auto", "auto")])
+def test_the_starter_run_fits_into_twelve_gib(dtype: str, precision: str) -> None:
+    need = parts(starter("--rollout.dtype", dtype, "--learner.precision", precision), STARTER_SHAPE)
+    assert sum(need.values()) < 10.2 * GIB
+
+
+def test_what_a_checkpoint_copies_is_in_the_estimate() -> None:
+    """Nothing where whole tensors are there; else 12 bytes a trained parameter, and the policy where it is gathered or
+    merged with its adapters."""
+
+    def need(*settings: str) -> float:
+        return learner_bytes(starter("--learner.precision", "fp32", *settings), STARTER_SHAPE)
+
+    plain, trained = need(), sum(network_parameters(starter(), STARTER_SHAPE)[:2])
+    weights = 4 * STARTER_SHAPE.parameters
+    assert need("--learner.zero_stage", "1") - plain == pytest.approx(12 * trained)
+    assert need("--learner.zero_stage", "3") - plain == pytest.approx(12 * trained + weights)
+    adapted = need("--learner.lora.rank", "16", "--learner.kl.coef", "0")
+    critic, adapters = trained - STARTER_SHAPE.parameters, 16 * STARTER_SHAPE.layers * STARTER_SHAPE.hidden * 23
+    without = need("--learner.kl.coef", "0") - 16 * trained + 16 * (critic + adapters) + weights
+    assert adapted - without == pytest.approx(weights)
+
+
+def test_the_fastest_interpreter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreters, "interpreter", lambda version: Path(f"/python{version}"))
+    assert interpreters.faster("3.11.7") == Path("/python3.13")
+    assert interpreters.faster("3.12.1") == Path("/python3.13")
+    assert interpreters.faster("3.13.0") is None
+    monkeypatch.setattr(interpreters, "interpreter", lambda version: None)
+    assert interpreters.faster("3.11.7") is None
+
+
+@pytest.mark.parametrize(
+    ("version", "state"), [((3, 10, 14), "problem"), ((3, 11, 0), "ok"), ((3, 13, 9), "ok"), ((3, 14, 0), "problem")]
+)
+def test_doctor_refuses_a_python_that_is_not_supported(
+    monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], state: str
+) -> None:
+    monkeypatch.setattr("sys.version_info", version)
+    python = next(doctor.software())
+    assert (python.what, python.state) == ("python", state)
+    assert ("3.11, 3.12 or 3.13" in python.advice) == (state == "problem")
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_each_supported_python_reads_every_file(version: str) -> None:
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    code = "import sys\nfor name in sys.stdin.read().split(): compile(open(name).read(), name, 'exec')"
+    command = [require(version), "-W", "error", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, input=listed, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

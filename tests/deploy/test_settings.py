@@ -1,0 +1,160 @@
+"""Configuration: precedence, refusals that name the nearest right thing, and the reference in --help."""
+
+from pathlib import Path
+
+import pytest
+
+from stepcoder.deploy.config.fields import flatten, nearest_keys
+from stepcoder.deploy.config.help import settings_reference
+from stepcoder.deploy.config.load import load_config
+from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.config.sft import root_of
+from stepcoder.errors import UserError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def write(folder: Path, text: str, name: str = "run.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_command_line_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
+    file = write(tmp_path, "run: {steps: 11, seed: 12, keep: 13}\n")
+    environment = {"STEPCODER_RUN__STEPS": "21", "STEPCODER_RUN__SEED": "22", "STEPCODER_CACHE": "/elsewhere"}
+    config = load_config(file, ["--run.steps", "31"], environment)
+    assert (config.run.steps, config.run.seed, config.run.keep) == (31, 22, 13)
+    assert config.run.checkpoint_every == Config().run.checkpoint_every
+
+
+def test_all_spellings_of_an_argument() -> None:
+    words = [
+        "--learner.policy.lr=1e-5",
+        "--set",
+        "run.seed=7",
+        "--max-staleness",
+        "0",
+        "--ray.dashboard",
+        "--data.train",
+        "a.jsonl,b.jsonl",
+    ]
+    config = load_config(None, words, {})
+    assert config.learner.policy.lr == 1e-5
+    assert (config.run.seed, config.max_staleness, config.ray.dashboard) == (7, 0, True)
+    assert config.data.train == ("a.jsonl", "b.jsonl")
+
+
+def test_none_is_absence_where_allowed_and_a_name_where_it_is_one() -> None:
+    config = load_config(None, ["--learner.critic.layers", "none", "--curriculum.schedule", "none"], {})
+    assert config.learner.critic.layers is None
+    assert config.curriculum.schedule == "none"
+
+
+def test_a_section_given_in_part_keeps_the_rest_of_its_parents_defaults() -> None:
+    config = load_config(None, ["--learner.critic.optimizer.warmup_steps", "3"], {})
+    assert config.learner.critic.optimizer.lr == Config().learner.critic.optimizer.lr == 1.5e-6
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("learner.lr", "learner.policy.lr"),
+        ("learner.policy.learning_rat", "learner.policy.lr"),
+        ("run.step", "run.steps"),
+        ("rolout.group_size", "rollout.group_size"),
+        ("group_size", "rollout.group_size"),
+        ("learner.kl.coeff", "learner.kl.coef"),
+        ("curriculum.shedule", "curriculum.schedule"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_known_one(key: str, meant: str) -> None:
+    known = [*flatten(Config).leaves]
+    if key != "learner.policy.learning_rat":
+        assert nearest_keys(key, known) == [meant]
+    with pytest.raises(UserError, match=f"unknown key {key} .command line."):
+        load_config(None, [f"--{key}", "1"], {})
+
+
+def test_a_wrong_file_is_refused_with_line_and_all_its_faults(tmp_path: Path) -> None:
+    file = write(tmp_path, "run:\n  steps: 5\n  sede: 1\nlerner:\n  ranks: 2\n")
+    with pytest.raises(UserError) as caught:
+        load_config(file, [], {"STEPCODER_RUN__KEEPP": "1"})
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert "run.sede" in lines[0] and "line 3" in lines[0] and "run.seed" in lines[0]
+    assert "lerner" in lines[1] and "line 4" in lines[1]
+    assert "STEPCODER_RUN__KEEPP" in lines[2] and "run.keep" in lines[2]
+
+
+def test_an_impossible_value_is_refused_with_key_value_place_and_range() -> None:
+    with pytest.raises(UserError) as caught:
+        load_config(
+            None, ["--learner.policy.lr", "-3", "--curriculum.schedule", "thresh"], {"STEPCODER_RUN__KEEP": "many"}
+        )
+    text = str(caught.value)
+    assert "learner.policy.lr = '-3' (command line)" in text and "> 0" in text
+    assert "Did you mean threshold?" in text
+    assert "run.keep = 'many' (environment variable STEPCODER_RUN__KEEP)" in text and ">= 1" in text
+
+
+def test_settings_that_disagree_are_refused_with_their_places() -> None:
+    with pytest.raises(
+        UserError, match=r"rollout.max_model_len = 64 is less than .*rollout.max_model_len: command line"
+    ):
+        load_config(None, ["--rollout.max_model_len", "64"], {})
+
+
+def test_a_section_is_not_a_value() -> None:
+    with pytest.raises(
+        UserError, match="learner.kl .command line. is a section, not a value; its keys are learner.kl.coef"
+    ):
+        load_config(None, ["--learner.kl", "0.1"], {})
+
+
+def test_a_missing_file_names_the_ones_that_are_there(tmp_path: Path) -> None:
+    write(tmp_path, "", "starter.yaml")
+    with pytest.raises(UserError, match="Did you mean .*starter.yaml"):
+        load_config(tmp_path / "startr.yaml", [], {})
+
+
+def test_extends_lays_a_file_over_another_and_refuses_circles(tmp_path: Path) -> None:
+    write(tmp_path, "run: {steps: 5, seed: 5}\n", "base.yaml")
+    over = write(tmp_path, "extends: base.yaml\nrun: {seed: 6}\n", "over.yaml")
+    assert load_config(over, [], {}).run.model_dump().items() >= {"steps": 5, "seed": 6}.items()
+    write(tmp_path, "extends: over.yaml\n", "base.yaml")
+    with pytest.raises(UserError, match="circle"):
+        load_config(over, [], {})
+
+
+def test_broken_yaml_and_double_keys_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not valid YAML"):
+        load_config(write(tmp_path, "run: [1,\n"), [], {})
+    with pytest.raises(UserError, match="run.seed is given twice"):
+        load_config(write(tmp_path, "run:\n  seed: 1\n  seed: 2\n"), [], {})
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_configurations_are_valid(file: Path) -> None:
+    assert load_config(file, [], {}, root=root_of(file)).run.steps > 1
+
+
+def test_plain_ppo_differs_from_the_starter_in_both_ideas_only() -> None:
+    starter, plain = (load_config(CONFIGS / name, [], {}).model_dump() for name in ("starter.yaml", "plain-ppo.yaml"))
+    assert plain["curriculum"].pop("schedule") == "none" and plain["learner"]["credit"].pop("tokens") == "all"
+    assert starter["curriculum"].pop("schedule") == "threshold" and starter["learner"]["credit"].pop("tokens") == "fgo"
+    assert plain["run"].pop("directory") != starter["run"].pop("directory")
+    assert plain == starter
+
+
+def test_every_setting_is_described_and_in_the_reference() -> None:
+    text = settings_reference(width=90)
+    assert max(len(line) for line in text.splitlines()) <= 90
+    for leaf in flatten(Config).leaves.values():
+        assert leaf.description, leaf.key
+        assert f"--{leaf.key}" in text
+
+
+def test_the_digest_follows_the_settings() -> None:
+    assert Config().digest() == Config().digest()
+    assert load_config(None, ["--run.seed", "1"], {}).digest() != Config().digest()

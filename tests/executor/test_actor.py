@@ -1,0 +1,47 @@
+"""The pool over real Ray actors: verdicts, a picklable handle, and a killed actor in the middle of its programs."""
+
+import asyncio
+import os
+import pickle
+import signal
+from collections.abc import Iterator
+
+import pytest
+import ray
+
+from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.pool.actors import ExecutorPool
+from stepcoder.executor.report import Verdict
+from stepcoder.executor.suite import Case, Suite
+
+SUITE = Suite("stdin", (Case("2", "4"),))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def test_a_killed_actor_costs_nobody_a_verdict(cluster: None) -> None:
+    pool = ExecutorPool(ExecutorConfig(actors=2, workers=1, cpu_s=2.0, wall_s=6.0, memory_mib=256, infra_retries=3))
+
+    async def scenario() -> None:
+        assert all(level < 4 for level in await asyncio.wait_for(pool.ready(), 60))
+        copy = pickle.loads(pickle.dumps(pool))
+        assert (await copy.run("print(int(input()) * 2)", SUITE)).passed
+        with pytest.raises(ValueError, match="without tests"):
+            await pool.run("x = 1", Suite("stdin", ()))
+        programs = [f"import time\ntime.sleep(0.25)\nprint(int(input()) * {factor})" for factor in range(10)]
+        running = [asyncio.ensure_future(pool.run(program, SUITE)) for program in programs]
+        await asyncio.sleep(0.3)
+        os.kill(await pool.actors[0].pid.remote(), signal.SIGKILL)
+        reports = await asyncio.wait_for(asyncio.gather(*running), 90)
+        assert [r.verdict for r in reports] == [Verdict.PASSED if f == 2 else Verdict.WRONG_ANSWER for f in range(10)]
+        # The actor comes back and serves again.
+        await asyncio.wait_for(pool.ready(), 60)
+        assert (await pool.run("print(4)", SUITE)).passed
+
+    asyncio.run(scenario())
+    pool.close()

@@ -1,0 +1,261 @@
+"""The real vLLM engine inside a Ray actor: what it answers, how it takes new weights, how it dies."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import ray
+from ray.exceptions import RayActorError
+from transformers import AutoModelForCausalLM
+
+from stepcoder.learner.config import CriticConfig, GuardsConfig, LoRAConfig
+from stepcoder.learner.guards import Guards
+from stepcoder.learner.rank import LearnerRank
+from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.trajectory import Trajectory
+from stepcoder.rollout.vllm.engine import Completion, Engine, Sampling, engine_environment, greedy
+from stepcoder.rollout.vllm.lifeline import tie_to_parent
+from stepcoder.rollout.vllm.weights import WeightPublisher
+from tests.tools.learner import learner_config, make_groups, make_rank
+from tests.tools.patience import HANG_S, until
+from tests.tools.tiny_model import build_tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = RolloutConfig(
+    dtype="float32", max_model_len=256, max_num_seqs=16, kv_cache_gib=1, cpu_threads=1, weights_deadline_s=60.0
+)
+PROMPT = [14, 71, 52, 87, 117, 97]
+
+
+class Served:
+    """An engine as a Ray actor, with nothing around it."""
+
+    def __init__(self, model: str) -> None:
+        tie_to_parent()
+        self.engine = Engine(model, CONFIG)
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+    async def generate(self, prompt: list[int], sampling: Sampling, seed: int) -> Completion:
+        return await self.engine.generate(prompt, sampling, seed)
+
+    async def greedy(self, prompt: list[int], count: int) -> list[int]:
+        return await greedy(self.engine, prompt, count)
+
+    async def version(self) -> int:
+        return self.engine.version
+
+    async def join_transfer(self, init_info: dict[str, Any]) -> None:
+        await self.engine.join_transfer(init_info)
+
+    async def start_update(self) -> None:
+        await self.engine.start_update()
+
+    async def receive_update(self, update_info: dict[str, Any]) -> None:
+        await self.engine.receive_update(update_info)
+
+    async def finish_update(self, version: int) -> None:
+        await self.engine.finish_update(version)
+
+
+def fresh_greedy(models: list[str], count: int) -> list[list[int]]:
+    """What vLLM itself writes with each model, in an engine that never saw other weights."""
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    from vllm import LLM, SamplingParams
+
+    written = []
+    for model in models:
+        llm = LLM(model, dtype="float32", max_model_len=256, enforce_eager=True, block_size=32)
+        output = llm.generate({"prompt_token_ids": PROMPT}, SamplingParams(temperature=0, max_tokens=count))
+        written.append(list(output[0].outputs[0].token_ids))
+        del llm
+    return written
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}},
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return [str(build_tiny_model(tmp_path_factory.mktemp(f"model{seed}"), seed)) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def engine(cluster: None, models: list[str]) -> Any:
+    actor = ray.remote(Served).options(
+        num_cpus=0, max_concurrency=64, runtime_env={"env_vars": engine_environment(CONFIG)}
+    )
+    return actor.remote(models[0])
+
+
+@pytest.fixture(scope="module")
+def adapted(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[LearnerRank, str]:
+    """A learner with adapters on the first model and a critic on its trunk, after three steps, and what it saved."""
+    config = learner_config(lora=LoRAConfig(rank=4), critic=CriticConfig(kind="shared"))
+    rank, folder = make_rank(Path(models[0]), config), tmp_path_factory.mktemp("adapted")
+    for step in (1, 2, 3):
+        rank.step(step, *make_groups(seed=step))
+    rank.save(str(folder))
+    return rank, str(folder / "policy")
+
+
+@pytest.fixture(scope="module")
+def references(cluster: None, models: list[str], adapted: tuple[LearnerRank, str]) -> list[list[int]]:
+    task = ray.remote(fresh_greedy).options(num_cpus=0, runtime_env={"env_vars": engine_environment(CONFIG)})
+    return ray.get(task.remote([*models, adapted[1]], 40), timeout=HANG_S)
+
+
+def generate(engine: Any, sampling: Sampling, seeds: list[int]) -> list[Completion]:
+    return ray.get([engine.generate.remote(PROMPT, sampling, seed) for seed in seeds], timeout=HANG_S)
+
+
+def test_a_seed_decides_what_is_sampled(engine: Any) -> None:
+    sampling = Sampling(temperature=1.0, max_new_tokens=24)
+    first = generate(engine, sampling, [1, 2, 3])
+    again = generate(engine, sampling, [3, 2, 1])
+    assert [completion.ids for completion in first] == [completion.ids for completion in reversed(again)]
+    assert len({tuple(completion.ids) for completion in first}) == 3
+
+
+@pytest.mark.parametrize("truncation", [{}, {"top_p": 0.8}, {"top_k": 3}, {"top_p": 0.9, "top_k": 20}])
+def test_logprobs_are_those_of_the_sampled_tokens_at_the_sampling_temperature(
+    engine: Any, models: list[str], truncation: dict[str, Any]
+) -> None:
+    import torch
+
+    (completion,) = generate(engine, Sampling(temperature=0.7, max_new_tokens=16, **truncation), [5])
+    model = AutoModelForCausalLM.from_pretrained(models[0], dtype=torch.float32)
+    with torch.no_grad():
+        logits = model(torch.tensor([PROMPT + completion.ids])).logits[0, len(PROMPT) - 1 : -1]
+    whole = torch.log_softmax(logits / 0.7, -1)  # also where only a part of it was sampled
+    expected = whole.gather(1, torch.tensor(completion.ids)[:, None])[:, 0]
+    above = torch.where(whole > expected[:, None] + 1e-4, whole.exp(), 0.0)
+    assert above.sum(-1).max() < truncation.get("top_p", 1.0) + 1e-3
+    assert (above > 0).sum(-1).max() < truncation.get("top_k", whole.shape[1])
+    assert completion.logprobs == pytest.approx(expected.tolist(), abs=2e-4)
+
+
+def test_a_completion_says_why_it_ended(engine: Any, models: list[str]) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(models[0])
+    (long,) = generate(engine, Sampling(temperature=1.0, max_new_tokens=12), [7])
+    assert (long.finish, len(long.ids)) == ("length", 12)
+    character = tokenizer.decode(long.ids)[3]
+    (stopped,) = generate(engine, Sampling(temperature=1.0, max_new_tokens=12, stop=(character,)), [7])
+    assert stopped.finish == "stop"
+    assert stopped.ids == long.ids[: len(stopped.ids)] and character in tokenizer.decode(stopped.ids)
+    ended = [c for c in generate(engine, Sampling(temperature=2.0, max_new_tokens=250), list(range(24)))]
+    ids_of_eos = [c.ids for c in ended if c.finish == "eos"]
+    assert ids_of_eos and all(ids[-1] == tokenizer.eos_token_id for ids in ids_of_eos)
+
+
+def test_a_prompt_without_room_is_refused_with_the_setting_to_change(engine: Any) -> None:
+    with pytest.raises(ValueError, match="rollout.max_model_len"):
+        ray.get(engine.generate.remote([1] * 256, Sampling(temperature=1.0), 0), timeout=HANG_S)
+
+
+def test_after_each_weight_update_it_writes_what_a_fresh_engine_writes(
+    engine: Any, models: list[str], references: list[list[int]]
+) -> None:
+    assert len({tuple(reference) for reference in references}) == 4
+    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=HANG_S) == references[0]
+    learners = [AutoModelForCausalLM.from_pretrained(model) for model in models]
+    shapes = [(name, tuple(parameter.shape)) for name, parameter in learners[0].named_parameters()]
+    publisher = WeightPublisher("gloo", "float32", deadline_s=60.0)
+    publisher.connect([engine], shapes, host="127.0.0.1")
+    for version, index in enumerate((1, 2, 0), start=1):
+        flying = engine.generate.remote(PROMPT, Sampling(temperature=1.0, max_new_tokens=200), 1)
+        publisher.publish(learners[index].named_parameters(), version)
+        assert ray.get(engine.version.remote()) == version
+        assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=HANG_S) == references[index]
+        assert ray.get(flying, timeout=HANG_S).version < version + 1  # went on after the update
+    publisher.close()
+
+
+def sampled(engine: Any, version: int) -> list[Trajectory]:
+    """What the engine writes now, as the learner gets it."""
+    completions = generate(engine, Sampling(temperature=1.0, max_new_tokens=32), list(range(8)))
+    return [
+        Trajectory(
+            ticket=0, sample=i, problem_id="p", level="introductory", stage=0,
+            prompt_ids=np.array(PROMPT, np.int32), response_ids=np.array(c.ids, np.int32),
+            logprobs=np.array(c.logprobs, np.float32), executed=np.ones(len(c.ids), bool),
+            code=np.ones(len(c.ids), bool), token_lines=np.ones(len(c.ids), np.int32), error_line=None,
+            reward=1.0 if i % 2 else -0.3, verdict="passed", finish_reason=c.finish, weight_version=version, program="",
+        )
+        for i, c in enumerate(completions)
+    ]  # fmt: skip
+
+
+def test_one_damaged_tensor_of_a_sync_shows_in_the_gap_and_raises_the_alarm(engine: Any, models: list[str]) -> None:
+    learner, guards = make_rank(Path(models[1]), learner_config()), Guards(GuardsConfig(gap_alarms=2))
+    shapes = [(name, tuple(tensor.shape)) for name, tensor in learner._full_weights()]
+    publisher = WeightPublisher("gloo", "float32", deadline_s=60.0)
+    publisher.connect([engine], shapes, host="127.0.0.1")
+    findings, gaps = [], []
+    for step, damaged in enumerate((None, "model.layers.1.mlp.down_proj.weight", "model.norm.weight", None), start=1):
+        weights = ((name, t.roll(1, 0) * 1.5 if name == damaged else t) for name, t in learner._full_weights())
+        publisher.publish(weights, step)
+        metrics = learner.step(step, sampled(engine, step))
+        findings.append(guards.see(metrics))
+        gaps.append(metrics["gap/logprob_abs_mean"])
+    publisher.close()
+    # in fp32 the two agree on every token, before the damage and after it
+    assert max(gaps[0], gaps[3]) < 1e-3 < 0.01
+    assert min(gaps[1], gaps[2]) > GuardsConfig().max_gap, gaps
+    assert [f.metrics["gap/alarm"] for f in findings] == [0, 1, 1, 0]
+    assert [len(f.warnings) for f in findings] == [0, 1, 1, 0]
+    assert [f.stop is None for f in findings] == [True, True, False, True]
+    assert "max_gap" in findings[1].warnings[0]
+
+
+def test_merged_adapters_write_what_a_fresh_engine_writes(
+    engine: Any, adapted: tuple[LearnerRank, str], references: list[list[int]]
+) -> None:
+    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=HANG_S) != references[3]
+    rank, _ = adapted
+    rank.connect_engines([engine], "gloo", "float32", 1, 60.0)
+    rank.publish(4)
+    assert ray.get(engine.version.remote()) == 4
+    assert ray.get(engine.greedy.remote(PROMPT, 40), timeout=HANG_S) == references[3]
+    rank._publisher.close()
+
+
+def test_tensors_in_another_order_are_refused_before_anything_is_sent_wrong(engine: Any, models: list[str]) -> None:
+    learner = AutoModelForCausalLM.from_pretrained(models[0])
+    named = list(learner.named_parameters())
+    publisher = WeightPublisher("gloo", "float32", rank=1)
+    publisher.connect([engine], [(name, tuple(parameter.shape)) for name, parameter in named], host="127.0.0.1")
+    with pytest.raises(ValueError, match="order of connect"):
+        publisher.publish(reversed(named), 9)
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_its_processes_die_with_an_actor_that_was_killed(engine: Any) -> None:
+    actor = psutil.Process(ray.get(engine.pid.remote(), timeout=HANG_S))
+    children = actor.children(recursive=True)
+    assert any("EngineCore" in " ".join(child.cmdline()) for child in children)
+    actor.send_signal(signal.SIGKILL)
+    until(lambda: not any(map(alive, children)), lambda: [child for child in children if alive(child)])
+    with pytest.raises(RayActorError):  # as soon as it is known, where the deadline would be another error
+        WeightPublisher("gloo", "float32", deadline_s=HANG_S).connect([engine], [("a", (1,))], host="127.0.0.1")

@@ -1,0 +1,67 @@
+"""What vLLM loads and runs on a CPU: the library for older CPUs in a restricted process, its kernels in layers."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+from vllm.config import VllmConfig, set_current_vllm_config
+from vllm.model_executor.layers.activation import SiluAndMul
+from vllm.model_executor.layers.layernorm import RMSNorm
+
+from stepcoder.rollout.vllm.cpu_layers import use_kernels
+from stepcoder.rollout.vllm.kernels import AVX2_ONLY, forbidden, loaded
+
+X86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="one library there is")
+
+
+@pytest.fixture
+def vllm() -> Iterator[None]:
+    with set_current_vllm_config(VllmConfig()):
+        yield
+
+
+def test_levels_by_hand() -> None:
+    avx512 = ("_is_avx512_supported", "_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_amx_fp16_supported")
+    assert forbidden({}) == ()
+    assert forbidden({"ONEDNN_MAX_CPU_ISA": "avx512_core_amx"}) == ()
+    assert forbidden({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}) == avx512[2:]
+    assert forbidden({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}) == avx512[1:]
+    assert forbidden({"ONEDNN_MAX_CPU_ISA": "AVX2"}) == avx512
+    assert forbidden({"ATEN_CPU_CAPABILITY": "avx2"}) == avx512
+    assert forbidden(AVX2_ONLY) == avx512
+
+
+@X86
+def test_a_process_restricted_to_avx2_loads_vllm_s_library_for_avx2() -> None:
+    program = (
+        "from stepcoder.rollout.vllm.kernels import *; honour_restriction()\nimport vllm._custom_ops; print(loaded())"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=os.environ | AVX2_ONLY, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "_C_AVX2"
+
+
+def test_a_process_that_is_gone_has_loaded_nothing() -> None:
+    assert loaded(2**22 + 1) == ""
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_layers_give_with_vllm_s_kernels_what_they_give_without(vllm: None, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    norm, act = RMSNorm(96, eps=1e-5, dtype=dtype), SiluAndMul()
+    norm.weight.data.normal_()
+    x, residual = torch.randn(2, 7, 96, dtype=dtype).unbind()
+    wide = torch.randn(7, 2 * 96, dtype=dtype)
+    normed, active = norm.forward_native(x.float()), act.forward_native(wide.float())
+    added = norm.forward_native(x.float(), residual.float())
+    use_kernels(torch.nn.ModuleList([norm, act]))
+    near = {torch.float32: 1e-5, torch.bfloat16: 2e-2}[dtype]
+    with torch.inference_mode():
+        torch.testing.assert_close(norm(x).float(), normed, atol=near, rtol=near)
+        torch.testing.assert_close(act(wide).float(), active, atol=near, rtol=near)
+        norm.weight = torch.nn.Parameter(norm.weight.clone())  # as an update of the weights may do
+        for found, wanted in zip(norm(x.clone(), residual.clone()), added, strict=True):
+            torch.testing.assert_close(found.float(), wanted, atol=near, rtol=near)

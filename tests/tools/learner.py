@@ -1,0 +1,98 @@
+"""Trajectories and learners for tests: tiny random models, made-up completions, real DeepSpeed."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+from transformers import AutoModelForCausalLM
+
+from stepcoder.learner.config import CriticConfig, KLConfig, LearnerConfig, OptimizerConfig, PPOConfig
+from stepcoder.learner.rank import LearnerRank
+from stepcoder.learner.service import LearnerService
+from stepcoder.rollout.trajectory import Trajectory
+
+
+def make_groups(groups: int = 3, completions: int = 4, seed: int = 0, vocabulary: int = 300) -> list[list[Trajectory]]:
+    """Groups of completions with uneven lengths, rewards of both signs and ragged execution masks."""
+    draw = np.random.default_rng(seed)
+    found = []
+    for g in range(groups):
+        prompt = draw.integers(3, vocabulary, size=int(draw.integers(4, 12))).astype(np.int32)
+        members = []
+        for k in range(completions):
+            n = int(draw.integers(1, 14))
+            members.append(
+                Trajectory(
+                    ticket=g,
+                    sample=k,
+                    problem_id=f"p{g}",
+                    level="introductory",
+                    stage=0,
+                    prompt_ids=prompt,
+                    response_ids=draw.integers(3, vocabulary, size=n).astype(np.int32),
+                    logprobs=(-5 + draw.normal(size=n)).astype(np.float32),
+                    executed=draw.random(n) < 0.7,
+                    code=np.ones(n, bool),
+                    token_lines=np.ones(n, np.int32),
+                    error_line=None,
+                    reward=float(draw.choice([1.0, -0.3, -0.6])),
+                    verdict="passed",
+                    finish_reason="eos",
+                    weight_version=0,
+                    program="",
+                )  # fmt: skip
+            )
+        found.append(members)
+    return found
+
+
+def learner_config(**changes: object) -> LearnerConfig:
+    """fp32, rates that move a tiny model visibly in a step."""
+    fields: dict[str, object] = dict(
+        precision="fp32", token_budget=256,
+        policy=OptimizerConfig(lr=1e-2), critic=CriticConfig(optimizer=OptimizerConfig(lr=1e-2)),
+        ppo=PPOConfig(), kl=KLConfig(coef=0.05),
+    )  # fmt: skip
+    return LearnerConfig(**(fields | changes))  # type: ignore[arg-type]
+
+
+def make_rank(model: Path, config: LearnerConfig, seed: int = 0) -> LearnerRank:
+    """One learner in this process (DeepSpeed keeps one process group a process: they share it)."""
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    rank = LearnerRank(0, 1, str(model), config, seed=seed, total_updates=100, temperature=1.0, cuda=False)
+    rank.build("127.0.0.1", free_port())
+    return rank
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def train(
+    model: Path, out: Path, config: LearnerConfig, steps: list[list[list[Trajectory]]]
+) -> tuple[dict[str, float], list[dict[str, float]], dict[str, torch.Tensor]]:
+    """Real learner processes over Ray, one step for each list of groups: what was built, metrics, policy weights."""
+
+    async def run() -> tuple[dict[str, float], list[dict[str, float]]]:
+        service = LearnerService(str(model), config, seed=0, total_updates=10, temperature=1.0)
+        try:
+            built = await service.build()
+            found = []
+            for step, groups in enumerate(steps, 1):
+                sizes = [sum(len(t.response_ids) for t in group) for group in groups]
+                found.append(await service.step(step, [ray.put(group) for group in groups], sizes))
+            out.mkdir()
+            await service.save(str(out))
+            return built, found
+        finally:
+            service.close()
+
+    built, metrics = asyncio.run(run())
+    saved = AutoModelForCausalLM.from_pretrained(out / "policy", dtype=torch.float32)
+    return built, metrics, {name: p.detach() for name, p in saved.named_parameters()}
