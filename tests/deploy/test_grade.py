@@ -422,7 +422,7 @@ def test_checking_a_long_file_needs_little_memory(tmp_path: Path) -> None:
     )  # what is loaded once
     tracemalloc.start()
     try:
-        inputs = check_inputs(read_tests(str(tmp_path / "P.jsonl")), tmp_path / "S.jsonl")
+        inputs = check_inputs(tests, tmp_path / "S.jsonl")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from stepcoder.deploy.checks import doctor, formats, interpreters
+from stepcoder.deploy.checks import doctor, formats
 from stepcoder.deploy.checks.duration import run_seconds
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, learner_bytes, network_parameters, parts
 from stepcoder.deploy.checks.formats import Figures
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.config.load import load_config
+from stepcoder.executor import interpreters
 from tests.tools.interpreters import require
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,11 +80,11 @@ def test_what_a_checkpoint_copies_is_in_the_estimate() -> None:
 
 
 def test_the_fastest_interpreter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interpreters, "interpreter", lambda version: Path(f"/python{version}"))
+    monkeypatch.setattr(interpreters, "find", lambda version: Path(f"/python{version}"))
     assert interpreters.faster("3.11.7") == Path("/python3.13")
     assert interpreters.faster("3.12.1") == Path("/python3.13")
     assert interpreters.faster("3.13.0") is None
-    monkeypatch.setattr(interpreters, "interpreter", lambda version: None)
+    monkeypatch.setattr(interpreters, "find", lambda version: None)
     assert interpreters.faster("3.11.7") is None
 
 
