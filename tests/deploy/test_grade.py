@@ -417,9 +417,8 @@ def test_checking_a_long_file_needs_little_memory(tmp_path: Path) -> None:
     fresh(tmp_path, [])
     row = json.dumps({"problem_id": "double", "program": "# " + "x" * 500}) + "\n"
     (tmp_path / "S.jsonl").write_text(row * 50_000, encoding="utf-8")
-    check_inputs(
-        read_tests(str(tmp_path / "P.jsonl")), write_lines(tmp_path / "T.jsonl", samples(2))
-    )  # what is loaded once
+    tests = read_tests(str(tmp_path / "P.jsonl"))
+    check_inputs(tests, write_lines(tmp_path / "T.jsonl", samples(2)))  # what is loaded once
     tracemalloc.start()
     try:
         inputs = check_inputs(tests, tmp_path / "S.jsonl")
