@@ -60,9 +60,9 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     config, _ = settle(config)
     ready = preflight(config, writes=False)
     signal.signal(signal.SIGTERM, stop)
-    from stepcoder.deploy.training import controller
+    from stepcoder.deploy.training.evaluation import evaluate
 
-    result = controller.evaluate(config, ready)
+    result = evaluate(config, ready)
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

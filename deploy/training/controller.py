@@ -16,41 +16,29 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import numpy as np
 import ray
 from ray.exceptions import RayActorError, WorkerCrashedError
 
 from stepcoder.bars import duration
-from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.run import Config
-from stepcoder.deploy.run.background import Background
-from stepcoder.deploy.run.checkpoint import CheckpointWriter, latest_complete
+from stepcoder.deploy.run.checkpoint import latest_complete
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
 from stepcoder.deploy.run.trajectories import write_groups
 from stepcoder.deploy.shown.counting import counted
 from stepcoder.deploy.shown.progress import RunProgress
-from stepcoder.deploy.shown.summary import evaluation
-from stepcoder.deploy.training.cluster import (
-    Services,
-    fits,
-    gpus,
-    join_cluster,
-    start_rollout,
-    start_services,
-    stop_rollout,
-)
-from stepcoder.deploy.training.placement import placement
+from stepcoder.deploy.training.cluster import Services, join_cluster, start_services
+from stepcoder.deploy.training.evaluation import evaluate_splits, evaluation_size
+from stepcoder.deploy.training.generated import Generated, rollout_metrics
 from stepcoder.deploy.training.refill import group_metrics, lacking, with_spread
+from stepcoder.deploy.training.saving import Saving
 from stepcoder.deploy.training.time_limit import StartTimes, TimeLimit
 from stepcoder.deploy.training.unjudged import parted, told, too_many, unjudged_metrics
 from stepcoder.errors import UserError
 from stepcoder.learner.guards import Guards
-from stepcoder.rollout.service import IssuedGroup, RolloutService
-from stepcoder.rollout.trajectory import Unjudged
-from stepcoder.rollout.vllm.engine import Sampling
+from stepcoder.rollout.service import IssuedGroup
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +55,7 @@ def train(config: Config, run: RunDirectory, ready: Ready) -> None:
     start.mark("ray")
     try:
         with RunProgress(config.run.steps, run.resumed_step, ends=limit.ends) as progress:
-            live_on(run, progress, lambda: _Life(config, run, ready, progress, limit, start).train())
+            live_on(run, progress, lambda: Life(config, run, ready, progress, limit, start).train())
     finally:
         ray.shutdown()
 
@@ -86,28 +74,7 @@ def live_on(run: RunDirectory, progress: RunProgress, live: Callable[[], Corouti
             run.checkpoint = latest_complete(run.checkpoints)
 
 
-def evaluate(config: Config, ready: Ready) -> dict[str, Any]:
-    """Pass rates of `ready.model` at full generation, by split; starts engines and executors only."""
-    join_cluster(config)
-    try:
-        with RunProgress() as progress:
-            progress.message("starting engines and executors (half a minute on a small machine)")
-            return asyncio.run(evaluate_model(config, ready, progress))
-    finally:
-        ray.shutdown()
-
-
-async def evaluate_model(config: Config, ready: Ready, progress: RunProgress) -> dict[str, Any]:
-    """`evaluate` on a cluster that has been joined."""
-    rollout = start_rollout(config, ready, placement(config, gpus(), "engines"))
-    try:
-        await rollout.ready()
-        return await evaluate_splits(rollout, config, ready, progress)
-    finally:
-        await stop_rollout(rollout)
-
-
-class _Life:
+class Life:
     """One life of the services: from a checkpoint (or the beginning) to the end of the run or the first death."""
 
     def __init__(
@@ -126,7 +93,7 @@ class _Life:
         self.metrics = MetricsWriter(run.path, run.resumed_step)
         self.refused = 0
         self.guards = Guards(config.learner.guards, read_metrics(run.metrics_file))
-        self.writing = Background()
+        self.saving = Saving(run, self.limit)
 
     async def train(self) -> None:
         self.progress.phase("starting the services")
@@ -136,12 +103,12 @@ class _Life:
         try:
             with self.metrics:
                 await self._train()
-                await self.writing.wait()
+                await self.saving.writing.wait()
         except Exception:
-            await self.writing.settle()
+            await self.saving.writing.settle()
             raise
         finally:
-            await self.writing.close()
+            await self.saving.writing.close()
             await self.services.close()
 
     async def _train(self) -> None:
@@ -161,7 +128,7 @@ class _Life:
         c = self.config
         self.progress.begin_steps()
         self.start.over()
-        generation: asyncio.Task[_Generated] | None = None
+        generation: asyncio.Task[Generated] | None = None
         for step in range(done + 1, c.run.steps + 1):
             begun, more = time.monotonic(), step < c.run.steps
             saves, evaluates = step % c.run.checkpoint_every == 0, bool(c.eval.every) and step % c.eval.every == 0
@@ -178,12 +145,13 @@ class _Life:
                 if more:
                     generation = asyncio.create_task(self._generate(ahead))
             await self._learn(step, generated)
-            await self.writing.check()
+            await self.saving.writing.check()
             self._took(time.monotonic() - begun, generated)
             if c.max_staleness == 0:
                 more = more and self.limit.allows(1, c.eval.at_end, self.limit.between(saves, evaluates))
             if saves or not more:
-                await self._checkpoint(step, ahead)
+                self.progress.phase("writing a checkpoint")
+                await self.saving.save(self.services, step, ahead, self.refused)
             if not more:
                 return step
             if evaluates:
@@ -192,7 +160,7 @@ class _Life:
                 await self._evaluate(step)
         return c.run.steps
 
-    def _took(self, seconds: float, generated: "_Generated") -> None:
+    def _took(self, seconds: float, generated: Generated) -> None:
         """How long a step took. An evaluation that was not seen yet is thought to be as fast as its completions."""
         self.limit.step(seconds)
         if not self.limit.evaluation:
@@ -241,14 +209,14 @@ class _Life:
     async def _next(self, count: int | None = None) -> list[Subtask]:
         return await self.services.curriculum.next(count or self.config.subtasks_per_step)
 
-    async def _generate(self, subtasks: list[Subtask]) -> "_Generated":
+    async def _generate(self, subtasks: list[Subtask]) -> Generated:
         start = time.perf_counter()
         rollout, total = self.services.rollout, len(subtasks) * self.config.rollout.group_size
         async with counted(self.progress, "generating", total, rollout):
             groups, lost = parted(await rollout.run(subtasks))
-        return _Generated(groups, time.perf_counter() - start, lost=lost)
+        return Generated(groups, time.perf_counter() - start, lost=lost)
 
-    async def _refill(self, generated: "_Generated") -> "_Generated":
+    async def _refill(self, generated: Generated) -> Generated:
         """Further rounds while groups with spread are missing.
 
         Not beside training: the order of the curriculum's calls would depend on what ends first. So the weights are the
@@ -259,15 +227,10 @@ class _Life:
             if not missing:
                 break
             more = await self._generate(await self._next(missing))
-            generated = _Generated(
-                generated.groups + more.groups,
-                generated.seconds + more.seconds,
-                generated.refilled + missing,
-                generated.lost + more.lost,
-            )
+            generated = generated.with_more(more, missing)
         return generated
 
-    async def _learn(self, step: int, generated: "_Generated") -> None:
+    async def _learn(self, step: int, generated: Generated) -> None:
         """Train on one step's groups, tell the curriculum, send the weights, write the numbers."""
         self.progress.phase("training")
         groups, lost, services = generated.groups, generated.lost, self.services
@@ -315,7 +278,7 @@ class _Life:
 
     async def _stop(self, step: int, reason: str) -> None:
         """End the run with advice; the last checkpoint is from before this step."""
-        await self.writing.wait()
+        await self.saving.writing.wait()
         newest = await asyncio.to_thread(latest_complete, self.run.checkpoints)
         kept = "There is no checkpoint yet."
         if newest is not None:
@@ -331,40 +294,6 @@ class _Life:
             write = ray.remote(write_groups).options(name="write-trajectories", num_cpus=0)
             await write.remote(str(self.run.trajectories), step, *(g.trajectories for g in groups))
 
-    async def _checkpoint(self, step: int, ahead: Sequence[Subtask]) -> None:
-        """Copy what the next step changes, then write it while the run goes on; without GPUs, write it at once."""
-        self.progress.phase("writing a checkpoint")
-        await self.writing.wait()
-        begun = time.monotonic()
-        await self.services.learner.capture()
-        state = {
-            "step": step,
-            "curriculum": await self.services.curriculum.state(),
-            "issued": [(s.ticket, s.problem.id, s.stage) for s in ahead],
-            "refused": self.refused,
-        }
-        await self.writing.start(self._write(step, state, begun))
-        if not self.services.learner.writes_beside:
-            await self.writing.wait()
-
-    async def _write(self, step: int, state: dict[str, Any], begun: float) -> None:
-        """`begun`: when the checkpoint was begun, by the monotonic clock."""
-        try:
-            async with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
-                await self.services.learner.write(str(writer.path))
-                if not (writer.path / "policy" / "config.json").is_file():
-                    raise UserError(
-                        f"run.directory: the learner's node does not see {self.run.path}. Give a path on a shared disk."
-                    )
-                writer.write_state(state)
-            await asyncio.to_thread(self.run.tidy)
-            self.limit.checkpoint = time.monotonic() - begun
-        except OSError as error:
-            raise UserError(
-                f"run.directory: the checkpoint of step {step} can't be written: {getattr(error, 'cause', error)}.\n"
-                f"Make room in {self.run.path} and give the same command again."
-            ) from error
-
     async def _evaluate(self, step: int) -> None:
         self.progress.phase("evaluating")
         samples = self.config.eval.samples
@@ -376,87 +305,3 @@ class _Life:
         times["seconds/eval"] = self.limit.evaluation = time.monotonic() - begun
         self.metrics.write_evaluation(step, results, times)
         self.progress.evaluation(step, results)
-
-
-class _Generated:
-    """One step's groups, in the order of their tickets, how long they took (seconds), how many came by refilling, and
-    those that could not be judged."""
-
-    __slots__ = ("groups", "seconds", "refilled", "lost")
-
-    def __init__(
-        self, groups: list[IssuedGroup], seconds: float, refilled: int = 0, lost: Sequence[Unjudged] = ()
-    ) -> None:
-        self.groups, self.seconds, self.refilled, self.lost = groups, seconds, refilled, list(lost)
-
-
-async def evaluate_splits(
-    rollout: RolloutService, config: Config, ready: Ready, progress: RunProgress
-) -> dict[str, Any]:
-    """Pass rate of training and held-out problems at full generation, no prefix given.
-
-    The random numbers are the same at every call, so that two evaluations differ by the weights alone.
-    """
-    e, prompt_fits = config.eval, fits(str(ready.model), config)
-    sampling = Sampling(e.temperature, e.top_p, 0, config.rollout.max_new_tokens, config.rollout.stop)
-    splits = evaluated_splits(config, ready)
-    problems = [(name, problem) for name, found in splits.items() for problem in found]
-    too_long = [p.id for _, p in problems if not prompt_fits(p, "")]
-    if too_long:
-        log.warning("%d problems have too long a prompt (%s ...): they are left out", len(too_long), too_long[0])
-        problems = [(name, p) for name, p in problems if p.id not in set(too_long)]
-    subtasks = [Subtask(-1 - i, problem, 0, "") for i, (_, problem) in enumerate(problems)]
-    async with counted(progress, "evaluating", len(subtasks) * e.samples, rollout):
-        groups, lost = parted(await rollout.run(subtasks, sampling, e.samples))
-    for group in lost:
-        log.warning("evaluation: %s", told(group))
-    if stop := too_many(lost, len(groups), config.max_unjudged_share):
-        raise UserError(f"the evaluation stops: {stop}")
-    outcomes = {g.summary.outcome.problem_id: g.summary.outcome for g in groups}
-    results = {}
-    for name in splits:
-        own = [p for split, p in problems if split == name]
-        if counts := {p.id: (outcomes[p.id].passed, outcomes[p.id].total) for p in own if p.id in outcomes}:
-            results[name] = evaluation(counts, {p.id: p.level for p in own}) | {"unjudged": len(own) - len(counts)}
-    return results
-
-
-def evaluated_splits(config: Config, ready: Ready) -> dict[str, Sequence[Problem]]:
-    """The problems of an evaluation."""
-    return {"train": spread(ready.train, config.eval.train_limit), "heldout": ready.heldout}
-
-
-def evaluation_size(config: Config, ready: Ready) -> int:
-    """Completions of an evaluation."""
-    return sum(map(len, evaluated_splits(config, ready).values())) * config.eval.samples
-
-
-def spread(problems: Sequence[Problem], limit: int | None) -> Sequence[Problem]:
-    """At most `limit` problems, evenly spaced over the file, the same each time."""
-    if limit is None or limit >= len(problems):
-        return problems
-    return [problems[i] for i in np.linspace(0, len(problems) - 1, limit).round().astype(int)]
-
-
-def rollout_metrics(groups: Sequence[IssuedGroup], step: int, seconds: float) -> dict[str, float]:
-    """What the driver can say of a step's completions without touching a token."""
-    summaries = [g.summary for g in groups]
-    total = sum(s.outcome.total for s in summaries)
-    generated = sum(s.generated for s in summaries)
-    full = [s.outcome for s in summaries if s.outcome.stage == 0]
-    verdicts: dict[str, int] = {}
-    for s in summaries:
-        for verdict, count in s.verdicts.items():
-            verdicts[verdict] = verdicts.get(verdict, 0) + count
-    metrics = {
-        "reward/mean": sum(s.reward_sum for s in summaries) / total,
-        "pass_rate": sum(s.outcome.passed for s in summaries) / total,
-        "tokens/generated": float(generated),
-        "tokens/mean_response": generated / total,
-        "tokens_per_s/generate": generated / seconds,
-        "seconds/generate": seconds,
-        "staleness": float(max(step - 1 - s.oldest_version for s in summaries)),
-    }
-    if full:
-        metrics["pass_rate/full"] = sum(o.passed for o in full) / sum(o.total for o in full)
-    return metrics | {f"verdict/{name}": count / total for name, count in sorted(verdicts.items())}

@@ -27,7 +27,8 @@ from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import gpus, join_cluster
-from stepcoder.deploy.training.controller import evaluate_model, live_on
+from stepcoder.deploy.training.controller import live_on
+from stepcoder.deploy.training.evaluation import evaluate_model
 from stepcoder.deploy.training.placement import placement
 from stepcoder.deploy.training.sft_data import SFTData
 from stepcoder.errors import UserError

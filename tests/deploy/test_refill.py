@@ -23,7 +23,7 @@ from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.metrics import read_metrics
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import Services
-from stepcoder.deploy.training.controller import _Life
+from stepcoder.deploy.training.controller import Life
 from stepcoder.deploy.training.refill import group_metrics, lacking, with_spread
 from stepcoder.deploy.training.unjudged import parted, too_many
 from stepcoder.errors import UserError
@@ -143,7 +143,7 @@ SETTINGS = (
 CONFIG = load_config(None, SETTINGS, {})
 
 
-async def whole(life: _Life) -> None:
+async def whole(life: Life) -> None:
     await life._train()
     await life.writing.wait()
 
@@ -184,7 +184,7 @@ def run(
     engines, curriculum = faulty or Engines(share), Told()
     learner = Learner(engines)
     with RunDirectory.open(config) as place:
-        life = _Life(config, place, Ready(directory, PROBLEMS, ()), RunProgress(steps))
+        life = Life(config, place, Ready(directory, PROBLEMS, ()), RunProgress(steps))
         life.services = Services(curriculum, engines, learner)  # type: ignore[arg-type]
         with life.metrics:
             asyncio.run(whole(life))

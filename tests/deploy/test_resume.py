@@ -29,7 +29,7 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.metrics import read_metrics
 from stepcoder.deploy.shown.progress import RunProgress
-from stepcoder.deploy.training import controller
+from stepcoder.deploy.training import controller, saving
 from stepcoder.deploy.training.time_limit import CLOSING_S, StartTimes, TimeLimit
 from stepcoder.errors import UserError
 from stepcoder.executor.suite import Case, Suite
@@ -191,7 +191,7 @@ def go(
 
         monkeypatch.setattr(controller, "start_services", services)
         try:
-            asyncio.run(controller._Life(config, run, ready, progress, limit, start).train())
+            asyncio.run(controller.Life(config, run, ready, progress, limit, start).train())
         except RuntimeError as error:
             assert str(error) == "died" and dies_at is not None
         return run.path, [*run.messages, *said.getvalue().splitlines()]
@@ -418,7 +418,8 @@ def test_a_run_ends_within_its_time_with_checkpoints_and_evaluations_between_ste
     checkpoint (15, not seen yet) and the evaluation (60) that come before it."""
     clock = Clock()
     monkeypatch.setattr("stepcoder.deploy.training.time_limit.time", clock)
-    monkeypatch.setattr(controller, "time", clock)
+    for module in (controller, saving):
+        monkeypatch.setattr(module, "time", clock)
     clock.takes(monkeypatch, Rollout, "run", lambda subtasks, *sampling: 60 if sampling else 10)
     clock.takes(monkeypatch, Learner, "step", lambda *_: 30)
     clock.takes(monkeypatch, Learner, "write", lambda *_: 12)

@@ -1,0 +1,94 @@
+"""Pass rates at full generation: which problems, how they are generated, what is counted."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import ray
+
+from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.subtask import Subtask
+from stepcoder.deploy.checks.preflight import Ready
+from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.shown.counting import counted
+from stepcoder.deploy.shown.progress import RunProgress
+from stepcoder.deploy.shown.summary import evaluation
+from stepcoder.deploy.training.cluster import fits, gpus, join_cluster, start_rollout, stop_rollout
+from stepcoder.deploy.training.placement import placement
+from stepcoder.deploy.training.unjudged import parted, told, too_many
+from stepcoder.errors import UserError
+from stepcoder.rollout.service import RolloutService
+from stepcoder.rollout.vllm.engine import Sampling
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(config: Config, ready: Ready) -> dict[str, Any]:
+    """Pass rates of `ready.model` at full generation, by split; starts engines and executors only."""
+    join_cluster(config)
+    try:
+        with RunProgress() as progress:
+            progress.message("starting engines and executors (half a minute on a small machine)")
+            return asyncio.run(evaluate_model(config, ready, progress))
+    finally:
+        ray.shutdown()
+
+
+async def evaluate_model(config: Config, ready: Ready, progress: RunProgress) -> dict[str, Any]:
+    """`evaluate` on a cluster that has been joined."""
+    rollout = start_rollout(config, ready, placement(config, gpus(), "engines"))
+    try:
+        await rollout.ready()
+        return await evaluate_splits(rollout, config, ready, progress)
+    finally:
+        await stop_rollout(rollout)
+
+
+async def evaluate_splits(
+    rollout: RolloutService, config: Config, ready: Ready, progress: RunProgress
+) -> dict[str, Any]:
+    """Pass rate of training and held-out problems at full generation, no prefix given.
+
+    The random numbers are the same at every call, so that two evaluations differ by the weights alone.
+    """
+    e, prompt_fits = config.eval, fits(str(ready.model), config)
+    sampling = Sampling(e.temperature, e.top_p, 0, config.rollout.max_new_tokens, config.rollout.stop)
+    splits = evaluated_splits(config, ready)
+    problems = [(name, problem) for name, found in splits.items() for problem in found]
+    too_long = [p.id for _, p in problems if not prompt_fits(p, "")]
+    if too_long:
+        log.warning("%d problems have too long a prompt (%s ...): they are left out", len(too_long), too_long[0])
+        problems = [(name, p) for name, p in problems if p.id not in set(too_long)]
+    subtasks = [Subtask(-1 - i, problem, 0, "") for i, (_, problem) in enumerate(problems)]
+    async with counted(progress, "evaluating", len(subtasks) * e.samples, rollout):
+        groups, lost = parted(await rollout.run(subtasks, sampling, e.samples))
+    for group in lost:
+        log.warning("evaluation: %s", told(group))
+    if stop := too_many(lost, len(groups), config.max_unjudged_share):
+        raise UserError(f"the evaluation stops: {stop}")
+    outcomes = {g.summary.outcome.problem_id: g.summary.outcome for g in groups}
+    results = {}
+    for name in splits:
+        own = [p for split, p in problems if split == name]
+        if counts := {p.id: (outcomes[p.id].passed, outcomes[p.id].total) for p in own if p.id in outcomes}:
+            results[name] = evaluation(counts, {p.id: p.level for p in own}) | {"unjudged": len(own) - len(counts)}
+    return results
+
+
+def evaluated_splits(config: Config, ready: Ready) -> dict[str, Sequence[Problem]]:
+    """The problems of an evaluation."""
+    return {"train": spread(ready.train, config.eval.train_limit), "heldout": ready.heldout}
+
+
+def evaluation_size(config: Config, ready: Ready) -> int:
+    """Completions of an evaluation."""
+    return sum(map(len, evaluated_splits(config, ready).values())) * config.eval.samples
+
+
+def spread(problems: Sequence[Problem], limit: int | None) -> Sequence[Problem]:
+    """At most `limit` problems, evenly spaced over the file, the same each time."""
+    if limit is None or limit >= len(problems):
+        return problems
+    return [problems[i] for i in np.linspace(0, len(problems) - 1, limit).round().astype(int)]

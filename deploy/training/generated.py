@@ -1,0 +1,44 @@
+"""One step's groups, and what the driver can say of them without touching a token."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stepcoder.rollout.service import IssuedGroup
+from stepcoder.rollout.trajectory import Unjudged
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Groups in the order of their tickets, seconds that they took, groups that came by refilling, groups that could
+    not be judged."""
+
+    groups: list[IssuedGroup]
+    seconds: float
+    refilled: int = 0
+    lost: Sequence[Unjudged] = ()
+
+    def with_more(self, more: "Generated", refilled: int) -> "Generated":
+        groups, lost = self.groups + more.groups, [*self.lost, *more.lost]
+        return Generated(groups, self.seconds + more.seconds, self.refilled + refilled, lost)
+
+
+def rollout_metrics(groups: Sequence[IssuedGroup], step: int, seconds: float) -> dict[str, float]:
+    """What the driver can say of a step's completions without touching a token."""
+    summaries = [g.summary for g in groups]
+    total = sum(s.outcome.total for s in summaries)
+    generated = sum(s.generated for s in summaries)
+    full = [s.outcome for s in summaries if s.outcome.stage == 0]
+    verdicts = sum((Counter(s.verdicts) for s in summaries), Counter())
+    metrics = {
+        "reward/mean": sum(s.reward_sum for s in summaries) / total,
+        "pass_rate": sum(s.outcome.passed for s in summaries) / total,
+        "tokens/generated": float(generated),
+        "tokens/mean_response": generated / total,
+        "tokens_per_s/generate": generated / seconds,
+        "seconds/generate": seconds,
+        "staleness": float(max(step - 1 - s.oldest_version for s in summaries)),
+    }
+    if full:
+        metrics["pass_rate/full"] = sum(o.passed for o in full) / sum(o.total for o in full)
+    return metrics | {f"verdict/{name}": count / total for name, count in sorted(verdicts.items())}

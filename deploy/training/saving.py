@@ -1,0 +1,55 @@
+"""Checkpoints of a run: captured between two steps, written while the next one goes on where a GPU computes."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from stepcoder.curriculum.subtask import Subtask
+from stepcoder.deploy.run.background import Background
+from stepcoder.deploy.run.checkpoint import CheckpointWriter
+from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.training.cluster import Services
+from stepcoder.deploy.training.time_limit import TimeLimit
+from stepcoder.errors import UserError
+
+
+class Saving:
+    """Writes one checkpoint at a time."""
+
+    def __init__(self, run: RunDirectory, limit: TimeLimit) -> None:
+        self.run, self.limit, self.writing = run, limit, Background()
+
+    async def save(self, services: Services, step: int, ahead: Sequence[Subtask], refused: int) -> None:
+        """Copy what the next step changes, then write it while the run goes on; without GPUs, write it at once."""
+        await self.writing.wait()
+        begun = time.monotonic()
+        await services.learner.capture()
+        state = {
+            "step": step,
+            "curriculum": await services.curriculum.state(),
+            "issued": [(s.ticket, s.problem.id, s.stage) for s in ahead],
+            "refused": refused,
+        }
+        await self.writing.start(self._write(services, state, begun))
+        if not services.learner.writes_beside:
+            await self.writing.wait()
+
+    async def _write(self, services: Services, state: dict[str, object], begun: float) -> None:
+        """`begun`: when the checkpoint was begun, by the monotonic clock."""
+        step = state["step"]
+        assert isinstance(step, int)
+        try:
+            async with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
+                await services.learner.write(str(writer.path))
+                if not (writer.path / "policy" / "config.json").is_file():
+                    raise UserError(
+                        f"run.directory: the learner's node does not see {self.run.path}. Give a path on a shared disk."
+                    )
+                writer.write_state(state)
+            await asyncio.to_thread(self.run.tidy)
+            self.limit.checkpoint = time.monotonic() - begun
+        except OSError as error:
+            raise UserError(
+                f"run.directory: the checkpoint of step {step} can't be written: {getattr(error, 'cause', error)}.\n"
+                f"Make room in {self.run.path} and give the same command again."
+            ) from error
