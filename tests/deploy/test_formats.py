@@ -164,3 +164,9 @@ def test_a_format_that_is_slow_when_it_begins_is_timed_again() -> None:
     calls = iter([0.2])
     found = products.rates({"first": lambda: time.sleep(next(calls, 0.0)), "second": lambda: time.sleep(0.01)}, 1e9)
     assert found["first"] > found["second"]
+
+
+def test_a_format_that_was_slowed_in_its_first_rounds_alone_is_timed_again() -> None:
+    calls = iter([0.3, 0.3])
+    found = products.rates({"first": lambda: time.sleep(next(calls, 0.01)), "second": lambda: time.sleep(0.02)}, 1e9)
+    assert found["first"] > found["second"]
