@@ -118,7 +118,6 @@ class LineFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lines = 0
         self._aside = path.with_name(f".{path.name}.partial")
 
     def __enter__(self) -> Self:
@@ -145,7 +144,6 @@ class LineFile:
             self._file.write(line.encode("utf-8") + b"\n")
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
-        self.lines += 1
 
     def rejection(self, rejection: Rejection) -> None:
         self.write(json.dumps(rejection.as_json(), ensure_ascii=True))

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Literal, get_args
+from typing import Literal
 
 from stepcoder.curriculum.data.readers.record import Reason
 from stepcoder.curriculum.problems.problem import Problem
@@ -24,7 +24,6 @@ from stepcoder.executor.spans import executed_spans
 from stepcoder.executor.suite import Case, Suite
 
 Preference = Literal["first", "shortest", "conditionals"]
-PREFERENCES: tuple[Preference, ...] = get_args(Preference)
 
 _BOM = "\ufeff"
 _DETAIL = 300  # characters of a detail, which is for a person

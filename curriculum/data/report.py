@@ -85,24 +85,6 @@ def page(outcome: Outcome, settings: Settings) -> str:
     )
 
 
-def added_line(outcome: Outcome) -> str:
-    """What the added tests see that the given ones do not, in words."""
-    findings = [finding for finding, _ in outcome.kept]
-    added, problems = sum(len(f.added) for f in findings), sum(bool(f.added) for f in findings)
-    mutants, lines = sum(f.mutants for f in findings), sum(f.lines[1] for f in findings)
-    caught = mutants - sum(len(f.survivors) for f in findings)
-    executed = sum(f.lines[0] for f in findings)
-    told = [
-        f"{what} {(now - gain) / total:.1%} -> {now / total:.1%}"
-        for what, now, gain, total in (
-            ("mutants caught", caught, sum(f.gained[1] for f in findings), mutants),
-            ("solution lines executed", executed, sum(f.gained[0] for f in findings), lines),
-        )
-        if total
-    ]
-    return f"{added:,} tests were added to {problems:,} problems: {', '.join(told)}"
-
-
 def _summary(outcome: Outcome) -> str:
     kept = len(outcome.kept)
     text = f"<b>{kept:,}</b> of {outcome.entries:,} problems are kept ({kept / outcome.entries:.1%})"
@@ -122,8 +104,6 @@ def _tiles(outcome: Outcome) -> str:
     if mutants:
         killed = mutants - sum(len(f.survivors) for f in findings)
         tiles.append(("mutants caught by tests", f"{killed / mutants:.1%}"))
-    if added := sum(len(f.added) for f in findings):
-        tiles.append(("tests added", f"{added:,}"))
     cells = "".join(f"<div><b>{value}</b><span>{label}</span></div>" for label, value in tiles)
     return f'<section class="tiles">{cells}</section>'
 
@@ -344,11 +324,6 @@ def _how(outcome: Outcome, settings: Settings) -> str:
         facts.append(
             f"mutants: up to {effort.mutants} programs a problem that differ from the solution in one constant or "
             "comparison; some behave like the solution, so that no tests can catch them"
-        )
-    if effort.added:
-        facts.append(
-            f"added: up to {effort.added} tests a problem, on changed inputs with the solution's answer, where they "
-            f"see what no other test sees; an input may be one that the statement rules out. {added_line(outcome)}"
         )
     if choices.held_out:
         facts.append(f"held out: {choices.held_out:.0%} of the problems, chosen by a hash of the id")

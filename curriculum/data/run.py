@@ -5,14 +5,12 @@ from typing import Literal
 
 from stepcoder.executor.suite import Suite
 
-RunKind = Literal["solution", "mutant", "trial", "again"]
+RunKind = Literal["solution", "mutant"]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`mutant`: it may be slow for ever, and its executed lines are of no use. `trial`: on inputs that nobody has
-    vouched for, with a part of the limits and with answers told in full; `again`: the same, with another seed.
-    """
+    """A mutant may be slow for ever, and its executed lines are of no use."""
 
     program: str
     suite: Suite

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from stepcoder.executor.config import ExecutorConfig
     from stepcoder.executor.grading.files import ResultFile
 
-_MUTANTS = 20  # a problem, for tests to be added
 
 DESCRIPTION = """\
 Run the solutions of problems on their tests and keep what is sound, as APPS+ was made from APPS: entries without
@@ -59,14 +58,8 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="of several that pass keep the first (default), the shortest or the one with most conditionals",
     )  # fmt: skip
     refine.add_argument(
-        "--mutants", metavar="N", type=_count,
-        help="run up to N one-edit mutants of each kept solution and report which its tests let pass (default: 0; 20 "
-        "with --add-tests)",
-    )  # fmt: skip
-    refine.add_argument(
-        "--add-tests", metavar="N", type=_count, default=0,
-        help="add up to N tests a problem, where the solution's answer to a new input catches a mutant or executes a "
-        "line that no other test does; an input may be one that the statement rules out (default: 0)",
+        "--mutants", metavar="N", type=_count, default=0,
+        help="run up to N one-edit mutants of each kept solution and report which its tests let pass (default: 0)",
     )  # fmt: skip
     refine.add_argument("--keep-duplicates", action="store_true", help="do not look for near-duplicates")
     refine.add_argument(
@@ -115,8 +108,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     config = executor_config("data refine", named, settings)
     against = [_against(text) for text in options.against]
     contamination = CONTAMINATION if options.contamination is None else options.contamination
-    mutants = (_MUTANTS if options.add_tests else 0) if options.mutants is None else options.mutants
-    effort = Effort(options.solution, mutants, options.add_tests)
+    effort = Effort(options.solution, options.mutants)
     findings = beside(options.out, "findings.jsonl")
     ours = options.force or findings.with_name(f"{findings.name}.inputs.json").exists()
     _check_outputs(options, [path, *(file for _, file in against)], ours)
@@ -226,7 +218,7 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
 
     from stepcoder.curriculum.data.files import beside
     from stepcoder.curriculum.data.keep import held_out_file
-    from stepcoder.curriculum.data.report import REASONS, added_line
+    from stepcoder.curriculum.data.report import REASONS
 
     table = Table("dropped", "problems", "why")
     table.columns[1].justify = "right"
@@ -234,8 +226,6 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
         table.add_row(reason.value, f"{count:,}", REASONS[reason])
     if outcome.dropped:
         console().print(table)
-    if options.add_tests:
-        print(added_line(outcome))
     kept, later = len(outcome.kept), sum(later for _, later in outcome.kept)
     print(f"{kept:,} of {outcome.entries:,} problems are kept ({kept / outcome.entries:.1%})")
     print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
