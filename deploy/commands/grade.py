@@ -121,15 +121,12 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 def read_tests(source: str) -> "Tests":
     """The problems of a file or of the starter set; UserError with file and line at the first fault."""
-    from stepcoder.curriculum.problems.load import ProblemFileError, line_of, load_problems, resolve
+    from stepcoder.curriculum.problems.load import line_of, load_problems, resolve
     from stepcoder.executor.grading.grade import Tests
 
-    try:
-        problems = load_problems(source)
-        with resolve(source).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except ProblemFileError as error:
-        raise UserError(str(error)) from None
+    problems = load_problems(source)
+    with resolve(source).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Tests(
         {problem.id: problem.suite for problem in problems},
         {problem.id: problem.level for problem in problems},
@@ -140,13 +137,10 @@ def read_tests(source: str) -> "Tests":
 
 def _check_out(options: argparse.Namespace) -> None:
     """What can be wrong with --out and --summary, before the files are read."""
-    from stepcoder.curriculum.problems.load import ProblemFileError, resolve
+    from stepcoder.curriculum.problems.load import resolve
     from stepcoder.deploy.run.outputs import check_output
 
-    try:
-        inputs = (resolve(options.problems), options.samples)
-    except ProblemFileError as error:
-        raise UserError(str(error)) from None
+    inputs = (resolve(options.problems), options.samples)
     for option, file in (("--out", options.out), ("--summary", options.summary)):
         if file is not None:
             check_output(file, option, inputs, force=True)  # results that are there are gone on with

@@ -14,7 +14,7 @@ from stepcoder.curriculum.data.readers import READERS, files
 from stepcoder.curriculum.data.readers.checks import split_check
 from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
 from stepcoder.curriculum.problems.dump import problem_line
-from stepcoder.curriculum.problems.load import ProblemFileError
+from stepcoder.errors import DataFileError
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
 from stepcoder.executor.suite import Case, Suite
 
@@ -314,7 +314,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     cut = tmp_path / "cut.jsonl.gz"
     cut.write_bytes(gzip.compress(json.dumps(PLUS).encode())[:-20])
     for path, message in ((cut, "cannot be read"), (tmp_path / "none", "no such file"), (tmp_path, "cannot be read")):
-        with pytest.raises(ProblemFileError, match=message):
+        with pytest.raises(DataFileError, match=message):
             read("mbpp", path)
     assert read("mbpp", write(tmp_path / "empty.jsonl")) == [] == read("mbpp", write(tmp_path / "e.json", "[]"))
 
