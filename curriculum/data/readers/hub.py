@@ -55,8 +55,10 @@ def parse_hub(text: str) -> HubData:
 
 def pinned(data: HubData) -> HubData:
     """The data set as it is now: commit, configuration and split decided. DataFileError with what to do."""
-    import datasets
-
+    try:
+        import datasets
+    except ModuleNotFoundError:
+        raise _error(data, "needs the library `datasets`: pip install 'stepcoder[hub]'") from None
     if data.folder is not None:
         if not data.folder.is_dir():
             raise _error(data, "no such folder")
