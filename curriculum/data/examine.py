@@ -6,11 +6,12 @@ and its caller runs many problems at once. A Finding is plain data: all that ref
 
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from stepcoder.curriculum.data.mutants import some_mutants
 from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
 from stepcoder.curriculum.data.refine import (
+    Fault,
     Preference,
     executed_share,
     fault,
@@ -20,12 +21,23 @@ from stepcoder.curriculum.data.refine import (
     uniform,
     unwrapped,
 )
-from stepcoder.curriculum.data.run import Run
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.suite import Suite
 
 _MISSED = 200  # lines and survivors told of one problem
+
+
+RunKind = Literal["solution", "mutant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A program to be run. A mutant may be slow for ever, and its executed lines are of no use."""
+
+    program: str
+    suite: Suite
+    kind: RunKind = "solution"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +92,8 @@ def examine(entry: Record | Rejected, where: str, preference: Preference, most_m
     nothing = Finding(problem.id, problem.level, where)
     found = fault(problem, solutions)
     if found is not None:
-        return replace(nothing, reason=found[0], detail=found[1])
-    failure: tuple[Reason, str] | None = None
+        return replace(nothing, reason=found.reason, detail=found.detail)
+    failure: Fault | None = None
     order = preferred(solutions, preference)
     for number in order:
         for suite in _forms(problem.suite):
@@ -92,7 +104,7 @@ def examine(entry: Record | Rejected, where: str, preference: Preference, most_m
                 kept = replace(nothing, solution=number, unwrapped=suite is not problem.suite)
                 return (yield from _kept(kept, solutions[number], suite, report, most_mutants))
             failure = failure or reason_of(report, solutions[number], suite)
-    reason, detail = failure or (Reason.NO_SOLUTION, "")
+    reason, detail = failure or Fault(Reason.NO_SOLUTION)
     others = f"; nor does any of the {len(order) - 1} other solutions pass" if len(order) > 1 else ""
     return replace(nothing, reason=reason, detail=detail + others)
 
@@ -117,12 +129,12 @@ def _kept(kept: Finding, solution: str, suite: Suite, report: Report, most_mutan
     reports = (yield [Run(mutant.source, suite, "mutant") for mutant in made]) if made else []
     judged = [(m, r) for m, r in zip(made, reports, strict=True) if r.verdict is not Verdict.INFRA_ERROR]
     survivors = [mutant for mutant, report in judged if report.passed]
-    executed, total, missed = executed_share(solution, report.executed_lines)
+    lines = executed_share(solution, report.executed_lines)
     return replace(
         kept,
         tests=len(suite.cases),
-        lines=(executed, total),
-        missed=tuple(missed[:_MISSED]),
+        lines=(lines.executed, lines.total),
+        missed=tuple(lines.missed[:_MISSED]),
         mutants=len(judged),
         survivors=tuple((mutant.line, mutant.change) for mutant in survivors[:_MISSED]),
     )

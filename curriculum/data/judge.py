@@ -12,12 +12,11 @@ from itertools import islice
 from typing import Any, Self
 
 from stepcoder.bars import WorkProgress
-from stepcoder.curriculum.data.examine import Examination, Finding, examine
+from stepcoder.curriculum.data.examine import Examination, Finding, Run, RunKind, examine
 from stepcoder.curriculum.data.files import digest, read
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason
 from stepcoder.curriculum.data.refine import Preference
-from stepcoder.curriculum.data.run import Run, RunKind
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.grading.files import ResultFile

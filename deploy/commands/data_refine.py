@@ -197,7 +197,7 @@ def _page(
     choices: "Choices",
     outcome: "Outcome",
 ) -> str:
-    from stepcoder.curriculum.data.report import Settings, page
+    from stepcoder.curriculum.data.report.page import Settings, page
 
     return page(
         outcome,
@@ -218,7 +218,7 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
 
     from stepcoder.curriculum.data.files import beside
     from stepcoder.curriculum.data.keep import held_out_file
-    from stepcoder.curriculum.data.report import REASONS
+    from stepcoder.curriculum.data.readers.record import REASONS
 
     table = Table("dropped", "problems", "why")
     table.columns[1].justify = "right"
@@ -226,7 +226,7 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
         table.add_row(reason.value, f"{count:,}", REASONS[reason])
     if outcome.dropped:
         console().print(table)
-    kept, later = len(outcome.kept), sum(later for _, later in outcome.kept)
+    kept, later = len(outcome.kept), sum(problem.held_out for problem in outcome.kept)
     print(f"{kept:,} of {outcome.entries:,} problems are kept ({kept / outcome.entries:.1%})")
     print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
     if options.split:
