@@ -33,10 +33,9 @@ class Whole:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.stream.closed:
-            with contextlib.suppress(OSError):  # what is not committed is thrown away
-                self.stream.close()
-            self._aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what is not committed is thrown away
+            self.stream.close()
+        self._aside.unlink(missing_ok=True)
 
     def commit(self) -> None:
         self.stream.flush()

@@ -7,19 +7,21 @@ import contextlib
 import gzip
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from stepcoder.curriculum.data.readers import READERS
+from stepcoder.curriculum.data.readers import FORMATS, reader
 from stepcoder.curriculum.data.readers.hub import PREFIX, HubData, Location, parse_hub, pinned
 from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
 from stepcoder.curriculum.problems.dump import problem_line
 from stepcoder.curriculum.problems.load import resolve
 from stepcoder.curriculum.problems.problem import Problem
-from stepcoder.errors import UserError, nearest
+from stepcoder.errors import UserError
 from stepcoder.files import Whole, write_whole
 
 _BLOCK = 1 << 20
@@ -27,15 +29,28 @@ _LEVEL = 6  # of gzip: a third of the time of 9 for 1 % more bytes
 
 
 def read(kind: str, path: Location) -> Iterator[Record | Rejected]:
-    """The entries of a data set; UserError where the file as a whole cannot be read."""
-    yield from READERS[kind](path)
+    """The entries of a data set; UserError where the file as a whole cannot be read, or one's own reader fails."""
+    try:
+        for entry in reader(kind)(path):
+            if not isinstance(entry, Record | Rejected):
+                raise UserError(f"the reader {kind} gave {type(entry).__name__}, not a Record or a Rejected")
+            yield entry
+    except UserError:
+        raise
+    except Exception as error:
+        if kind in FORMATS:
+            raise
+        raise UserError(f"the reader {kind} failed: {type(error).__name__}: {error}") from error
 
 
 def check_kind(kind: str) -> str:
-    if kind not in READERS:
-        close = nearest(kind, list(READERS))
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise UserError(f"--from: no format {kind!r}; {hint}Known: {', '.join(READERS)}")
+    """A format, or one's own reader, which is looked for in the working directory first."""
+    if ":" in kind:
+        sys.path.insert(0, os.getcwd())
+    try:
+        reader(kind)
+    except ValueError as error:
+        raise UserError(f"--from: {error}") from None
     return kind
 
 

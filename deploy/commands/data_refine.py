@@ -1,6 +1,7 @@
 """`stepcoder data refine`: of a data set, the problems that can be trained on."""
 
 import argparse
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,12 +132,11 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 
 def _against(text: str) -> "tuple[str, Location]":
-    from stepcoder.curriculum.data.files import check_location
-    from stepcoder.curriculum.data.readers import READERS
+    from stepcoder.curriculum.data.files import check_kind, check_location
+    from stepcoder.curriculum.data.readers import FORMATS
 
-    kind, colon, path = text.partition(":")
-    if colon and kind in READERS:
-        return kind, check_location(path)
+    if named := re.fullmatch(rf"({'|'.join(FORMATS)}|[\w.]+:[^\W\d]\w*):(.+)", text):
+        return check_kind(named[1]), check_location(named[2])
     return "native", check_location(text)
 
 

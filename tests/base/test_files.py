@@ -26,6 +26,7 @@ def test_what_is_not_committed_leaves_nothing(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with Whole(tmp_path / "a") as file:
         file.stream.write(b"x")
+        file.stream.close()
     assert os.listdir(tmp_path) == []
 
 

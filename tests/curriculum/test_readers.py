@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stepcoder.curriculum.data.readers import READERS, files
+from stepcoder.curriculum.data.readers import files, reader
 from stepcoder.curriculum.data.readers.checks import split_check
 from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
 from stepcoder.curriculum.problems.dump import problem_line
@@ -80,7 +80,7 @@ def write(path: Path, *rows: Any) -> Path:
 
 
 def read(kind: str, path: Path) -> list[Record | Rejected]:
-    return list(READERS[kind](path))
+    return list(reader(kind)(path))
 
 
 def one(kind: str, tmp_path: Path, row: dict[str, Any]) -> Record:
@@ -347,7 +347,7 @@ def test_a_large_array_is_read_in_bounded_memory(tmp_path: Path) -> None:
     assert path.stat().st_size > 40_000_000
     tracemalloc.start()
     try:
-        assert sum(isinstance(found, Record) for found in READERS["apps_plus"](path)) == 400
+        assert sum(isinstance(found, Record) for found in reader("apps_plus")(path)) == 400
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
     finally:
         tracemalloc.stop()

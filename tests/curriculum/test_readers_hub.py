@@ -14,7 +14,7 @@ import datasets
 import pytest
 
 from stepcoder.curriculum.data.files import digest
-from stepcoder.curriculum.data.readers import READERS
+from stepcoder.curriculum.data.readers import reader
 from stepcoder.curriculum.data.readers.hub import HubData, parse_hub, pinned
 from stepcoder.curriculum.data.readers.record import Record
 from stepcoder.curriculum.problems.load import load_problems
@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def ids(location: Path | HubData) -> list[str]:
-    return [entry.problem.id for entry in READERS["mbpp"](location) if isinstance(entry, Record)]
+    return [entry.problem.id for entry in reader("mbpp")(location) if isinstance(entry, Record)]
 
 
 def test_what_follows_hub_is_a_name_and_settings() -> None:

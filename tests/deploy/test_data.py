@@ -123,12 +123,49 @@ def test_tables_convert_like_lines(tmp_path: Path) -> None:
     assert made[0].count(b"\n") == 150 and len(set(made)) == 1
 
 
+OWN_FAULTS = """
+def gives(path):
+    return [7]
+
+def fails(path):
+    yield from ()
+    raise KeyError("x")
+
+def takes_none(): ...
+
+number = 7
+"""
+
+
+def test_a_reader_of_ones_own_needs_no_change_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one in docs/data.md."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    Path("mine_of_docs.py").write_text(code, encoding="utf-8")
+    good = {"task": "Echo.", "answer": "print(input())", "in": ["a\n"], "out": ["a\n"]}
+    write_lines(tmp_path / "tasks.jsonl", good, good | {"answer": None}, b"{", good | {"task": "Echo again."})
+    assert main(["data", "convert", "--from", "mine_of_docs:read", "tasks.jsonl", "problems.jsonl"]) == 0
+    assert [problem.id for problem in load_problems("problems.jsonl")] == ["mine/0", "mine/3"]
+    assert [line["reason"] for line in lines(tmp_path / "problems.jsonl.rejected.jsonl")] == ["no_solution", "bad_json"]
+    against = ["--against", "mine_of_docs:read:tasks.jsonl", "--keep-duplicates"]
+    assert main(["data", "refine", "problems.jsonl", "kept.jsonl", *against]) == 0
+    assert [line["reason"] for line in lines(tmp_path / "kept.jsonl.rejected.jsonl")] == ["contaminated"] * 2
+
+
 def refusals(folder: Path) -> Iterator[tuple[list[str], str]]:
     rows, out = str(write_lines(folder / "rows.jsonl", APPS)), str(folder / "out.jsonl")
     native = str(write_lines(folder / "native.jsonl", DOUBLE))
     (folder / "cut.parquet").write_bytes(b"PAR1 and no more")
     (folder / "folder").mkdir()
-    yield ["convert", "--from", "app", rows, out], "did you mean apps?"
+    (folder / "own_faults.py").write_text(OWN_FAULTS)
+    yield ["convert", "--from", "app", rows, out], "did you mean apps?.*, native, or your own reader as package.module"
+    yield ["convert", "--from", "no_module:read", rows, out], "--from: the reader no_module:read cannot be imported"
+    yield ["convert", "--from", "own_faults:number", rows, out], "own_faults:number is of type int, not a function"
+    yield ["convert", "--from", "own_faults:takes_none", rows, out], "own_faults:takes_none has to take one argument"
+    yield ["convert", "--from", "own_faults:gives", rows, out], "own_faults:gives gave int, not a Record"
+    yield ["convert", "--from", "own_faults:fails", rows, out], "the reader own_faults:fails failed: KeyError: 'x'"
     yield ["convert", "--from", "mbpp", rows, out], r"none of its 1 entries is a problem of mbpp \(no_tests: 1\)"
     yield ["convert", "--from", "apps", str(folder / "none.jsonl"), out], "no such file or folder"
     yield ["convert", "--from", "apps", "codeparrot/apps", out], "data set of the Hugging Face hub: hub:codeparrot/apps"
@@ -150,7 +187,12 @@ def refusals(folder: Path) -> Iterator[tuple[list[str], str]]:
     yield ["check", str(folder / "none.jsonl")], "no such file"
 
 
-def test_mistakes_are_told_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_told_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before: set[Path] = set()
     for words, message in refusals(tmp_path):
         before = before or set(tmp_path.iterdir())
