@@ -205,7 +205,8 @@ def _explain(error: ErrorDetails) -> tuple[str | None, str]:
         models = {"stdin": StdinTest, "call": CallTest, "assert": AssertTest}
         return field, f"unknown key{_nearest(str(loc[-1]), models[str(error['loc'][0])].model_fields)}"
     if kind == "literal_error":
-        known = [part.strip("'") for part in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]  # pyright: ignore
+        expected: str = error.get("ctx", {})["expected"]
+        known = [part.strip("'") for part in expected.replace(" or ", ", ").split(", ")]
         return field, f"{value!r} is not one of {', '.join(known)}{_nearest(str(value), known)}"
     if kind == "too_short" and field == "tests":
         return field, "no tests: a problem needs at least one"
