@@ -16,9 +16,15 @@ from stepcoder.deploy.config.sft import SFTRunConfig
 from tests.tools.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [ROOT / "README.md", ROOT / "curriculum" / "starter" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = "executor|curriculum|rollout|learner|deploy|stepcoder|benchmarks|configs|tests|docs|requirements"
-each_page = pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+
+
+def each(pages: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("page", pages, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+each_page = each(DOCS)
 
 
 def fenced(page: Path, language: str) -> list[str]:
@@ -61,6 +67,12 @@ def test_every_named_file_exists(page: Path) -> None:
     assert [name for name in named if not any(ROOT.glob(name.rstrip("/")))] == []
 
 
+@each_page
+def test_every_name_that_is_said_to_be_in_a_file_is_there(page: Path) -> None:
+    pairs = re.findall(r"`(\w+)`,? (?:in|of) `(\S+\.py)`", page.read_text(encoding="utf-8"))
+    assert [pair for pair in pairs if not re.search(rf"\b{pair[0]}\b", (ROOT / pair[1]).read_text("utf-8"))] == []
+
+
 @pytest.mark.parametrize("line", [line for page in DOCS for line in commands(page)])
 def test_every_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -72,7 +84,7 @@ def test_every_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatch)
         read_arguments(settings, flatten(Config))
 
 
-@pytest.mark.parametrize("page", [page for page in DOCS if fenced(page, "python")], ids=lambda page: page.name)
+@each([page for page in DOCS if fenced(page, "python")])
 def test_every_example_runs(page: Path, tmp_path: Path) -> None:
     """A block whose first line is `# NAME.py` is that file; the other blocks run, in their order, beside it."""
     script = []
@@ -87,7 +99,7 @@ def test_every_example_runs(page: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", [page for page in DOCS if fenced(page, "yaml")], ids=lambda page: page.name)
+@each([page for page in DOCS if fenced(page, "yaml")])
 def test_every_configuration_is_understood(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     for block in fenced(page, "python"):
