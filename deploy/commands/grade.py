@@ -22,7 +22,7 @@ At the end: pass@k and the shares of verdicts by level. No GPU, model or Ray is 
 
 EXAMPLES = """\
 files (JSON lines; problems and samples may be .gz):
-  problems  the format of training problems (README.md); 'starter:train' and 'starter:heldout' are shipped sets
+  problems  the format of training problems (docs/data.md); 'starter:train' and 'starter:heldout' are shipped sets
   samples   {"problem_id": "my/clamp", "program": "def clamp(x, low, high): ...", "id": "optional, passed through"}
   results   one line a sample, in the same order: {"problem_id", "verdict", "reward", "executed_lines", "tests", ...}
 
