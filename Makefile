@@ -6,7 +6,7 @@
 #
 # Variables:
 #   PYTHON=python3.12        the interpreter that .venv is made with (3.11, 3.12 or 3.13)
-#   TORCH_INDEX=URL          a package index to take torch from, such as PyTorch's index of CPU builds; without it pip decides
+#   TORCH_INDEX=URL          an index to take torch from, such as PyTorch's index of CPU builds; without it pip decides
 #   CONFIG=configs/x.yaml    what `make train` trains
 #   ARGS="--run.seed 1"      further settings for `make train`
 
@@ -15,6 +15,7 @@ PYTHON ?= python3
 CONFIG ?= configs/starter.yaml
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 STAMP := $(VENV)/.complete
 LOCKS := requirements/base.txt requirements/dev.txt requirements/engine-cpu.txt requirements/torch.txt
 
@@ -27,15 +28,18 @@ setup: $(STAMP)
 $(STAMP): $(LOCKS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=..."; exit 2; }
-	@echo "Installing into $(VENV), where $$(df -Ph . | awk 'NR==2 {print $$4}')B are free: torch 2.13.0, vLLM 0.32 for CPUs, DeepSpeed, Ray, transformers"
-	@echo "and the starter model; 3.3 GB on disk, two minutes on a fast network. torch comes $(if $(TORCH_INDEX),from $(TORCH_INDEX).,as pip chooses it: where that is the CUDA build)"
-	@$(if $(TORCH_INDEX),:,echo "(seen on Python 3.12 and 3.13) it is 7 GB more. To avoid them stop here and name an index of CPU builds: make setup TORCH_INDEX=URL")
+	@echo "Installing into $(VENV), where $$(df -Ph . | awk 'NR==2 {print $$4}')B are free: torch 2.13.0, vLLM 0.32" \
+	  "for CPUs, DeepSpeed, Ray, transformers"
+	@echo "and the starter model; 3.3 GB on disk, two minutes on a fast network. torch comes" \
+	  "$(if $(TORCH_INDEX),from $(TORCH_INDEX).,as pip chooses it: where that is the CUDA build)"
+	@$(if $(TORCH_INDEX),:,echo "(seen on Python 3.12 and 3.13) it is 7 GB more. To avoid them stop here and name an" \
+	  "index of CPU builds: make setup TORCH_INDEX=URL")
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@rm -f $(STAMP)
-	$(BIN)/python -m pip install -q --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -r requirements/torch.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/base.txt -r requirements/dev.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/engine-cpu.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -r requirements/torch.txt
+	$(PIP) --no-deps --require-hashes -r requirements/base.txt -r requirements/dev.txt
+	$(PIP) --no-deps --require-hashes -r requirements/engine-cpu.txt
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 	@$(BIN)/stepcoder doctor || true
 

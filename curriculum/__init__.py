@@ -1,0 +1,1 @@
+"""What should be tried next, and from where: problems, their stages, and the draw of subtasks."""

@@ -15,7 +15,7 @@ class Case:
     """One test. stdin: text in, text out. call: list of positional arguments, value out. assert: code, None.
 
     `keywords` are the keyword arguments of a call. Values are plain data, or `LinkedList` and `BinaryTree` of
-    executor.sandbox.structures, which a program sees as nodes.
+    executor.sandbox.values.structures, which a program sees as nodes.
     """
 
     input: Any

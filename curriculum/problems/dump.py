@@ -1,4 +1,4 @@
-"""Writes problems in the native format, which curriculum.load reads. The same problem gives the same bytes."""
+"""Writes problems in the native format, which curriculum.problems.load reads. The same problem gives the same bytes."""
 
 import json
 import sys

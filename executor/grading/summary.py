@@ -26,12 +26,20 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
 
 
 @dataclass(slots=True)
+class Count:
+    """Samples of one problem that the sandbox judged."""
+
+    passed: int = 0
+    judged: int = 0
+
+
+@dataclass(slots=True)
 class Tally:
-    """Counts so far. `levels`: the level of each problem; `order` is theirs. `counts`: problem -> [passed, judged]."""
+    """Counts so far. `levels`: the level of each problem; `order` is theirs. `counts` are by problem."""
 
     levels: Mapping[str, str]
     order: Sequence[str]
-    counts: dict[str, list[int]] = field(default_factory=dict)
+    counts: dict[str, Count] = field(default_factory=dict)
     verdicts: dict[str, Counter[str]] = field(default_factory=dict)
     rewards: dict[str, float] = field(default_factory=dict)
 
@@ -40,10 +48,10 @@ class Tally:
         problem, verdict = record["problem_id"], record["verdict"]
         level = self.levels[problem]
         self.verdicts.setdefault(level, Counter())[verdict] += 1
-        pair = self.counts.setdefault(problem, [0, 0])
+        count = self.counts.setdefault(problem, Count())
         if verdict != Verdict.INFRA_ERROR:
-            pair[0] += verdict == Verdict.PASSED
-            pair[1] += 1
+            count.passed += verdict == Verdict.PASSED
+            count.judged += 1
             self.rewards[level] = self.rewards.get(level, 0.0) + record["reward"]
 
     @property
@@ -72,12 +80,12 @@ def summarise(tally: Tally, ks: Sequence[int]) -> dict[str, Any]:
 
 
 def _group(tally: Tally, levels: Sequence[str], ks: Sequence[int]) -> dict[str, Any]:
-    counts = [pair for problem, pair in tally.counts.items() if tally.levels[problem] in levels]
+    counts = [count for problem, count in tally.counts.items() if tally.levels[problem] in levels]
     verdicts: Counter[str] = sum((tally.verdicts[level] for level in levels), Counter())
-    judged = sum(total for _, total in counts)
+    judged = sum(count.judged for count in counts)
     rates = {}
     for k in ks:
-        estimates = [pass_at_k(total, passed, k) for passed, total in counts if total >= k]
+        estimates = [pass_at_k(count.judged, count.passed, k) for count in counts if count.judged >= k]
         rates[str(k)] = {
             "rate": fsum(estimates) / len(estimates) if estimates else None,
             "left_out": len(counts) - len(estimates),

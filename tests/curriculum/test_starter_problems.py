@@ -9,10 +9,10 @@ import pytest
 from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages.conditionals import conditionals
-from stepcoder.curriculum.starter.check import CPU_S, SPLITS, mutants, run_faults, shape_faults, shown_tests
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.suite import Case, Suite
+from tests.tools.starter_problems import CPU_S, SPLITS, mutants, run_faults, shape_faults, shown_tests
 
 LARGER = """\
 def larger(a, b):

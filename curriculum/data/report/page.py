@@ -58,6 +58,7 @@ def page(outcome: Outcome, settings: Settings) -> str:
         dropped=len(outcome.dropped),
         tiles=_tiles(outcome, findings),
         reasons=reasons,
+        most=max(outcome.reasons.values(), default=1),
         words=REASONS,
         levels=_levels(outcome),
         histograms=_histograms(outcome, findings) if findings else [],
