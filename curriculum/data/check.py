@@ -17,7 +17,7 @@ from stepcoder.curriculum.data.examine import Examination, Finding, examine
 from stepcoder.curriculum.data.files import read
 from stepcoder.curriculum.data.judge import Effort, Pools, examined
 from stepcoder.curriculum.data.readers.record import Record, Rejected
-from stepcoder.curriculum.data.refine import fault as fault_of
+from stepcoder.curriculum.data.soundness import fault as fault_of
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 

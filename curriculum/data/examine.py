@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from stepcoder.curriculum.data.mutants import some_mutants
 from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
-from stepcoder.curriculum.data.refine import (
+from stepcoder.curriculum.data.soundness import (
     Fault,
     Preference,
     executed_share,

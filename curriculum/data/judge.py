@@ -7,7 +7,6 @@ the programs alone; no time or memory that a run took gets into them.
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Self
 
@@ -16,7 +15,7 @@ from stepcoder.curriculum.data.examine import Examination, Finding, Run, RunKind
 from stepcoder.curriculum.data.files import digest, read
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason
-from stepcoder.curriculum.data.refine import Preference
+from stepcoder.curriculum.data.refinement import Effort, Refinement, Source
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.grading.files import ResultFile
@@ -32,16 +31,6 @@ MUTANT_CPU_S = 2.0
 _NO_INPUT = {"workers", "actors", "infra_retries", "reward"}
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A data set that was read to its end."""
-
-    kind: str
-    path: Location
-    entries: int
-    sha256: str
-
-
 def check_source(kind: str, path: Location, progress: WorkProgress) -> Source:
     """Reads the data set to its end, so that nothing runs for one that is damaged."""
     progress.begin(0, 0)
@@ -54,23 +43,15 @@ def check_source(kind: str, path: Location, progress: WorkProgress) -> Source:
     return Source(kind, path, count, digest(path))
 
 
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """Which solution is kept, and how many mutants of it are run at most."""
-
-    preference: Preference = "first"
-    mutants: int = 0
-
-
-def identity(source: Source, config: ExecutorConfig, effort: Effort, release: str) -> dict[str, Any]:
+def identity(job: Refinement, release: str) -> dict[str, Any]:
     """What the findings depend on, as JSON data, so that they are not continued with anything else."""
     return {
         "format": FORMAT,
-        **judge_identity(config, release, _NO_INPUT),
-        "kind": source.kind,
-        "source_sha256": source.sha256,
-        "solution": effort.preference,
-        "mutants": effort.mutants,
+        **judge_identity(job.config, release, _NO_INPUT),
+        "kind": job.source.kind,
+        "source_sha256": job.source.sha256,
+        "solution": job.effort.preference,
+        "mutants": job.effort.mutants,
     }
 
 
@@ -99,11 +80,12 @@ class Pools:
         return self._pools[run.kind].submit(run.program, run.suite)
 
 
-def judge(source: Source, pools: Pools, results: ResultFile, effort: Effort, progress: WorkProgress) -> None:
+def judge(job: Refinement, pools: Pools, results: ResultFile, progress: WorkProgress) -> None:
     """Finds out about the entries that `results` lacks and closes it under its final name.
 
     UserError where it cannot be written or the sandbox keeps failing; what was written until then stays.
     """
+    source, effort = job.source, job.effort
     done = sum(1 for _ in results.earlier())
     progress.begin(done, source.entries)
     entries = islice(enumerate(read(source.kind, source.path), 1), done, None)

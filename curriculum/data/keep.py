@@ -15,28 +15,14 @@ from stepcoder.bars import WorkProgress
 from stepcoder.curriculum.data.duplicates import Duplicates, asked
 from stepcoder.curriculum.data.examine import Finding, refined
 from stepcoder.curriculum.data.files import LineFile, Rejection, beside, line_of, read
-from stepcoder.curriculum.data.judge import Source
 from stepcoder.curriculum.data.near_duplicates import EvaluationTexts
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
+from stepcoder.curriculum.data.refinement import Refinement
 from stepcoder.errors import UserError
 from stepcoder.executor.pool.local import LocalPool
 
-CONTAMINATION = 0.6
 _HASHES = 1 << 64
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What `sort_out` decides by; may be changed without running anything again.
-
-    `duplicates`: whether near-duplicates are dropped. `held_out`: the share of each level's problems, 0 to 1.
-    """
-
-    duplicates: bool = True
-    contamination: float = CONTAMINATION
-    held_out: float = 0.0
-    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +60,12 @@ def evaluation_texts(files: Sequence[tuple[str, Location]], threshold: float) ->
 
 
 def sort_out(
-    source: Source,
-    findings: Iterable[Finding],
-    choices: Choices,
-    against: EvaluationTexts,
-    pool: LocalPool,
-    out: Path,
-    progress: WorkProgress,
+    job: Refinement, findings: Iterable[Finding], against: EvaluationTexts, pool: LocalPool, progress: WorkProgress
 ) -> Outcome:
     """Writes OUT, OUT.rejected.jsonl and, for a split, the held-out file."""
-    outcome = Outcome()
-    aside, rest = LineFile(beside(out, "rejected.jsonl")), LineFile(held_out_file(out))
-    with LineFile(out) as file, aside, rest, Duplicates(pool) as duplicates:
+    source, choices, outcome = job.source, job.choices, Outcome()
+    aside, rest = LineFile(beside(job.out, "rejected.jsonl")), LineFile(held_out_file(job.out))
+    with LineFile(job.out) as file, aside, rest, Duplicates(pool) as duplicates:
         progress.begin(0, source.entries)
         for entry, finding in zip(read(source.kind, source.path), findings, strict=True):
             outcome.entries += 1

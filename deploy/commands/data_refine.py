@@ -7,16 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepcoder.deploy.commands.common import RAW, console, executor_config, kind_option, stop
-from stepcoder.errors import UserError
 
 if TYPE_CHECKING:
-    from stepcoder.bars import WorkProgress
-    from stepcoder.curriculum.data.judge import Effort, Source
-    from stepcoder.curriculum.data.keep import Choices, Outcome
-    from stepcoder.curriculum.data.near_duplicates import EvaluationTexts
+    from stepcoder.curriculum.data.keep import Outcome
     from stepcoder.curriculum.data.readers.hub import Location
-    from stepcoder.executor.config import ExecutorConfig
-    from stepcoder.executor.grading.files import ResultFile
 
 
 DESCRIPTION = """\
@@ -98,10 +92,12 @@ def _share(text: str) -> float:
 def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.bars import WorkProgress
     from stepcoder.curriculum.data.files import beside, check_kind, check_location, check_packing, write_text
-    from stepcoder.curriculum.data.judge import KEYS, Effort, check_source, identity
-    from stepcoder.curriculum.data.keep import CONTAMINATION, Choices, evaluation_texts
+    from stepcoder.curriculum.data.judge import check_source
+    from stepcoder.curriculum.data.keep import evaluation_texts
+    from stepcoder.curriculum.data.refine import refine
+    from stepcoder.curriculum.data.refinement import CONTAMINATION, Choices, Effort, Refinement
+    from stepcoder.curriculum.data.report.page import page
     from stepcoder.deploy.cli import version
-    from stepcoder.executor.grading.files import ResultFile
 
     check_packing(options.out)
     kind, path = check_kind(options.kind), check_location(options.input)
@@ -117,16 +113,16 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         try:
             evaluation = evaluation_texts(against, contamination)
             source = check_source(kind, path, progress)
-            results = ResultFile(findings, identity(source, config, effort, version()), KEYS)
             choices = Choices(not options.keep_duplicates, contamination, options.split, options.salt)
+            job = Refinement(source, options.out, config, effort, choices)
             signal.signal(signal.SIGTERM, stop)
-            outcome = _refined(options, config, effort, source, results, choices, evaluation, progress)
+            outcome = refine(job, evaluation, version(), progress, anew=options.force)
         except KeyboardInterrupt:
             again = "the same command without --force" if options.force else "the same command"
             progress.message(f"stepcoder: stopped; what was found is kept; {again} goes on from there")
             return 130
     if options.report is not None:
-        write_text(options.report, _page(options, config, effort, source, choices, outcome))
+        write_text(options.report, page(outcome, job, [Path(name).name for name in options.against]))
     _tell(options, outcome)
     return 1 if any(rejection.reason == "not_judged" for rejection in outcome.dropped) else 0
 
@@ -152,65 +148,6 @@ def _check_outputs(options: argparse.Namespace, locations: "list[Location]", our
         check_output(held_out_file(options.out), "--split", inputs, ours)
     if options.report is not None:
         check_output(options.report, "--report", [*inputs, options.out], True)
-
-
-def _refined(
-    options: argparse.Namespace,
-    config: "ExecutorConfig",
-    effort: "Effort",
-    source: "Source",
-    results: "ResultFile",
-    choices: "Choices",
-    evaluation: "EvaluationTexts",
-    progress: "WorkProgress",
-) -> "Outcome":
-    from stepcoder.curriculum.data.examine import Finding
-    from stepcoder.curriculum.data.judge import KEYS, Pools, judge
-    from stepcoder.curriculum.data.keep import sort_out
-    from stepcoder.executor.grading.files import read_results
-
-    try:
-        pools = Pools(config, effort)
-    except RuntimeError as error:
-        raise UserError(str(error)) from None
-    with pools:
-        if options.force:
-            results.discard()
-        if results.finished():
-            progress.message(f"{results.out}: everything was run before; --force runs it anew")
-        else:
-            progress.message(f"running the solutions of {source.entries:,} entries")
-            with results:
-                judge(source, pools, results, effort, progress)
-        if (found := sum(1 for _ in read_results(results.out, KEYS))) != source.entries:
-            raise UserError(f"{results.out}: {found:,} findings for {source.entries:,} entries; --force begins anew")
-        progress.message("looking for duplicates and writing what is kept")
-        findings = (Finding.from_json(record) for record in read_results(results.out, KEYS))
-        return sort_out(source, findings, choices, evaluation, pools.solutions, options.out, progress)
-
-
-def _page(
-    options: argparse.Namespace,
-    config: "ExecutorConfig",
-    effort: "Effort",
-    source: "Source",
-    choices: "Choices",
-    outcome: "Outcome",
-) -> str:
-    from stepcoder.curriculum.data.report.page import Settings, page
-
-    return page(
-        outcome,
-        Settings(
-            source=source,
-            choices=choices,
-            compare=config.compare,
-            cpu_s=config.cpu_s,
-            memory_mib=config.memory_mib,
-            effort=effort,
-            against=[Path(name).name for name in options.against],
-        ),
-    )
 
 
 def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:

@@ -11,7 +11,15 @@ from stepcoder.curriculum.data.examine import Finding, Run, examine, refined
 from stepcoder.curriculum.data.keep import held_out
 from stepcoder.curriculum.data.near_duplicates import EvaluationTexts, SimilarTexts, shingles, similarity
 from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
-from stepcoder.curriculum.data.refine import executed_share, fault, is_python2, preferred, reason_of, uniform, unwrapped
+from stepcoder.curriculum.data.soundness import (
+    executed_share,
+    fault,
+    is_python2,
+    preferred,
+    reason_of,
+    uniform,
+    unwrapped,
+)
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.executor.report import Report, TestOutcome, Verdict
 from stepcoder.executor.suite import Case, Suite

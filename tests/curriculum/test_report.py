@@ -6,10 +6,11 @@ from pathlib import Path
 
 from stepcoder.curriculum.data.examine import Finding
 from stepcoder.curriculum.data.files import Rejection
-from stepcoder.curriculum.data.judge import Effort, Source
-from stepcoder.curriculum.data.keep import Choices, Kept, Outcome
+from stepcoder.curriculum.data.keep import Kept, Outcome
 from stepcoder.curriculum.data.readers.record import Reason
-from stepcoder.curriculum.data.report.page import Settings, page
+from stepcoder.curriculum.data.refinement import Choices, Effort, Refinement, Source
+from stepcoder.curriculum.data.report.page import page
+from stepcoder.executor.config import ExecutorConfig
 
 HOSTILE = "</code></td><script>alert(1)</script><img src=x onerror='alert(2)'>{{ 7 * 7 }}\"&amp;"
 
@@ -36,7 +37,8 @@ def made(name: str) -> str:
     )
     outcome = Outcome(2, [Kept(weak, True, 3)], [Rejection(Reason.WRONG_OUTPUT, name, name, name, "interview")])
     source = Source("native", Path("folder") / name.replace("/", "|"), 2, "0" * 64)
-    return page(outcome, Settings(source, Choices(held_out=0.5), "strict", 4.0, 1024, Effort("first", 2), [name]))
+    job = Refinement(source, Path("out"), ExecutorConfig(), Effort("first", 2), Choices(held_out=0.5))
+    return page(outcome, job, [name])
 
 
 def test_what_a_data_set_holds_is_text_and_no_markup() -> None:

@@ -9,10 +9,9 @@ import pytest
 from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages.conditionals import conditionals
-from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.suite import Case, Suite
-from tests.tools.starter_problems import CPU_S, SPLITS, mutants, run_faults, shape_faults, shown_tests
+from tests.tools.starter_problems import LIMITS, SPLITS, mutants, run_faults, shape_faults, shown_tests
 
 LARGER = """\
 def larger(a, b):
@@ -24,7 +23,7 @@ def larger(a, b):
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[LocalPool]:
-    with LocalPool(ExecutorConfig(cpu_s=CPU_S)) as pool:
+    with LocalPool(LIMITS) as pool:
         yield pool
 
 

@@ -23,7 +23,8 @@ SPLITS = ("train", "heldout")
 MIN_TESTS = 8
 MAX_SHOWN = 3
 MAX_CONDITIONALS = 12
-CPU_S = 0.5  # a test of a solution takes milliseconds; mutants without end should not hold up the check
+# A test of a solution takes milliseconds; mutants without end should not hold up the check. Nobody waits in one.
+LIMITS = ExecutorConfig(cpu_s=0.5, wall_s=600, idle_s=600)
 
 _SHIFTED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -183,7 +184,7 @@ def _passed(report: Report) -> bool:
 def main() -> int:
     splits = {name: load_problems(f"starter:{name}") for name in SPLITS}
     faults = shape_faults(splits)
-    with LocalPool(ExecutorConfig(cpu_s=CPU_S)) as pool:
+    with LocalPool(LIMITS) as pool:
         for problems in splits.values():
             faults += run_faults(problems, pool)
     for name, problems in splits.items():

@@ -1,6 +1,6 @@
 """What a reader yields: a problem with all its solutions, or a named reason why there is none.
 
-The reasons are those of readers, and those of refinement (curriculum.data.refine), which runs what readers let through.
+The reasons are those of readers and those of refinement, which runs what readers let through.
 """
 
 from dataclasses import dataclass

@@ -13,9 +13,9 @@ from typing import get_args
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stepcoder.curriculum.data.examine import Finding
-from stepcoder.curriculum.data.judge import Effort, Source
-from stepcoder.curriculum.data.keep import Choices, Outcome
+from stepcoder.curriculum.data.keep import Outcome
 from stepcoder.curriculum.data.readers.record import REASONS
+from stepcoder.curriculum.data.refinement import Refinement
 from stepcoder.curriculum.problems.problem import Level
 
 _ROWS = 2000  # of the table of dropped problems: a browser searches so many at once
@@ -26,20 +26,8 @@ _TENTHS = [n / 10 for n in range(11)]
 _PREFERRED = {"first": "first", "shortest": "shortest", "conditionals": "one with most conditionals"}
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the page says about how it was made."""
-
-    source: Source
-    choices: Choices
-    compare: str
-    cpu_s: float
-    memory_mib: int
-    effort: Effort
-    against: Sequence[str] = ()
-
-
-def page(outcome: Outcome, settings: Settings) -> str:
+def page(outcome: Outcome, job: Refinement, against: Sequence[str] = ()) -> str:
+    """`against` names the evaluation sets that were looked at."""
     findings = [kept.finding for kept in outcome.kept]
     reasons = sorted(outcome.reasons.items(), key=lambda pair: (-pair[1], pair[0]))
     environment = Environment(
@@ -52,7 +40,7 @@ def page(outcome: Outcome, settings: Settings) -> str:
     )
     environment.filters |= {"thousands": "{:,}".format, "percent": lambda share, digits: f"{share:.{digits}%}"}
     return environment.get_template("page.html").render(
-        name=settings.source.path.name,
+        name=job.source.path.name,
         entries=outcome.entries,
         kept=len(findings),
         dropped=len(outcome.dropped),
@@ -65,11 +53,12 @@ def page(outcome: Outcome, settings: Settings) -> str:
         mutants=any(f.mutants for f in findings if f.missed or f.survivors),
         weakest=_weakest(findings),
         rows=outcome.dropped[:_ROWS],
-        entries_read=settings.source.entries,
-        preferred=_PREFERRED[settings.effort.preference],
-        settings=settings,
-        choices=settings.choices,
-        effort=settings.effort,
+        preferred=_PREFERRED[job.effort.preference],
+        against=against,
+        source=job.source,
+        config=job.config,
+        choices=job.choices,
+        effort=job.effort,
     )
 
 
