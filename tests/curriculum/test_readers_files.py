@@ -37,9 +37,10 @@ def test_a_large_array_is_read_in_bounded_memory(tmp_path: Path) -> None:
             file.write(("[" if number == 0 else ",\n") + json.dumps(ROW | {"id": number, "inputs": ["x" * 50_000] * 2}))
         file.write("]")
     assert path.stat().st_size > 40_000_000
+    read = reader("apps_plus")
     tracemalloc.start()
     try:
-        assert sum(isinstance(found, Record) for found in reader("apps_plus")(path)) == 400
+        assert sum(isinstance(found, Record) for found in read(path)) == 400
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
     finally:
         tracemalloc.stop()
