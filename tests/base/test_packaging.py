@@ -15,13 +15,23 @@ from tests.tools.patience import HANG_S
 
 ROOT = source_tree()
 FOLDERS = ("executor", "curriculum", "rollout", "learner", "deploy")
-REFUSING = """
+# What a base installation brings: the direct dependencies, and what these need.
+BASE = """
+    pydantic pydantic_core annotated_types typing_extensions typing_inspection yaml _yaml rich markdown_it mdurl
+    pygments numpy jaxtyping wadler_lindig pyarrow jinja2 markupsafe
+"""
+REFUSING = f"""
 import sys
+from importlib.machinery import PathFinder
+
+BASE = {BASE.split()}
 
 class Refused:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "ray", "vllm", "deepspeed", "transformers", "peft", "datasets"):
-            raise ModuleNotFoundError(f"refused: {name}", name=name)
+        if path is None and name not in BASE:
+            found = PathFinder.find_spec(name)
+            if found is not None and "site-packages" in str(found.origin):
+                raise ModuleNotFoundError(f"refused: {{name}}", name=name)
 
 sys.meta_path.insert(0, Refused())
 sys.path.insert(0, sys.argv.pop(1))
@@ -64,7 +74,7 @@ def unpacked(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
 
 
 def without_training(unpacked: Path, code: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Runs code in an interpreter that sees the wheel and cannot import what trains."""
+    """Runs code in an interpreter that sees the wheel and can import what a base installation brings alone."""
     command = [sys.executable, "-I", "-c", REFUSING + code, str(unpacked), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, cwd=unpacked.parent)
 
