@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.executor_peers import FatParent, FreshInterpreter, LeanForkServer, bubblewrap_works
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.judging.plan import plan
-from stepcoder.executor.pool.fork_server import Zygote
+from stepcoder.executor.pool.fork_server import ForkServer
 from stepcoder.executor.pool.isolation import LEVELS, choose
 from stepcoder.executor.pool.slot import Slot
 from stepcoder.executor.suite import Case, Suite
@@ -180,7 +180,7 @@ def loop_slowdown(config: ExecutorConfig, level: int, rounds: int) -> float:
 
 def stages(config: ExecutorConfig, level: int, source: Iterator[Job], programs: int) -> dict[str, float]:
     """Milliseconds a program by stage, from the parent's clock and the processor time that the kernel reports."""
-    compile_one, run_one = Zygote.compile, Zygote.run
+    compile_one, run_one = ForkServer.compile, ForkServer.run
     spent = {"compile": 0.0, "run": 0.0, "process": 0.0, "tests": 0.0}
 
     def timed_compile(*args: Any) -> Any:
@@ -196,8 +196,8 @@ def stages(config: ExecutorConfig, level: int, source: Iterator[Job], programs: 
         spent["process"] += end.cpu_s
         return end
 
-    setattr(Zygote, "compile", timed_compile)  # noqa: B010
-    setattr(Zygote, "run", timed_run)  # noqa: B010
+    setattr(ForkServer, "compile", timed_compile)  # noqa: B010
+    setattr(ForkServer, "run", timed_run)  # noqa: B010
     slot = Slot(config, level)
     try:
         whole = 0.0
@@ -210,8 +210,8 @@ def stages(config: ExecutorConfig, level: int, source: Iterator[Job], programs: 
         whole = time.perf_counter() - whole
     finally:
         slot.close()
-        setattr(Zygote, "compile", compile_one)  # noqa: B010
-        setattr(Zygote, "run", run_one)  # noqa: B010
+        setattr(ForkServer, "compile", compile_one)  # noqa: B010
+        setattr(ForkServer, "run", run_one)  # noqa: B010
     seconds = {
         "compile, with probes (the compiler's process)": spent["compile"],
         "fork, watch, reap (the fork server)": spent["run"] - spent["process"],

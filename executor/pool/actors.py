@@ -137,6 +137,6 @@ class ExecutorPool:
         return self._room
 
     def close(self) -> None:
-        """Ends the actors; their zygotes die with them."""
+        """Ends the actors; their fork servers die with them."""
         for actor in self.actors:
             ray.kill(actor)

@@ -12,35 +12,23 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Any
+
+from stepcoder.executor.sandbox.values.namespace import test_namespace
 
 from stepcoder.executor.sandbox import board, compiler
 from stepcoder.executor.sandbox.compiler import PROGRAM_FILE
 from stepcoder.executor.sandbox.confinement import syscalls
 from stepcoder.executor.sandbox.coverage import monitoring
 from stepcoder.executor.sandbox.coverage.probes import Probes, Table
+from stepcoder.executor.sandbox.failures import failure
 from stepcoder.executor.sandbox.offered.surroundings import asks_for_null
 from stepcoder.executor.sandbox.sharing.state import Snapshot, end_interpreter, flush_streams
+from stepcoder.executor.sandbox.streams import Streams, open_streams
 from stepcoder.executor.sandbox.values import codec, structures
-from stepcoder.executor.sandbox.values.membrane import test_namespace
 
-_MESSAGE_CHARS = 500
-# What CPython 3.11 raises where deep recursion finds no memory for a frame, instead of MemoryError.
-_NO_ROOM_FOR_A_FRAME = ["error return without exception set"]
 TEST_FILE = "<test>"
-_open = open  # a program gets another (offered.surroundings)
-_LONG = 1 << 63  # of C, as which the interpreter reads an exit code
-
-
-@dataclass(frozen=True, slots=True)
-class Streams:
-    """Files in memory: `inputs` (read-only) has all inputs, `stdin`, `stdout` and `stderr` serve one test at a time."""
-
-    inputs: int
-    stdin: int
-    stdout: int
-    stderr: int
 
 
 class Harness:
@@ -70,7 +58,7 @@ class Harness:
         self._setup: types.CodeType | None = None
         self._source = _for_linecache(job["source"])
         self._nodes = False  # whether the tests are about lists and trees
-        self._fresh = True  # as the zygote left the interpreter, which has restored everything and opened the streams
+        self._fresh = True  # as the server left the interpreter, which has restored everything and opened the streams
         self._read, self._status = os.pread, os.fstat
         self._cpu, self._wall = time.process_time, time.perf_counter
 
@@ -131,8 +119,8 @@ class Harness:
             frame["over"] = True
         return self._read(self._streams.stdout, limit, 0) if size else b""
 
-    def _test(self, code: types.CodeType, case: dict[str, Any]) -> dict[str, Any]:
-        is_program = "stdin" in case
+    def _prepare(self, code: types.CodeType, case: dict[str, Any]) -> None:
+        """Interpreter, streams and coverage as a test finds them."""
         if self._fresh:
             self._fresh = False
         else:
@@ -147,6 +135,10 @@ class Harness:
         self._cells[:] = bytes(len(self._cells))
         if self._recorder is not None:
             self._recorder.restart()
+
+    def _test(self, code: types.CodeType, case: dict[str, Any]) -> dict[str, Any]:
+        self._prepare(code, case)
+        is_program = "stdin" in case
         module = types.ModuleType("__main__" if is_program else "solution")
         namespace = module.__dict__
         namespace["__builtins__"] = builtins
@@ -170,7 +162,7 @@ class Harness:
                     self._end_of_program()
         except BaseException as error:  # whatever a program raises is its own outcome
             self._snapshot.restore_builtins()
-            frame = _failure(error, is_program)
+            frame = failure(error, is_program)
         self._snapshot.restore_builtins()
         if "error" in frame:
             namespace.clear()  # its outcome is known, and its finalisers find nothing to change that with
@@ -241,7 +233,7 @@ class Harness:
             if self._job["alone"]:
                 syscalls.flush_c_streams()
         except BaseException as error:
-            return _failure(error, is_program=False)
+            return failure(error, is_program=False)
         return None
 
     def _fill(self, place: int, size: int) -> None:
@@ -250,19 +242,6 @@ class Harness:
         while written < size:
             chunk = self._read(self._streams.inputs, min(size - written, 1 << 20), place + written)
             written += os.pwrite(self._streams.stdin, chunk, written)
-
-
-def open_streams(streams: Streams) -> None:
-    """Empty files behind descriptors 0, 1 and 2, and the objects of `sys` anew, whatever the last test did to them."""
-    os.lseek(streams.inputs, 0, os.SEEK_SET)
-    for number, source in enumerate((streams.stdin, streams.stdout, streams.stderr)):
-        os.ftruncate(source, 0)
-        os.dup2(source, number)
-        os.lseek(number, 0, os.SEEK_SET)
-    options: Any = {"encoding": "utf-8", "closefd": False}
-    sys.stdin = sys.__stdin__ = _open(0, errors="surrogateescape", **options)
-    sys.stdout = sys.__stdout__ = _open(1, "w", errors="surrogateescape", **options)
-    sys.stderr = sys.__stderr__ = _open(2, "w", errors="backslashreplace", **options)
 
 
 def _for_linecache(source: str) -> tuple[int, None, list[str], str]:
@@ -276,55 +255,3 @@ def _resolve(namespace: dict[str, Any], entry: str) -> Any:
     if owner not in namespace:
         raise NameError(f"entry point {owner!r} is not defined by the program")
     return getattr(namespace[owner](), method) if method else namespace[owner]
-
-
-def _failure(error: BaseException, is_program: bool) -> dict[str, Any]:
-    if isinstance(error, codec.TooLarge):
-        return {"error": f"result too large: {error}", "kind": "TooLarge", "line": None}
-    if is_program and isinstance(error, SystemExit) and _exit_status(error) == 0:
-        return {"done": True}
-    return {"error": _describe(error), "kind": _name(error), "line": _line(error)}
-
-
-def _exit_status(error: SystemExit) -> int:
-    """As the interpreter makes it of the exception's code, and the kernel of that."""
-    try:
-        code: Any = error.code
-    except Exception:
-        return 1
-    if code is None:
-        return 0
-    if int not in type.mro(type(code)):
-        return 1
-    number = int.__add__(code, 0)
-    return number & 0xFF if -_LONG <= number < _LONG else 0xFF
-
-
-def _name(error: BaseException) -> str:
-    """The nearest built-in name decides about memory; a program's class cannot pose as one through overrides."""
-    kind = type(error)
-    if MemoryError in type.mro(kind) or (kind is SystemError and _texts(error) == _NO_ROOM_FOR_A_FRAME):
-        return "MemoryError"
-    return str(type.__getattribute__(kind, "__name__"))
-
-
-def _texts(error: BaseException) -> list[str]:
-    return [text for text in error.args if type(text) is str]
-
-
-def _describe(error: BaseException) -> str:
-    try:
-        name, text = _name(error), str(error)
-        return (f"{name}: {text}" if text else name)[:_MESSAGE_CHARS]
-    except BaseException:
-        return "exception whose message cannot be made"
-
-
-def _line(error: BaseException) -> int | None:
-    """The last line of the program on the way to the exception."""
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == PROGRAM_FILE:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line

@@ -6,7 +6,7 @@ import pytest
 
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.judging.plan import plan
-from stepcoder.executor.pool.fork_server import Zygote
+from stepcoder.executor.pool.fork_server import ForkServer
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.pool.slot import Slot
 from stepcoder.executor.report import Verdict
@@ -81,13 +81,13 @@ def test_library_modules_that_were_not_loaded_are_not_ordinary() -> None:
 @pytest.mark.parametrize("source", ORDINARY)
 def test_the_tests_of_an_ordinary_program_share_a_process(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A spy counts the processes."""
-    run, processes = Zygote.run, []
+    run, processes = ForkServer.run, []
 
     def counted(*args: Any) -> Any:
         processes.append(args)
         return run(*args)
 
-    monkeypatch.setattr(Zygote, "run", counted)
+    monkeypatch.setattr(ForkServer, "run", counted)
     slot = Slot(ExecutorConfig.model_validate({}), 4)
     try:
         report = slot.run(source, plan(Suite("stdin", tuple(Case("3\n", "") for _ in range(5)))))

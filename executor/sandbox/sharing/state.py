@@ -3,8 +3,8 @@
 `restore` puts back what programs commonly change; `changed` finds what it cannot put back
 (patched modules, running threads): the parent then runs the remaining tests in a fresh process.
 Namespaces are watched through the version that CPython keeps in each dictionary, read from memory: comparing
-their values would touch every object's reference count and so copy most of the zygote's pages. Where there is no such
-version (CPython 3.14) every test counts as having changed something.
+their values would touch every object's reference count and so copy most of the fork server's pages. Where there is no
+such version (CPython 3.14) every test counts as having changed something.
 """
 
 import _thread
@@ -49,7 +49,7 @@ def _count_modules() -> int:
 
 
 class Snapshot:
-    """Taken once in the zygote, after the preload and before any program."""
+    """Taken once in the fork server, after the preload and before any program."""
 
     __slots__ = (
         "_builtins", "_builtins_counters", "_builtins_raw", "_context", "_counters", "_modules", "_raw", "_sys",
