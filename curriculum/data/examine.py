@@ -10,7 +10,7 @@ from typing import Any
 
 from stepcoder.curriculum.data.added_tests import added_tests
 from stepcoder.curriculum.data.mutants import Mutant, some_mutants
-from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
+from stepcoder.curriculum.data.readers.record import Cause, Reason, Record, Rejected, cause
 from stepcoder.curriculum.data.refine import (
     Preference,
     executed_share,
@@ -25,7 +25,7 @@ from stepcoder.curriculum.data.run import Run
 from stepcoder.curriculum.problems.dump import test_data
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.problems.values import from_json
-from stepcoder.executor.report import Report, Verdict
+from stepcoder.executor.report import Report
 from stepcoder.executor.suite import Case, Suite
 
 _MISSED = 200  # lines and survivors told of one problem
@@ -45,7 +45,7 @@ class Finding:
     id: str
     level: str
     where: str
-    reason: Reason | None = None
+    reason: Cause | None = None
     detail: str = ""
     solution: int = 0
     unwrapped: bool = False
@@ -66,7 +66,7 @@ class Finding:
         found = cls(**data)
         return replace(
             found,
-            reason=None if found.reason is None else Reason(found.reason),
+            reason=None if found.reason is None else cause(found.reason),
             lines=(found.lines[0], found.lines[1]),
             missed=tuple(found.missed),
             survivors=tuple((line, change) for line, change in found.survivors),
@@ -98,7 +98,7 @@ def examine(
     for number in order:
         for suite in _forms(problem.suite):
             (report,) = yield [Run(solutions[number], suite)]
-            if report.verdict is Verdict.INFRA_ERROR:
+            if not report.verdict.judged:
                 return replace(nothing, reason=Reason.NOT_JUDGED, detail=report.error or "")
             if report.passed:
                 kept = replace(nothing, solution=number, unwrapped=suite is not problem.suite)
@@ -143,7 +143,7 @@ def _kept(
     """What is said of a problem whose solution passes."""
     made = some_mutants(solution, most_mutants)
     reports = (yield [Run(mutant.source, suite, "mutant") for mutant in made]) if made else []
-    judged = [(m, r) for m, r in zip(made, reports, strict=True) if r.verdict is not Verdict.INFRA_ERROR]
+    judged = [(m, r) for m, r in zip(made, reports, strict=True) if r.verdict.judged]
     survivors: tuple[Mutant, ...] = tuple(mutant for mutant, report in judged if report.passed)
     executed, total, missed = executed_share(solution, report.executed_lines)
     if most_added:

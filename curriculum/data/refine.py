@@ -15,11 +15,11 @@ from dataclasses import replace
 from functools import cache
 from typing import Literal, get_args
 
-from stepcoder.curriculum.data.readers.record import Reason
+from stepcoder.curriculum.data.readers.record import Cause, Reason
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages.conditionals import conditionals, line_starts
 from stepcoder.executor.judging.plan import plan
-from stepcoder.executor.report import Report, Verdict
+from stepcoder.executor.report import Ended, Report
 from stepcoder.executor.spans import executed_spans
 from stepcoder.executor.suite import Case, Suite
 
@@ -96,24 +96,24 @@ def preferred(solutions: Sequence[str], preference: Preference) -> list[int]:
     return numbers
 
 
-def reason_of(report: Report, program: str, suite: Suite) -> tuple[Reason, str]:
+def reason_of(report: Report, program: str, suite: Suite) -> tuple[Cause, str]:
     """Why a program that did not pass did not, in a data set's terms. ValueError for passed and infra_error."""
     number, case = next(
         ((n, suite.cases[n]) for n, test in enumerate(report.tests) if test.verdict is report.verdict), (0, None)
     )
     place = f"test {number + 1} of {len(suite.cases)}: " if case else ""
     error = report.error or ""
-    match report.verdict:
-        case Verdict.COMPILE_ERROR:
+    match report.verdict.ended:
+        case Ended.NOT_COMPILED:
             return (Reason.PYTHON2 if is_python2(program) else Reason.DOES_NOT_COMPILE), _told(error, report)
-        case Verdict.RUNTIME_ERROR:
+        case Ended.ERROR:
             return _of_exception(error, program), place + _told(error, report)
-        case Verdict.WRONG_ANSWER:
+        case Ended.ANSWER if not report.passed:
             if case and suite.style == "stdin" and not case.output.strip():
                 return Reason.MISSING_OUTPUT, f"{place}its expected output is empty, the solution prints"
             return Reason.WRONG_OUTPUT, place + _disagreement(report, number, case)
-        case Verdict.TIMEOUT | Verdict.MEMORY_LIMIT | Verdict.OUTPUT_LIMIT:
-            return Reason(report.verdict.value), place + _short(error)
+        case Ended.LIMIT:
+            return report.verdict, place + _short(error)
     raise ValueError(report.verdict)
 
 

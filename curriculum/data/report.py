@@ -14,8 +14,9 @@ from typing import get_args
 from stepcoder.curriculum.data.examine import Finding
 from stepcoder.curriculum.data.judge import Effort, Source
 from stepcoder.curriculum.data.keep import Choices, Outcome
-from stepcoder.curriculum.data.readers.record import Reason
+from stepcoder.curriculum.data.readers.record import Cause, Reason
 from stepcoder.curriculum.problems.problem import Level
+from stepcoder.executor.report import Ended, Verdict
 
 _ROWS = 2000  # of the table of dropped problems: a browser searches so many at once
 _WEAKEST = 50
@@ -23,7 +24,7 @@ _RANGES = 12
 _STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 _SCRIPT = (Path(__file__).parent / "report.js").read_text(encoding="utf-8")
 
-REASONS: dict[Reason, str] = {
+REASONS: dict[Cause, str] = {
     Reason.BAD_JSON: "the line is no JSON object",
     Reason.NON_UTF8: "bytes that are not UTF-8",
     Reason.MISSING_FIELD: "a field is missing or has a wrong type",
@@ -39,16 +40,13 @@ REASONS: dict[Reason, str] = {
     Reason.DOES_NOT_COMPILE: "the solution is no valid Python",
     Reason.PYTHON2: "the solution is written in Python 2",
     Reason.MISSING_IMPORT: "the solution uses a module or name that it does not have",
-    Reason.TIMEOUT: "the solution takes too long",
-    Reason.MEMORY_LIMIT: "the solution takes too much memory",
-    Reason.OUTPUT_LIMIT: "the solution writes too much",
     Reason.HUGE_INTEGER: "the solution converts an integer of more than 4,300 digits, which Python refuses",
     Reason.RUNTIME_ERROR: "the solution raises an exception",
     Reason.WRONG_OUTPUT: "the solution and the expected output disagree",
     Reason.NOT_JUDGED: "the sandbox failed: run again with --force",
     Reason.CONTAMINATED: "too like a problem of an evaluation set",
     Reason.DUPLICATE: "asks for the same as an earlier problem",
-}
+} | {verdict: f"the solution {verdict.told}" for verdict in Verdict if verdict.ended is Ended.LIMIT}
 
 
 @dataclass(frozen=True, slots=True)

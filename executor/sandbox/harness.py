@@ -15,8 +15,6 @@ from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
 
-from stepcoder.executor.sandbox.values.namespace import test_namespace
-
 from stepcoder.executor.sandbox import board, compiler
 from stepcoder.executor.sandbox.compiler import PROGRAM_FILE
 from stepcoder.executor.sandbox.confinement import syscalls
@@ -27,6 +25,7 @@ from stepcoder.executor.sandbox.offered.surroundings import asks_for_null
 from stepcoder.executor.sandbox.sharing.state import Snapshot, end_interpreter, flush_streams
 from stepcoder.executor.sandbox.streams import Streams, open_streams
 from stepcoder.executor.sandbox.values import codec, structures
+from stepcoder.executor.sandbox.values.namespace import test_namespace
 
 TEST_FILE = "<test>"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.executor.report import Verdict
 
 
 class Reason(StrEnum):
@@ -28,15 +29,20 @@ class Reason(StrEnum):
     DOES_NOT_COMPILE = "does_not_compile"
     PYTHON2 = "python2"
     MISSING_IMPORT = "missing_import"
-    TIMEOUT = "timeout"
-    MEMORY_LIMIT = "memory_limit"
-    OUTPUT_LIMIT = "output_limit"
     HUGE_INTEGER = "huge_integer"
     RUNTIME_ERROR = "runtime_error"
     WRONG_OUTPUT = "wrong_output"
     NOT_JUDGED = "not_judged"
     CONTAMINATED = "contaminated"
     DUPLICATE = "duplicate"
+
+
+Cause = Reason | Verdict  # a limit of the executor is called as there
+
+
+def cause(name: str) -> Cause:
+    """ValueError for a name that is neither."""
+    return Reason(name) if name in Reason.__members__.values() else Verdict(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Record:
 class Rejected:
     """`where` is a file and a line, an entry's number or a folder; `detail` is for a person."""
 
-    reason: Reason
+    reason: Cause
     where: str
     detail: str = ""
 
