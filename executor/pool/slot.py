@@ -71,11 +71,12 @@ class Slot:
         lines = program.count("\n") + program.count("\r") + program.count("\f") + 1
         progress = Progress(len(plan.cases), min(lines, MAP_BYTES - 1) if self._config.coverage else 0)
         code = None if apart else self._compiled(server, source, plan, progress)
+        alone = self._config.isolate_tests or not progress.ordinary
         job = {
             "code": code,
-            "source": program,
+            "source": program if alone else None,
             "lines": progress.lines,
-            "alone": self._config.isolate_tests or not progress.ordinary,
+            "alone": alone,
             "output_bytes": self._config.output_kib << 10,
             "depth": self._config.result_depth,
             "parts": self._config.result_parts,

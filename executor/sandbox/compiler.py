@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import types
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from stepcoder.executor.sandbox.channel import let_go, receive, send
@@ -51,6 +51,15 @@ class A(dict):
 """
 
 REFUSALS = (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A program, where its probes are if it has any, and the streams that it may name."""
+
+    code: types.CodeType
+    table: Table | None
+    streams: int = ordinary.ALL
 
 
 def compile_program(source: str, lines: int) -> tuple[types.CodeType, Table | None, list[int]]:
@@ -97,17 +106,27 @@ def answer(request: bytes) -> tuple[bytes, dict[str, Any] | list[int], bytes]:
     except REFUSALS as error:
         return REFUSED, refusal(error), b""
     try:
-        data = marshal.dumps((code, table))
+        data = packed(code, table)
     except (MemoryError, ValueError):  # nested too deep for it
         return APART, [], b""
     if len(data) > _LARGEST_CODE:
         return APART, [], b""
-    return ORDINARY if len(data) <= _LARGEST_PROVEN and _is_ordinary(code, context) else COMPILED, recordable, data
+    if len(data) <= _LARGEST_PROVEN:
+        around = _context(context)
+        facts = around.joined(ordinary.facts(code, around.modules))
+        if ordinary.ordinary(facts):
+            return ORDINARY, recordable, bytes((ordinary.streams(facts),)) + data[1:]
+    return COMPILED, recordable, data
 
 
-def _is_ordinary(code: types.CodeType, context: bytes) -> bool:
-    around = _context(context)
-    return ordinary.ordinary(around.joined(ordinary.facts(code, around.modules)))
+def packed(code: types.CodeType, table: Table | None) -> bytes:
+    """For the process that runs it: a byte, the streams that the program may name, and the code. Raises as marshal."""
+    return bytes((ordinary.ALL,)) + marshal.dumps((code, table))
+
+
+def unpacked(data: bytes) -> Compiled:
+    code, table = marshal.loads(memoryview(data)[1:])
+    return Compiled(code, table, data[0])
 
 
 @functools.lru_cache(maxsize=32)
@@ -119,9 +138,8 @@ def _context(text: bytes) -> ordinary.Facts:
         return ordinary.Facts(odd=True)
 
 
-def start(control: socket.socket, options: Options, confinement: confine.Confinement) -> None:
+def start(requests: socket.socket, control: socket.socket, options: Options, confinement: confine.Confinement) -> None:
     """Forks the compiler's process, which answers requests until the parent closes its socket."""
-    requests = socket.socket(fileno=options.compiler)
     if os.fork():
         requests.close()
         return

@@ -22,6 +22,7 @@ from stepcoder.executor.sandbox.coverage import monitoring
 from stepcoder.executor.sandbox.coverage.probes import Probes, Table
 from stepcoder.executor.sandbox.failures import failure
 from stepcoder.executor.sandbox.offered.surroundings import asks_for_null
+from stepcoder.executor.sandbox.sharing.ordinary import ALL, STDERR, STDIN, STDOUT
 from stepcoder.executor.sandbox.sharing.state import Snapshot, end_interpreter, flush_streams
 from stepcoder.executor.sandbox.streams import Streams, open_streams
 from stepcoder.executor.sandbox.values import codec, structures
@@ -43,8 +44,9 @@ class Harness:
     ) -> None:  # fmt: skip
         """`cells`: the coverage map, a byte a line from line 0, which does not exist; not zero: executed.
 
-        `job`: code (bytes) or source (text), lines, first, alone, null (a descriptor of /dev/null), output_bytes, depth
-        and parts (of a result), suite (judging.plan.Plan.wire). `begin` is called before the program's own code runs.
+        `job`: code (bytes), source (text, unless the program is ordinary), lines, first, alone, null (a descriptor of
+        /dev/null), output_bytes, depth and parts (of a result), suite (judging.plan.Plan.wire). `begin` is called
+        before the program's own code runs.
         """
         self._job = job
         self._streams = streams
@@ -55,7 +57,8 @@ class Harness:
         self._pristine = snapshot.pristine
         self._recorder: monitoring.LineMonitor | Probes | None = None
         self._setup: types.CodeType | None = None
-        self._source = _for_linecache(job["source"])
+        self._source = _for_linecache(job["source"]) if job["source"] is not None else None
+        self._named = self._used = ALL  # streams that the program may name; those that the next test finds anew
         self._nodes = False  # whether the tests are about lists and trees
         self._fresh = True  # as the server left the interpreter, which has restored everything and opened the streams
         self._read, self._status = os.pread, os.fstat
@@ -64,13 +67,13 @@ class Harness:
     def run(self) -> None:
         """Returns when the last test has ended, or one after which the next needs a fresh process."""
         job = self._job
-        compiled: tuple[types.CodeType, Table | None] | None
-        compiled = self._compile() if job["code"] is None else marshal.loads(job["code"])
+        compiled = self._compile() if job["code"] is None else compiler.unpacked(job["code"])
         if compiled is None:
             return
+        self._named = compiled.streams
         suite = marshal.loads(job["suite"])
         gc.freeze()  # the collection at the end of each test is not to go through all tests
-        code = self._watched(*compiled)
+        code = self._watched(compiled.code, compiled.table)
         setup, self._nodes = suite["setup"], suite["nodes"]
         self._setup = compile(setup, "<setup>", "exec", dont_inherit=True) if setup else None
         self._begin()
@@ -84,17 +87,17 @@ class Harness:
                 self._board.put(frame, output)
             except board.Full:
                 self._board.put({**frame, "value": None, "flood": True})
-            if frame["dirty"] or job["alone"] or not self._board.has_room():
+            if frame["dirty"] or not self._board.has_room():
                 return
 
-    def _compile(self) -> tuple[types.CodeType, Table | None] | None:
+    def _compile(self) -> compiler.Compiled | None:
         try:
             code, table, lines = compiler.compile_program(self._job["source"], self._job["lines"])
         except compiler.REFUSALS as error:
             self._board.put(compiler.refusal(error))
             return None
         self._board.put({"recordable": lines})
-        return code, table
+        return compiler.Compiled(code, table)
 
     def _watched(self, code: types.CodeType, table: Table | None) -> types.CodeType:
         """The program with its lines recorded, where that is wanted."""
@@ -113,9 +116,10 @@ class Harness:
         if self._job["alone"]:
             return b""
         limit = self._job["output_bytes"]
-        size = self._status(self._streams.stdout).st_size
-        if size >= limit or self._status(self._streams.stderr).st_size >= limit:
+        size, errors = self._status(self._streams.stdout).st_size, self._status(self._streams.stderr).st_size
+        if size >= limit or errors >= limit:
             frame["over"] = True
+        self._used = self._named | (size > 0) * STDOUT | (errors > 0) * STDERR
         return self._read(self._streams.stdout, limit, 0) if size else b""
 
     def _prepare(self, code: types.CodeType, case: dict[str, Any]) -> None:
@@ -124,7 +128,7 @@ class Harness:
             self._fresh = False
         else:
             self._snapshot.restore()
-            open_streams(self._streams)
+            open_streams(self._streams, self._used | ("stdin" in case) * STDIN)
         if "stdin" in case:
             self._fill(*case["stdin"])
         if self._job["alone"]:
@@ -142,7 +146,8 @@ class Harness:
         namespace = module.__dict__
         namespace["__builtins__"] = builtins
         namespace["__file__"] = PROGRAM_FILE
-        linecache.cache[PROGRAM_FILE] = self._source
+        if self._source is not None:
+            linecache.cache[PROGRAM_FILE] = self._source
         if self._nodes:
             namespace.update(structures.node_classes())
         sys.modules[module.__name__] = module
@@ -170,7 +175,7 @@ class Harness:
         if problem is not None and "error" not in frame:
             frame = problem
         self._snapshot.restore_builtins()
-        frame["dirty"] = self._snapshot.changed()
+        frame["dirty"] = self._job["alone"] or self._snapshot.changed()
         if self._recorder is not None and not self._recorder.intact():
             frame["unwatched"] = frame["dirty"] = True
         return frame

@@ -45,6 +45,7 @@ def main(argument: str) -> None:
         control.detach()
         options = options.renumbered()
         control = socket.socket(fileno=options.control)
+        requests = socket.socket(fileno=options.compiler)
         if options.level == 1:
             confine.detach_namespaces()
             _continue_as_first_process(options)
@@ -64,7 +65,7 @@ def main(argument: str) -> None:
         Surroundings(null, options.limits.memory_mib * _MIB // 4).install()
         snapshot = Snapshot()
         _warm(options, cells, writer, snapshot)
-        compiler.start(control, options, confinement)
+        compiler.start(requests, control, options, confinement)
     except Exception as error:
         send(control, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         return
@@ -142,7 +143,7 @@ def _warm(options: Options, cells: memoryview, writer: board.Writer, snapshot: S
             code, table, _ = compiler.compile_program(source, lines)
             job = {
                 "source": source,
-                "code": marshal.dumps((code, table)),
+                "code": compiler.packed(code, table),
                 "lines": lines,
                 "first": 0,
                 "alone": False,

@@ -114,6 +114,7 @@ def confine_server(level: int, threads: int, site_packages: bool) -> Confinement
         applied += ["seccomp"] if view else ["seccomp", "no files"]
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.drop_capabilities(keep)
+        syscalls.Filter(seccomp.server(files=view is not None)).install()
     process_limit += 2  # this process and the compiler
     return Confinement(level, os.getpid(), tuple(applied), level == 1, template, process_limit)
 
