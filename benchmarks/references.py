@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stepcoder.curriculum.data.mutants import one_mutant
-from stepcoder.curriculum.data.readers import READERS
+from stepcoder.curriculum.data.readers import reader
 from stepcoder.curriculum.data.readers.record import Record, Rejected
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.local import LocalPool
@@ -96,7 +96,7 @@ def measure(data_set: DataSet, folder: Path, config: ExecutorConfig, limit: int 
     """Runs all solutions of the data set, then a mutant of each problem's first solution that passed."""
     outcome = Outcome()
     records: list[Record] = []
-    for found in islice(READERS[data_set.reader](folder / data_set.file), limit):
+    for found in islice(reader(data_set.reader)(folder / data_set.file), limit):
         if isinstance(found, Rejected):
             outcome.rejected.append(found)
         else:

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.references import DATA, DATA_SETS
-from stepcoder.curriculum.data.readers import READERS
+from stepcoder.curriculum.data.readers import reader
 from stepcoder.curriculum.data.readers.record import Reason, Record
 from stepcoder.curriculum.problems.dump import problem_line
 from stepcoder.deploy.cli import main as stepcoder
@@ -236,7 +236,7 @@ def problems(folder: Path, limit: int | None = None) -> list[Entry]:
     """The entries of both data sets in the native format, `limit` of each."""
     found: list[Entry] = []
     for data_set in SETS.values():
-        for record in islice(READERS[data_set.reader](folder / data_set.file), limit):
+        for record in islice(reader(data_set.reader)(folder / data_set.file), limit):
             assert isinstance(record, Record), record
             found.append(json.loads(problem_line(record.problem)))
     return found

@@ -6,6 +6,7 @@ Only the standard library is imported before a subcommand is known, so that help
 
 import argparse
 import importlib
+import importlib.util
 import logging
 import os
 import sys
@@ -19,6 +20,10 @@ from stepcoder.paths import source_tree
 
 COMMANDS = ("train", "sft", "eval", "compare", "doctor", "export", "grade", "mask", "courses", "data")
 TAKES_SETTINGS = ("train", "sft", "eval", "doctor", "grade", "data")
+
+TRAINS = ("train", "sft", "eval")
+# Packages of the extra `train`.
+TRAINING = "ray torch transformers deepspeed peft tensorboard matplotlib psutil fsspec gguf accelerate".split()
 
 DESCRIPTION = """\
 Train a code model with reinforcement learning from unit tests (StepCoder, arXiv 2402.01391): PPO with a curriculum of
@@ -87,10 +92,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         root.error(f"{options.command} does not know {' '.join(settings)}")
     set_up_logging()
     try:
+        for package in TRAINING if options.command in TRAINS else ():
+            if importlib.util.find_spec(package) is None:
+                raise ModuleNotFoundError(name=package)
         return _command(options.command).run(options, settings)
     except UserError as error:
         for line in str(error).split("\n"):
             print(line if line.startswith(" ") else f"stepcoder: {line}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in TRAINING:
+            raise
+        missing = f"{options.command} needs {error.name}, which is not installed: pip install 'stepcoder[train]'"
+        print(f"stepcoder: {missing}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stepcoder: stopped; the same command goes on from the last checkpoint", file=sys.stderr)

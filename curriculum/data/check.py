@@ -62,7 +62,7 @@ def _read(entry: Record | Rejected, where: str) -> Finding:
     problem = entry.problem
     found = Finding(problem.id, problem.level, where, tests=len(problem.suite.cases))
     fault = fault_of(problem, entry.solutions)
-    return found if fault is None else replace(found, reason=fault[0], detail=fault[1])
+    return found if fault is None else replace(found, reason=fault.reason, detail=fault.detail)
 
 
 def _run(examinations: Iterable[Examination], config: ExecutorConfig) -> Iterator[Finding]:

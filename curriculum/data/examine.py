@@ -4,14 +4,14 @@
 and its caller runs many problems at once. A Finding is plain data: all that refinement keeps of an entry.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
-from stepcoder.curriculum.data.added_tests import added_tests
-from stepcoder.curriculum.data.mutants import Mutant, some_mutants
+from stepcoder.curriculum.data.mutants import some_mutants
 from stepcoder.curriculum.data.readers.record import Cause, Reason, Record, Rejected, cause
 from stepcoder.curriculum.data.refine import (
+    Fault,
     Preference,
     executed_share,
     fault,
@@ -21,25 +21,32 @@ from stepcoder.curriculum.data.refine import (
     uniform,
     unwrapped,
 )
-from stepcoder.curriculum.data.run import Run
-from stepcoder.curriculum.problems.dump import test_data
 from stepcoder.curriculum.problems.problem import Problem
-from stepcoder.curriculum.problems.values import from_json
 from stepcoder.executor.report import Report
-from stepcoder.executor.suite import Case, Suite
+from stepcoder.executor.suite import Suite
 
 _MISSED = 200  # lines and survivors told of one problem
 
 
+RunKind = Literal["solution", "mutant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A program to be run. A mutant may be slow for ever, and its executed lines are of no use."""
+
+    program: str
+    suite: Suite
+    kind: RunKind = "solution"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Of one entry of a data set. `reason` is None where the problem can be kept, and the rest is about that.
+    """What was found out about one entry of a data set. `reason` says why the problem is dropped, None that it is kept.
 
-    `solution`: number of the one that is kept; `unwrapped`: whether expected values came out of their lists;
-    `lines`: [with executed code, with any text]; `missed`: numbers of the others; `mutants`: how many were judged;
-    `survivors`: [line, change] of those that passed. `added`: tests in the native format that belong behind the others;
-    `tests`, `lines`, `missed` and `survivors` are those of all tests, `gained` the numbers of lines and mutants that
-    only the added ones execute and catch.
+    Of a kept problem: `solution` is the number of its solution, `unwrapped` whether expected values came out of their
+    lists, `lines` counts [lines with executed code, lines with any text], `missed` holds the lines that no test
+    executes, `mutants` counts those that were judged, `survivors` holds [line, change] of those that passed all tests.
     """
 
     id: str
@@ -54,8 +61,6 @@ class Finding:
     missed: tuple[int, ...] = ()
     mutants: int = 0
     survivors: tuple[tuple[int, str], ...] = ()
-    added: tuple[dict[str, Any], ...] = ()
-    gained: tuple[int, int] = (0, 0)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -70,19 +75,14 @@ class Finding:
             lines=(found.lines[0], found.lines[1]),
             missed=tuple(found.missed),
             survivors=tuple((line, change) for line, change in found.survivors),
-            added=tuple(found.added),
-            gained=(found.gained[0], found.gained[1]),
         )
 
 
 Examination = Generator[list[Run], list[Report], Finding]
 
 
-def examine(
-    entry: Record | Rejected, where: str, preference: Preference, most_mutants: int, most_added: int = 0
-) -> Examination:
-    """Tries the solutions in the preferred order until one passes; then a few of its mutants; then looks for tests to
-    add. Never sent an empty list.
+def examine(entry: Record | Rejected, where: str, preference: Preference, most_mutants: int) -> Examination:
+    """Tries the solutions in the preferred order until one passes; then a few of its mutants. Never sent an empty list.
 
     A problem whose sandbox failed is NOT_JUDGED; a mutant whose sandbox failed does not count.
     """
@@ -92,8 +92,8 @@ def examine(
     nothing = Finding(problem.id, problem.level, where)
     found = fault(problem, solutions)
     if found is not None:
-        return replace(nothing, reason=found[0], detail=found[1])
-    failure: tuple[Reason, str] | None = None
+        return replace(nothing, reason=found.reason, detail=found.detail)
+    failure: Fault | None = None
     order = preferred(solutions, preference)
     for number in order:
         for suite in _forms(problem.suite):
@@ -102,10 +102,9 @@ def examine(
                 return replace(nothing, reason=Reason.NOT_JUDGED, detail=report.error or "")
             if report.passed:
                 kept = replace(nothing, solution=number, unwrapped=suite is not problem.suite)
-                others = [solutions[n] for n in order if n != number]
-                return (yield from _kept(kept, solutions[number], others, suite, report, most_mutants, most_added))
+                return (yield from _kept(kept, solutions[number], suite, report, most_mutants))
             failure = failure or reason_of(report, solutions[number], suite)
-    reason, detail = failure or (Reason.NO_SOLUTION, "")
+    reason, detail = failure or Fault(Reason.NO_SOLUTION)
     others = f"; nor does any of the {len(order) - 1} other solutions pass" if len(order) > 1 else ""
     return replace(nothing, reason=reason, detail=detail + others)
 
@@ -114,14 +113,7 @@ def refined(record: Record, finding: Finding) -> Problem:
     """The problem as it is kept."""
     problem = uniform(record.problem)
     suite = (unwrapped(problem.suite) if finding.unwrapped else None) or problem.suite
-    added = tuple(_case(test) for test in finding.added)
-    suite = replace(suite, cases=(*suite.cases, *added)) if added else suite
     return replace(problem, solution=plain(record.solutions[finding.solution]), suite=suite)
-
-
-def _case(test: dict[str, Any]) -> Case:
-    """The inverse of curriculum.problems.dump.test_data."""
-    return Case(test["code"]) if "code" in test else Case(**{name: from_json(value) for name, value in test.items()})
 
 
 def _forms(suite: Suite) -> Iterator[Suite]:
@@ -131,34 +123,18 @@ def _forms(suite: Suite) -> Iterator[Suite]:
         yield other
 
 
-def _kept(
-    kept: Finding,
-    solution: str,
-    others: Sequence[str],
-    suite: Suite,
-    report: Report,
-    most_mutants: int,
-    most_added: int,
-) -> Examination:
+def _kept(kept: Finding, solution: str, suite: Suite, report: Report, most_mutants: int) -> Examination:
     """What is said of a problem whose solution passes."""
     made = some_mutants(solution, most_mutants)
     reports = (yield [Run(mutant.source, suite, "mutant") for mutant in made]) if made else []
     judged = [(m, r) for m, r in zip(made, reports, strict=True) if r.verdict.judged]
-    survivors: tuple[Mutant, ...] = tuple(mutant for mutant, report in judged if report.passed)
-    executed, total, missed = executed_share(solution, report.executed_lines)
-    if most_added:
-        name = f"{kept.id}/{kept.solution}"
-        added = yield from added_tests(name, solution, others, suite, report, survivors, set(missed), most_added)
-        before, caught = executed, len(survivors) - len(added.survivors)
-        executed, total, missed = executed_share(solution, added.report.executed_lines)
-        tests = tuple(test_data(case, suite.style) for case in added.cases)
-        suite, survivors = replace(suite, cases=(*suite.cases, *added.cases)), added.survivors
-        kept = replace(kept, added=tests, gained=(executed - before, caught))
+    survivors = [mutant for mutant, report in judged if report.passed]
+    lines = executed_share(solution, report.executed_lines)
     return replace(
         kept,
         tests=len(suite.cases),
-        lines=(executed, total),
-        missed=tuple(missed[:_MISSED]),
+        lines=(lines.executed, lines.total),
+        missed=tuple(lines.missed[:_MISSED]),
         mutants=len(judged),
         survivors=tuple((mutant.line, mutant.change) for mutant in survivors[:_MISSED]),
     )

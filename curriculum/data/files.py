@@ -8,37 +8,49 @@ import gzip
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
-from stepcoder.curriculum.data.readers import READERS
+from stepcoder.curriculum.data.readers import FORMATS, reader
 from stepcoder.curriculum.data.readers.hub import PREFIX, HubData, Location, parse_hub, pinned
-from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
+from stepcoder.curriculum.data.readers.record import Cause, Reason, Record, Rejected
 from stepcoder.curriculum.problems.dump import problem_line
-from stepcoder.curriculum.problems.load import ProblemFileError, resolve
+from stepcoder.curriculum.problems.load import resolve
 from stepcoder.curriculum.problems.problem import Problem
-from stepcoder.errors import UserError, nearest
+from stepcoder.errors import UserError
+from stepcoder.files import Whole, write_whole
 
 _BLOCK = 1 << 20
 _LEVEL = 6  # of gzip: a third of the time of 9 for 1 % more bytes
 
 
 def read(kind: str, path: Location) -> Iterator[Record | Rejected]:
-    """The entries of a data set; UserError where the file as a whole cannot be read."""
+    """The entries of a data set; UserError where the file as a whole cannot be read, or one's own reader fails."""
     try:
-        yield from READERS[kind](path)
-    except ProblemFileError as error:
-        raise UserError(str(error)) from None
+        for entry in reader(kind)(path):
+            if not isinstance(entry, Record | Rejected):
+                raise UserError(f"the reader {kind} gave {type(entry).__name__}, not a Record or a Rejected")
+            yield entry
+    except UserError:
+        raise
+    except Exception as error:
+        if kind in FORMATS:
+            raise
+        raise UserError(f"the reader {kind} failed: {type(error).__name__}: {error}") from error
 
 
 def check_kind(kind: str) -> str:
-    if kind not in READERS:
-        close = nearest(kind, list(READERS))
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise UserError(f"--from: no format {kind!r}; {hint}Known: {', '.join(READERS)}")
+    """A format, or one's own reader, which is looked for in the working directory first."""
+    if ":" in kind:
+        sys.path.insert(0, os.getcwd())
+    try:
+        reader(kind)
+    except ValueError as error:
+        raise UserError(f"--from: {error}") from None
     return kind
 
 
@@ -47,17 +59,15 @@ def check_location(path: str) -> Location:
     if not path.startswith(PREFIX):
         return check_input(path)
     try:
-        return pinned(parse_hub(path))
-    except (ProblemFileError, ValueError) as error:
-        raise UserError(str(error) if isinstance(error, ProblemFileError) else f"{path}: {error}") from None
+        found = parse_hub(path)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    return pinned(found)
 
 
 def check_input(path: str) -> Path:
     """The file or folder that was meant; UserError with what to do where there is none."""
-    try:
-        found = resolve(path)
-    except ProblemFileError as error:
-        raise UserError(str(error)) from None
+    found = resolve(path)
     if found.exists():
         return found
     if path.count("/") == 1 and not path.startswith((".", "/", "~")) and not found.suffix:
@@ -89,7 +99,7 @@ def digest(path: Location) -> str:
 class Rejection:
     """A line of `OUT.rejected.jsonl`."""
 
-    reason: Reason
+    reason: Cause
     where: str
     detail: str = ""
     id: str = ""
@@ -118,18 +128,14 @@ class LineFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lines = 0
-        self._aside = path.with_name(f".{path.name}.partial")
+        self._whole = Whole(path)
 
     def __enter__(self) -> Self:
-        try:
-            self._raw: IO[bytes] = self._aside.open("wb")
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
+        with _written(self.path):
+            self._whole.__enter__()
+        stream = self._whole.stream
         packed = self.path.suffix == ".gz"
-        self._file: Any = (
-            gzip.GzipFile("", "wb", _LEVEL, self._raw, mtime=0) if packed else self._raw  # no name, no time
-        )
+        self._file: Any = gzip.GzipFile("", "wb", _LEVEL, stream, mtime=0) if packed else stream  # no name, no time
         return self
 
     def __exit__(
@@ -137,29 +143,20 @@ class LineFile:
     ) -> None:
         with contextlib.suppress(OSError):  # what is not committed is thrown away
             self._file.close()
-            self._raw.close()
-        self._aside.unlink(missing_ok=True)
+        self._whole.__exit__(kind, error, trace)
 
     def write(self, line: str) -> None:
-        try:
+        with _written(self.path):
             self._file.write(line.encode("utf-8") + b"\n")
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
-        self.lines += 1
 
     def rejection(self, rejection: Rejection) -> None:
         self.write(json.dumps(rejection.as_json(), ensure_ascii=True))
 
     def commit(self) -> None:
-        try:
-            if self._file is not self._raw:
+        with _written(self.path):
+            if self._file is not self._whole.stream:
                 self._file.close()
-            self._raw.flush()
-            os.fsync(self._raw.fileno())
-            self._raw.close()
-            self._aside.replace(self.path)
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
+            self._whole.commit()
 
 
 def beside(out: Path, name: str) -> Path:
@@ -168,9 +165,13 @@ def beside(out: Path, name: str) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.partial")
+    with _written(path):
+        write_whole(path, text)
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
     try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        yield
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from None

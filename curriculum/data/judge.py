@@ -12,13 +12,11 @@ from itertools import islice
 from typing import Any, Self
 
 from stepcoder.bars import WorkProgress
-from stepcoder.curriculum.data.added_tests import LONGEST
-from stepcoder.curriculum.data.examine import Examination, Finding, examine
+from stepcoder.curriculum.data.examine import Examination, Finding, Run, RunKind, examine
 from stepcoder.curriculum.data.files import digest, read
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason
 from stepcoder.curriculum.data.refine import Preference
-from stepcoder.curriculum.data.run import Run, RunKind
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.grading.files import ResultFile
@@ -26,13 +24,10 @@ from stepcoder.executor.grading.grade import MANY_FAILURES, judge_identity
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report
 
-FORMAT = 2
+FORMAT = 3
 KEYS = ("id", "reason", "where")
 AHEAD = 16  # entries a worker that may be under way while an earlier, slow one keeps the order
 MUTANT_CPU_S = 2.0
-TRIAL_SHARE = 0.5  # of the limits: how far within them the solution has to answer a new input,
-TRIAL_CPU_S = 1.0  # and at most so long
-TRIAL_TIMEOUTS = 3
 # Settings that change how fast and where programs run, not what comes out.
 _NO_INPUT = {"workers", "actors", "infra_retries", "reward"}
 
@@ -61,11 +56,10 @@ def check_source(kind: str, path: Location, progress: WorkProgress) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Which solution is kept, and how far each problem is looked into: mutants at most, and tests to add at most."""
+    """Which solution is kept, and how many mutants of it are run at most."""
 
     preference: Preference = "first"
     mutants: int = 0
-    added: int = 0
 
 
 def identity(source: Source, config: ExecutorConfig, effort: Effort, release: str) -> dict[str, Any]:
@@ -77,28 +71,19 @@ def identity(source: Source, config: ExecutorConfig, effort: Effort, release: st
         "source_sha256": source.sha256,
         "solution": effort.preference,
         "mutants": effort.mutants,
-        "add_tests": effort.added,
     }
 
 
 class Pools:
-    """A pool for each kind of run that the effort asks for: mutants are given less time and no coverage, trials a part
-    of the limits. Context manager. RuntimeError where no isolation can be had.
+    """A pool for each kind of run that the effort asks for; mutants are given less time and no coverage.
+
+    Context manager. RuntimeError where no isolation can be had.
     """
 
     def __init__(self, config: ExecutorConfig, effort: Effort) -> None:
-        trial: dict[str, Any] = {
-            "cpu_s": min(config.cpu_s * TRIAL_SHARE, TRIAL_CPU_S),
-            "wall_s": config.wall_s * TRIAL_SHARE,
-            "memory_mib": max(64, int(config.memory_mib * TRIAL_SHARE)),
-            "max_timeouts": TRIAL_TIMEOUTS,
-            "stdout_chars": LONGEST + 1,
-            "coverage": True,
-        }
         quick = {"cpu_s": min(config.cpu_s, MUTANT_CPU_S), "coverage": False}
         changes: dict[RunKind, dict[str, Any]] = {"solution": {"coverage": True}}
         changes |= {"mutant": quick} if effort.mutants else {}
-        changes |= {"trial": trial, "again": trial | {"seed": config.seed ^ 1}} if effort.added else {}
         self._pools = {kind: LocalPool(config.model_copy(update=change)) for kind, change in changes.items()}
         self.solutions = self._pools["solution"]
         self.workers = config.workers
@@ -123,8 +108,8 @@ def judge(source: Source, pools: Pools, results: ResultFile, effort: Effort, pro
     progress.begin(done, source.entries)
     entries = islice(enumerate(read(source.kind, source.path), 1), done, None)
     held: list[Finding] = []
-    wanted = effort.preference, effort.mutants, effort.added
-    for finding in examined((examine(entry, f"entry {n}", *wanted) for n, entry in entries), pools):
+    waiting = (examine(entry, f"entry {n}", effort.preference, effort.mutants) for n, entry in entries)
+    for finding in examined(waiting, pools):
         held.append(finding)
         if finding.reason is Reason.NOT_JUDGED:
             if len(held) >= MANY_FAILURES:

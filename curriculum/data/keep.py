@@ -4,10 +4,12 @@ It is short beside the running of the entries (curriculum.data.judge) and always
 changed. Invariant: the outputs are a function of the data, the choices and the findings.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from stepcoder.bars import WorkProgress
 from stepcoder.curriculum.data.duplicates import Duplicates, asked
@@ -16,12 +18,12 @@ from stepcoder.curriculum.data.files import LineFile, Rejection, beside, line_of
 from stepcoder.curriculum.data.judge import Source
 from stepcoder.curriculum.data.near_duplicates import EvaluationTexts
 from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
-from stepcoder.curriculum.data.split import held_out
+from stepcoder.curriculum.data.readers.record import Cause, Reason, Record, Rejected
 from stepcoder.errors import UserError
 from stepcoder.executor.pool.local import LocalPool
 
 CONTAMINATION = 0.6
+_HASHES = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +39,25 @@ class Choices:
     salt: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A problem that is kept. `length`: lines of its solution that are not blank."""
+
+    finding: Finding
+    held_out: bool
+    length: int
+
+
 @dataclass(slots=True)
 class Outcome:
     """What refinement did, in the order of the entries."""
 
     entries: int = 0
-    kept: list[tuple[Finding, bool]] = field(default_factory=list)  # and whether it is held out
-    lengths: list[int] = field(default_factory=list)  # lines of each kept solution
+    kept: list[Kept] = field(default_factory=list)
     dropped: list[Rejection] = field(default_factory=list)
 
     @property
-    def reasons(self) -> Counter[Reason]:
+    def reasons(self) -> Counter[Cause]:
         return Counter(rejection.reason for rejection in self.dropped)
 
 
@@ -85,14 +95,21 @@ def sort_out(
                 outcome.dropped.append(made)
                 aside.rejection(made)
                 continue
-            line, length = made
             later = held_out(finding.id, choices.held_out, choices.salt)
-            (rest if later else file).write(line)
-            outcome.kept.append((finding, later))
-            outcome.lengths.append(length)
+            (rest if later else file).write(made.line)
+            outcome.kept.append(Kept(finding, later, made.length))
         for written in (file, aside, rest) if choices.held_out else (file, aside):
             written.commit()
     return outcome
+
+
+def held_out(id: str, share: float, salt: str = "") -> bool:
+    """Whether a problem is one of the share (0 to 1) that is held out. A larger share only adds problems.
+
+    A hash of the id alone decides, so that adding problems moves none of the others.
+    """
+    digest = hashlib.blake2b(f"{salt}\0{id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * _HASHES
 
 
 def held_out_file(out: Path) -> Path:
@@ -101,10 +118,15 @@ def held_out_file(out: Path) -> Path:
     return out.with_name(f"{stem}.heldout{dot}{suffixes}")
 
 
+class _Written(NamedTuple):
+    line: str
+    length: int
+
+
 def _decided(
     entry: Record | Rejected, finding: Finding, against: EvaluationTexts, duplicates: "Duplicates | None"
-) -> tuple[str, int] | Rejection:
-    """(the line that is written, lines of the solution that are not blank), or why the problem is dropped."""
+) -> _Written | Rejection:
+    """The line that is written and the length of the solution, or why the problem is dropped."""
     nothing = Rejection(Reason.NOT_JUDGED, finding.where, finding.detail, finding.id, finding.level)
     if finding.reason is not None or isinstance(entry, Rejected):
         return replace(nothing, reason=finding.reason or Reason.NOT_JUDGED)
@@ -114,9 +136,9 @@ def _decided(
         return replace(line, where=finding.where)
     found = against.contaminates(asked(problem))
     if found is not None:
-        detail = f"has {found[1]:.0%} of the statement of {found[0]}"
+        detail = f"has {found.share:.0%} of the statement of {found.name}"
         return replace(nothing, reason=Reason.CONTAMINATED, detail=detail)
     copied = duplicates.earlier(problem, line) if duplicates else None
     if copied is not None:
         return replace(nothing, reason=Reason.DUPLICATE, detail=copied)
-    return line, sum(1 for text in problem.solution.split("\n") if text.strip())
+    return _Written(line, sum(1 for text in problem.solution.split("\n") if text.strip()))

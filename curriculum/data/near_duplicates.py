@@ -8,6 +8,7 @@ Source: Broder 1997 (resemblance, min-wise hashes); banding as in Leskovec et al
 import re
 import zlib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt32
@@ -37,6 +38,13 @@ def similarity(left: Shingles, right: Shingles) -> float:
     """Jaccard: what both have as a share of what either has."""
     shared = np.intersect1d(left, right, assume_unique=True).size
     return shared / (left.size + right.size - shared)
+
+
+class Contamination(NamedTuple):
+    """The evaluation text that another one is too like, and the share of its runs of words that the other has."""
+
+    name: str
+    share: float
 
 
 class SimilarTexts:
@@ -82,11 +90,11 @@ class EvaluationTexts:
         for shingle in found.tolist():
             self._names.setdefault(shingle, []).append(name)
 
-    def contaminates(self, text: str) -> tuple[str, float] | None:
-        """(name, share of its runs of words that `text` has) where that share reaches the threshold."""
+    def contaminates(self, text: str) -> Contamination | None:
+        """The text that `text` has most of, where that share reaches the threshold."""
         shared: dict[str, int] = {}
         for shingle in shingles(text, self._words).tolist():
             for name in self._names.get(shingle, ()):
                 shared[name] = shared.get(name, 0) + 1
         best = max(((count / self._sizes[name], name) for name, count in shared.items()), default=(0.0, ""))
-        return (best[1], best[0]) if best[0] >= self.threshold else None
+        return Contamination(best[1], best[0]) if best[0] >= self.threshold else None

@@ -1,6 +1,6 @@
 """What refinement decides about a problem: uniform tests, faults seen without running, and reasons read from reports.
 
-Pure functions; deploy.data_refine runs the programs. APPS+ (arXiv 2402.01391, section 4) was made from APPS by such
+Pure functions; curriculum.data.judge runs the programs. APPS+ (arXiv 2402.01391, section 4) was made from APPS by such
 steps: drop what has no input, output or solution, make inputs and outputs uniform, drop what does not compile or run
 or does not agree with its tests.
 """
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Literal, get_args
+from typing import Literal, NamedTuple
 
 from stepcoder.curriculum.data.readers.record import Cause, Reason
 from stepcoder.curriculum.problems.problem import Problem
@@ -24,10 +24,24 @@ from stepcoder.executor.spans import executed_spans
 from stepcoder.executor.suite import Case, Suite
 
 Preference = Literal["first", "shortest", "conditionals"]
-PREFERENCES: tuple[Preference, ...] = get_args(Preference)
 
 _BOM = "\ufeff"
 _DETAIL = 300  # characters of a detail, which is for a person
+
+
+class Fault(NamedTuple):
+    """Why a problem is dropped; `detail` is for a person."""
+
+    reason: Cause
+    detail: str = ""
+
+
+class ExecutedShare(NamedTuple):
+    """`executed` counts lines with executed code, `total` lines with any text; `missed` numbers the others of these."""
+
+    executed: int
+    total: int
+    missed: list[int]
 
 
 def uniform(problem: Problem) -> Problem:
@@ -67,19 +81,19 @@ def unwrapped(suite: Suite) -> Suite | None:
     return replace(suite, cases=tuple(replace(case, output=case.output[0]) for case in suite.cases))
 
 
-def fault(problem: Problem, solutions: Sequence[str]) -> tuple[Reason, str] | None:
+def fault(problem: Problem, solutions: Sequence[str]) -> Fault | None:
     """What makes a problem useless whatever its programs do."""
     if not problem.statement.strip():
-        return Reason.NO_STATEMENT, ""
+        return Fault(Reason.NO_STATEMENT)
     if not any(solution.strip() for solution in solutions):
-        return Reason.NO_SOLUTION, ""
+        return Fault(Reason.NO_SOLUTION)
     suite = problem.suite
     if suite.style == "stdin" and not any(case.output.strip() for case in suite.cases):
-        return Reason.MISSING_OUTPUT, "no test expects any output"
+        return Fault(Reason.MISSING_OUTPUT, "no test expects any output")
     try:
         plan(suite)
     except ValueError as error:
-        return Reason.BAD_TEST, str(error)
+        return Fault(Reason.BAD_TEST, str(error))
     return None
 
 
@@ -96,7 +110,7 @@ def preferred(solutions: Sequence[str], preference: Preference) -> list[int]:
     return numbers
 
 
-def reason_of(report: Report, program: str, suite: Suite) -> tuple[Cause, str]:
+def reason_of(report: Report, program: str, suite: Suite) -> Fault:
     """Why a program that did not pass did not, in a data set's terms. ValueError for passed and infra_error."""
     number, case = next(
         ((n, suite.cases[n]) for n, test in enumerate(report.tests) if test.verdict is report.verdict), (0, None)
@@ -105,15 +119,16 @@ def reason_of(report: Report, program: str, suite: Suite) -> tuple[Cause, str]:
     error = report.error or ""
     match report.verdict.ended:
         case Ended.NOT_COMPILED:
-            return (Reason.PYTHON2 if is_python2(program) else Reason.DOES_NOT_COMPILE), _told(error, report)
+            reason = Reason.PYTHON2 if is_python2(program) else Reason.DOES_NOT_COMPILE
+            return Fault(reason, _told(error, report))
         case Ended.ERROR:
-            return _of_exception(error, program), place + _told(error, report)
+            return Fault(_of_exception(error, program), place + _told(error, report))
         case Ended.ANSWER if not report.passed:
             if case and suite.style == "stdin" and not case.output.strip():
-                return Reason.MISSING_OUTPUT, f"{place}its expected output is empty, the solution prints"
-            return Reason.WRONG_OUTPUT, place + _disagreement(report, number, case)
+                return Fault(Reason.MISSING_OUTPUT, f"{place}its expected output is empty, the solution prints")
+            return Fault(Reason.WRONG_OUTPUT, place + _disagreement(report, number, case))
         case Ended.LIMIT:
-            return report.verdict, place + _short(error)
+            return Fault(report.verdict, place + _short(error))
     raise ValueError(report.verdict)
 
 
@@ -149,8 +164,8 @@ def _value(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
-def executed_share(program: str, executed_lines: Sequence[int]) -> tuple[int, int, list[int]]:
-    """(lines with executed code, lines with any text, the numbers of the others) of a program, by executed spans.
+def executed_share(program: str, executed_lines: Sequence[int]) -> ExecutedShare:
+    """How much of a program was executed, by executed spans.
 
     A line counts as executed where any of its characters does: what the policy loss would see of it.
     """
@@ -167,7 +182,7 @@ def executed_share(program: str, executed_lines: Sequence[int]) -> tuple[int, in
             place += 1
         if place == len(spans) or spans[place][0] >= last:
             missed.append(number)
-    return total - len(missed), total, missed
+    return ExecutedShare(total - len(missed), total, missed)
 
 
 # -- what a failure tells ----------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ The pydantic models below are the format's one definition; `problem.schema.json`
 import ast
 import difflib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -20,31 +19,14 @@ from pydantic_core import ErrorDetails
 from stepcoder.curriculum.problems.problem import Level, Problem
 from stepcoder.curriculum.problems.values import from_json
 from stepcoder.curriculum.stages.conditionals import parse
+from stepcoder.errors import DataFileError
 from stepcoder.executor.suite import Case, Suite
-from stepcoder.packed import unpacked
+from stepcoder.jsonl import numbered_lines, parse_object
 
 STARTER_DIR = Path(__file__).parent.parent / "starter"
 SCHEMA_FILE = Path(__file__).with_name("problem.schema.json")
 
 ENTRY_POINT_PATTERN = r"^[^\W\d]\w*(\(\)\.[^\W\d]\w*)?$"
-
-# The smallest limit on decimal digits that an interpreter can be set to: int() of so few always works.
-_SAFE_DIGITS = 640
-
-
-class ProblemFileError(Exception):
-    """A problem file that cannot be used. `line` counts from 1; None where the file as a whole is at fault."""
-
-    def __init__(self, file: str, line: int | None, field: str | None, reason: str) -> None:
-        super().__init__(file, line, field, reason)  # all four, so that the error survives pickling
-        self.file = file
-        self.line = line
-        self.field = field
-        self.reason = reason
-
-    def __str__(self) -> str:
-        where = self.file if self.line is None else f"{self.file}, line {self.line}"
-        return f"{where}: {self.reason}" if self.field is None else f"{where}, field `{self.field}`: {self.reason}"
 
 
 class _Model(BaseModel):
@@ -119,7 +101,7 @@ _STYLES = ("stdin", "call", "assert")
 def load_problems(path: str | Path) -> list[Problem]:
     """The problems of a file, in file order; blank lines are skipped.
 
-    `starter:train` and `starter:heldout` name the two shipped files. Raises ProblemFileError at the first line
+    `starter:train` and `starter:heldout` name the two shipped files. Raises DataFileError at the first line
     that cannot be used, and for a file that is missing, unreadable or holds no problem.
     """
     file = resolve(path)
@@ -131,11 +113,11 @@ def load_problems(path: str | Path) -> list[Problem]:
         problem = parse_line(raw, str(file), number)
         if problem.id in first_seen:
             reason = f"duplicate id {problem.id!r}, first used in line {first_seen[problem.id]}"
-            raise ProblemFileError(str(file), number, "id", reason)
+            raise DataFileError(str(file), number, "id", reason)
         first_seen[problem.id] = number
         problems.append(problem)
     if not problems:
-        raise ProblemFileError(str(file), None, None, "the file holds no problem")
+        raise DataFileError(str(file), None, None, "the file holds no problem")
     return problems
 
 
@@ -146,7 +128,7 @@ def resolve(path: str | Path) -> Path:
     name = str(path).removeprefix("starter:")
     known = sorted(file.stem for file in STARTER_DIR.glob("*.jsonl"))
     if name not in known:
-        raise ProblemFileError(str(path), None, None, f"no such starter set; known: {', '.join(known)}")
+        raise DataFileError(str(path), None, None, f"no such starter set; known: {', '.join(known)}")
     return STARTER_DIR / f"{name}.jsonl"
 
 
@@ -154,22 +136,9 @@ def parse_line(raw: bytes, file: str, number: int) -> Problem:
     """One line of a problem file; `file` and `number` only go into the error."""
 
     def fail(field: str | None, reason: str) -> NoReturn:
-        raise ProblemFileError(file, number, field, reason)
+        raise DataFileError(file, number, field, reason)
 
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        fail(None, f"not UTF-8: byte {raw[error.start]:#04x} at column {error.start + 1}; save the file as UTF-8")
-    try:
-        data = json.loads(text, parse_int=parse_int, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
-    except json.JSONDecodeError as error:
-        fail(None, f"not valid JSON: {error.msg} at column {error.colno}")
-    except _BadValue as error:
-        fail(error.field, error.reason)
-    except RecursionError:
-        fail(None, "JSON nested too deeply")
-    if not isinstance(data, dict):
-        fail(None, f"expected a JSON object, got {type(data).__name__}")
+    data = parse_object(raw, file, number)
     for key in data:
         if key not in CallProblem.model_fields:
             fail(key, f"unknown key{_nearest(key, CallProblem.model_fields)}")
@@ -220,17 +189,6 @@ def _call_case(test: CallTest, index: int, fail: Any) -> Case:
     return Case(**values)
 
 
-def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbered raw lines. Bytes, so that a bad one is found in its own line."""
-    try:
-        with unpacked(file) as stream:
-            yield from enumerate(stream, start=1)
-    except FileNotFoundError:
-        raise ProblemFileError(str(file), None, None, "no such file") from None
-    except OSError as error:
-        raise ProblemFileError(str(file), None, None, f"cannot be read: {error}") from error
-
-
 def _explain(error: ErrorDetails) -> tuple[str | None, str]:
     """Field path and reason of one pydantic error."""
     loc = error["loc"][1:] if error["loc"] and error["loc"][0] in _STYLES else error["loc"]
@@ -247,7 +205,8 @@ def _explain(error: ErrorDetails) -> tuple[str | None, str]:
         models = {"stdin": StdinTest, "call": CallTest, "assert": AssertTest}
         return field, f"unknown key{_nearest(str(loc[-1]), models[str(error['loc'][0])].model_fields)}"
     if kind == "literal_error":
-        known = [part.strip("'") for part in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]  # pyright: ignore
+        expected: str = error.get("ctx", {})["expected"]
+        known = [part.strip("'") for part in expected.replace(" or ", ", ").split(", ")]
         return field, f"{value!r} is not one of {', '.join(known)}{_nearest(str(value), known)}"
     if kind == "too_short" and field == "tests":
         return field, "no tests: a problem needs at least one"
@@ -298,36 +257,6 @@ def _check_arity(line: CallProblem, fail: Any) -> None:
                 f"`{line.entry_point}` of the solution takes no such argument there{_nearest(min(unknown), positional)}"
             )
             fail(f"tests.{index}.keywords.{min(unknown)}", reason)
-
-
-class _BadValue(Exception):
-    def __init__(self, field: str | None, reason: str) -> None:
-        super().__init__(field, reason)
-        self.field = field
-        self.reason = reason
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise _BadValue(None, f"{name} is not JSON and never equals an output; give the value as a string or drop the test")
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _BadValue(twice, "key given twice in one object")
-    return result
-
-
-def parse_int(text: str) -> int:
-    """Decimal text of any length to int, whatever the interpreter's limit on digits (real data sets exceed it)."""
-    if len(text) <= _SAFE_DIGITS:
-        return int(text)
-    if text[0] == "-":
-        return -parse_int(text[1:])
-    low = len(text) // 2
-    return parse_int(text[:-low]) * 10**low + parse_int(text[-low:])
 
 
 def line_of(name: str, source: str | Path) -> int:

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from stepcoder.curriculum.subtask import Outcome, Subtask
 
 
@@ -47,6 +45,8 @@ class CurriculumClient:
 
     def close(self) -> None:
         """End the actor for good."""
+        import ray
+
         ray.kill(self.actor)
         if self.origin is not None:
             self.origin.unlink(missing_ok=True)

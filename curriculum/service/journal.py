@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stepcoder.files import write_whole
+
 Record = dict[str, Any]
 
 
@@ -45,9 +47,7 @@ class Journal:
 
     def restart(self, snapshot: Record) -> None:
         """Begin anew with a snapshot, which takes the place of all records so far."""
-        aside = self.path.with_suffix(".tmp")
-        aside.write_bytes(json.dumps(snapshot).encode() + b"\n")
-        os.replace(aside, self.path)
+        write_whole(self.path, json.dumps(snapshot) + "\n", durable=False)
         self._file.close()
         self._file = self.path.open("ab", buffering=0)
 

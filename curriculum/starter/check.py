@@ -1,4 +1,4 @@
-"""Checks the starter problems: `python -m curriculum.starter.check`.
+"""Checks the starter problems: `python -m stepcoder.curriculum.starter.check`.
 
 Tests are only worth a reward if they tell right from nearly right. So two things are run through the real
 executor: every solution passes its tests, and every mutant of a solution, with one condition negated or one

@@ -24,6 +24,7 @@ from stepcoder.deploy.checks.starter_model import cache_directory
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.directory import FORMATS, flat
 from stepcoder.errors import UserError
+from stepcoder.files import write_json
 from stepcoder.rollout.threads import engine_threads, learner_threads
 from stepcoder.rollout.vllm.engine import engine_environment
 
@@ -139,9 +140,7 @@ def figures(config: Config) -> Figures:
     found = _measured(config, settings, f"{identity['cpu']}, {settings['engine_threads']} threads")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_suffix(f".{os.getpid()}")
-        aside.write_text(json.dumps({"machine": identity, "figures": asdict(found)}, indent=1), encoding="utf-8")
-        os.replace(aside, file)
+        write_json(file, {"machine": identity, "figures": asdict(found)})
     except OSError:
         pass  # measured again next time
     return found

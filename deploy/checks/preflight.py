@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stepcoder.curriculum.problems.load import ProblemFileError, load_problems
+from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
@@ -20,7 +20,7 @@ from stepcoder.deploy.checks.starter_model import STARTER, could_be_hub_name, re
 from stepcoder.deploy.config.run import Config, DataConfig
 from stepcoder.deploy.run.directory import check_writable
 from stepcoder.deploy.training.placement import placement
-from stepcoder.errors import UserError
+from stepcoder.errors import DataFileError, UserError
 from stepcoder.executor.judging import reward
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def read_problems(files: Iterable[str], key: str) -> tuple[Problem, ...]:
     for file in files:
         try:
             loaded = load_problems(file)
-        except ProblemFileError as error:
+        except DataFileError as error:
             raise UserError(f"{key}: {error}") from None
         for problem in loaded:
             if problem.id in found:

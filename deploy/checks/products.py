@@ -18,7 +18,7 @@ LAYERS = 8  # weights that are used in turn, as layers are, so that not all of t
 ROUNDS = 4  # at least
 WARM = 2  # rounds that say nothing of a format that is slow in them: kernels are compiled and threads started
 SECONDS = 0.25  # of rounds at least: longer than another process keeps a core at a time
-HOPELESS = 4  # a format that is so many times slower than the best is not timed again
+HOPELESS = 4  # a format that is so many times slower than the best is timed once more at the end
 
 
 def decoding(hidden: int, mlp: int, dtype: torch.dtype) -> Callable[[], None]:
@@ -50,14 +50,23 @@ def training(hidden: int, mlp: int, autocast: bool) -> Callable[[], None]:
 def rates(products: Mapping[str, Callable[[], None]], operations: float) -> dict[str, float]:
     """GFLOP/s of each, the best of a few rounds in turn, so that what else runs on the machine slows all alike."""
     best = dict.fromkeys(products, float("inf"))
+
+    def time_one(name: str) -> None:
+        start = time.perf_counter()
+        products[name]()
+        best[name] = min(best[name], time.perf_counter() - start)
+
+    def hopeless() -> set[str]:
+        return {name for name, seconds in best.items() if seconds > HOPELESS * min(best.values())}
+
     began, rounds = time.perf_counter(), 0
     while rounds < ROUNDS or time.perf_counter() - began < SECONDS:
-        rounds, fastest = rounds + 1, min(best.values())
-        for name, run in products.items():
-            if rounds <= WARM or best[name] <= HOPELESS * fastest:
-                start = time.perf_counter()
-                run()
-                best[name] = min(best[name], time.perf_counter() - start)
+        rounds, slow = rounds + 1, hopeless()
+        for name in products:
+            if rounds <= WARM or name not in slow:
+                time_one(name)
+    for name in hopeless():  # another process may have slowed it in its first rounds alone
+        time_one(name)
     return {name: round(operations / seconds / 1e9, 1) for name, seconds in best.items()}
 
 

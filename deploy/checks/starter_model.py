@@ -14,8 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stepcoder.deploy.run.manifest import ManifestError, publish, seal, sha256, verify
+from stepcoder.deploy.run.manifest import ManifestError, seal, sha256, verify
 from stepcoder.errors import UserError, nearest
+from stepcoder.files import publish
 from stepcoder.paths import source_tree
 
 STARTER = "smollm2-135m"

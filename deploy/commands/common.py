@@ -66,10 +66,12 @@ def executor_config(command: str, named: Mapping[str, str | None], settings: lis
 
 def kind_option(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """`--from`: the format of a data set."""
+    from stepcoder.curriculum.data.readers import FORMATS
+
     default = "" if required else " (default: native)"
     parser.add_argument(
         "--from", dest="kind", metavar="FORMAT", required=required, default=None if required else "native",
-        help=f"apps, apps_plus, mbpp, humaneval, leetcode, codecontests or native{default}",
+        help=f"{', '.join(FORMATS)}, or your own reader as package.module:function{default}",
     )  # fmt: skip
 
 

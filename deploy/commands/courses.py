@@ -46,14 +46,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from stepcoder.curriculum.problems.load import ProblemFileError, load_problems
+    from stepcoder.curriculum.problems.load import load_problems
     from stepcoder.curriculum.stages.conditionals import parse
     from stepcoder.curriculum.stages.courses import courses
 
-    try:
-        problems = {problem.id: problem for problem in load_problems(options.file)}
-    except ProblemFileError as error:
-        raise UserError(str(error)) from None
+    problems = {problem.id: problem for problem in load_problems(options.file)}
     if options.id not in problems:
         raise unknown(options.id, list(problems), options.file)
     problem = problems[options.id]

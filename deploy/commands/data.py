@@ -16,8 +16,8 @@ examples:
   stepcoder data check train.jsonl.gz --run
   stepcoder data show train.jsonl.gz --id apps/2287
 
-formats: apps, apps_plus, mbpp, humaneval, leetcode, codecontests, native. Files may be JSON lines, one JSON array (both
-also gzip-compressed), Parquet or Arrow; a folder means all tables in it. docs/data.md explains formats and reasons."""
+Files may be JSON lines, one JSON array (both also gzip-compressed), Parquet or Arrow; a folder means all tables in it.
+docs/data.md explains formats, reasons and how to write a reader of your own."""
 
 _ACTIONS = {"convert": data_convert, "refine": data_refine, "check": data_check, "show": data_show}
 

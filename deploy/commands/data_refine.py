@@ -1,6 +1,7 @@
 """`stepcoder data refine`: of a data set, the problems that can be trained on."""
 
 import argparse
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from stepcoder.executor.config import ExecutorConfig
     from stepcoder.executor.grading.files import ResultFile
 
-_MUTANTS = 20  # a problem, for tests to be added
 
 DESCRIPTION = """\
 Run the solutions of problems on their tests and keep what is sound, as APPS+ was made from APPS: entries without
@@ -59,14 +59,8 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="of several that pass keep the first (default), the shortest or the one with most conditionals",
     )  # fmt: skip
     refine.add_argument(
-        "--mutants", metavar="N", type=_count,
-        help="run up to N one-edit mutants of each kept solution and report which its tests let pass (default: 0; 20 "
-        "with --add-tests)",
-    )  # fmt: skip
-    refine.add_argument(
-        "--add-tests", metavar="N", type=_count, default=0,
-        help="add up to N tests a problem, where the solution's answer to a new input catches a mutant or executes a "
-        "line that no other test does; an input may be one that the statement rules out (default: 0)",
+        "--mutants", metavar="N", type=_count, default=0,
+        help="run up to N one-edit mutants of each kept solution and report which its tests let pass (default: 0)",
     )  # fmt: skip
     refine.add_argument("--keep-duplicates", action="store_true", help="do not look for near-duplicates")
     refine.add_argument(
@@ -115,8 +109,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     config = executor_config("data refine", named, settings)
     against = [_against(text) for text in options.against]
     contamination = CONTAMINATION if options.contamination is None else options.contamination
-    mutants = (_MUTANTS if options.add_tests else 0) if options.mutants is None else options.mutants
-    effort = Effort(options.solution, mutants, options.add_tests)
+    effort = Effort(options.solution, options.mutants)
     findings = beside(options.out, "findings.jsonl")
     ours = options.force or findings.with_name(f"{findings.name}.inputs.json").exists()
     _check_outputs(options, [path, *(file for _, file in against)], ours)
@@ -139,12 +132,11 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 
 def _against(text: str) -> "tuple[str, Location]":
-    from stepcoder.curriculum.data.files import check_location
-    from stepcoder.curriculum.data.readers import READERS
+    from stepcoder.curriculum.data.files import check_kind, check_location
+    from stepcoder.curriculum.data.readers import FORMATS
 
-    kind, colon, path = text.partition(":")
-    if colon and kind in READERS:
-        return kind, check_location(path)
+    if named := re.fullmatch(rf"({'|'.join(FORMATS)}|[\w.]+:[^\W\d]\w*):(.+)", text):
+        return check_kind(named[1]), check_location(named[2])
     return "native", check_location(text)
 
 
@@ -205,7 +197,7 @@ def _page(
     choices: "Choices",
     outcome: "Outcome",
 ) -> str:
-    from stepcoder.curriculum.data.report import Settings, page
+    from stepcoder.curriculum.data.report.page import Settings, page
 
     return page(
         outcome,
@@ -226,7 +218,7 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
 
     from stepcoder.curriculum.data.files import beside
     from stepcoder.curriculum.data.keep import held_out_file
-    from stepcoder.curriculum.data.report import REASONS, added_line
+    from stepcoder.curriculum.data.readers.record import REASONS
 
     table = Table("dropped", "problems", "why")
     table.columns[1].justify = "right"
@@ -234,9 +226,7 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
         table.add_row(reason.value, f"{count:,}", REASONS[reason])
     if outcome.dropped:
         console().print(table)
-    if options.add_tests:
-        print(added_line(outcome))
-    kept, later = len(outcome.kept), sum(later for _, later in outcome.kept)
+    kept, later = len(outcome.kept), sum(problem.held_out for problem in outcome.kept)
     print(f"{kept:,} of {outcome.entries:,} problems are kept ({kept / outcome.entries:.1%})")
     print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
     if options.split:

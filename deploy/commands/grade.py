@@ -22,7 +22,7 @@ At the end: pass@k and the shares of verdicts by level. No GPU, model or Ray is 
 
 EXAMPLES = """\
 files (JSON lines; problems and samples may be .gz):
-  problems  the format of training problems (README.md); 'starter:train' and 'starter:heldout' are shipped sets
+  problems  the format of training problems (docs/data.md); 'starter:train' and 'starter:heldout' are shipped sets
   samples   {"problem_id": "my/clamp", "program": "def clamp(x, low, high): ...", "id": "optional, passed through"}
   results   one line a sample, in the same order: {"problem_id", "verdict", "reward", "executed_lines", "tests", ...}
 
@@ -121,15 +121,12 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 def read_tests(source: str) -> "Tests":
     """The problems of a file or of the starter set; UserError with file and line at the first fault."""
-    from stepcoder.curriculum.problems.load import ProblemFileError, line_of, load_problems, resolve
+    from stepcoder.curriculum.problems.load import line_of, load_problems, resolve
     from stepcoder.executor.grading.grade import Tests
 
-    try:
-        problems = load_problems(source)
-        with resolve(source).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except ProblemFileError as error:
-        raise UserError(str(error)) from None
+    problems = load_problems(source)
+    with resolve(source).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Tests(
         {problem.id: problem.suite for problem in problems},
         {problem.id: problem.level for problem in problems},
@@ -140,13 +137,10 @@ def read_tests(source: str) -> "Tests":
 
 def _check_out(options: argparse.Namespace) -> None:
     """What can be wrong with --out and --summary, before the files are read."""
-    from stepcoder.curriculum.problems.load import ProblemFileError, resolve
+    from stepcoder.curriculum.problems.load import resolve
     from stepcoder.deploy.run.outputs import check_output
 
-    try:
-        inputs = (resolve(options.problems), options.samples)
-    except ProblemFileError as error:
-        raise UserError(str(error)) from None
+    inputs = (resolve(options.problems), options.samples)
     for option, file in (("--out", options.out), ("--summary", options.summary)):
         if file is not None:
             check_output(file, option, inputs, force=True)  # results that are there are gone on with

@@ -1,7 +1,6 @@
 """`stepcoder sft`."""
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -96,9 +95,10 @@ def finish(config: "SFTRunConfig", run: "RunDirectory") -> None:
     from stepcoder.deploy.run.checkpoint import POLICY, named
     from stepcoder.deploy.shown.plot import sft_curve
     from stepcoder.deploy.shown.summary import report, table
+    from stepcoder.files import write_json
 
     result = report(run.metrics_file)
-    (run.path / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(run.path / "report.json", result)
     picture = sft_curve(run.metrics_file, run.path / "learning_curve.png", f"Supervised fine-tuning: {config.model}")
     if result["splits"]:
         Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False).print(table(result))

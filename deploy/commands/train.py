@@ -1,7 +1,6 @@
 """`stepcoder train`."""
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -76,11 +75,12 @@ def finish(config: "Config", run: "RunDirectory") -> None:
     from stepcoder.deploy.run.metrics import read_metrics
     from stepcoder.deploy.shown.plot import learning_curve
     from stepcoder.deploy.shown.summary import report, table
+    from stepcoder.files import write_json
 
     if not any(True for _ in read_metrics(run.metrics_file)):
         return
     result = report(run.metrics_file)
-    (run.path / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(run.path / "report.json", result)
     picture = learning_curve(run.metrics_file, run.path / "learning_curve.png", f"StepCoder: {config.model}")
     console = Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False)
     if result["splits"]:

@@ -24,7 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from stepcoder.deploy.run.manifest import ManifestError, publish, seal, verify
+from stepcoder.deploy.run.manifest import ManifestError, seal, verify
+from stepcoder.files import publish
 
 STATE = "state.json"
 POLICY = "policy"

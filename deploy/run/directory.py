@@ -27,6 +27,7 @@ from stepcoder.deploy.run.lock import LOCK, RunLock
 from stepcoder.deploy.run.manifest import MANIFEST, ManifestError
 from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores
 from stepcoder.errors import UserError
+from stepcoder.files import write_whole
 
 CONFIG = "config.yaml"
 FORMATS = ("rollout.dtype", "learner.precision")  # what the comments at the head of CONFIG explain
@@ -152,9 +153,7 @@ class RunDirectory:
                     f"run.directory: {self.path} holds a run with other settings:\n  {listed}\n"
                     "Set them back to go on with it, or give another --run.directory for a new run."
                 )
-        aside = file.with_suffix(".tmp")
-        aside.write_text(notes + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        os.replace(aside, file)
+        write_whole(file, notes + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         self.checkpoint = latest_complete(self.checkpoints)
         if self.checkpoint is None:
             self._refuse_to_overwrite()

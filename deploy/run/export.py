@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints
 from stepcoder.deploy.run.manifest import ManifestError
 from stepcoder.deploy.run.metrics import METRICS, scores
 from stepcoder.errors import UserError
+from stepcoder.files import publish
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def export(checkpoint: Checkpoint, out: Path, dtype: str | None = None) -> Path:
             cast(scratch, dtype)
         if out.exists():
             out.rmdir()
-        os.rename(scratch, out)
+        publish(scratch, out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return out

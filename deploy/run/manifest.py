@@ -6,9 +6,10 @@ a directory with a manifest that verifies holds exactly what its writer meant to
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from stepcoder.files import flush_to_disk
 
 MANIFEST = "manifest.json"
 SEAL = "seal"  # SHA-256 of the manifest's text without this entry
@@ -27,39 +28,24 @@ def _files(directory: Path) -> list[Path]:
     return sorted(path for path in directory.rglob("*") if path.is_file() and path != directory / MANIFEST)
 
 
-def _sync(path: Path) -> None:
-    """Force a file or a directory entry to the disk, so that a rename can't outlive the data it names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def seal(directory: Path, about: dict[str, Any]) -> None:
     """Write the manifest of everything below `directory` and flush all of it. `about` says who wrote it."""
     files = {}
     for path in _files(directory):
         files[path.relative_to(directory).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
-        _sync(path)
+        flush_to_disk(path)
     manifest = directory / MANIFEST
     manifest.write_text(_sealed({**about, "files": files}), encoding="utf-8")
-    _sync(manifest)
+    flush_to_disk(manifest)
     for path in [*directory.rglob("*"), directory]:
         if path.is_dir():
-            _sync(path)
+            flush_to_disk(path)
 
 
 def _sealed(manifest: dict[str, Any]) -> str:
     """The manifest's text with its seal; there is one text for one content."""
     digest = hashlib.sha256(json.dumps(manifest, indent=1).encode()).hexdigest()
     return json.dumps({**manifest, SEAL: digest}, indent=1) + "\n"
-
-
-def publish(directory: Path, target: Path) -> None:
-    """Rename a sealed directory to its final name and flush the parent's entry."""
-    os.rename(directory, target)
-    _sync(target.parent)
 
 
 def verify(directory: Path) -> dict[str, Any]:

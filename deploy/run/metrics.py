@@ -6,12 +6,13 @@ the state after that step. No step is counted twice: a resumed run first drops t
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from stepcoder.files import write_whole
 
 METRICS = "metrics.jsonl"
 
@@ -56,12 +57,7 @@ def truncate(path: Path, step: int) -> int:
     with path.open(encoding="utf-8") as file:
         total = sum(1 for _ in file)
     kept = [record for record in read_metrics(path) if record["step"] <= step]
-    aside = path.with_suffix(".tmp")
-    with aside.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(record) + "\n" for record in kept)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    write_whole(path, "".join(json.dumps(record) + "\n" for record in kept))
     return total - len(kept)
 
 

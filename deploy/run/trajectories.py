@@ -1,6 +1,5 @@
 """A step's trajectories as one Parquet file: what was asked, written, run, and which tokens counted."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stepcoder.files import Whole
 from stepcoder.rollout.trajectory import Trajectory
 
 SCHEMA = pa.schema(
@@ -44,9 +44,9 @@ def write_trajectories(directory: Path, step: int, trajectories: Iterable[Trajec
     names = [name for name in SCHEMA.names if name != "step"]
     rows = [{"step": step, **{name: getattr(item, name) for name in names}} for item in trajectories]
     target = trajectory_file(directory, step)
-    aside = target.with_suffix(".tmp")
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
-    os.replace(aside, target)
+    with Whole(target) as file:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file.stream, compression="zstd")
+        file.commit()
     return target
 
 

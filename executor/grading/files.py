@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from stepcoder.errors import UserError, nearest
-from stepcoder.packed import unpacked
+from stepcoder.errors import DataFileError, UserError, nearest
+from stepcoder.files import publish, write_json
+from stepcoder.jsonl import numbered_lines, parse_object
 
 GRADE_KEYS = ("problem_id", "verdict")
 LONGEST_LINE = 64 << 20  # bytes of one sample; keeps memory bounded whatever the file holds
@@ -34,47 +35,21 @@ class Sample:
 def read_samples(file: Path, known: Collection[str], digest: "hashlib._Hash") -> Iterator[Sample]:
     """The samples of a file of JSON lines in order, also compressed; blank lines are skipped, unknown keys ignored.
 
-    UserError at the first line that cannot be used. `digest` is fed every byte that was read.
+    DataFileError at the first line that cannot be used. `digest` is fed every byte that was read.
     """
-    for number, raw in _lines(file):
-        digest.update(raw)
-        if raw.strip():
-            yield _sample(raw, known, f"{file}, line {number}")
-
-
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
     if file.exists() and not file.is_file():
         raise UserError(f"{file}: not a regular file; samples are read twice, so give a file and no pipe")
-    try:
-        with unpacked(file) as stream:
-            number = 0
-            while raw := stream.readline(LONGEST_LINE + 1):
-                number += 1
-                if len(raw) > LONGEST_LINE:
-                    raise UserError(f"{file}, line {number}: longer than {LONGEST_LINE >> 20} MiB")
-                yield number, raw
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error}") from None
+    for number, raw in numbered_lines(file, LONGEST_LINE):
+        digest.update(raw)
+        if raw.strip():
+            yield _sample(raw, known, str(file), number)
 
 
-def _sample(raw: bytes, known: Collection[str], place: str) -> Sample:
-    def refuse(reason: str, field: str | None = None) -> NoReturn:
-        raise UserError(f"{place}, field `{field}`: {reason}" if field else f"{place}: {reason}")
+def _sample(raw: bytes, known: Collection[str], file: str, number: int) -> Sample:
+    def refuse(reason: str, field: str) -> NoReturn:
+        raise DataFileError(file, number, field, reason)
 
-    try:
-        data = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys)
-    except UnicodeDecodeError as error:
-        refuse(f"not UTF-8: byte {raw[error.start]:#04x} at column {error.start + 1}; save the file as UTF-8")
-    except json.JSONDecodeError as error:
-        refuse(f"not valid JSON: {error.msg} at column {error.colno}")
-    except RecursionError:
-        refuse("JSON nested too deeply")
-    except ValueError as error:
-        refuse(str(error))
-    if not isinstance(data, dict):
-        refuse(f"expected a JSON object, got {type(data).__name__}")
+    data = parse_object(raw, file, number, plain_numbers=True)
     for field in ("problem_id", "program"):
         if field not in data:
             close = nearest(field, list(data))
@@ -88,14 +63,6 @@ def _sample(raw: bytes, known: Collection[str], place: str) -> Sample:
         hint = f", did you mean {close[0]!r}?" if close else ""
         refuse(f"no problem {data['problem_id']!r} in the problem file{hint}", "problem_id")
     return Sample(data["problem_id"], data["program"], data.get("id"))
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"key `{next(key for key in keys if keys.count(key) > 1)}` given twice in one object")
-    return result
 
 
 class ResultFile:
@@ -145,7 +112,7 @@ class ResultFile:
     def __enter__(self) -> Self:
         try:
             if not self.partial.exists():
-                self._write_inputs()
+                write_json(self.inputs_file, self._inputs)
             self._open()
         except OSError as error:
             raise UserError(f"cannot write results: {error}") from None
@@ -195,17 +162,9 @@ class ResultFile:
         """Gives the file its final name, once its content is on the disk."""
         try:
             os.fsync(self._fd)
-            self.partial.replace(self.out)
+            publish(self.partial, self.out)
         except OSError as error:
             raise UserError(f"{self.out}: {error.strerror}; the results are in {self.partial}") from None
-
-    def _write_inputs(self) -> None:
-        beside = self.inputs_file.with_suffix(".tmp")
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(self._inputs, indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.inputs_file)
 
 
 def read_results(file: Path, keys: Collection[str] = GRADE_KEYS) -> Iterator[dict[str, Any]]:

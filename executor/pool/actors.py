@@ -1,16 +1,14 @@
 """The pool over Ray: CPU actors on any node, each with a local pool of slots; a dead actor costs a re-run only.
 
 `ExecutorPool` is a picklable value: it holds actor handles, and any asyncio actor or driver may call `run`. Each caller
-sends an actor at most twice as many programs as it has slots; the rest wait in the caller (back-pressure).
+sends an actor at most twice as many programs as it has slots; the rest wait in the caller (back-pressure). Ray is
+imported where it is used: a local pool does without it.
 """
 
 import asyncio
 import logging
 import os
 from typing import Any
-
-import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.local import LocalPool
@@ -44,6 +42,8 @@ class ExecutorPool:
 
     def __init__(self, config: ExecutorConfig) -> None:
         """Starts the actors; Ray must be initialised. They ask Ray for no CPU: their work comes in short bursts."""
+        import ray
+
         self.config = config
         make = ray.remote(ExecutorWorker)
         self.actors: list[Any] = [
@@ -75,6 +75,8 @@ class ExecutorPool:
         return list(await asyncio.gather(*(self._level(actor) for actor in self.actors)))
 
     async def _level(self, actor: Any) -> int:
+        from ray.exceptions import ActorUnavailableError
+
         while True:
             try:
                 return await actor.level.remote()
@@ -86,6 +88,8 @@ class ExecutorPool:
 
         ValueError for a suite that cannot judge.
         """
+        from ray.exceptions import RayActorError, RayTaskError
+
         error, avoid = "", -1
         for attempt in range(self.config.infra_retries + 1):
             if attempt:
@@ -137,6 +141,8 @@ class ExecutorPool:
         return self._room
 
     def close(self) -> None:
-        """Ends the actors; their fork servers die with them."""
+        """Ends the actors; their zygotes die with them."""
+        import ray
+
         for actor in self.actors:
             ray.kill(actor)

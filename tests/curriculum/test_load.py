@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepcoder.curriculum.problems.load import SCHEMA_FILE, ProblemFileError, load_problems, parse_line, schema_text
+from stepcoder.curriculum.problems.load import SCHEMA_FILE, load_problems, parse_line, schema_text
+from stepcoder.errors import DataFileError
 from stepcoder.executor.suite import Case, Suite
 
 CALL: dict[str, Any] = {
@@ -38,13 +39,13 @@ def write(path: Path, *lines: Any) -> Path:
     return path
 
 
-def refusal(path: str | Path) -> ProblemFileError:
-    with pytest.raises(ProblemFileError) as caught:
+def refusal(path: str | Path) -> DataFileError:
+    with pytest.raises(DataFileError) as caught:
         load_problems(path)
     return caught.value
 
 
-def refused(tmp_path: Path, line: Any) -> ProblemFileError:
+def refused(tmp_path: Path, line: Any) -> DataFileError:
     """The refusal of a line that comes second, after a good one."""
     path = write(tmp_path / "bad.jsonl", CALL, line)
     error = refusal(path)

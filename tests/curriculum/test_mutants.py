@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from stepcoder.curriculum.data.mutants import mutants, one_mutant
+from stepcoder.curriculum.data.mutants import mutants, one_mutant, some_mutants
 
 PROGRAM = '''"""Doc."""
 import sys
@@ -50,3 +50,10 @@ def test_the_choice_is_one_of_them_and_always_the_same() -> None:
 @pytest.mark.parametrize("source", ["", "print(x)", "print 'python 2'", "x = ("])
 def test_programs_without_a_mutant(source: str) -> None:
     assert one_mutant(source) is None and list(mutants(source)) == []
+
+
+def test_a_few_mutants_are_spread_over_the_program() -> None:
+    source = "\n".join(f"a{n} = {n}" for n in range(10))
+    assert [mutant.line for mutant in some_mutants(source, 5)] == [1, 3, 5, 7, 9]
+    assert some_mutants(source, 99) == list(mutants(source))
+    assert some_mutants(source, 0) == some_mutants("print 1", 5) == []

@@ -1,20 +1,17 @@
-"""Readers of data sets: each format as its authors publish it, every reason for a refusal, and bounded memory."""
+"""Readers of data sets: each format as its authors publish it, and every reason for a refusal."""
 
 import gzip
 import json
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from stepcoder.curriculum.data.readers import READERS, files
+from stepcoder.curriculum.data.readers import reader
 from stepcoder.curriculum.data.readers.checks import split_check
 from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
 from stepcoder.curriculum.problems.dump import problem_line
-from stepcoder.curriculum.problems.load import ProblemFileError
+from stepcoder.errors import DataFileError
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
 from stepcoder.executor.suite import Case, Suite
 
@@ -80,7 +77,7 @@ def write(path: Path, *rows: Any) -> Path:
 
 
 def read(kind: str, path: Path) -> list[Record | Rejected]:
-    return list(READERS[kind](path))
+    return list(reader(kind)(path))
 
 
 def one(kind: str, tmp_path: Path, row: dict[str, Any]) -> Record:
@@ -314,43 +311,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     cut = tmp_path / "cut.jsonl.gz"
     cut.write_bytes(gzip.compress(json.dumps(PLUS).encode())[:-20])
     for path, message in ((cut, "cannot be read"), (tmp_path / "none", "no such file"), (tmp_path, "cannot be read")):
-        with pytest.raises(ProblemFileError, match=message):
+        with pytest.raises(DataFileError, match=message):
             read("mbpp", path)
     assert read("mbpp", write(tmp_path / "empty.jsonl")) == [] == read("mbpp", write(tmp_path / "e.json", "[]"))
-
-
-ENTRY = st.dictionaries(
-    st.text(), st.integers() | st.text() | st.floats(allow_nan=False) | st.lists(st.text()), max_size=3
-)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(st.lists(ENTRY, max_size=5), st.integers(1, 40), st.booleans(), st.booleans())
-def test_an_array_is_read_alike_in_pieces_of_any_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[dict], chunk: int, escaped: bool, packed: bool
-) -> None:
-    monkeypatch.setattr(files, "_CHUNK", chunk)
-    data = json.dumps(rows, indent=chunk % 3 or None, ensure_ascii=escaped).encode()
-    path = tmp_path / "rows"
-    path.write_bytes(gzip.compress(data) if packed else data)
-    assert [entry for _, entry in files.entries(path)] == rows
-
-
-def test_a_large_array_is_read_in_bounded_memory(tmp_path: Path) -> None:
-    path = tmp_path / "large.json"
-    with path.open("w") as file:
-        for number in range(400):
-            file.write(
-                ("[" if number == 0 else ",\n") + json.dumps(PLUS | {"id": number, "inputs": ["x" * 50_000] * 2})
-            )
-        file.write("]")
-    assert path.stat().st_size > 40_000_000
-    tracemalloc.start()
-    try:
-        assert sum(isinstance(found, Record) for found in READERS["apps_plus"](path)) == 400
-        assert tracemalloc.get_traced_memory()[1] < 8_000_000
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no data sets at {DATA}")

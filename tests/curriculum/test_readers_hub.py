@@ -14,11 +14,12 @@ import datasets
 import pytest
 
 from stepcoder.curriculum.data.files import digest
-from stepcoder.curriculum.data.readers import READERS
+from stepcoder.curriculum.data.readers import reader
 from stepcoder.curriculum.data.readers.hub import HubData, parse_hub, pinned
 from stepcoder.curriculum.data.readers.record import Record
-from stepcoder.curriculum.problems.load import ProblemFileError, load_problems
+from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.deploy.cli import main
+from stepcoder.errors import DataFileError
 from tests.tools.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def ids(location: Path | HubData) -> list[str]:
-    return [entry.problem.id for entry in READERS["mbpp"](location) if isinstance(entry, Record)]
+    return [entry.problem.id for entry in reader("mbpp")(location) if isinstance(entry, Record)]
 
 
 def test_what_follows_hub_is_a_name_and_settings() -> None:
@@ -57,9 +58,9 @@ def test_what_follows_hub_is_a_name_and_settings() -> None:
 
 
 def test_a_folder_laid_out_like_the_hub_is_read_split_by_split(folder: Path) -> None:
-    with pytest.raises(ProblemFileError, match="has several splits: train, test; choose as in hub:.*,split=train"):
+    with pytest.raises(DataFileError, match="has several splits: train, test; choose as in hub:.*,split=train"):
         pinned(HubData(str(folder)))
-    with pytest.raises(ProblemFileError, match="no config 'x'; known: default"):
+    with pytest.raises(DataFileError, match="no config 'x'; known: default"):
         pinned(HubData(str(folder), config="x"))
     train, test = (pinned(HubData(str(folder), split=split)) for split in ("train", "test"))
     assert (ids(train), ids(test)) == (["mbpp/1", "mbpp/2", "mbpp/3"], ["mbpp/4"])

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepcoder.curriculum.data.examine import Finding, Run, examine, refined
-from stepcoder.curriculum.data.mutants import mutants, some_mutants
+from stepcoder.curriculum.data.keep import held_out
 from stepcoder.curriculum.data.near_duplicates import EvaluationTexts, SimilarTexts, shingles, similarity
 from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
 from stepcoder.curriculum.data.refine import executed_share, fault, is_python2, preferred, reason_of, uniform, unwrapped
-from stepcoder.curriculum.data.split import held_out
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.executor.report import Report, TestOutcome, Verdict
 from stepcoder.executor.suite import Case, Suite
@@ -160,13 +159,6 @@ def test_lines_with_executed_code_are_counted() -> None:
     assert executed_share(program, [1, 2, 3]) == (4, 6, [5, 6])
     assert executed_share(program, []) == (0, 6, [1, 2, 3, 5, 6, 7])
     assert executed_share("", []) == (0, 0, [])
-
-
-def test_a_few_mutants_are_spread_over_the_program() -> None:
-    source = "\n".join(f"a{n} = {n}" for n in range(10))
-    assert [mutant.line for mutant in some_mutants(source, 5)] == [1, 3, 5, 7, 9]
-    assert some_mutants(source, 99) == list(mutants(source))
-    assert some_mutants(source, 0) == some_mutants("print 1", 5) == []
 
 
 def run(entry: Record | Rejected, answers: dict[str, Report], preference: Any = "first", most: int = 0) -> Finding:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepcoder.curriculum.problems.dump import problem_line
-from stepcoder.curriculum.problems.load import ProblemFileError, load_problems, parse_line
+from stepcoder.curriculum.problems.load import load_problems, parse_line
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.problems.values import from_json, to_json
+from stepcoder.errors import DataFileError
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
 from stepcoder.executor.suite import Case, Suite
 
@@ -33,8 +34,8 @@ def parsed(change: dict[str, Any]) -> Problem:
     return parse_line(json.dumps(LINE | change).encode(), "f", 1)
 
 
-def refused(change: dict[str, Any]) -> ProblemFileError:
-    with pytest.raises(ProblemFileError) as caught:
+def refused(change: dict[str, Any]) -> DataFileError:
+    with pytest.raises(DataFileError) as caught:
         parsed(change)
     return caught.value
 

@@ -1,11 +1,13 @@
 """What doctor says of a machine's speed, memory and interpreters, and that each supported Python reads the project."""
 
+import platform
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from stepcoder.deploy.checks import doctor, formats
+from stepcoder.deploy.checks.doctor import isolation
 from stepcoder.deploy.checks.duration import run_seconds
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, learner_bytes, network_parameters, parts
 from stepcoder.deploy.checks.formats import Figures
@@ -107,3 +109,20 @@ def test_each_supported_python_reads_every_file(version: str) -> None:
     command = [require(version), "-W", "error", "-c", code]
     done = subprocess.run(command, cwd=ROOT, input=listed, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_doctor_tells_every_level_and_what_runs_programs() -> None:
+    found = {item.what: item for item in isolation(load_config(None, [], {}))}
+    assert list(found) == ["programs run on", "sandbox", "level 1", "level 2", "level 3"]
+    assert found["programs run on"].found.startswith(f"Python {platform.python_version()}, executed lines by ")
+    for level in (1, 2, 3):
+        item = found[f"level {level}"]
+        assert item.found.startswith("available") if item.state == "ok" else item.advice
+    best = next((level for level in (1, 2, 3) if found[f"level {level}"].state == "ok"), 4)
+    assert f"isolation level {best}" in found["sandbox"].found
+    for level in (2, 3):
+        if found[f"level {level}"].state == "ok":
+            forced = {item.what: item for item in isolation(load_config(None, ["--executor.level", str(level)], {}))}
+            assert "names, sizes and dates" in forced["sandbox"].advice == found[f"level {level}"].advice
+    (broken,) = isolation(load_config(None, ["--executor.python", "/no/python"], {}))
+    assert broken.state == "problem" and "/no/python does not start" in broken.advice

@@ -1,23 +1,42 @@
-"""Readers of data sets: from a file or folder on someone's disk to a stream of problems, one in memory at a time."""
+"""Readers of data sets: from a file, a folder or a name of the hub to a stream of problems, one in memory at a time.
 
-from collections.abc import Callable, Iterator
+The format NAME is the function `read_NAME` of the module of that name here. One's own reader is named
+`package.module:function`: it takes a `Location` and gives a `Record` for each problem, a `Rejected` for each entry that
+cannot be used. Nothing is imported before it is asked for.
+"""
 
-from stepcoder.curriculum.data.readers.apps import read_apps
-from stepcoder.curriculum.data.readers.apps_plus import read_apps_plus
-from stepcoder.curriculum.data.readers.codecontests import read_codecontests
-from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.humaneval import read_humaneval
-from stepcoder.curriculum.data.readers.leetcode import read_leetcode
-from stepcoder.curriculum.data.readers.mbpp import read_mbpp
-from stepcoder.curriculum.data.readers.native import read_native
-from stepcoder.curriculum.data.readers.record import Record, Rejected
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-READERS: dict[str, Callable[[Location], Iterator[Record | Rejected]]] = {
-    "apps": read_apps,
-    "apps_plus": read_apps_plus,
-    "mbpp": read_mbpp,
-    "humaneval": read_humaneval,
-    "leetcode": read_leetcode,
-    "codecontests": read_codecontests,
-    "native": read_native,
-}
+from stepcoder.errors import nearest
+
+if TYPE_CHECKING:
+    from stepcoder.curriculum.data.readers.hub import Location
+    from stepcoder.curriculum.data.readers.record import Record, Rejected
+
+FORMATS = ("apps", "apps_plus", "mbpp", "humaneval", "leetcode", "codecontests", "native")
+
+
+def reader(kind: str) -> "Callable[[Location], Iterable[Record | Rejected]]":
+    """The reader of a format, or one's own by its dotted name. ValueError says what is wrong with `kind`."""
+    if kind in FORMATS:
+        return getattr(importlib.import_module(f"{__name__}.{kind}"), f"read_{kind}")
+    module, colon, name = kind.partition(":")
+    if not colon:
+        close = nearest(kind, list(FORMATS))
+        hint = f"did you mean {close[0]}? " if close else ""
+        known = f"Known: {', '.join(FORMATS)}, or your own reader as package.module:function"
+        raise ValueError(f"no format {kind!r}; {hint}{known}")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever the user's module does while it is imported
+        raise ValueError(f"the reader {kind} cannot be imported: {type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise ValueError(f"the reader {kind} is of type {type(found).__name__}, not a function")
+    try:
+        inspect.signature(found).bind("location")
+    except TypeError as error:
+        raise ValueError(f"the reader {kind} has to take one argument, what is read: {error}") from error
+    return found

@@ -14,7 +14,8 @@ from typing import Any
 from stepcoder.curriculum.data.readers.hub import HubData, Location, hub_rows
 from stepcoder.curriculum.data.readers.record import Reason, Refuse
 from stepcoder.curriculum.data.readers.tables import rows, table_files
-from stepcoder.curriculum.problems.load import ProblemFileError, parse_int
+from stepcoder.errors import DataFileError
+from stepcoder.jsonl import parse_int
 from stepcoder.packed import unpacked
 
 _CHUNK = 1 << 20
@@ -27,7 +28,7 @@ _CUT = 16  # an error so near to the end of what has been read may be due to tha
 def entries(path: Location) -> Iterator[tuple[str, Any]]:
     """(where, entry) of a file, a folder of tables or a data set of the hub; the entry is a dict, or a Refuse.
 
-    ProblemFileError for a file that cannot be read.
+    DataFileError for a file that cannot be read.
     """
     if isinstance(path, HubData):
         yield from ((f"{path}, row {number}", row) for number, row in enumerate(hub_rows(path), 1))
@@ -40,9 +41,9 @@ def entries(path: Location) -> Iterator[tuple[str, Any]]:
         with unpacked(path) as stream:
             yield from _entries(stream, str(path))
     except FileNotFoundError:
-        raise ProblemFileError(str(path), None, None, "no such file") from None
+        raise DataFileError(str(path), None, None, "no such file") from None
     except OSError as error:
-        raise ProblemFileError(str(path), None, None, f"cannot be read: {error}") from error
+        raise DataFileError(str(path), None, None, f"cannot be read: {error}") from error
 
 
 def loads(text: str) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from stepcoder.curriculum.problems.load import ProblemFileError
+from stepcoder.errors import DataFileError
 
 PREFIX = "hub:"
 _CONVERTED = "refs/convert/parquet"  # the hub's own conversion of a data set
@@ -54,9 +54,11 @@ def parse_hub(text: str) -> HubData:
 
 
 def pinned(data: HubData) -> HubData:
-    """The data set as it is now: commit, configuration and split decided. ProblemFileError with what to do."""
-    import datasets
-
+    """The data set as it is now: commit, configuration and split decided. DataFileError with what to do."""
+    try:
+        import datasets
+    except ModuleNotFoundError:
+        raise _error(data, "needs the library `datasets`: pip install 'stepcoder[hub]'") from None
     if data.folder is not None:
         if not data.folder.is_dir():
             raise _error(data, "no such folder")
@@ -69,7 +71,7 @@ def pinned(data: HubData) -> HubData:
         config = _one_of(data, "config", configs, data.config or usual)
         splits = datasets.get_dataset_split_names(data.name, config, revision=data.revision)
         return replace(data, config=config, split=_one_of(data, "split", splits, data.split))
-    except ProblemFileError:
+    except DataFileError:
         raise
     except Exception as error:  # each of the libraries underneath has errors of its own
         hint = f"; try {replace(data, revision=_CONVERTED)}" if "scripts are no longer supported" in str(error) else ""
@@ -77,7 +79,7 @@ def pinned(data: HubData) -> HubData:
 
 
 def hub_rows(data: HubData) -> Iterator[dict[str, Any]]:
-    """The rows of a pinned data set, a few in memory at a time. ProblemFileError where the network fails for good."""
+    """The rows of a pinned data set, a few in memory at a time. DataFileError where the network fails for good."""
     from datasets import load_dataset
 
     try:
@@ -119,5 +121,5 @@ def _one_of(data: HubData, what: str, known: list[str], wanted: str | None) -> s
     return wanted
 
 
-def _error(data: HubData, reason: str) -> ProblemFileError:
-    return ProblemFileError(str(data), None, None, reason)
+def _error(data: HubData, reason: str) -> DataFileError:
+    return DataFileError(str(data), None, None, reason)

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
-from stepcoder.curriculum.problems.load import ProblemFileError, numbered_lines, parse_line, resolve
+from stepcoder.curriculum.problems.load import parse_line, resolve
+from stepcoder.errors import DataFileError
+from stepcoder.jsonl import numbered_lines
 
 
 def read_native(path: Location) -> Iterator[Record | Rejected]:
     if not isinstance(path, Path):
-        raise ProblemFileError(str(path), None, None, "the native format is a file of JSON lines; give --from")
+        raise DataFileError(str(path), None, None, "the native format is a file of JSON lines; give --from")
     file = resolve(path)
     seen: set[str] = set()
     for number, raw in numbered_lines(file):
@@ -19,7 +21,7 @@ def read_native(path: Location) -> Iterator[Record | Rejected]:
         where = f"{file}, line {number}"
         try:
             problem = parse_line(raw, str(file), number)
-        except ProblemFileError as error:
+        except DataFileError as error:
             detail = error.reason if error.field is None else f"field `{error.field}`: {error.reason}"
             yield Rejected(_reason(error), where, detail)
             continue
@@ -30,7 +32,7 @@ def read_native(path: Location) -> Iterator[Record | Rejected]:
         yield Record(problem, (problem.solution,))
 
 
-def _reason(error: ProblemFileError) -> Reason:
+def _reason(error: DataFileError) -> Reason:
     field = error.field or ""
     if error.reason.startswith("not UTF-8"):
         return Reason.NON_UTF8

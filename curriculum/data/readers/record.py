@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from stepcoder.curriculum.problems.problem import Problem
-from stepcoder.executor.report import Verdict
+from stepcoder.executor.report import Ended, Verdict
 
 
 class Reason(StrEnum):
-    """Why an entry of a data set cannot be used; docs/data.md has a line for each."""
+    """Why an entry of a data set cannot be used; docs/data.md says more of each."""
 
     BAD_JSON = "bad_json"
     NON_UTF8 = "non_utf8"
@@ -43,6 +43,32 @@ Cause = Reason | Verdict  # a limit of the executor is called as there
 def cause(name: str) -> Cause:
     """ValueError for a name that is neither."""
     return Reason(name) if name in Reason.__members__.values() else Verdict(name)
+
+
+# Each in words, for a person.
+REASONS: dict[Cause, str] = {
+    Reason.BAD_JSON: "the line is no JSON object",
+    Reason.NON_UTF8: "bytes that are not UTF-8",
+    Reason.MISSING_FIELD: "a field is missing or has a wrong type",
+    Reason.NO_STATEMENT: "nothing says what is asked",
+    Reason.NO_SOLUTION: "no solution",
+    Reason.NO_TESTS: "no tests",
+    Reason.MISSING_INPUT: "a test without an input",
+    Reason.MISSING_OUTPUT: "a test without an expected output",
+    Reason.COUNT_MISMATCH: "more inputs than outputs, or the reverse",
+    Reason.BAD_TEST: "a test that cannot judge",
+    Reason.NO_ENTRY_POINT: "nothing says which function is called",
+    Reason.DUPLICATE_ID: "an id that was used before",
+    Reason.DOES_NOT_COMPILE: "the solution is no valid Python",
+    Reason.PYTHON2: "the solution is written in Python 2",
+    Reason.MISSING_IMPORT: "the solution uses a module or name that it does not have",
+    Reason.HUGE_INTEGER: "the solution converts an integer of more than 4,300 digits, which Python refuses",
+    Reason.RUNTIME_ERROR: "the solution raises an exception",
+    Reason.WRONG_OUTPUT: "the solution and the expected output disagree",
+    Reason.NOT_JUDGED: "the sandbox failed: run again with --force",
+    Reason.CONTAMINATED: "too like a problem of an evaluation set",
+    Reason.DUPLICATE: "asks for the same as an earlier problem",
+} | {verdict: f"the solution {verdict.told}" for verdict in Verdict if verdict.ended is Ended.LIMIT}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.ipc
 import pyarrow.parquet
 
-from stepcoder.curriculum.problems.load import ProblemFileError
+from stepcoder.errors import DataFileError
 
 PARQUET_MAGIC = b"PAR1"
 _SUFFIXES = (".parquet", ".arrow")
@@ -26,7 +26,7 @@ def table_files(path: Path) -> list[Path]:
         found = sorted(file for file in tables if _belongs(file))
         if not found:
             reason = "cannot be read: a folder without .parquet or .arrow files; give a file of JSON lines"
-            raise ProblemFileError(str(path), None, None, reason)
+            raise DataFileError(str(path), None, None, reason)
         return found
     if path.suffix in _SUFFIXES:
         return [path]
@@ -43,13 +43,13 @@ def _belongs(file: Path) -> bool:
 
 
 def rows(file: Path) -> Iterator[dict[str, Any]]:
-    """The rows of one table. ProblemFileError for a damaged one."""
+    """The rows of one table. DataFileError for a damaged one."""
     try:
         for batch in _batches(file):
             for start in range(0, batch.num_rows, _ROWS):
                 yield from batch.slice(start, _ROWS).to_pylist()
     except pyarrow.ArrowException as error:
-        raise ProblemFileError(str(file), None, None, f"cannot be read: {error}") from error
+        raise DataFileError(str(file), None, None, f"cannot be read: {error}") from error
 
 
 def _batches(file: Path) -> Iterator[pyarrow.RecordBatch]:

@@ -27,7 +27,8 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str
 def test_a_json_list_nearest_the_end_first(capsys: pytest.CaptureFixture[str], mode: str) -> None:
     (problem,) = [problem for problem in load_problems("starter:train") if problem.id == ID]
     found = listed(capsys, "starter:train", "--id", ID, "--mode", mode)
-    assert found == [{"stage": c.stage, "line": c.line, "prefix": c.prefix} for c in courses(problem, mode)]  # type: ignore[arg-type]
+    expected = courses(problem, mode)  # type: ignore[arg-type]
+    assert found == [{"stage": c.stage, "line": c.line, "prefix": c.prefix} for c in expected]
     assert found[-1] == {"stage": 0, "line": 1, "prefix": ""}
     assert [course["line"] for course in found] == ([4, 3, 1] if mode == "ours" else [4, 1])
 
