@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.executor_peers import FatParent, FreshInterpreter, LeanForkServer, bubblewrap_works
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.judging.plan import plan
-from stepcoder.executor.pool.fork_server import Zygote
+from stepcoder.executor.pool.fork_server import ForkServer
 from stepcoder.executor.pool.isolation import LEVELS, choose
 from stepcoder.executor.pool.slot import Slot
 from stepcoder.executor.suite import Case, Suite
@@ -180,7 +180,7 @@ def loop_slowdown(config: ExecutorConfig, level: int, rounds: int) -> float:
 
 def stages(config: ExecutorConfig, level: int, source: Iterator[Job], programs: int) -> dict[str, float]:
     """Milliseconds a program by stage, from the parent's clock and the processor time that the kernel reports."""
-    compile_one, run_one = Zygote.compile, Zygote.run
+    compile_one, run_one = ForkServer.compile, ForkServer.run
     spent = {"compile": 0.0, "run": 0.0, "process": 0.0, "tests": 0.0}
 
     def timed_compile(*args: Any) -> Any:
@@ -196,8 +196,8 @@ def stages(config: ExecutorConfig, level: int, source: Iterator[Job], programs: 
         spent["process"] += end.cpu_s
         return end
 
-    setattr(Zygote, "compile", timed_compile)  # noqa: B010
-    setattr(Zygote, "run", timed_run)  # noqa: B010
+    setattr(ForkServer, "compile", timed_compile)  # noqa: B010
+    setattr(ForkServer, "run", timed_run)  # noqa: B010
     slot = Slot(config, level)
     try:
         whole = 0.0
@@ -210,8 +210,8 @@ def stages(config: ExecutorConfig, level: int, source: Iterator[Job], programs: 
         whole = time.perf_counter() - whole
     finally:
         slot.close()
-        setattr(Zygote, "compile", compile_one)  # noqa: B010
-        setattr(Zygote, "run", run_one)  # noqa: B010
+        setattr(ForkServer, "compile", compile_one)  # noqa: B010
+        setattr(ForkServer, "run", run_one)  # noqa: B010
     seconds = {
         "compile, with probes (the compiler's process)": spent["compile"],
         "fork, watch, reap (the fork server)": spent["run"] - spent["process"],
@@ -220,6 +220,46 @@ def stages(config: ExecutorConfig, level: int, source: Iterator[Job], programs: 
         "plan, comparison, report (the parent)": whole - spent["compile"] - spent["run"],
     }
     return {stage: 1000 * value / programs for stage, value in seconds.items()}
+
+
+def measured(
+    config: ExecutorConfig, level: int, rounds: int, seconds: float, only_ours: bool
+) -> dict[str, list[float]]:
+    """Programs/s by way, one figure a round; ours with coverage comes first."""
+    source = jobs()
+    with ExitStack() as stack:
+        ways_of_ours = ((True, level), (False, level), (False, 4))
+        slots = [Slot(config.model_copy(update={"coverage": on}), at) for on, at in ways_of_ours]
+        for slot in slots:
+            stack.callback(slot.close)
+        ways = {
+            f"ours, level {level}, coverage": ours(slots[0]),
+            f"ours, level {level}, no coverage": ours(slots[1]),
+            "ours, level 4, no coverage": ours(slots[2]),
+            "lean fork server": peer(stack.enter_context(LeanForkServer())),
+        }
+        if not only_ours:
+            ways["fresh interpreter a program"] = peer(stack.enter_context(FreshInterpreter()))
+            ways["multiprocessing pipe, 2 GiB parent"] = peer(stack.enter_context(FatParent(manager=False)))
+            ways["multiprocessing manager, 2 GiB parent"] = peer(stack.enter_context(FatParent(manager=True)))
+            if bubblewrap_works():
+                ways["bubblewrap a program"] = peer(stack.enter_context(FreshInterpreter(wrapped=True)))
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, run in ways.items():
+                rates[name].append(rate(run, source, seconds))
+        return rates
+
+
+def rates_table(rates: dict[str, list[float]], level: int) -> Table:
+    table = Table(title="programs a second on one core", caption=f"isolation level {level}: {LEVELS[level]}")
+    for column in ("way", "programs/s", "ours with coverage / this"):
+        table.add_column(column, justify="left" if column == "way" else "right")
+    first = rates[next(iter(rates))]
+    for name, values in rates.items():
+        ratio = statistics.median(a / b for a, b in zip(first, values, strict=True))
+        table.add_row(name, f"{statistics.median(values):.0f}", f"{ratio:.2f}")
+    return table
 
 
 def main() -> int:
@@ -233,44 +273,13 @@ def main() -> int:
     level = options.level if options.level == "auto" else int(options.level)
     config = ExecutorConfig.model_validate({"level": level, "workers": 1, "python": options.python})
     chosen = choose(config)
-    core = min(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})
-    source = jobs()
-    with ExitStack() as stack:
-        ways_of_ours = ((True, chosen), (False, chosen), (False, 4))
-        slots = [Slot(config.model_copy(update={"coverage": on}), at) for on, at in ways_of_ours]
-        for slot in slots:
-            stack.callback(slot.close)
-        ways = {
-            f"ours, level {chosen}, coverage": ours(slots[0]),
-            f"ours, level {chosen}, no coverage": ours(slots[1]),
-            "ours, level 4, no coverage": ours(slots[2]),
-            "lean fork server": peer(stack.enter_context(LeanForkServer())),
-        }
-        if not options.only_ours:
-            ways["fresh interpreter a program"] = peer(stack.enter_context(FreshInterpreter()))
-            ways["multiprocessing pipe, 2 GiB parent"] = peer(stack.enter_context(FatParent(manager=False)))
-            ways["multiprocessing manager, 2 GiB parent"] = peer(stack.enter_context(FatParent(manager=True)))
-            if bubblewrap_works():
-                ways["bubblewrap a program"] = peer(stack.enter_context(FreshInterpreter(wrapped=True)))
-        rates: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(options.rounds):
-            for name, run in ways.items():
-                rates[name].append(rate(run, source, options.seconds))
-        ours_rates = rates[next(iter(ways))]
-        table = Table(title="programs a second on one core", caption=f"isolation level {chosen}: {LEVELS[chosen]}")
-        for column in ("way", "programs/s", "ours with coverage / this"):
-            table.add_column(column, justify="left" if column == "way" else "right")
-        for name, values in rates.items():
-            ratio = statistics.median(a / b for a, b in zip(ours_rates, values, strict=True))
-            table.add_row(name, f"{statistics.median(values):.0f}", f"{ratio:.2f}")
-        console = Console(width=None if sys.stdout.isatty() else 110)
-        console.print(table)
-    parts = stages(config, chosen, source, 300)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    console.print(rates_table(measured(config, chosen, options.rounds, options.seconds, options.only_ours), chosen))
     table = Table(title="where a program's time goes (with coverage)")
     table.add_column("stage")
     table.add_column("ms", justify="right")
-    for stage, milliseconds in parts.items():
+    for stage, milliseconds in stages(config, chosen, jobs(), 300).items():
         table.add_row(stage, f"{milliseconds:.2f}")
     console.print(table)
     console.print(f"a long loop with coverage takes {loop_slowdown(config, chosen, 5):.2f} times as long as without")

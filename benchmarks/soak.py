@@ -28,9 +28,10 @@ from stepcoder.executor.pool.isolation import LEVELS, choose
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.suite import Case, Suite
+from tests.executor.hostile.base import Hostile
 from tests.executor.hostile.canaries import Facts, canaries, litter
 from tests.executor.hostile.processes import is_ours, processes
-from tests.executor.hostile.programs import Hostile, programs
+from tests.executor.hostile.programs import programs
 
 # Hostile programs end by CPU time: a short limit keeps the run short, a long backstop keeps the machine's load out.
 _LIMITS = {"cpu_s": 0.4, "wall_s": 60.0, "compile_s": 5.0, "memory_mib": 128, "output_kib": 64, "infra_retries": 1000}

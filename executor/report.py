@@ -8,17 +8,50 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
-    """Outcome of a test or a program, in the vocabulary of programming-contest judges."""
+class Ended(StrEnum):
+    """What a verdict says of the way that a test, or a program, ended."""
 
-    PASSED = "passed"
-    WRONG_ANSWER = "wrong_answer"
-    RUNTIME_ERROR = "runtime_error"
-    TIMEOUT = "timeout"
-    MEMORY_LIMIT = "memory_limit"
-    OUTPUT_LIMIT = "output_limit"
-    COMPILE_ERROR = "compile_error"
-    INFRA_ERROR = "infra_error"
+    ANSWER = "answer"  # a test came to its end, and its answer was compared
+    ERROR = "error"
+    LIMIT = "limit"
+    NOT_COMPILED = "not_compiled"  # no test ran, no line was executed
+    SANDBOX = "sandbox"  # the sandbox failed, which says nothing about the program
+
+
+class Verdict(StrEnum):
+    """Outcome of a test or a program, in the vocabulary of programming-contest judges.
+
+    This table is the one place that knows the verdicts: what depends on one elsewhere reads its columns. `paper_reward`
+    is StepCoder's (section 4; CodeRL, arXiv 2207.01780, eq. 5). `told` completes "the program ..." for a person.
+    """
+
+    PASSED = "passed", Ended.ANSWER, 1.0, "passes"
+    WRONG_ANSWER = "wrong_answer", Ended.ANSWER, -0.3, "answers wrongly"
+    RUNTIME_ERROR = "runtime_error", Ended.ERROR, -0.6, "raises an exception"
+    TIMEOUT = "timeout", Ended.LIMIT, -0.6, "takes too long"
+    MEMORY_LIMIT = "memory_limit", Ended.LIMIT, -0.6, "takes too much memory"
+    OUTPUT_LIMIT = "output_limit", Ended.LIMIT, -0.6, "writes too much"
+    COMPILE_ERROR = "compile_error", Ended.NOT_COMPILED, -1.0, "is no valid Python"
+    INFRA_ERROR = "infra_error", Ended.SANDBOX, 0.0, "could not be judged"
+
+    ended: Ended
+    paper_reward: float
+    told: str
+
+    def __new__(cls, value: str, ended: Ended, paper_reward: float, told: str) -> "Verdict":
+        member = str.__new__(cls, value)
+        member._value_, member.ended, member.paper_reward, member.told = value, ended, paper_reward, told
+        return member
+
+    @property
+    def judged(self) -> bool:
+        """Whether it says anything about the program."""
+        return self.ended is not Ended.SANDBOX
+
+    @property
+    def ran(self) -> bool:
+        """Whether any line of the program was executed: else credit cannot go by executed lines."""
+        return self.ended not in (Ended.NOT_COMPILED, Ended.SANDBOX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +72,10 @@ class TestOutcome:
     stdout: str = ""
     executed_lines: tuple[int, ...] = ()
     answer: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is Verdict.PASSED
 
 
 @dataclass(frozen=True, slots=True)

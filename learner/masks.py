@@ -28,7 +28,7 @@ def credit_mask(trajectory: Trajectory, rule: CreditRule, *, step: int, seed: in
     if rule.tokens == "all":
         return np.ones(len(trajectory.response_ids), dtype=bool)
     executed = trajectory.executed if trajectory.coverage_trusted else trajectory.code
-    if trajectory.verdict == "compile_error":
+    if not trajectory.verdict.ran:
         executed = _compile_error_mask(trajectory, rule)
     if rule.tokens == "fgo":
         return executed

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
 from stepcoder.curriculum.subtask import Outcome
+from stepcoder.executor.report import Verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +34,7 @@ class Trajectory:
     token_lines: Int32[np.ndarray, " R"]
     error_line: int | None
     reward: float
-    verdict: str
+    verdict: Verdict
     finish_reason: str
     weight_version: int
     program: str
@@ -74,7 +75,7 @@ class GroupSummary:
     generated: int
     reward_sum: float
     reward_spread: float
-    verdicts: dict[str, int]
+    verdicts: dict[Verdict, int]
     oldest_version: int
 
 
@@ -83,7 +84,7 @@ def summarize(group: Group) -> GroupSummary:
     first = group.trajectories[0]
     generated = sum(len(t.response_ids) for t in group.trajectories)
     rewards = [t.reward for t in group.trajectories]
-    verdicts: dict[str, int] = {}
+    verdicts: dict[Verdict, int] = {}
     for t in group.trajectories:
         verdicts[t.verdict] = verdicts.get(t.verdict, 0) + 1
     return GroupSummary(

@@ -87,7 +87,7 @@ class RolloutWorker:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._sample(subtask, prompt_ids, sampling, index)) for index in range(count)]
         trajectories = tuple(task.result() for task in tasks)
-        passed = sum(trajectory.verdict == "passed" for trajectory in trajectories)
+        passed = sum(trajectory.verdict is Verdict.PASSED for trajectory in trajectories)
         outcome = Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, count)
         return Group(outcome, trajectories)
 
@@ -140,7 +140,7 @@ class RolloutWorker:
         text, spans = self._spans(written, prompt_ids[-4:])
         extracted = extract(given(subtask.prefix), text, self._form)
         report = await self._executor.run(extracted.program, subtask.problem.suite)
-        if report.verdict is Verdict.INFRA_ERROR:
+        if not report.verdict.judged:
             raise NotJudged(report.error or "the sandbox failed")
         masks = token_masks(extracted, spans, executed_spans(extracted.program, report.executed_lines), ended_itself)
         return _trajectory(
@@ -192,7 +192,7 @@ def _trajectory(
         token_lines=masks.token_lines,
         error_line=report.error_line,
         reward=value,
-        verdict=report.verdict.value,
+        verdict=report.verdict,
         finish_reason=completion.finish,
         weight_version=completion.version,
         program=program,

@@ -9,7 +9,7 @@ from rich.table import Table
 from stepcoder.bars import WorkProgress
 from stepcoder.curriculum.data.files import LineFile, Rejection, beside, line_of, read
 from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
+from stepcoder.curriculum.data.readers.record import Cause, Record, Rejected
 from stepcoder.errors import UserError
 
 
@@ -19,7 +19,7 @@ class Converted:
 
     levels: Counter[str] = field(default_factory=Counter)
     styles: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[Reason] = field(default_factory=Counter)
+    reasons: Counter[Cause] = field(default_factory=Counter)
     tests: int = 0
     solutions: int = 0
 

@@ -12,7 +12,6 @@ from stepcoder.curriculum.problems.load import parse_line
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.errors import UserError
 from stepcoder.executor.pool.local import LocalPool
-from stepcoder.executor.report import Verdict
 from stepcoder.executor.suite import Case, Suite
 
 STATEMENTS = 0.7  # Jaccard similarity from which two are looked at
@@ -70,7 +69,7 @@ class Duplicates:
         """Whether the solution of one passes the tests of the other; it is called by its own name."""
         for suite in _callable(other.suite, one.suite):
             report = self._pool.run(one.solution, suite)
-            if report.verdict is Verdict.INFRA_ERROR:
+            if not report.verdict.judged:
                 raise UserError(
                     f"the sandbox failed ({report.error}): see 'stepcoder doctor'; the same command goes on"
                 )

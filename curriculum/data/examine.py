@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from stepcoder.curriculum.data.mutants import some_mutants
-from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
+from stepcoder.curriculum.data.readers.record import Cause, Reason, Record, Rejected, cause
 from stepcoder.curriculum.data.soundness import (
     Fault,
     Preference,
@@ -22,7 +22,7 @@ from stepcoder.curriculum.data.soundness import (
     unwrapped,
 )
 from stepcoder.curriculum.problems.problem import Problem
-from stepcoder.executor.report import Report, Verdict
+from stepcoder.executor.report import Report
 from stepcoder.executor.suite import Suite
 
 _MISSED = 200  # lines and survivors told of one problem
@@ -52,7 +52,7 @@ class Finding:
     id: str
     level: str
     where: str
-    reason: Reason | None = None
+    reason: Cause | None = None
     detail: str = ""
     solution: int = 0
     unwrapped: bool = False
@@ -71,7 +71,7 @@ class Finding:
         found = cls(**data)
         return replace(
             found,
-            reason=None if found.reason is None else Reason(found.reason),
+            reason=None if found.reason is None else cause(found.reason),
             lines=(found.lines[0], found.lines[1]),
             missed=tuple(found.missed),
             survivors=tuple((line, change) for line, change in found.survivors),
@@ -98,7 +98,7 @@ def examine(entry: Record | Rejected, where: str, preference: Preference, most_m
     for number in order:
         for suite in _forms(problem.suite):
             (report,) = yield [Run(solutions[number], suite)]
-            if report.verdict is Verdict.INFRA_ERROR:
+            if not report.verdict.judged:
                 return replace(nothing, reason=Reason.NOT_JUDGED, detail=report.error or "")
             if report.passed:
                 kept = replace(nothing, solution=number, unwrapped=suite is not problem.suite)
@@ -127,7 +127,7 @@ def _kept(kept: Finding, solution: str, suite: Suite, report: Report, most_mutan
     """What is said of a problem whose solution passes."""
     made = some_mutants(solution, most_mutants)
     reports = (yield [Run(mutant.source, suite, "mutant") for mutant in made]) if made else []
-    judged = [(m, r) for m, r in zip(made, reports, strict=True) if r.verdict is not Verdict.INFRA_ERROR]
+    judged = [(m, r) for m, r in zip(made, reports, strict=True) if r.verdict.judged]
     survivors = [mutant for mutant, report in judged if report.passed]
     lines = executed_share(solution, report.executed_lines)
     return replace(

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from stepcoder.curriculum.data.readers import FORMATS, reader
 from stepcoder.curriculum.data.readers.hub import PREFIX, HubData, Location, parse_hub, pinned
-from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
+from stepcoder.curriculum.data.readers.record import Cause, Reason, Record, Rejected
 from stepcoder.curriculum.problems.dump import problem_line
 from stepcoder.curriculum.problems.load import resolve
 from stepcoder.curriculum.problems.problem import Problem
@@ -99,7 +99,7 @@ def digest(path: Location) -> str:
 class Rejection:
     """A line of `OUT.rejected.jsonl`."""
 
-    reason: Reason
+    reason: Cause
     where: str
     detail: str = ""
     id: str = ""

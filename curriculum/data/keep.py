@@ -17,7 +17,7 @@ from stepcoder.curriculum.data.examine import Finding, refined
 from stepcoder.curriculum.data.files import LineFile, Rejection, beside, line_of, read
 from stepcoder.curriculum.data.near_duplicates import EvaluationTexts
 from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
+from stepcoder.curriculum.data.readers.record import Cause, Reason, Record, Rejected
 from stepcoder.curriculum.data.refinement import Refinement
 from stepcoder.errors import UserError
 from stepcoder.executor.pool.local import LocalPool
@@ -43,7 +43,7 @@ class Outcome:
     dropped: list[Rejection] = field(default_factory=list)
 
     @property
-    def reasons(self) -> Counter[Reason]:
+    def reasons(self) -> Counter[Cause]:
         return Counter(rejection.reason for rejection in self.dropped)
 
 

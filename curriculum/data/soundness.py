@@ -15,11 +15,11 @@ from dataclasses import replace
 from functools import cache
 from typing import Literal, NamedTuple
 
-from stepcoder.curriculum.data.readers.record import Reason
+from stepcoder.curriculum.data.readers.record import Cause, Reason
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages.conditionals import conditionals, line_starts
 from stepcoder.executor.judging.plan import plan
-from stepcoder.executor.report import Report, Verdict
+from stepcoder.executor.report import Ended, Report
 from stepcoder.executor.spans import executed_spans
 from stepcoder.executor.suite import Case, Suite
 
@@ -32,7 +32,7 @@ _DETAIL = 300  # characters of a detail, which is for a person
 class Fault(NamedTuple):
     """Why a problem is dropped; `detail` is for a person."""
 
-    reason: Reason
+    reason: Cause
     detail: str = ""
 
 
@@ -117,18 +117,18 @@ def reason_of(report: Report, program: str, suite: Suite) -> Fault:
     )
     place = f"test {number + 1} of {len(suite.cases)}: " if case else ""
     error = report.error or ""
-    match report.verdict:
-        case Verdict.COMPILE_ERROR:
+    match report.verdict.ended:
+        case Ended.NOT_COMPILED:
             reason = Reason.PYTHON2 if is_python2(program) else Reason.DOES_NOT_COMPILE
             return Fault(reason, _told(error, report))
-        case Verdict.RUNTIME_ERROR:
+        case Ended.ERROR:
             return Fault(_of_exception(error, program), place + _told(error, report))
-        case Verdict.WRONG_ANSWER:
+        case Ended.ANSWER if not report.passed:
             if case and suite.style == "stdin" and not case.output.strip():
                 return Fault(Reason.MISSING_OUTPUT, f"{place}its expected output is empty, the solution prints")
             return Fault(Reason.WRONG_OUTPUT, place + _disagreement(report, number, case))
-        case Verdict.TIMEOUT | Verdict.MEMORY_LIMIT | Verdict.OUTPUT_LIMIT:
-            return Fault(Reason(report.verdict.value), place + _short(error))
+        case Ended.LIMIT:
+            return Fault(report.verdict, place + _short(error))
     raise ValueError(report.verdict)
 
 

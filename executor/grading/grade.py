@@ -22,7 +22,7 @@ from stepcoder.executor.interpreters import examine
 from stepcoder.executor.judging.plan import plan
 from stepcoder.executor.judging.reward import reward
 from stepcoder.executor.pool.local import LocalPool
-from stepcoder.executor.report import Report, TestOutcome, Verdict
+from stepcoder.executor.report import Report, TestOutcome
 from stepcoder.executor.suite import Suite
 
 FORMAT = 1
@@ -120,7 +120,7 @@ def grade(inputs: Inputs, pool: LocalPool, results: ResultFile, tally: Tally, pr
     progress.begin(done, inputs.total)
     for sample, report in _judged(islice(samples, done, None), inputs.tests.suites, pool):
         held.append(result(sample, report, pool.config))
-        if report.verdict is Verdict.INFRA_ERROR:
+        if not report.verdict.judged:
             if len(held) >= MANY_FAILURES:
                 raise UserError(
                     f"the sandbox failed for {len(held)} programs in a row ({report.error}). None of them was written: "
@@ -157,8 +157,8 @@ def _judged(samples: Iterable[Sample], suites: Mapping[str, Suite], pool: LocalP
 
 def result(sample: Sample, report: Report, config: ExecutorConfig) -> dict[str, Any]:
     """One line of the result file as JSON data. `reward` is None for infra_error, `executed_lines` without coverage."""
-    judged = report.verdict is not Verdict.INFRA_ERROR
-    failed = next((test for test in report.tests if test.verdict is not Verdict.PASSED), None)
+    judged = report.verdict.judged
+    failed = next((test for test in report.tests if not test.passed), None)
     return {
         "problem_id": sample.problem_id,
         **({} if sample.id is None else {"id": sample.id}),

@@ -16,28 +16,18 @@ import inspect
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
-from stepcoder.executor.report import Report, TestOutcome, Verdict
-
-_STEPCODER = {
-    Verdict.PASSED: 1.0,
-    Verdict.WRONG_ANSWER: -0.3,
-    Verdict.RUNTIME_ERROR: -0.6,
-    Verdict.TIMEOUT: -0.6,
-    Verdict.MEMORY_LIMIT: -0.6,
-    Verdict.OUTPUT_LIMIT: -0.6,
-    Verdict.COMPILE_ERROR: -1.0,
-}
-
+from stepcoder.executor.report import Ended, Report, TestOutcome, Verdict
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def reward(report: Report, kind: str) -> float:
     """A finite number. ValueError for `infra_error`, which says nothing about the program, and for an unusable kind."""
-    if report.verdict is Verdict.INFRA_ERROR:
-        raise ValueError(f"no reward for infra_error ({report.error}): run the program again or leave it out")
+    if not report.verdict.judged:
+        raise ValueError(f"no reward for {report.verdict} ({report.error}): run the program again or leave it out")
     value = _function(kind)(report)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"the reward {kind} has to return a finite number, not {value!r:.100}")
@@ -46,10 +36,11 @@ def reward(report: Report, kind: str) -> float:
 
 def check(kind: str) -> None:
     """ValueError where `kind` cannot be used: what is wrong with it. A user's function is tried on every verdict."""
-    for verdict in _STEPCODER:
-        outcomes = () if verdict is Verdict.COMPILE_ERROR else (TestOutcome(verdict), TestOutcome(Verdict.PASSED))
+    for verdict in (v for v in Verdict if v.judged):
+        outcomes = (TestOutcome(verdict), TestOutcome(Verdict.PASSED)) if verdict.ran else ()
+        report = Report(verdict, outcomes)
         try:
-            reward(Report(verdict, outcomes, error=None if verdict is Verdict.PASSED else "an example"), kind)
+            reward(report if report.passed else replace(report, error="an example"), kind)
         except ValueError:
             raise
         except Exception as error:
@@ -84,7 +75,7 @@ def _function(kind: str) -> Callable[[Report], object]:
 
 
 def _stepcoder(report: Report) -> float:
-    return _STEPCODER[report.verdict]
+    return report.verdict.paper_reward
 
 
 def _binary(report: Report) -> float:
@@ -92,24 +83,24 @@ def _binary(report: Report) -> float:
 
 
 def _ratio(report: Report) -> float:
-    if report.verdict is Verdict.COMPILE_ERROR:
-        return -1.0
+    if not report.verdict.ran:
+        return report.verdict.paper_reward
     return -0.6 if _failures(report) else -0.3 + 1.3 * _share(report)
 
 
 def _ladder(report: Report) -> float:
-    if report.passed or report.verdict is Verdict.COMPILE_ERROR:
-        return _STEPCODER[report.verdict]
+    if report.passed or not report.verdict.ran:
+        return report.verdict.paper_reward
     return -0.6 + 0.25 * _share(report) if _failures(report) else -0.3 + 0.8 * _share(report)
 
 
 def _failures(report: Report) -> bool:
     """Whether some test did not run to its end."""
-    return any(test.verdict not in (Verdict.PASSED, Verdict.WRONG_ANSWER) for test in report.tests)
+    return any(test.verdict.ended is not Ended.ANSWER for test in report.tests)
 
 
 def _share(report: Report) -> float:
-    return sum(test.verdict is Verdict.PASSED for test in report.tests) / len(report.tests)
+    return sum(test.passed for test in report.tests) / len(report.tests)
 
 
 _KINDS: dict[str, Callable[[Report], object]] = {

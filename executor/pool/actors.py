@@ -104,7 +104,7 @@ class ExecutorPool:
                 cause = failure.as_instanceof_cause()
                 raise cause from failure
             else:
-                if report.verdict is not Verdict.INFRA_ERROR:
+                if report.verdict.judged:
                     return report
                 error = report.error or "the sandbox failed"
             finally:

@@ -25,8 +25,7 @@ from typing import Any
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.judging.plan import Plan
 from stepcoder.executor.sandbox import board
-from stepcoder.executor.sandbox.compiler import REQUEST
-from stepcoder.executor.sandbox.protocol import END, ENDED, JOB
+from stepcoder.executor.sandbox.protocol import END, ENDED, JOB, REQUEST
 from stepcoder.paths import IMPORT_ROOT
 
 MAP_BYTES = 16_384  # of coverage: one more than the lines of a program that can be recorded
@@ -39,7 +38,7 @@ _BOOT = """
 import os, sys
 sys.path.append({root!r})  # behind the library: other packages may lie beside this one
 register, os.register_at_fork = os.register_at_fork, lambda **hooks: None
-from stepcoder.executor.sandbox.zygote import main
+from stepcoder.executor.sandbox.start import main
 sys.path.pop()
 os.register_at_fork = register
 main(sys.argv[1])
@@ -71,7 +70,19 @@ class End:
     wall_s: float
 
 
-class Zygote:
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """`kind`: COMPILED, ORDINARY, REFUSED or APART. `about`: the lines that can be recorded; {error, line} if REFUSED.
+
+    `code`: empty where there is none.
+    """
+
+    kind: bytes
+    about: Any
+    code: bytes
+
+
+class ForkServer:
     """One fork server. Life cycle: construct (may raise InfraError), `compile` and `run` in turn, `close`."""
 
     def __init__(self, config: ExecutorConfig, level: int) -> None:
@@ -115,20 +126,18 @@ class Zygote:
             "coverage": coverage,
             "board": board_fd,
         }
-        options = json.dumps(
-            {
-                **passed,
-                "level": level,
-                "coverage_bytes": MAP_BYTES,
-                "streams": streams,
-                "limits": _limits(config),
-                "site_packages": config.site_packages,
-            }
-        )
+        options = {
+            **passed,
+            "level": level,
+            "coverage_bytes": MAP_BYTES,
+            "streams": streams,
+            "limits": _limits(config),
+            "site_packages": config.site_packages,
+        }
         boot = _BOOT.format(root=str(IMPORT_ROOT))
         try:
             self._process = subprocess.Popen(
-                [python, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot, options],
+                [python, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot, json.dumps(options)],
                 env=_ENVIRONMENT | {"PYTHONHASHSEED": str(config.seed)},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -167,17 +176,16 @@ class Zygote:
         self.applied: tuple[str, ...] = tuple(hello["applied"])
         self.python: str = hello["python"]
 
-    def compile(self, source: bytes, lines: int, context: bytes) -> tuple[bytes, Any, bytes]:
-        """(COMPILED or ORDINARY, lines that can be recorded, code), (REFUSED, {error, line}, b"") or (APART, [], b"").
+    def compile(self, source: bytes, lines: int, context: bytes) -> Compiled:
+        """`lines`: up to which coverage is wanted, 0 for none. `context`: judging.plan.Plan's.
 
-        `lines`: up to which coverage is wanted, 0 for none. `context`: executor.plan.Plan's. InfraError when the
-        compiler died or takes too long.
+        InfraError when the compiler died or takes too long.
         """
         self._compiler.settimeout(_COMPILE_S)
         _send(self._compiler, REQUEST.pack(lines, len(context)) + context + source)
         reply = _receive(self._compiler)
         size = struct.unpack_from("<I", reply, 1)[0]
-        return reply[:1], json.loads(reply[5 : 5 + size]), reply[5 + size :]
+        return Compiled(reply[:1], json.loads(reply[5 : 5 + size]), reply[5 + size :])
 
     def run(self, plan: Plan, job: dict[str, Any], tests: int, cpu_s: float) -> End:
         """Runs at most `tests` tests in one process, in at most `cpu_s` CPU seconds.

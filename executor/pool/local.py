@@ -1,6 +1,6 @@
 """A pool of slots in this process: runs programs against suites in parallel, without Ray.
 
-Each slot is a thread that owns one zygote (a zygote dies with the thread that started it). Nothing that a
+Each slot is a thread that owns one fork server (a fork server dies with the thread that started it). Nothing that a
 program sent is unpickled. A sandbox failure is retried on whichever slot is free next; after
 `infra_retries` it is reported as `infra_error`, never as a verdict on the program.
 """

@@ -7,12 +7,21 @@ what it is seen to answer: the parent reads once the process is gone, and believ
 
 import json
 import struct
+from dataclasses import dataclass
 from typing import Any
 
 from stepcoder.executor.sandbox.confinement import syscalls
 
 _HEAD, _FRAME = 8, struct.Struct("<II")
 SPARE = 1 << 17  # bytes of a frame beside its output and its result
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a process says of a test, and the test's output."""
+
+    says: dict[str, Any]
+    output: bytes
 
 
 class Full(Exception):
@@ -80,9 +89,9 @@ def count(memory: Any) -> int:
     return struct.unpack_from("<I", memory, 0)[0]
 
 
-def read(memory: Any, most: int, output_bytes: int) -> list[tuple[dict[str, Any], bytes] | None]:
-    """At most `most` frames and their outputs; None, and nothing after it, in place of one that cannot be read."""
-    frames: list[tuple[dict[str, Any], bytes] | None] = []
+def read(memory: Any, most: int, output_bytes: int) -> list[Frame | None]:
+    """At most `most` frames; None, and nothing after it, in place of one that cannot be read."""
+    frames: list[Frame | None] = []
     at = _HEAD
     for _ in range(min(count(memory), most)):
         if at + _FRAME.size > len(memory):
@@ -93,10 +102,10 @@ def read(memory: Any, most: int, output_bytes: int) -> list[tuple[dict[str, Any]
         if at > len(memory) or json_size > output_bytes + SPARE or output_size > output_bytes:
             return [*frames, None]
         try:
-            frame = json.loads(bytes(memory[start : start + json_size]))
+            says = json.loads(bytes(memory[start : start + json_size]))
         except (ValueError, RecursionError):
             return [*frames, None]
-        if not isinstance(frame, dict):
+        if not isinstance(says, dict):
             return [*frames, None]
-        frames.append((frame, bytes(memory[start + json_size : at])))
+        frames.append(Frame(says, bytes(memory[start + json_size : at])))
     return frames

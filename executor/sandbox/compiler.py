@@ -1,28 +1,65 @@
 """Compiles programs in a process that never runs one: warm, so that a program's own process does not compile cold.
 
-Forked from the zygote, confined as a program is, and kept. Its answer is handed to the program's process by the
+Forked from the fork server, confined as a program is, and kept. Its answer is handed to the program's process by the
 parent, which does not look into it. What it cannot do is left to the program's process, under the program's limits.
 """
 
 import functools
+import gc
+import json
 import marshal
+import os
+import resource
+import socket
 import struct
 import sys
 import types
+from dataclasses import astuple, dataclass
 from typing import Any
 
+from stepcoder.executor.sandbox.channel import let_go, receive, send
+from stepcoder.executor.sandbox.confinement import confine
 from stepcoder.executor.sandbox.coverage import monitoring
 from stepcoder.executor.sandbox.coverage.probes import Probes, Table
-from stepcoder.executor.sandbox.protocol import APART, COMPILED, ORDINARY, REFUSED
+from stepcoder.executor.sandbox.options import Options
+from stepcoder.executor.sandbox.protocol import APART, COMPILED, ORDINARY, REFUSED, REQUEST
 from stepcoder.executor.sandbox.sharing import ordinary
 
 PROGRAM_FILE = "<program>"
 RECURSION = 15_000
 _LARGEST_CODE = 4 << 20  # bytes; more can only be a folded constant
 _LARGEST_PROVEN = 1 << 19  # bytes of code
-REQUEST = struct.Struct("<II")  # lines of the map; bytes of the context, which follows, and then the source
+_WARM_PROGRAM = """
+import sys
+class A(dict):
+    @staticmethod
+    def f(x, *y, z=1, **k):
+        for i in range(len(x)):
+            if x[i] > 0 and not y:
+                return [a + 1 for a in x if a]
+            elif x == "b":
+                x[i] += 1
+            else:
+                print(f"{x}", end="")
+        while True:
+            try:
+                a, b = map(int, input().split())
+            except ValueError as e:
+                break
+        with open(x) as g:
+            return sorted(g, key=lambda q: (q, -1))
+"""
 
 REFUSALS = (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A program, where its probes are if it has any, and the streams that it may name."""
+
+    code: types.CodeType
+    table: Table | None
+    streams: int = ordinary.ALL
 
 
 def compile_program(source: str, lines: int) -> tuple[types.CodeType, Table | None, list[int]]:
@@ -69,17 +106,27 @@ def answer(request: bytes) -> tuple[bytes, dict[str, Any] | list[int], bytes]:
     except REFUSALS as error:
         return REFUSED, refusal(error), b""
     try:
-        data = marshal.dumps((code, table))
+        data = packed(code, table)
     except (MemoryError, ValueError):  # nested too deep for it
         return APART, [], b""
     if len(data) > _LARGEST_CODE:
         return APART, [], b""
-    return ORDINARY if len(data) <= _LARGEST_PROVEN and _is_ordinary(code, context) else COMPILED, recordable, data
+    if len(data) <= _LARGEST_PROVEN:
+        around = _context(context)
+        facts = around.joined(ordinary.facts(code, around.modules))
+        if ordinary.ordinary(facts):
+            return ORDINARY, recordable, bytes((ordinary.streams(facts),)) + data[1:]
+    return COMPILED, recordable, data
 
 
-def _is_ordinary(code: types.CodeType, context: bytes) -> bool:
-    around = _context(context)
-    return ordinary.ordinary(around.joined(ordinary.facts(code, around.modules)))
+def packed(code: types.CodeType, table: Table | None) -> bytes:
+    """For the process that runs it: a byte, the streams that the program may name, and the code. Raises as marshal."""
+    return bytes((ordinary.ALL,)) + marshal.dumps((code, table))
+
+
+def unpacked(data: bytes) -> Compiled:
+    code, table = marshal.loads(memoryview(data)[1:])
+    return Compiled(code, table, data[0])
 
 
 @functools.lru_cache(maxsize=32)
@@ -89,3 +136,30 @@ def _context(text: bytes) -> ordinary.Facts:
         return ordinary.facts(compile(text, "<context>", "exec", dont_inherit=True))
     except REFUSALS:
         return ordinary.Facts(odd=True)
+
+
+def start(requests: socket.socket, control: socket.socket, options: Options, confinement: confine.Confinement) -> None:
+    """Forks the compiler's process, which answers requests until the parent closes its socket."""
+    if os.fork():
+        requests.close()
+        return
+    try:
+        control.close()
+        for fd in (options.trouble, *astuple(options.streams)):
+            os.close(fd)
+        confine.confine_child(confinement, 0, resource.RLIM_INFINITY)
+        for _ in range(20):
+            answer(REQUEST.pack(100, 0) + _WARM_PROGRAM.encode())
+        gc.collect()
+        gc.freeze()
+        while (request := receive(requests)) is not None:
+            send(requests, _reply(bytes(request)))
+            let_go(request)
+    finally:
+        os._exit(1)
+
+
+def _reply(request: bytes) -> bytes:
+    kind, about, code = answer(request)
+    head = json.dumps(about).encode()
+    return kind + struct.pack("<I", len(head)) + head + code

@@ -12,7 +12,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Any
 
 from stepcoder.executor.sandbox import board, compiler
@@ -20,27 +20,15 @@ from stepcoder.executor.sandbox.compiler import PROGRAM_FILE
 from stepcoder.executor.sandbox.confinement import syscalls
 from stepcoder.executor.sandbox.coverage import monitoring
 from stepcoder.executor.sandbox.coverage.probes import Probes, Table
+from stepcoder.executor.sandbox.failures import failure
 from stepcoder.executor.sandbox.offered.surroundings import asks_for_null
+from stepcoder.executor.sandbox.sharing.ordinary import ALL, STDERR, STDIN, STDOUT
 from stepcoder.executor.sandbox.sharing.state import Snapshot, end_interpreter, flush_streams
+from stepcoder.executor.sandbox.streams import Streams, open_streams
 from stepcoder.executor.sandbox.values import codec, structures
-from stepcoder.executor.sandbox.values.membrane import test_namespace
+from stepcoder.executor.sandbox.values.namespace import test_namespace
 
-_MESSAGE_CHARS = 500
-# What CPython 3.11 raises where deep recursion finds no memory for a frame, instead of MemoryError.
-_NO_ROOM_FOR_A_FRAME = ["error return without exception set"]
 TEST_FILE = "<test>"
-_open = open  # a program gets another (offered.surroundings)
-_LONG = 1 << 63  # of C, as which the interpreter reads an exit code
-
-
-@dataclass(frozen=True, slots=True)
-class Streams:
-    """Files in memory: `inputs` (read-only) has all inputs, `stdin`, `stdout` and `stderr` serve one test at a time."""
-
-    inputs: int
-    stdin: int
-    stdout: int
-    stderr: int
 
 
 class Harness:
@@ -56,8 +44,9 @@ class Harness:
     ) -> None:  # fmt: skip
         """`cells`: the coverage map, a byte a line from line 0, which does not exist; not zero: executed.
 
-        `job`: code (bytes) or source (text), lines, first, alone, null (a descriptor of /dev/null), output_bytes, depth
-        and parts (of a result), suite (judging.plan.Plan.wire). `begin` is called before the program's own code runs.
+        `job`: code (bytes), source (text, unless the program is ordinary), lines, first, alone, null (a descriptor of
+        /dev/null), output_bytes, depth and parts (of a result), suite (judging.plan.Plan.wire). `begin` is called
+        before the program's own code runs.
         """
         self._job = job
         self._streams = streams
@@ -68,22 +57,23 @@ class Harness:
         self._pristine = snapshot.pristine
         self._recorder: monitoring.LineMonitor | Probes | None = None
         self._setup: types.CodeType | None = None
-        self._source = _for_linecache(job["source"])
+        self._source = _for_linecache(job["source"]) if job["source"] is not None else None
+        self._named = self._used = ALL  # streams that the program may name; those that the next test finds anew
         self._nodes = False  # whether the tests are about lists and trees
-        self._fresh = True  # as the zygote left the interpreter, which has restored everything and opened the streams
+        self._fresh = True  # as the server left the interpreter, which has restored everything and opened the streams
         self._read, self._status = os.pread, os.fstat
         self._cpu, self._wall = time.process_time, time.perf_counter
 
     def run(self) -> None:
         """Returns when the last test has ended, or one after which the next needs a fresh process."""
         job = self._job
-        compiled: tuple[types.CodeType, Table | None] | None
-        compiled = self._compile() if job["code"] is None else marshal.loads(job["code"])
+        compiled = self._compile() if job["code"] is None else compiler.unpacked(job["code"])
         if compiled is None:
             return
+        self._named = compiled.streams
         suite = marshal.loads(job["suite"])
         gc.freeze()  # the collection at the end of each test is not to go through all tests
-        code = self._watched(*compiled)
+        code = self._watched(compiled.code, compiled.table)
         setup, self._nodes = suite["setup"], suite["nodes"]
         self._setup = compile(setup, "<setup>", "exec", dont_inherit=True) if setup else None
         self._begin()
@@ -97,17 +87,17 @@ class Harness:
                 self._board.put(frame, output)
             except board.Full:
                 self._board.put({**frame, "value": None, "flood": True})
-            if frame["dirty"] or job["alone"] or not self._board.has_room():
+            if frame["dirty"] or not self._board.has_room():
                 return
 
-    def _compile(self) -> tuple[types.CodeType, Table | None] | None:
+    def _compile(self) -> compiler.Compiled | None:
         try:
             code, table, lines = compiler.compile_program(self._job["source"], self._job["lines"])
         except compiler.REFUSALS as error:
             self._board.put(compiler.refusal(error))
             return None
         self._board.put({"recordable": lines})
-        return code, table
+        return compiler.Compiled(code, table)
 
     def _watched(self, code: types.CodeType, table: Table | None) -> types.CodeType:
         """The program with its lines recorded, where that is wanted."""
@@ -126,18 +116,19 @@ class Harness:
         if self._job["alone"]:
             return b""
         limit = self._job["output_bytes"]
-        size = self._status(self._streams.stdout).st_size
-        if size >= limit or self._status(self._streams.stderr).st_size >= limit:
+        size, errors = self._status(self._streams.stdout).st_size, self._status(self._streams.stderr).st_size
+        if size >= limit or errors >= limit:
             frame["over"] = True
+        self._used = self._named | (size > 0) * STDOUT | (errors > 0) * STDERR
         return self._read(self._streams.stdout, limit, 0) if size else b""
 
-    def _test(self, code: types.CodeType, case: dict[str, Any]) -> dict[str, Any]:
-        is_program = "stdin" in case
+    def _prepare(self, code: types.CodeType, case: dict[str, Any]) -> None:
+        """Interpreter, streams and coverage as a test finds them."""
         if self._fresh:
             self._fresh = False
         else:
             self._snapshot.restore()
-            open_streams(self._streams)
+            open_streams(self._streams, self._used | ("stdin" in case) * STDIN)
         if "stdin" in case:
             self._fill(*case["stdin"])
         if self._job["alone"]:
@@ -147,11 +138,16 @@ class Harness:
         self._cells[:] = bytes(len(self._cells))
         if self._recorder is not None:
             self._recorder.restart()
+
+    def _test(self, code: types.CodeType, case: dict[str, Any]) -> dict[str, Any]:
+        self._prepare(code, case)
+        is_program = "stdin" in case
         module = types.ModuleType("__main__" if is_program else "solution")
         namespace = module.__dict__
         namespace["__builtins__"] = builtins
         namespace["__file__"] = PROGRAM_FILE
-        linecache.cache[PROGRAM_FILE] = self._source
+        if self._source is not None:
+            linecache.cache[PROGRAM_FILE] = self._source
         if self._nodes:
             namespace.update(structures.node_classes())
         sys.modules[module.__name__] = module
@@ -170,7 +166,7 @@ class Harness:
                     self._end_of_program()
         except BaseException as error:  # whatever a program raises is its own outcome
             self._snapshot.restore_builtins()
-            frame = _failure(error, is_program)
+            frame = failure(error, is_program)
         self._snapshot.restore_builtins()
         if "error" in frame:
             namespace.clear()  # its outcome is known, and its finalisers find nothing to change that with
@@ -179,7 +175,7 @@ class Harness:
         if problem is not None and "error" not in frame:
             frame = problem
         self._snapshot.restore_builtins()
-        frame["dirty"] = self._snapshot.changed()
+        frame["dirty"] = self._job["alone"] or self._snapshot.changed()
         if self._recorder is not None and not self._recorder.intact():
             frame["unwatched"] = frame["dirty"] = True
         return frame
@@ -241,7 +237,7 @@ class Harness:
             if self._job["alone"]:
                 syscalls.flush_c_streams()
         except BaseException as error:
-            return _failure(error, is_program=False)
+            return failure(error, is_program=False)
         return None
 
     def _fill(self, place: int, size: int) -> None:
@@ -250,19 +246,6 @@ class Harness:
         while written < size:
             chunk = self._read(self._streams.inputs, min(size - written, 1 << 20), place + written)
             written += os.pwrite(self._streams.stdin, chunk, written)
-
-
-def open_streams(streams: Streams) -> None:
-    """Empty files behind descriptors 0, 1 and 2, and the objects of `sys` anew, whatever the last test did to them."""
-    os.lseek(streams.inputs, 0, os.SEEK_SET)
-    for number, source in enumerate((streams.stdin, streams.stdout, streams.stderr)):
-        os.ftruncate(source, 0)
-        os.dup2(source, number)
-        os.lseek(number, 0, os.SEEK_SET)
-    options: Any = {"encoding": "utf-8", "closefd": False}
-    sys.stdin = sys.__stdin__ = _open(0, errors="surrogateescape", **options)
-    sys.stdout = sys.__stdout__ = _open(1, "w", errors="surrogateescape", **options)
-    sys.stderr = sys.__stderr__ = _open(2, "w", errors="backslashreplace", **options)
 
 
 def _for_linecache(source: str) -> tuple[int, None, list[str], str]:
@@ -276,55 +259,3 @@ def _resolve(namespace: dict[str, Any], entry: str) -> Any:
     if owner not in namespace:
         raise NameError(f"entry point {owner!r} is not defined by the program")
     return getattr(namespace[owner](), method) if method else namespace[owner]
-
-
-def _failure(error: BaseException, is_program: bool) -> dict[str, Any]:
-    if isinstance(error, codec.TooLarge):
-        return {"error": f"result too large: {error}", "kind": "TooLarge", "line": None}
-    if is_program and isinstance(error, SystemExit) and _exit_status(error) == 0:
-        return {"done": True}
-    return {"error": _describe(error), "kind": _name(error), "line": _line(error)}
-
-
-def _exit_status(error: SystemExit) -> int:
-    """As the interpreter makes it of the exception's code, and the kernel of that."""
-    try:
-        code: Any = error.code
-    except Exception:
-        return 1
-    if code is None:
-        return 0
-    if int not in type.mro(type(code)):
-        return 1
-    number = int.__add__(code, 0)
-    return number & 0xFF if -_LONG <= number < _LONG else 0xFF
-
-
-def _name(error: BaseException) -> str:
-    """The nearest built-in name decides about memory; a program's class cannot pose as one through overrides."""
-    kind = type(error)
-    if MemoryError in type.mro(kind) or (kind is SystemError and _texts(error) == _NO_ROOM_FOR_A_FRAME):
-        return "MemoryError"
-    return str(type.__getattribute__(kind, "__name__"))
-
-
-def _texts(error: BaseException) -> list[str]:
-    return [text for text in error.args if type(text) is str]
-
-
-def _describe(error: BaseException) -> str:
-    try:
-        name, text = _name(error), str(error)
-        return (f"{name}: {text}" if text else name)[:_MESSAGE_CHARS]
-    except BaseException:
-        return "exception whose message cannot be made"
-
-
-def _line(error: BaseException) -> int | None:
-    """The last line of the program on the way to the exception."""
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == PROGRAM_FILE:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line

@@ -144,7 +144,7 @@ def test_a_disagreement_is_told_with_both_values() -> None:
 
 @pytest.mark.parametrize("verdict", [Verdict.TIMEOUT, Verdict.MEMORY_LIMIT, Verdict.OUTPUT_LIMIT])
 def test_limits_keep_their_names(verdict: Verdict) -> None:
-    assert reason_of(failed(verdict, "too much"), "", CALL) == (Reason(verdict.value), "test 2 of 2: too much")
+    assert reason_of(failed(verdict, "too much"), "", CALL) == (verdict, "test 2 of 2: too much")
 
 
 def test_details_do_not_tell_one_run_from_another() -> None:
@@ -199,7 +199,7 @@ def test_the_first_solution_that_passes_is_kept() -> None:
 def test_a_problem_without_a_passing_solution_says_why_its_preferred_one_fails() -> None:
     answers = {"a": failed(Verdict.TIMEOUT, "late"), "b": failed(Verdict.WRONG_ANSWER)}
     finding = run(record("a", "b"), answers)
-    assert finding.reason is Reason.TIMEOUT
+    assert finding.reason is Verdict.TIMEOUT
     assert finding.detail == "test 2 of 2: late; nor does any of the 1 other solutions pass"
 
 
@@ -231,7 +231,7 @@ def test_mutants_that_pass_are_told() -> None:
 
 
 def test_a_finding_survives_json() -> None:
-    finding = Finding("a", "interview", "entry 1", Reason.TIMEOUT, "b", 1, True, 2, (3, 4), (5,), 6, ((7, "c"),))
+    finding = Finding("a", "interview", "entry 1", Verdict.TIMEOUT, "b", 1, True, 2, (3, 4), (5,), 6, ((7, "c"),))
     assert Finding.from_json(finding.as_json()) == finding
     rejected = run(Rejected(Reason.BAD_JSON, "x, line 3", "why"), {})
     assert (rejected.where, rejected.reason, rejected.detail) == ("x, line 3", Reason.BAD_JSON, "why")

@@ -23,6 +23,7 @@ from stepcoder.deploy.shown.counting import counted
 from stepcoder.deploy.shown.plot import learning_curve, smooth
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.shown.summary import difference, evaluation, interval, report, sampling_error, table
+from stepcoder.executor.report import Verdict
 from stepcoder.rollout.trajectory import Trajectory
 
 LEVELS = {"a": "introductory", "b": "introductory", "c": "interview"}
@@ -238,7 +239,8 @@ def test_trajectories_come_back_from_their_file(tmp_path: Path) -> None:
     item = Trajectory(
         ticket=4, sample=1, problem_id="a", level="introductory", stage=2, prompt_ids=ids[:2], response_ids=ids,
         logprobs=np.array([-0.5, -1, 0], np.float32), executed=np.array([True, False, True]), code=np.array([True] * 3),
-        token_lines=ids, error_line=None, reward=-0.3, verdict="wrong_answer", finish_reason="stop", weight_version=7,
+        token_lines=ids, error_line=None, reward=-0.3, verdict=Verdict.WRONG_ANSWER, finish_reason="stop",
+        weight_version=7,
         program="x = 1\n",
     )  # fmt: skip
     path = write_trajectories(tmp_path, 9, [item, item])

@@ -12,9 +12,10 @@ from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.isolation import check
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report, Verdict
+from tests.executor.hostile.base import ECHO, SAME, Hostile, call
 from tests.executor.hostile.canaries import canaries
 from tests.executor.hostile.processes import processes
-from tests.executor.hostile.programs import ECHO, SAME, Hostile, call, innocent, programs
+from tests.executor.hostile.programs import innocent, programs
 
 CONFIG = ExecutorConfig(workers=2, cpu_s=0.5, wall_s=4.0, compile_s=5.0, memory_mib=128, output_kib=64)
 LEVELS = (1, 2, 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stepcoder.executor.sandbox.confinement import seccomp
-from stepcoder.executor.sandbox.confinement.syscall_tables import TABLES
+from stepcoder.executor.sandbox.confinement.syscall_tables import SERVER, TABLES
 
 PID = 4711
 ALLOW, KILL = "allow", "kill"
@@ -151,9 +151,9 @@ def test_arguments_of_the_rest(machine: Machine) -> None:
     assert machine("socketpair", 1, 1 | 0o2000000) == ALLOW
 
 
-def test_a_template_is_the_filter_of_the_process() -> None:
+def test_a_template_is_what_the_process_adds() -> None:
     for files in (True, False):
-        assert seccomp.Template(files).filled(PID).code.raw == seccomp.build(PID, files)
+        assert seccomp.Template(files).filled(PID).code.raw == seccomp.rest(PID, files)
 
 
 @pytest.mark.parametrize(
@@ -169,3 +169,20 @@ def test_numbers_are_those_of_the_kernel(name: str, header: str) -> None:
     assert {c: (n, kernel.get(c)) for c, n in TABLES[name].items() if kernel.get(c) != n} == {}
     # Calls younger than the headers have one number everywhere.
     assert {c: (n, kernel.get(c)) for c, n in FORBIDDEN[name].items() if kernel.get(c, n) != n} == {}
+
+
+def test_the_filters_of_server_and_program_are_together_the_filter_of_a_program(machine: Machine) -> None:
+    """The kernel runs both; a call passes where both let it."""
+    waiting = SERVER[machine.name]["wait4"]
+    arguments = [(), (PID,), (PID + 1,), (1, 1), (0x10F00,), (0x3D0F00,), (17,), (0x20011,), (22,), (0, 0, 1), (0, 3)]
+    for files in (True, False):
+        whole = seccomp.build(PID, files, machine.name)
+        server, rest = seccomp.server(files, machine.name), seccomp.rest(PID, files, machine.name)
+        assert run(server, waiting, audit=machine.audit) == ALLOW and run(whole, waiting, audit=machine.audit) == EPERM
+        for number in (*range(600), 0x40000000 | 39):
+            for args in (*arguments, *((n,) for n in range(1, 100, 7) if number == machine.numbers["prctl"])):
+                both = [run(program, number, *args, audit=machine.audit) for program in (server, rest)]
+                refused = [answer for answer in both if answer != ALLOW]
+                assert (refused or [ALLOW])[0] == run(whole, number, *args, audit=machine.audit), (number, args)
+        for audit in (*OTHER_AUDITS.values(), *(a for n, a in AUDIT.items() if n != machine.name)):
+            assert run(server, 39, audit=audit) == run(rest, 39, audit=audit) == KILL

@@ -20,8 +20,9 @@ from stepcoder.executor.pool.isolation import check
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.suite import Case, Suite
+from tests.executor.hostile.base import ECHO2, TWICE2
 from tests.executor.hostile.processes import is_ours, processes
-from tests.executor.hostile.programs import ECHO2, TWICE2, innocent
+from tests.executor.hostile.programs import innocent
 
 CONFIG = ExecutorConfig(workers=2, cpu_s=0.5, wall_s=20.0, compile_s=5.0, memory_mib=128, output_kib=64)
 
@@ -300,7 +301,8 @@ def test_closed_standard_streams_change_no_verdict(closed: tuple[int, ...], tmp_
         "import os, pathlib\n"
         f"for fd in {closed}: os.close(fd)\n"
         "from stepcoder.executor.config import ExecutorConfig\nfrom stepcoder.executor.pool.local import LocalPool\n"
-        "from tests.hostile.programs import ECHO2, TWICE2, innocent\n"
+        "from tests.executor.hostile.base import ECHO2, TWICE2\n"
+        "from tests.executor.hostile.programs import innocent\n"
         "work = [*innocent(), ('print(input())', ECHO2), ('def f(x): print(x)', TWICE2), ('print(', ECHO2)]\n"
         "with LocalPool(ExecutorConfig(workers=2)) as pool:\n"
         "    verdicts = [report.verdict.value for report in pool.map(work)]\n"

@@ -6,11 +6,11 @@ import pytest
 
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.judging.plan import plan
-from stepcoder.executor.pool.fork_server import Zygote
+from stepcoder.executor.pool.fork_server import ForkServer
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.pool.slot import Slot
 from stepcoder.executor.report import Verdict
-from stepcoder.executor.sandbox.sharing.ordinary import facts, ordinary
+from stepcoder.executor.sandbox.sharing.ordinary import ALL, STDERR, STDIN, STDOUT, facts, ordinary, streams
 from stepcoder.executor.suite import Case, Suite
 from tests.executor.hostile.process import carried
 
@@ -81,19 +81,53 @@ def test_library_modules_that_were_not_loaded_are_not_ordinary() -> None:
 @pytest.mark.parametrize("source", ORDINARY)
 def test_the_tests_of_an_ordinary_program_share_a_process(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A spy counts the processes."""
-    run, processes = Zygote.run, []
+    run, processes = ForkServer.run, []
 
     def counted(*args: Any) -> Any:
         processes.append(args)
         return run(*args)
 
-    monkeypatch.setattr(Zygote, "run", counted)
+    monkeypatch.setattr(ForkServer, "run", counted)
     slot = Slot(ExecutorConfig.model_validate({}), 4)
     try:
         report = slot.run(source, plan(Suite("stdin", tuple(Case("3\n", "") for _ in range(5)))))
     finally:
         slot.close()
     assert len(report.tests) == 5 and len(processes) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("import math\ndef f(x): return math.sqrt(x)", 0),
+        ("print(int(input()))", STDIN | STDOUT),
+        ("import sys\nsys.stderr.write('a')", STDERR),
+        ("from sys import stdout as out\nout.close()", STDOUT),
+        ("import sys\nsys.__stdin__.close()", STDIN),
+        ("import sys\ndef f(x): return sys\nf(1).stdin", ALL),
+        ("from sys import *\nprint(1)", ALL),
+        ("import os\nos.write(2, b'a')", ALL),
+        ("def f(x): return open(x)", ALL),
+        ("quit()", ALL),
+    ],
+)
+def test_streams_that_a_program_may_name(source: str, named: int) -> None:
+    assert streams(facts(compile(source, "<program>", "exec"))) == named
+
+
+def test_what_is_written_without_a_name_stays_in_its_test() -> None:
+    """The library prints the compiled pattern of the first test, the interpreter an error of the second."""
+    program = (
+        "import re\ndef later():\n    try: yield 1\n    finally: 1 / 0\n"
+        "def f(x):\n    if x == 3: re.compile('a', 128)\n    if x == 4: next(later())\n    return 2 * x"
+    )
+    assert proven(program) and not streams(facts(compile(program, "<program>", "exec")))
+    suite = Suite("call", tuple(Case([x], 2 * x) for x in (3, 4, 5, 3)), "f")
+    with LocalPool(ExecutorConfig(workers=1, memory_mib=256)) as pool:
+        report = pool.run(program, suite)
+    assert report.passed
+    assert [bool(test.stdout) for test in report.tests] == [True, False, False, True]
+    assert report.tests[0].stdout == report.tests[3].stdout
 
 
 def test_no_test_wins_time_by_what_another_left() -> None:

@@ -86,14 +86,14 @@ def test_map_keeps_the_order_and_run_is_safe_from_many_threads() -> None:
         assert {factor for factor, report in results.items() if report.passed} == {2}
 
 
-def test_a_dead_zygote_costs_nobody_a_verdict() -> None:
+def test_a_dead_fork_server_costs_nobody_a_verdict() -> None:
     with LocalPool(CONFIG.model_copy(update={"workers": 1})) as pool:
         assert pool.run(DOUBLE, SUITE).passed
         for _ in range(3):
             future = pool.submit("import time\ntime.sleep(0.3)\n" + DOUBLE, SUITE)
             time.sleep(0.1)
-            for zygote in filter(is_ours, psutil.Process().children()):  # what runs below it dies with it
-                zygote.kill()
+            for server in filter(is_ours, psutil.Process().children()):  # what runs below it dies with it
+                server.kill()
             report = future.result(HANG_S)
             assert report.passed, report
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from stepcoder.executor.report import Verdict
 from stepcoder.learner.advantages.common import gae, moments, scale, token_rewards, whiten, without_group_mean
 from stepcoder.learner.losses.weights import Totals, loss_weights, value_clip
 from stepcoder.learner.masks import CreditRule, credit_mask
@@ -22,7 +23,7 @@ def trajectory(**changes: object) -> Trajectory:
         prompt_ids=np.array([1, 2], np.int32), response_ids=np.array([5, 6, 7, 8, 9], np.int32),
         logprobs=np.zeros(5, np.float32), executed=np.array([1, 1, 0, 0, 1], bool), 
         code=np.array([1, 1, 1, 1, 0], bool), token_lines=np.array([1, 1, 2, 3, 0], np.int32), error_line=None,
-        reward=-1.0, verdict="passed",
+        reward=-1.0, verdict=Verdict.PASSED,
         finish_reason="eos", weight_version=0, program="",
     )  # fmt: skip
     return Trajectory(**(fields | changes))  # type: ignore[arg-type]
@@ -126,7 +127,7 @@ def test_fgo_credits_executed_tokens_and_all_credits_every_token():
     assert credit_mask(t, CreditRule("fgo"), step=1, seed=0).tolist() == [True, True, False, False, True]
     assert credit_mask(t, CreditRule("all"), step=1, seed=0).all()
     # a program that ran into a limit before its first line has no token in the loss, unlike one that did not compile
-    stuck = trajectory(verdict="timeout", executed=np.zeros(5, bool))
+    stuck = trajectory(verdict=Verdict.TIMEOUT, executed=np.zeros(5, bool))
     assert not credit_mask(stuck, CreditRule("fgo"), step=1, seed=0).any()
 
 
@@ -143,7 +144,7 @@ def test_random_credit_has_the_count_of_fgo_and_is_drawn_anew_for_every_step_see
     assert all(sum(mask) == 13 for mask in masks)
     assert sum(any(mask[i] for mask in masks) for i in range(13, 40)) > 13  # not only where FGO's are
     # of a program that does not compile, as many as the rule for it says: 4 written tokens, 3 of them up to line 2
-    broken = trajectory(verdict="compile_error", executed=np.zeros(5, bool), error_line=2)
+    broken = trajectory(verdict=Verdict.COMPILE_ERROR, executed=np.zeros(5, bool), error_line=2)
     for rule, count in (("all", 4), ("prefix", 3), ("line", 1), ("none", 0)):
         assert credit_mask(broken, CreditRule("random", rule), step=1, seed=0).sum() == count  # type: ignore[arg-type]
 
@@ -158,11 +159,11 @@ def test_random_credit_has_the_count_of_fgo_and_is_drawn_anew_for_every_step_see
     ],
 )
 def test_credit_of_a_program_that_does_not_compile(rule: str, expected: list[bool]):
-    broken = trajectory(verdict="compile_error", executed=np.zeros(5, bool), error_line=2)
+    broken = trajectory(verdict=Verdict.COMPILE_ERROR, executed=np.zeros(5, bool), error_line=2)
     assert credit_mask(broken, CreditRule("fgo", rule), step=1, seed=0).tolist() == expected  # type: ignore[arg-type]
     # without a line: all that was written, whichever part of it was wanted; with every token in the loss, every token
     written = [False] * 5 if rule == "none" else [True, True, True, True, False]
-    unknown = trajectory(verdict="compile_error", executed=np.zeros(5, bool), error_line=None)
+    unknown = trajectory(verdict=Verdict.COMPILE_ERROR, executed=np.zeros(5, bool), error_line=None)
     assert credit_mask(unknown, CreditRule("fgo", rule), step=1, seed=0).tolist() == written  # type: ignore[arg-type]
     assert credit_mask(broken, CreditRule("all", rule), step=1, seed=0).all()  # type: ignore[arg-type]
 
@@ -171,7 +172,7 @@ def test_credit_of_a_program_that_does_not_compile(rule: str, expected: list[boo
 def test_the_closing_fence_behind_an_error_is_not_blamed(rule: str):
     # two lines, the closing fence and the end token, which are on no line; the error is on line 1, then on line 2
     places = dict(
-        verdict="compile_error", executed=np.array([0, 0, 0, 1, 1], bool), code=np.ones(5, bool),
+        verdict=Verdict.COMPILE_ERROR, executed=np.array([0, 0, 0, 1, 1], bool), code=np.ones(5, bool),
         token_lines=np.array([1, 1, 2, 0, 0], np.int32),
     )  # fmt: skip
     found = {
@@ -196,7 +197,7 @@ def test_coverage_that_cannot_be_trusted_leaves_every_written_token_in_the_loss(
         mask = credit_mask(forged, CreditRule(tokens), step=1, seed=0)  # type: ignore[arg-type]
         assert mask.sum() == 4
         assert tokens == "random" or mask.tolist() == [True, True, True, True, False]
-    broken = trajectory(verdict="compile_error", error_line=1, coverage_trusted=False, executed=np.zeros(5, bool))
+    broken = trajectory(verdict=Verdict.COMPILE_ERROR, error_line=1, coverage_trusted=False, executed=np.zeros(5, bool))
     assert credit_mask(broken, CreditRule("fgo", "line"), step=1, seed=0).tolist() == [True, True, False, False, False]
 
 

@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import RayActorError
 from transformers import AutoModelForCausalLM
 
+from stepcoder.executor.report import Verdict
 from stepcoder.learner.config import CriticConfig, GuardsConfig, LoRAConfig
 from stepcoder.learner.guards import Guards
 from stepcoder.learner.rank import LearnerRank
@@ -198,7 +199,8 @@ def sampled(engine: Any, version: int) -> list[Trajectory]:
             prompt_ids=np.array(PROMPT, np.int32), response_ids=np.array(c.ids, np.int32),
             logprobs=np.array(c.logprobs, np.float32), executed=np.ones(len(c.ids), bool),
             code=np.ones(len(c.ids), bool), token_lines=np.ones(len(c.ids), np.int32), error_line=None,
-            reward=1.0 if i % 2 else -0.3, verdict="passed", finish_reason=c.finish, weight_version=version, program="",
+            reward=1.0 if i % 2 else -0.3, verdict=Verdict.PASSED, finish_reason=c.finish,
+            weight_version=version, program="",
         )
         for i, c in enumerate(completions)
     ]  # fmt: skip

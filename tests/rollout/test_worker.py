@@ -132,11 +132,11 @@ def test_a_program_that_does_not_compile_has_nothing_executed(worker: Any, model
     tokenizer = AutoTokenizer.from_pretrained(model)
     group = run(worker, 8, PREFIX)
     for trajectory in group.trajectories:
-        if trajectory.verdict == "compile_error":
+        if trajectory.verdict is Verdict.COMPILE_ERROR:
             assert trajectory.reward == -1.0 and trajectory.error_line is not None
             ran = tokenizer.decode(trajectory.response_ids[trajectory.executed], skip_special_tokens=True)
             assert ran.strip("\n` ") == ""  # at most the decision to stop
-    assert any(trajectory.verdict == "compile_error" for trajectory in group.trajectories)
+    assert any(trajectory.verdict is Verdict.COMPILE_ERROR for trajectory in group.trajectories)
 
 
 def test_an_evaluation_samples_with_its_own_settings(worker: Any) -> None:

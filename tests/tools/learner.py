@@ -10,6 +10,7 @@ import ray
 import torch
 from transformers import AutoModelForCausalLM
 
+from stepcoder.executor.report import Verdict
 from stepcoder.learner.config import CriticConfig, KLConfig, LearnerConfig, OptimizerConfig, PPOConfig
 from stepcoder.learner.rank import LearnerRank
 from stepcoder.learner.service import LearnerService
@@ -40,7 +41,7 @@ def make_groups(groups: int = 3, completions: int = 4, seed: int = 0, vocabulary
                     token_lines=np.ones(n, np.int32),
                     error_line=None,
                     reward=float(draw.choice([1.0, -0.3, -0.6])),
-                    verdict="passed",
+                    verdict=Verdict.PASSED,
                     finish_reason="eos",
                     weight_version=0,
                     program="",

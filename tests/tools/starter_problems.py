@@ -17,7 +17,7 @@ from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages.conditionals import conditionals
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.local import LocalPool
-from stepcoder.executor.report import Report, Verdict
+from stepcoder.executor.report import Report
 
 SPLITS = ("train", "heldout")
 MIN_TESTS = 8
@@ -176,7 +176,7 @@ def run_faults(problems: Sequence[Problem], pool: LocalPool) -> list[str]:
 
 
 def _passed(report: Report) -> bool:
-    if report.verdict is Verdict.INFRA_ERROR:
+    if not report.verdict.judged:
         raise RuntimeError(f"the sandbox failed, so nothing was checked: {report.error}; try `stepcoder doctor`")
     return report.passed
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.executor.report import Ended, Verdict
 
 
 class Reason(StrEnum):
@@ -28,9 +29,6 @@ class Reason(StrEnum):
     DOES_NOT_COMPILE = "does_not_compile"
     PYTHON2 = "python2"
     MISSING_IMPORT = "missing_import"
-    TIMEOUT = "timeout"
-    MEMORY_LIMIT = "memory_limit"
-    OUTPUT_LIMIT = "output_limit"
     HUGE_INTEGER = "huge_integer"
     RUNTIME_ERROR = "runtime_error"
     WRONG_OUTPUT = "wrong_output"
@@ -39,8 +37,16 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
 
 
+Cause = Reason | Verdict  # a limit of the executor is called as there
+
+
+def cause(name: str) -> Cause:
+    """ValueError for a name that is neither."""
+    return Reason(name) if name in Reason.__members__.values() else Verdict(name)
+
+
 # Each in words, for a person.
-REASONS: dict[Reason, str] = {
+REASONS: dict[Cause, str] = {
     Reason.BAD_JSON: "the line is no JSON object",
     Reason.NON_UTF8: "bytes that are not UTF-8",
     Reason.MISSING_FIELD: "a field is missing or has a wrong type",
@@ -56,16 +62,13 @@ REASONS: dict[Reason, str] = {
     Reason.DOES_NOT_COMPILE: "the solution is no valid Python",
     Reason.PYTHON2: "the solution is written in Python 2",
     Reason.MISSING_IMPORT: "the solution uses a module or name that it does not have",
-    Reason.TIMEOUT: "the solution takes too long",
-    Reason.MEMORY_LIMIT: "the solution takes too much memory",
-    Reason.OUTPUT_LIMIT: "the solution writes too much",
     Reason.HUGE_INTEGER: "the solution converts an integer of more than 4,300 digits, which Python refuses",
     Reason.RUNTIME_ERROR: "the solution raises an exception",
     Reason.WRONG_OUTPUT: "the solution and the expected output disagree",
     Reason.NOT_JUDGED: "the sandbox failed: run again with --force",
     Reason.CONTAMINATED: "too like a problem of an evaluation set",
     Reason.DUPLICATE: "asks for the same as an earlier problem",
-}
+} | {verdict: f"the solution {verdict.told}" for verdict in Verdict if verdict.ended is Ended.LIMIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Record:
 class Rejected:
     """`where` is a file and a line, an entry's number or a folder; `detail` is for a person."""
 
-    reason: Reason
+    reason: Cause
     where: str
     detail: str = ""
 

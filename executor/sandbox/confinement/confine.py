@@ -1,4 +1,4 @@
-"""Isolation, applied in two strokes: once to the zygote, and the rest to each program after its fork.
+"""Isolation, applied in two strokes: once to the fork server, and the rest to each program after its fork.
 
 Level 1: namespaces + private root + landlock + seccomp. Level 2: landlock + seccomp. Level 3: seccomp; no file can be
 opened, because a filter cannot judge paths. Level 4: limits only. A step that fails raises: the caller must then not
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from stepcoder.executor.sandbox.confinement import landlock, root, seccomp, syscalls
 
 NOBODY = 65534
-# Users of nobody's: above those that systems hand out, below the sign bit. One a zygote, so that threads are counted
-# for each alone and neighbours are strangers to each other.
+# Users of nobody's: above those that systems hand out, below the sign bit. One a fork server, so that threads are
+# counted for each alone and neighbours are strangers to each other.
 _SPARE_USERS = range(0x7000_0000, 0x7FFF_0000)
 _PENDING_SIGNALS = 64  # a program could else use up those of its user
 _MIB = 1 << 20
@@ -29,7 +29,7 @@ _FIRST_TO_DIE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a program may use. memory_mib is on top of the zygote's own address space."""
+    """What a program may use. memory_mib is on top of the fork server's own address space."""
 
     memory_mib: int
     output_bytes: int
@@ -44,10 +44,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What was applied to the zygote, and what each child still needs."""
+    """What was applied to the fork server, and what each child still needs."""
 
     level: int
-    zygote: int
+    server: int
     applied: tuple[str, ...]
     private_pids: bool
     filter: seccomp.Template | None
@@ -81,7 +81,7 @@ def detach_namespaces() -> None:
             file.write(text)
 
 
-def confine_zygote(level: int, threads: int, site_packages: bool) -> Confinement:
+def confine_server(level: int, threads: int, site_packages: bool) -> Confinement:
     """Confines this process for good. At level 1 it must be the first process of its own process namespace."""
     applied: list[str] = []
     process_limit, template, keep = threads, None, None
@@ -114,12 +114,13 @@ def confine_zygote(level: int, threads: int, site_packages: bool) -> Confinement
         applied += ["seccomp"] if view else ["seccomp", "no files"]
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.drop_capabilities(keep)
+        syscalls.Filter(seccomp.server(files=view is not None)).install()
     process_limit += 2  # this process and the compiler
     return Confinement(level, os.getpid(), tuple(applied), level == 1, template, process_limit)
 
 
 def limit_resources(limits: Limits, own_bytes: int) -> None:
-    """The limits that a zygote can have too, and that its children inherit. Raises OSError when one cannot be set."""
+    """The limits that a fork server can have too, and that its children inherit. OSError when one cannot be set."""
     for kind, value in (
         (resource.RLIMIT_AS, own_bytes + limits.memory_mib * _MIB),
         (resource.RLIMIT_CORE, 0),
@@ -135,7 +136,7 @@ def confine_child(confinement: Confinement, file_bytes: int, cpu_s: int) -> None
     """What is left for one process, in the process itself. Raises OSError when a step fails."""
     if not confinement.private_pids:  # else it dies with the first process of its namespace
         die_with_parent()
-        if os.getppid() != confinement.zygote:
+        if os.getppid() != confinement.server:
             raise OSError(errno.ESRCH, "the fork server ended before its program started")
     _set_limit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     _set_limit(resource.RLIMIT_CPU, (cpu_s, cpu_s))

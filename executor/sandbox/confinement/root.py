@@ -31,7 +31,7 @@ _KEEP = (
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a program may read, by real paths: `roots`, none inside another, but for what is `hidden` inside them.
+    """What a program may read, by real paths: `roots`, but for what is `hidden` inside them. None is inside its like.
 
     `links`: (place, real path) of symbolic links outside of the roots on the way to them, as /lib -> /usr/lib.
     """
@@ -48,7 +48,10 @@ class View:
         for path in sorted(map(os.path.realpath, wanted)):
             if not _inside(path, roots):
                 roots.append(path)
-        real = sorted({os.path.realpath(path) for path in hidden if os.path.exists(path)})
+        real: list[str] = []
+        for path in sorted(os.path.realpath(path) for path in hidden if os.path.exists(path)):
+            if not _inside(path, real):
+                real.append(path)
         links = dict(link for path in wanted for link in _links(path))
         return cls(
             tuple(roots),

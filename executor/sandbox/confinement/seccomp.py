@@ -3,13 +3,16 @@
 Whatever is not listed fails with EPERM (an OSError in Python), so that a program sees an
 ordinary error and its verdict is a runtime error. No file can be opened for writing,
 no process started, no signal sent but to itself, no socket made but a private pair.
+
+The kernel runs a filter that is installed once for each call that there is. So the fork server installs most of it
+for all programs to come, and a program's process the few rules in which the two differ.
 """
 
 import platform
 import struct
 
 from stepcoder.executor.sandbox.confinement import syscalls
-from stepcoder.executor.sandbox.confinement.syscall_tables import TABLES
+from stepcoder.executor.sandbox.confinement.syscall_tables import SERVER, TABLES
 
 _LD, _JEQ, _JGE, _JSET, _RET, _AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
@@ -92,35 +95,71 @@ def _conditional(pid: int, files: bool) -> dict[str, list[_Instruction]]:
     return rules
 
 
+# What the fork server may call beyond a program's, which is narrower or has none of it.
+_SERVER: dict[str, list[_Instruction]] = {
+    "clone": _no_bits(0, _CLONE_NEW, _EPERM),
+    "wait4": [_ins(_RET, _ALLOW)],
+    "kill": [_ins(_RET, _ALLOW)],
+    "tgkill": [_ins(_RET, _ALLOW)],
+    "prlimit64": [_ins(_RET, _ALLOW)],
+    "prctl": _one_of(0, (*_PRCTL, syscalls.PR_SET_PDEATHSIG, syscalls.PR_SET_SECCOMP)),
+}
+
+
 def build(pid: int, files: bool = True, machine: str | None = None) -> bytes:
-    """The filter for the process `pid` (as it sees itself). `files` False: nothing can be opened at all.
+    """What the process `pid` of a program (as it sees itself) may call. `files` False: nothing can be opened at all.
 
     Raises KeyError for a machine without a table: the caller must treat that as "no isolation".
     """
     machine = machine or platform.machine()
+    return _assembled(_allowed(pid, files, machine), machine, _errno(_EPERM))
+
+
+def server(files: bool = True, machine: str | None = None) -> bytes:
+    """What the fork server may call: what a program may, and what starts, confines, watches and ends a process."""
+    machine = machine or platform.machine()
+    numbers = TABLES[machine] | SERVER[machine]
+    more = {numbers[name]: body for name, body in _SERVER.items()}
+    return _assembled(_allowed(0, files, machine) | more, machine, _errno(_EPERM))
+
+
+def rest(pid: int, files: bool = True, machine: str | None = None) -> bytes:
+    """What a program's process adds to the filter of the fork server, so that the two together are `build`."""
+    machine = machine or platform.machine()
+    numbers = TABLES[machine] | SERVER[machine]
+    allowed = _allowed(pid, files, machine)
+    actions = {numbers[name]: allowed.get(numbers[name], [_errno(_EPERM)]) for name in _SERVER}
+    return _assembled(actions, machine, _ins(_RET, _ALLOW))
+
+
+def _allowed(pid: int, files: bool, machine: str) -> dict[int, list[_Instruction]]:
     numbers = TABLES[machine]
-    actions = {
-        numbers[name]: [_ins(_RET, _ALLOW)] for name in _PLAIN if name in numbers and (files or name not in _LINKS)
-    }
-    actions |= {numbers[name]: body for name, body in _conditional(pid, files).items() if name in numbers}
+    plain = (name for name in _PLAIN if name in numbers and (files or name not in _LINKS))
+    actions = {numbers[name]: [_ins(_RET, _ALLOW)] for name in plain}
+    return actions | {numbers[name]: body for name, body in _conditional(pid, files).items() if name in numbers}
+
+
+def _assembled(actions: dict[int, list[_Instruction]], machine: str, otherwise: _Instruction) -> bytes:
     program = [_ins(_LD, 4), _ins(_JEQ, _AUDIT_ARCH[machine], 1, 0), _ins(_RET, _KILL), _ins(_LD, 0)]
-    program += _search(_ranges(actions))
+    program += _search(_ranges(actions, [otherwise]))
     return b"".join(struct.pack("<HBBI", *ins) for ins in program)
 
 
-def _ranges(actions: dict[int, list[_Instruction]]) -> list[tuple[int, list[_Instruction]]]:
-    """(first number, what to do from there on) in rising order; numbers without an action are refused."""
+def _ranges(
+    actions: dict[int, list[_Instruction]], otherwise: list[_Instruction]
+) -> list[tuple[int, list[_Instruction]]]:
+    """(first number, what to do from there on) in rising order."""
     ranges: list[tuple[int, list[_Instruction]]] = []
     edges = {0} | set(actions) | {number + 1 for number in actions}
     for number in sorted(edges):
-        action = actions.get(number, [_errno(_EPERM)])
+        action = actions.get(number, otherwise)
         if not ranges or ranges[-1][1] != action:
             ranges.append((number, action))
     return ranges
 
 
 def _search(ranges: list[tuple[int, list[_Instruction]]]) -> list[_Instruction]:
-    """Halving: the kernel runs the filter once for each system call that there is when a process installs it."""
+    """Halving, so that each run is short."""
     if len(ranges) == 1:
         return ranges[0][1]
     middle = len(ranges) // 2
@@ -129,12 +168,12 @@ def _search(ranges: list[tuple[int, list[_Instruction]]]) -> list[_Instruction]:
 
 
 class Template:
-    """The filter with room for the process id, so that a child patches three numbers instead of assembling it anew."""
+    """`rest` with room for the process id, so that a child patches three numbers instead of assembling it anew."""
 
     _PLACEHOLDER = 0x7A5A11ED
 
     def __init__(self, files: bool) -> None:
-        program = build(self._PLACEHOLDER, files)
+        program = rest(self._PLACEHOLDER, files)
         needle = struct.pack("<I", self._PLACEHOLDER)
         self._places = [place for place in range(4, len(program), 8) if program[place : place + 4] == needle]
         self._filter = syscalls.Filter(program)

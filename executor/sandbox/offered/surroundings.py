@@ -45,7 +45,7 @@ def asks_for_null(code: types.CodeType) -> bool:
 
 
 class Surroundings:
-    """Installed once in the zygote, before anything is compared with how it was."""
+    """Installed once in the fork server, before anything is compared with how it was."""
 
     __slots__ = ("_get_recursion", "_largest_stack", "_null", "_open", "_os_open", "_set_recursion", "_setrlimit",
                  "_stack_size")  # fmt: skip

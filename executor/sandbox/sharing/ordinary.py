@@ -107,6 +107,13 @@ _BARRED = set(
     globals help license locals open setattr vars
 """.split()
 )
+STDIN, STDOUT, STDERR, ALL = 1, 2, 4, 7
+_STREAM_NAMES = {
+    STDIN: {"input", "stdin", "__stdin__"},
+    STDOUT: {"input", "print", "stdout", "__stdout__"},
+    STDERR: {"stderr", "__stderr__"},
+}
+_ANY_STREAM = {"exit", "quit", "open"}  # close standard input, or take any descriptor
 _COMPARED = {"__eq__", "__hash__"}  # the library keeps some arguments, and compares later ones with them
 
 _LOAD, _BIND, _ATTRIBUTE, _SUPER, _ASSIGN, _MODULE, _MEMBER, _STAR, _ODD, _NO_ARGUMENTS, _CONSTANT = range(1, 12)
@@ -190,6 +197,17 @@ def ordinary(found: Facts) -> bool:
         return False
     inert = unfrozen - _ALIASES or classes or found.loaded & _INERT_BUILTINS
     return not inert or not (found.assigned or special & _CHANGING)
+
+
+def streams(found: Facts) -> int:
+    """Which standard streams an ordinary program may name (STDIN, STDOUT, STDERR): it leaves the others' objects alone.
+
+    Something may still be written to them, as by the interpreter about a generator that cannot be closed.
+    """
+    names = found.loaded | found.read | found.assigned | {name for _, name in found.used}
+    if found.stars or found.loose or names & _ANY_STREAM or any(module == "os" for module, _ in found.used):
+        return ALL
+    return sum(stream for stream, words in _STREAM_NAMES.items() if names & words)
 
 
 def _unsorted(found: Facts) -> set[tuple[str, str]]:

@@ -3,8 +3,8 @@
 `restore` puts back what programs commonly change; `changed` finds what it cannot put back
 (patched modules, running threads): the parent then runs the remaining tests in a fresh process.
 Namespaces are watched through the version that CPython keeps in each dictionary, read from memory: comparing
-their values would touch every object's reference count and so copy most of the zygote's pages. Where there is no such
-version (CPython 3.14) every test counts as having changed something.
+their values would touch every object's reference count and so copy most of the fork server's pages. Where there is no
+such version (CPython 3.14) every test counts as having changed something.
 """
 
 import _thread
@@ -27,21 +27,49 @@ from stepcoder.executor.sandbox.values.pristine import Pristine
 _VOLATILE = ("sys", "builtins", "__main__", "threading")  # restored by hand, or different after each fork
 THREAD_STACK = 16 << 20  # bytes; the C library's own default would be the whole stack limit
 SEED = int(seed) if (seed := os.environ.get("PYTHONHASHSEED", "")).isdecimal() else 0  # of chance, as of hashes
-# Of a dictionary object: the number of items and, up to CPython 3.13, the version (both 8 bytes, after the head).
-_DICT_COUNTERS = ctypes.c_char * 16
-_DICT_HEAD = 16
+# Of a dictionary object: the number of items and, up to CPython 3.13, the version (both 8 bytes, after the head), then
+# where its keys lie; there, how many more fit and how many there ever were.
+_PAIR = ctypes.c_char * 16
+_DICT_HEAD, _KEYS_AT, _KEYS_HEAD = 16, 32, 16
 
 
 def _counters(namespace: dict[str, Any]) -> Any:
-    return _DICT_COUNTERS.from_address(id(namespace) + _DICT_HEAD)
+    return _PAIR.from_address(id(namespace) + _DICT_HEAD)
+
+
+class _Names:
+    """Tells whether a dictionary has other keys than at first, and touches none of them; values may change."""
+
+    __slots__ = ("_before", "_dictionary", "_keys", "_place")
+
+    def __init__(self, dictionary: dict[str, Any]) -> None:
+        self._dictionary = dictionary
+        self._place = ctypes.c_ssize_t.from_address(id(dictionary) + _KEYS_AT)
+        self._keys = _PAIR.from_address(self._place.value + _KEYS_HEAD)
+        self._before = self._now()
+
+    def _now(self) -> tuple[int, int, bytes]:
+        return len(self._dictionary), self._place.value, self._keys.raw
+
+    def changed(self) -> bool:
+        number, place, keys = self._before
+        return len(self._dictionary) != number or self._place.value != place or self._keys.raw != keys
 
 
 def _versioned() -> bool:
-    """Whether the counters of a dictionary tell of a value that was replaced."""
+    """Whether the counters of a dictionary tell of a value that was replaced, and those of its keys of another key."""
     namespace = {"name": 0}
     before = _counters(namespace).raw
     namespace["name"] = 1
-    return _counters(namespace).raw != before
+    if _counters(namespace).raw == before:
+        return False
+    names = _Names(namespace)
+    namespace["name"] = 2
+    if names.changed():
+        return False
+    del namespace["name"]
+    namespace["other"] = 1
+    return names.changed()
 
 
 def _count_modules() -> int:
@@ -49,7 +77,7 @@ def _count_modules() -> int:
 
 
 class Snapshot:
-    """Taken once in the zygote, after the preload and before any program."""
+    """Taken once in the fork server, after the preload and before any program."""
 
     __slots__ = (
         "_builtins", "_builtins_counters", "_builtins_raw", "_context", "_counters", "_modules", "_raw", "_sys",
@@ -62,8 +90,9 @@ class Snapshot:
         self._sys = {name: getattr(sys, name) for name in ("argv", "path", "excepthook", "displayhook", "meta_path")}
         modules = [m for n, m in sys.modules.items() if n not in _VOLATILE and isinstance(m, types.ModuleType)]
         self._counters = [_counters(vars(module)) for module in modules]
-        self._raw = b"".join([counters.raw for counters in self._counters])
-        self._modules, self._sys_names = _count_modules(), set(vars(sys))
+        self._raw = b"".join(self._counters)
+        self._modules = _count_modules()
+        self._sys_names = _Names(sys.__dict__) if self._versioned else None
         self._builtins = dict(builtins.__dict__)
         self._builtins_counters = _counters(builtins.__dict__)
         self._builtins_raw = self._builtins_counters.raw
@@ -93,11 +122,9 @@ class Snapshot:
 
     def changed(self) -> bool:
         """Whether a thread still runs, a preloaded module differs from what it was, or there is one more."""
-        if _thread._count() > 0 or not self._versioned or _count_modules() != self._modules:
+        if _thread._count() > 0 or _count_modules() != self._modules:
             return True
-        if vars(sys).keys() != self._sys_names:
-            return True
-        return b"".join([counters.raw for counters in self._counters]) != self._raw
+        return self._sys_names is None or self._sys_names.changed() or b"".join(self._counters) != self._raw
 
 
 def end_interpreter() -> None:

@@ -12,12 +12,15 @@ from collections import Counter
 from fractions import Fraction
 from typing import Any
 
-_COUNTERS, _HEAD = ctypes.c_char * 16, 16  # of a dictionary object, see executor.sandbox.state
+from stepcoder.executor.sandbox.values.data import flags_of, is_class, module_of, name_of
+
+_COUNTERS, _HEAD = ctypes.c_char * 16, 16  # of a dictionary object, see sandbox.sharing.state
 # What tests say; the other modules of the library are as programs leave them.
 _NAMES = """
     bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions functools heapq io
     itertools json math numbers operator random re statistics string time types typing
 """.split()
+_MADE_BY_A_STATEMENT = 1 << 9  # flag of a type
 _CLASSES = (Fraction, Counter)  # those of rebuilt values that a program can patch
 
 
@@ -52,6 +55,22 @@ class Pristine:
         for kind, name, value in self._classes:
             if vars(kind).get(name) is not value:
                 type.__setattr__(kind, name, value)
+
+    def of_library(self, value: Any) -> bool:
+        """Whether `value` is a module, class or function of the library as it was, or built in."""
+        kind = type(value)
+        if kind is types.ModuleType:
+            return any(module is value for module in self.modules.values())
+        if kind is types.FunctionType or kind is types.BuiltinFunctionType:
+            module, name = value.__module__, value.__name__
+        elif is_class(value):
+            module, name = module_of(value), name_of(value)
+            if kind is type and not flags_of(value) & _MADE_BY_A_STATEMENT:
+                return True
+        else:
+            return False
+        known = self.modules.get(module) if type(module) is str else None
+        return known is not None and type(name) is str and vars(known).get(name) is value
 
     def _changed(self) -> list[int]:
         return [number for number, counters in enumerate(self._counters) if counters.raw != self._raw[number]]

@@ -8,14 +8,14 @@ host, so that only the sandbox is in the way.
 from pathlib import Path
 
 from stepcoder import curriculum
+from tests.executor.hostile.base import LIBC, PASSED, TRY, WRONG, Hostile, returns
 from tests.executor.hostile.canaries import LITTER, SECRET, Facts
-from tests.executor.hostile.programs import _LIBC, _TRY, PASSED, WRONG, Hostile, returns
 
 _HELDOUT = Path(curriculum.__file__).parent / "starter" / "heldout.jsonl"
 # `let_through(...)`: of the calls by number (x86_64, aarch64; -1 where a machine has none), those that the filter lets
 # through. With arguments of -1 a call that does get through fails, and changes nothing.
 _CALLS = (
-    _LIBC
+    LIBC
     + """
 import platform
 def let_through(*calls):
@@ -37,7 +37,7 @@ _PACKAGES = (
 def _seen(actions: str) -> str:
     """A program whose result is what `actions`, a list of functions, bring."""
     return (
-        _TRY
+        TRY
         + f"""
 def brings(action):
     try: return got(action)
@@ -61,9 +61,9 @@ def _answers(facts: Facts) -> list[Hostile]:
         Hostile(15, "metadata of this project", returns([]), "import importlib.metadata\n" + _seen("[lambda: importlib.metadata.distribution('stepcoder').files, lambda: [d.metadata['Name'] for d in importlib.metadata.distributions()], lambda: importlib.metadata.entry_points(name='stepcoder')]"), PASSED),
         Hostile(15, "this project by guessed paths", returns([]), "import sys\n" + _seen("[lambda p=p, n=n: open(os.path.join(p, n)).read(9) for p in [*sys.path, *[os.path.dirname(os.__file__) + '/' + d for d in ('site-packages', 'dist-packages')], sys.prefix, sys.base_prefix, sys.exec_prefix, '/usr/lib/python3/dist-packages', '/app', '/src', '/workspace', '.'] for n in ('curriculum/starter/heldout.jsonl', 'heldout.jsonl', 'starter/train.jsonl', 'curriculum/__init__.py')]"), PASSED),
         Hostile(15, "every way to open a file", returns([]), openers + _seen(f"[a for p in {files!r} for a in (lambda: open(p).read(), lambda: io.open_code(p).read(), lambda: io.FileIO(p).read(), lambda: codecs.open(p).read(), lambda: linecache.getlines(p), lambda: list(fileinput.input([p])), lambda: tokenize.open(p).read(), lambda: gzip.open(p).peek(), lambda: os.open(p, os.O_RDONLY | os.O_NOATIME), lambda: os.open(p, os.O_RDONLY | os.O_DIRECT), lambda: open(p, opener=lambda n, f: os.open(n, f | os.O_CLOEXEC)).read(), lambda: runpy.run_path(p), lambda: open(p.encode()).read(), lambda: open('/.' + p).read(), lambda: open('//' + p).read())]"), PASSED),
-        Hostile(15, "files by the C library", returns([]), _LIBC + "libc.fopen.restype = ctypes.c_void_p\n" + _seen(f"[a for p in {files!r} for a in (lambda: libc.fopen(p.encode(), b'r'), lambda: libc.open(p.encode(), 0) >= 0, lambda: libc.openat(-100, p.encode(), 0) >= 0, lambda: libc.open64(p.encode(), 0) >= 0)]"), PASSED),
-        Hostile(15, "a file as a library", returns([]), "import ctypes\n" + _TRY + f"def f(x):\n    found = []\n    for path in {files!r}:\n        try: ctypes.CDLL(path)\n        except OSError as error:\n            if 'ELF' in str(error) or 'short' in str(error): found.append(path)\n    return found", PASSED),
-        Hostile(15, "a file as a data base", returns([]), "import sqlite3\n" + _TRY + f"def f(x):\n    found = []\n    for path in {files!r}:\n        try: sqlite3.connect(f'file:{{path}}?mode=ro', uri=True).execute('select 1 from x')\n        except sqlite3.DatabaseError as error:\n            if 'not a database' in str(error): found.append(path)\n    return found", PASSED),
+        Hostile(15, "files by the C library", returns([]), LIBC + "libc.fopen.restype = ctypes.c_void_p\n" + _seen(f"[a for p in {files!r} for a in (lambda: libc.fopen(p.encode(), b'r'), lambda: libc.open(p.encode(), 0) >= 0, lambda: libc.openat(-100, p.encode(), 0) >= 0, lambda: libc.open64(p.encode(), 0) >= 0)]"), PASSED),
+        Hostile(15, "a file as a library", returns([]), "import ctypes\n" + TRY + f"def f(x):\n    found = []\n    for path in {files!r}:\n        try: ctypes.CDLL(path)\n        except OSError as error:\n            if 'ELF' in str(error) or 'short' in str(error): found.append(path)\n    return found", PASSED),
+        Hostile(15, "a file as a data base", returns([]), "import sqlite3\n" + TRY + f"def f(x):\n    found = []\n    for path in {files!r}:\n        try: sqlite3.connect(f'file:{{path}}?mode=ro', uri=True).execute('select 1 from x')\n        except sqlite3.DatabaseError as error:\n            if 'not a database' in str(error): found.append(path)\n    return found", PASSED),
         Hostile(15, "files below an opened folder", returns([]), _seen(f"[a for p in {files!r} for d, n in [os.path.split(p)] for a in (lambda: os.open(n, os.O_RDONLY, dir_fd=os.open(d, os.O_PATH)), lambda: (os.chdir(d), open(n).read()), lambda: (os.fchdir(os.open(d, os.O_PATH)), open(n).read()), lambda: open(f'/proc/self/fd/{{os.open(p, os.O_PATH)}}').read(), lambda: open(f'/dev/fd/{{os.open(p, os.O_PATH)}}').read(), lambda: os.pread(os.open(p, os.O_PATH), 9, 0))]"), PASSED),
         Hostile(15, "files by other roots", returns([]), _seen(f"[lambda p=p, r=r: open(r + p).read(9) for p in {files!r} for r in ('/proc/1/root', '/proc/self/root', '/proc/thread-self/root', '/proc/{facts.parent}/root', '/proc/{facts.parent}/cwd/..', '/proc/self/cwd', '/..')]"), PASSED),
         Hostile(15, "links to files", returns([]), _seen(f"[lambda m=m: m({facts.public[0]!r}, {facts.public[0] + LITTER!r}) or open({facts.public[0] + LITTER!r}).read(9) for m in (os.symlink, os.link)]"), PASSED),
@@ -80,7 +80,7 @@ def _memory(facts: Facts) -> list[Hostile]:
     # Looks for a shifted word in shifted copies of the pages: neither the program nor its copies contain the word.
     shifted = bytes(byte + 1 for byte in SECRET.encode())
     walk = f"""
-{_LIBC}
+{LIBC}
 import array, mmap, sys
 up, down = (bytes(i + step & 255 for i in range(256)) for step in (1, -1))
 def f(x):
@@ -103,8 +103,8 @@ def f(x):
         Hostile(16, "inherited descriptors opened anew", returns([]), _seen(f"[lambda n=n, r=r: os.open(f'{{r}}/{{n}}', os.O_RDWR) for n in {inherited} for r in ('/proc/self/fd', '/dev/fd', '/proc/{facts.parent}/fd')]"), PASSED),
         Hostile(16, "inherited descriptors written to", returns([]), _seen(f"[lambda n=n: os.write(n, b'') is not None and os.pwrite(n, b'x', 0) for n in {inherited} if os.fstat(n).st_size]"), PASSED),
         Hostile(16, "descriptors sent and copied", returns([]), "import array, socket\n" + _seen("[lambda: socket.send_fds(socket.socketpair()[0], [b'x'], [0]), lambda: os.sendfile(1, 0, 0, 9), lambda: os.splice(0, 1, 9), lambda: os.copy_file_range(0, 1, 9), lambda: os.dup(99)]"), PASSED),
-        Hostile(17, "named memory of others", returns([]), _LIBC + "from multiprocessing import shared_memory\n" + _seen("[*[lambda n=n, f=f: libc.shm_open(n, f, 0o666) >= 0 for n in (b'/LITTER', b'/sem.LITTER') for f in (0, 2, 0o102)], lambda: libc.sem_open(b'/LITTER', 0o100, 0o666, 1), lambda: shared_memory.SharedMemory('LITTER'), lambda: libc.mq_open(b'/LITTER', 0o102, 0o666, 0) >= 0]".replace('LITTER', LITTER)), PASSED),
-        Hostile(17, "memory and queues of System V by number", returns([]), _LIBC + _seen("[a for n in range(64) for a in (lambda: libc.shmat(n, 0, 0) != -1, lambda: libc.msgrcv(n, ctypes.create_string_buffer(99), 9, 0, 0o4000) >= 0, lambda: libc.semctl(n, 0, 12) >= 0, lambda: libc.shmctl(n, 13, ctypes.create_string_buffer(999)) >= 0)]"), PASSED),
+        Hostile(17, "named memory of others", returns([]), LIBC + "from multiprocessing import shared_memory\n" + _seen("[*[lambda n=n, f=f: libc.shm_open(n, f, 0o666) >= 0 for n in (b'/LITTER', b'/sem.LITTER') for f in (0, 2, 0o102)], lambda: libc.sem_open(b'/LITTER', 0o100, 0o666, 1), lambda: shared_memory.SharedMemory('LITTER'), lambda: libc.mq_open(b'/LITTER', 0o102, 0o666, 0) >= 0]".replace('LITTER', LITTER)), PASSED),
+        Hostile(17, "memory and queues of System V by number", returns([]), LIBC + _seen("[a for n in range(64) for a in (lambda: libc.shmat(n, 0, 0) != -1, lambda: libc.msgrcv(n, ctypes.create_string_buffer(99), 9, 0, 0o4000) >= 0, lambda: libc.semctl(n, 0, 12) >= 0, lambda: libc.shmctl(n, 13, ctypes.create_string_buffer(999)) >= 0)]"), PASSED),
         Hostile(42, "a pair connected elsewhere", returns([]), "import socket\n" + _seen(f"[lambda a=a, k=k: getattr(socket.socketpair()[0], k)(*([b'x', a] if k == 'sendto' else [a])) or 'done' for a in ({facts.abstract_socket!r}, {facts.unix_socket!r}) for k in ('connect', 'bind', 'sendto')]"), PASSED),
     ]  # fmt: skip
 
@@ -122,7 +122,7 @@ def _calls() -> list[Hostile]:
         _refused("the machine itself", "(169, 142), (246, 104), (320, 294), (167, 224), (170, 161), (171, 162), (172, -1), (173, -1), (175, 105), (103, 116), (163, 89), (135, 92), (154, -1)"),
         _refused("moving data between descriptors", "(40, 71), (275, 76), (276, 77), (278, 75), (326, 285), (295, 69), (296, 70), (46, 211), (47, 212), (299, 243), (307, 269)"),
         _refused("names, owners and modes of files", "(76, 45), (86, -1), (88, -1), (90, -1), (92, -1), (133, -1), (132, -1), (280, 88), (268, 53), (260, 54), (265, 37), (266, 36), (316, 276), (188, 5), (285, 47)"),
-        Hostile(44, "switches of the process", returns([]), _LIBC + "def f(x): return [n for n, a in ((4, 1), (1, 9), (8, 1), (24, 0), (28, 0), (29, 1), (35, 1), (36, 1), (38, 1), (41, 1), (47, 2), (52, 0), (53, 0), (54, 1), (0x59616d61, -1)) if libc.prctl(n, a, 0, 0, 0) == 0]", PASSED),
+        Hostile(44, "switches of the process", returns([]), LIBC + "def f(x): return [n for n, a in ((4, 1), (1, 9), (8, 1), (24, 0), (28, 0), (29, 1), (35, 1), (36, 1), (38, 1), (41, 1), (47, 2), (52, 0), (53, 0), (54, 1), (0x59616d61, -1)) if libc.prctl(n, a, 0, 0, 0) == 0]", PASSED),
     ]  # fmt: skip
 
 

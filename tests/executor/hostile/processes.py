@@ -6,7 +6,7 @@ import psutil
 def is_ours(process: psutil.Process) -> bool:
     """A fork server or what it forked."""
     try:
-        return any("executor.sandbox.zygote" in word for word in process.cmdline())
+        return any("executor.sandbox.start" in word for word in process.cmdline())
     except psutil.Error:
         return False
 

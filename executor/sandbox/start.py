@@ -1,0 +1,167 @@
+"""How a fork server starts: one lean, single-threaded interpreter confines itself once, and forks the compiler.
+
+Started as `python -s -S -P -B -X utf8 -c BOOT OPTIONS` by pool.fork_server. It says hello (or why not) over its socket,
+and then serves (sandbox.server).
+"""
+
+import gc
+import importlib
+import json
+import marshal
+import os
+import resource
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Sequence
+
+from stepcoder.executor.sandbox import board, compiler
+from stepcoder.executor.sandbox.channel import send
+from stepcoder.executor.sandbox.confinement import confine, library, syscalls
+from stepcoder.executor.sandbox.coverage import monitoring
+from stepcoder.executor.sandbox.harness import Harness
+from stepcoder.executor.sandbox.offered.surroundings import Surroundings
+from stepcoder.executor.sandbox.options import Options
+from stepcoder.executor.sandbox.server import Server, pipe
+from stepcoder.executor.sandbox.sharing.state import Snapshot
+from stepcoder.executor.sandbox.streams import open_streams
+
+PRELOAD = """
+    __future__ abc array ast atexit bisect cmath collections collections.abc contextlib copy ctypes dataclasses datetime
+    decimal enum fractions functools heapq io itertools json keyword linecache math numbers operator queue random re
+    statistics string struct textwrap threading time traceback types typing warnings weakref
+""".split()
+_MIB = 1 << 20
+
+
+def main(argument: str) -> None:
+    """The whole life of a fork server; returns when the parent closes the control socket."""
+    options = Options.parse(argument)
+    control = socket.socket(fileno=options.control)
+    try:
+        _raise_stack(options.limits.stack_mib)
+        confine.give_way()
+        control.detach()
+        options = options.renumbered()
+        control = socket.socket(fileno=options.control)
+        requests = socket.socket(fileno=options.compiler)
+        if options.level == 1:
+            confine.detach_namespaces()
+            _continue_as_first_process(options)
+        confine.die_with_parent()
+        _preload(PRELOAD, options.site_packages)
+        null = _highest(os.open(os.devnull, os.O_RDWR), options.limits.open_files)
+        if options.level == 3:
+            library.install()
+        cells = syscalls.map_shared(options.coverage, options.coverage_bytes)
+        writer = board.Writer(options.board, options.limits.output_bytes)
+        os.close(options.coverage)
+        os.close(options.board)
+        own_bytes = _address_space()
+        confinement = confine.confine_server(options.level, options.limits.threads, options.site_packages)
+        confine.die_with_parent()  # again: a change of user clears it
+        confine.limit_resources(options.limits, own_bytes)
+        Surroundings(null, options.limits.memory_mib * _MIB // 4).install()
+        snapshot = Snapshot()
+        _warm(options, cells, writer, snapshot)
+        compiler.start(requests, control, options, confinement)
+    except Exception as error:
+        send(control, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+        return
+    hello = {"applied": confinement.applied, "python": sys.version.split()[0]}
+    gc.collect()
+    gc.freeze()
+    send(control, json.dumps(hello).encode())
+    Server(control, options, confinement, cells, writer, snapshot, pipe()).serve()
+
+
+def _highest(fd: int, open_files: int) -> int:
+    """The same file under the highest number that a program may have."""
+    os.dup2(fd, open_files - 1, inheritable=False)
+    os.close(fd)
+    return open_files - 1
+
+
+def _raise_stack(mib: int) -> None:
+    """Deep recursion needs a large stack, and the kernel lays memory out for it only at exec: start over once."""
+    wanted = mib * _MIB
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft == wanted:
+        return
+    resource.setrlimit(resource.RLIMIT_STACK, (wanted, wanted))
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _continue_as_first_process(options: Options) -> None:
+    """Forks: the child is process 1 of the new namespace and goes on; this one only waits, and dies with the parent."""
+    confine.die_with_parent()
+    pid = os.fork()
+    if pid == 0:
+        return
+    for fd in options.passed():
+        os.close(fd)
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _, status = os.waitpid(pid, 0)
+    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def _preload(names: Sequence[str], site_packages: bool) -> None:
+    """Imports what programs use, adds the interactive names that `-S` leaves out, and hides this package."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue  # an interpreter built without an optional library
+    site = importlib.import_module("site")
+    if site_packages:
+        site.main()  # finds a virtual environment's too
+    site.setquit()
+    site.setcopyright()
+    site.sethelper()
+    for name in [n for n in sys.modules if n.split(".")[0] == "stepcoder"]:
+        del sys.modules[name]
+    sys.argv = [""]
+    os.environ.clear()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    warnings.simplefilter("ignore")
+
+
+def _warm(options: Options, cells: memoryview, writer: board.Writer, snapshot: Snapshot) -> None:
+    """Judges two programs, so that children inherit specialised code and grown arenas instead of copying pages."""
+    programs = (
+        ({"fn": "twice", "args": [[1, 2]]}, "def twice(x):\n    return x\n"),
+        ({"stdin": (0, 0)}, "print(1)\n"),
+    )
+    lines = 0 if monitoring.AVAILABLE else 3  # a monitor would stay
+    gc.freeze()  # each test ends with a collection
+    for _ in range(10):
+        for case, source in programs:
+            code, table, _ = compiler.compile_program(source, lines)
+            job = {
+                "source": source,
+                "code": compiler.packed(code, table),
+                "lines": lines,
+                "first": 0,
+                "alone": False,
+                "output_bytes": options.limits.output_bytes,
+                "suite": marshal.dumps({"setup": "", "nodes": False, "cases": [case] * 3}),
+            }
+            writer.start()
+            Harness(job, options.streams, cells, writer, snapshot, _no_clock).run()
+    writer.start()
+    snapshot.restore()
+    open_streams(options.streams)
+
+
+def _no_clock() -> None:
+    """Nobody watches."""
+
+
+def _address_space() -> int:
+    """This process's own address space in bytes; the limit of a program counts on top of it."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()

@@ -1,0 +1,151 @@
+"""The classes of the stand-ins: what a test sees in place of an object of a class of the program.
+
+A stand-in hands on attributes, calls, items and texts. Its truth, membership and order decide nothing (TypeError), and
+`==` only where what both objects consist of agrees with what the program's own `==` says.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from stepcoder.executor.sandbox.values.codec import own_operators
+from stepcoder.executor.sandbox.values.data import base_of, bases_of, module_of, name_of, space_of, state_of
+from stepcoder.executor.sandbox.values.pristine import Pristine
+
+_HANDED_ON = (
+    "__call__ __iter__ __next__ __len__ __getitem__ __setitem__ __delitem__ __missing__ __str__ __repr__ __format__ "
+    "__enter__ __exit__ __reversed__ __bytes__ __await__ __neg__ __pos__ __invert__"
+).split()
+_CONVERSIONS = "__abs__ __int__ __float__ __complex__ __index__ __round__ __floor__ __ceil__ __trunc__".split()
+_ARITHMETIC = "add sub mul matmul truediv floordiv mod pow and or xor lshift rshift".split()
+_BINARY = [f"__{side}{name}__" for side in ("", "r", "i") for name in _ARITHMETIC]
+TARGET, _MIXED = "__target__", "__mixed__"
+_get, _set = object.__getattribute__, object.__setattr__
+
+
+class Mirror(type):
+    """The class of the stand-ins of one class of the program, and itself the stand-in of that class."""
+
+    __mirrors__: "Mirrors"
+    __mirrored__: Any
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return cls.__mirrors__.call(cls.__mirrored__, args, kwargs)
+
+    def __getattr__(cls, name: str) -> Any:
+        return cls.__mirrors__.call(getattr, (cls, name), {})
+
+    def __iter__(cls) -> Iterator[Any]:
+        return cls.__mirrors__.call(iter, (cls,), {})
+
+    def __len__(cls) -> int:
+        return cls.__mirrors__.call(len, (cls,), {})
+
+    def __getitem__(cls, key: Any) -> Any:
+        return cls.__mirrors__.call(lambda kind, key: kind[key], (cls, key), {})
+
+    def __bool__(cls) -> bool:
+        return True
+
+
+class Mirrors:
+    """Of one test, by the program's class. `call` and `outward`: the membrane's."""
+
+    def __init__(self, pristine: Pristine, call: Callable[..., Any], outward: Callable[[Any], Any]) -> None:
+        self._pristine, self.call, self._outward = pristine, call, outward
+        self._made: dict[int, tuple[type, Any]] = {}
+
+    def of(self, kind: type) -> Any:
+        if id(kind) in self._made:
+            return self._made[id(kind)][1]
+        base, library = base_of(kind), self._pristine.of_library(kind)
+        above = () if library else bases_of(kind)
+        bases = [self.of(part) for part in above if not self._pristine.of_library(part)]
+        bases += [part for part in above if BaseException in type.mro(part) and self._pristine.of_library(part)]
+        if not bases or (base is not None and not any(issubclass(part, base) for part in bases)):
+            bases.append(base or object)
+        space = self._forwards(kind, base) | {
+            "__mirrors__": self,
+            "__mirrored__": kind,
+            "__module__": module_of(kind),
+        }
+        if library:
+            space["__class__"] = property(lambda _: kind)
+        mirror = type.__new__(Mirror, str(name_of(kind)), tuple(bases), space)
+        self._made[id(kind)] = kind, mirror
+        return mirror
+
+    def _forwards(self, kind: type, base: type | None) -> dict[str, Any]:
+        """What stand-ins of this class hand on; data keeps its own operators."""
+        parts = [part for part in type.mro(kind)[:-1] if not (base and self._pristine.of_library(part))]
+        names = {name for part in parts for name in space_of(part)}
+        space: dict[str, Any] = {name: self._forward(kind, name) for name in _HANDED_ON if name in names}
+        space["__getattr__"] = lambda stand, name: self.call(getattr, (stand, name), {})
+        space["__setattr__"] = lambda stand, name, value: self.call(setattr, (stand, name, value), {})
+        space["__delattr__"] = lambda stand, name: self.call(delattr, (stand, name), {})
+        space["__dict__"] = property(lambda stand: self.call(getattr, (stand, "__dict__"), {}))
+        if base is not None or BaseException in type.mro(kind):
+            return space | {name: self._attribute(name) for name in names if not name.startswith("__")}
+        space |= {name: self._operator(kind, name) for name in _BINARY if name in names}
+        space |= {name: self._conversion(kind, name) for name in _CONVERSIONS if name in names}
+        own = own_operators(names)
+        if "==" in own:
+            space["__eq__"] = lambda stand, other: self._equal(stand, other)
+            space["__ne__"] = lambda stand, other: not self._equal(stand, other)
+            space["__hash__"] = object.__hash__
+        return space | {
+            name: _refusing(name) for name, what in (("__bool__", "truth"), ("__contains__", "in")) if what in own
+        }
+
+    def _attribute(self, name: str) -> Any:
+        return property(
+            lambda stand: self.call(getattr, (stand, name), {}),
+            lambda stand, value: self.call(setattr, (stand, name, value), {}),
+        )
+
+    def _forward(self, kind: type, name: str) -> Callable[..., Any]:
+        return lambda stand, *args, **kwargs: self.call(getattr(kind, name), (stand, *args), kwargs)
+
+    def _operator(self, kind: type, name: str) -> Callable[..., Any]:
+        """With data of the test an object makes only further objects, which are no numbers: a difference that is
+        always 0 would pass for any answer."""
+
+        def operate(stand: Any, *others: Any) -> Any:
+            made = self.call(getattr(kind, name), (stand, *others), {})
+            if made is not NotImplemented and not all(isinstance(type(other), Mirror) for other in others):
+                if not isinstance(type(made), Mirror) or base_of(type(made)) is not None:
+                    raise TypeError(f"an object's own {name} with a value of the test decides nothing")
+                _set(made, _MIXED, True)
+            return made
+
+        return operate
+
+    def _conversion(self, kind: type, name: str) -> Callable[..., Any]:
+        def convert(stand: Any, *args: Any) -> Any:
+            try:
+                _get(stand, _MIXED)
+            except AttributeError:
+                return self.call(getattr(kind, name), (stand, *args), {})
+            raise TypeError(f"an object's own {name} decides nothing about a value of the test")
+
+        return convert
+
+    def _equal(self, stand: Any, other: Any) -> bool:
+        """Where the program's own == and what the objects consist of agree; TypeError where they do not."""
+        if other is None:
+            return False
+        if not isinstance(type(other), Mirror):
+            raise TypeError("an object's own == with a value of the test decides nothing")
+        one, two = _get(stand, TARGET), _get(other, TARGET)
+        says = self.call(lambda: bool(one == two), (), {})
+        states = [{name: self._outward(part) for name, part in state_of(target).items()} for target in (one, two)]
+        alike = type(one) is type(two) and bool(states[0]) and states[0] == states[1]
+        if says is not alike:
+            raise TypeError("an object's own == decides nothing")
+        return says
+
+
+def _refusing(name: str) -> Callable[..., Any]:
+    def refuse(*_: Any) -> Any:
+        raise TypeError(f"an object's own {name} decides nothing")
+
+    return refuse
