@@ -34,7 +34,7 @@ class Completion:
     """What the engine wrote: R response tokens and their log-probabilities. Nothing is re-tokenised.
 
     `finish_reason`: eos = the model's own end token (kept, last), stop = a stop string (kept), length = out of room.
-    `weight_version`: the weights that the engine held when the request was made; an update may change them under way.
+    `weight_version`: the weights that its first token was sampled with, or older; an update may change them under way.
     """
 
     response_ids: list[int]
@@ -59,10 +59,9 @@ class Engine(Protocol):
     A seed decides a request's random numbers, whatever else is in flight. `logprobs` are taken after temperature, under
     the untruncated distribution (vLLM on a GPU: the truncated one).
 
-    An update of the weights is four calls in a row, of which the first is made once. Between `start_update` and
-    `finish_update` no token is sampled: no completion sees a mixture of two versions in one tensor or layer. A request
-    in flight goes on afterwards, or ends before the update begins. After an error of an update the weights are
-    undefined: start another engine.
+    Weights change by `start_update`, `receive_update`, `finish_update`, after one `join_transfer`. Between start and
+    finish no token is sampled, so none comes from a mixture of two versions. A request in flight goes on after the
+    update, or ends before it. After an error of an update the weights are undefined: start another engine.
     """
 
     @property
