@@ -22,39 +22,8 @@ from stepcoder.rollout.engines import make_sender
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
 
 
-class Engines(Protocol):
-    """How a sender talks to all engines at once; every call returns when all have answered."""
-
-    def join(self, init_info: dict[str, Any]) -> None: ...
-    def start(self) -> None: ...
-    def receive(self, update_info: Any) -> None: ...
-    def finish(self) -> None: ...
-
-
-class Sender(Protocol):
-    """One end of a transfer. `send_weights` has the engines start, sends every tensor, and has them finish."""
-
-    def send_weights(self) -> None: ...
-    def shutdown(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """What a sender is made of. `size`: members of the transfer, learner rank 0 and each process of each engine.
-
-    `host`: an address of this machine that the engines can reach; `rank`: the learner's.
-    """
-
-    engines: Engines
-    tensors: "Tensors"
-    rank: int
-    host: str
-    size: int
-    deadline_s: float
-
-
-class RayEngines:
-    """`Engines` that are rollout actors. `version` names the weights of the update that is under way."""
+class Engines:
+    """All rollout actors at once: a call returns when all have answered. `version` names the weights on their way."""
 
     def __init__(self, workers: Sequence[Any], ranks_per_worker: int, deadline_s: float) -> None:
         self._workers = list(workers)
@@ -94,6 +63,28 @@ class RayEngines:
             ) from error
 
 
+class Sender(Protocol):
+    """One end of a transfer. `send_weights` has the engines start, sends every tensor, and has them finish."""
+
+    def send_weights(self) -> None: ...
+    def shutdown(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a sender is made of. `size`: members of the transfer, learner rank 0 and each process of each engine.
+
+    `host`: an address of this machine that the engines can reach; `rank`: the learner's.
+    """
+
+    engines: Engines
+    tensors: "Tensors"
+    rank: int
+    host: str
+    size: int
+    deadline_s: float
+
+
 class WeightPublisher:
     """Casts to the engines' number format and sends. One object on every learner rank."""
 
@@ -102,7 +93,7 @@ class WeightPublisher:
         self._dtype: torch.dtype = getattr(torch, dtype)
         self._rank = rank
         self._deadline_s = deadline_s
-        self._engines: RayEngines | None = None
+        self._engines: Engines | None = None
         self._sender: Sender | None = None
         self._tensors = Tensors((), self._dtype)
 
@@ -116,7 +107,7 @@ class WeightPublisher:
         """
         self.close()
         self._tensors = Tensors(shapes, self._dtype)
-        self._engines = RayEngines(workers, ranks_per_worker, self._deadline_s)
+        self._engines = Engines(workers, ranks_per_worker, self._deadline_s)
         if self._backend == "gloo" and self._rank > 0:
             return  # rank 0 alone is a member
         size = 1 + len(workers) * ranks_per_worker
