@@ -97,7 +97,7 @@ def measure(
     """A fresh engine in a process of its own. `dtype` None is the configuration's; `extra`: settings as on the command
     line of `stepcoder train`, laid over the starter's."""
     from stepcoder.deploy.config.load import load_config
-    from stepcoder.rollout.vllm.engine import engine_environment
+    from stepcoder.rollout.engines import engine_environment
 
     words = [*extra, *([] if dtype is None else ["--rollout.dtype", dtype])]
     environment = os.environ | engine_environment(load_config(STARTER, words).rollout)
@@ -121,7 +121,8 @@ async def child(words: list[str], avx2_only: bool, rounds: int) -> Decoding:
     from stepcoder.deploy.checks.formats import settle
     from stepcoder.deploy.checks.preflight import preflight
     from stepcoder.deploy.config.load import load_config
-    from stepcoder.rollout.vllm.engine import Engine, Sampling, sampling_of
+    from stepcoder.rollout.engine import Sampling, sampling_of
+    from stepcoder.rollout.vllm.engine import VLLMEngine
 
     config, _ = settle(load_config(STARTER, words))
     ready = preflight(config, writes=False)
@@ -131,7 +132,7 @@ async def child(words: list[str], avx2_only: bool, rounds: int) -> Decoding:
     products_s = products(ready.model, config.rollout.dtype, batch)
 
     began = time.perf_counter()
-    engine = Engine(str(ready.model), config.rollout)
+    engine = VLLMEngine(str(ready.model), config.rollout)
     await engine.generate(prompts[0][:-1], Sampling(1.0, max_new_tokens=1), 0)
     start_s = time.perf_counter() - began
 
@@ -163,7 +164,7 @@ async def child(words: list[str], avx2_only: bool, rounds: int) -> Decoding:
 async def steady_step(generate: Any, rounds: int) -> float:
     """Seconds of one decoding step of the whole batch, the best of `rounds`: a round less its prefill, by the tokens
     that it wrote, so that a completion that ends early counts with those it has."""
-    from stepcoder.rollout.vllm.engine import Sampling
+    from stepcoder.rollout.engine import Sampling
 
     best = float("inf")
     for seed in range(rounds):

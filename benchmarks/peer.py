@@ -36,7 +36,7 @@ from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.deploy.checks.machine import cores, memory_total
 from stepcoder.deploy.checks.starter_model import resolve_model
 from stepcoder.errors import UserError
-from stepcoder.rollout.vllm.engine import engine_environment
+from stepcoder.rollout.engines import engine_environment
 
 REQUIREMENTS = ROOT / "requirements" / "peer.txt"
 GAP_LIMIT = 0.05  # nats; bf16 kernels of sampler and trainer differ by a third of it

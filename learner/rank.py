@@ -22,10 +22,10 @@ from stepcoder.learner.networks.models import Policy, add_value_head, frozen, lo
 from stepcoder.learner.networks.networks import Network, Networks, unadapted
 from stepcoder.learner.networks.state import copied
 from stepcoder.learner.update import PPOUpdate, Reduce
+from stepcoder.rollout.libraries import preload_libraries, release_freed_memory
 from stepcoder.rollout.threads import learner_threads
 from stepcoder.rollout.trajectory import Trajectory
-from stepcoder.rollout.vllm.allocator import release_freed_memory
-from stepcoder.rollout.vllm.weights import WeightPublisher
+from stepcoder.rollout.weights import WeightPublisher
 
 DTYPES = {"fp32": torch.float32, "autocast": torch.float32, "bf16": torch.bfloat16}
 KL_STATE = "kl.json"
@@ -226,8 +226,6 @@ def learner_environment(*, cuda: bool, ranks: int) -> dict[str, str]:
     Ranks share the cores: Ray would give an actor that reserves none a single thread, too few for what is
     computed on CPUs, be it only an offloaded update.
     """
-    from stepcoder.rollout.vllm.engine import preload_libraries
-
     environment = {
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

@@ -2,64 +2,78 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RolloutConfig(BaseModel):
     """How completions are generated. The one home of these defaults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    engines: int = Field(default=1, ge=1, description="Rollout actors, one vLLM engine each (count). Source: ours.")
-    tensor_parallel: int = Field(default=1, ge=1, description="Devices that share one engine (count). Source: ours.")
-    group_size: int = Field(default=16, ge=1, description="Completions of one subtask (count). Source: paper.")
-    max_new_tokens: int = Field(default=1024, ge=1, description="Longest completion (tokens). Source: paper.")
-    temperature: float = Field(
-        default=0.8, gt=0.0, le=2.0, description="Sampling temperature; the learner's logits get it too. Source: paper."
-    )
-    top_p: float = Field(default=0.9, gt=0.0, le=1.0, description="Nucleus mass kept when sampling. Source: paper.")
-    top_k: int = Field(
-        default=0, ge=0, description="Most likely tokens kept when sampling (count); 0 keeps all. Source: ours."
-    )
-    stop: tuple[str, ...] = Field(
-        default=("\n```",),
-        description="Strings that end a completion (kept in it). Used by the prefill prompt form; an instruct reply "
-        "opens with a fence and ends with its end token. Source: ours.",
-    )
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        default="auto",
-        description="Number format of the engines' weights and of weights on their way; auto: bfloat16 on GPUs, which "
-        "a Ray cluster that is joined is taken to have, else the fastest sound one of this machine, measured. "
-        "Source: ours.",
-    )
-    max_model_len: int = Field(
-        default=2048, ge=16, description="Longest prompt and completion together (tokens). Source: ours."
-    )
-    max_num_seqs: int = Field(
-        default=128, ge=1, description="Completions decoded at once by an engine (count). Source: ours."
-    )
-    block_size: int = Field(
-        default=32, ge=16, description="Key-value cache block (tokens); prompts share whole blocks only. Source: ours."
-    )
-    kv_cache_gib: int = Field(
-        default=2,
-        ge=1,
-        description="Memory of an engine's key-value cache without a GPU (GiB). Source: ours, measured.",
-    )
-    gpu_memory_utilization: float = Field(
-        default=0.85, gt=0.0, le=1.0, description="Share of a GPU's memory that an engine takes. Source: ours."
-    )
-    enforce_eager: bool = Field(
-        default=True,
-        description="Run without compilation: starts in 16 s instead of 76 s, 15% slower on CPU. Turn off for long "
-        "runs on GPUs. Source: ours, measured.",
-    )
-    cpu_threads: int = Field(
-        default=0,
-        ge=0,
-        description="Threads of an engine without a GPU (count); 0 takes every core that the process may use. With "
-        "several engines on a node give each its share. Source: ours.",
-    )
-    weights_deadline_s: float = Field(
-        default=300.0, gt=0.0, description="Longest wait for one step of a weight update (s). Source: ours."
-    )
+    engine: Literal["vllm", "transformers"] = "vllm"
+    """What generates. transformers is a plain loop over the Hugging Face model, to compare with: slow, one completion
+    at a time, without a key-value cache that completions share."""
+
+    engines: int = Field(default=1, ge=1)
+    """Rollout actors, one engine each (count)."""
+
+    tensor_parallel: int = Field(default=1, ge=1)
+    """Devices that share one engine (count); vllm only."""
+
+    group_size: int = Field(default=16, ge=1)
+    """Completions of one subtask (count). Source: StepCoder."""
+
+    max_new_tokens: int = Field(default=1024, ge=1)
+    """Longest completion (tokens). Source: StepCoder."""
+
+    temperature: float = Field(default=0.8, gt=0.0, le=2.0)
+    """Sampling temperature; the learner's logits get it too. Source: StepCoder."""
+
+    top_p: float = Field(default=0.9, gt=0.0, le=1.0)
+    """Nucleus mass kept when sampling. Source: StepCoder."""
+
+    top_k: int = Field(default=0, ge=0)
+    """Most likely tokens kept when sampling (count); 0 keeps all."""
+
+    stop: tuple[str, ...] = ("\n```",)
+    """Strings that end a completion (kept in it). Used by the prefill prompt form; an instruct reply opens with a
+    fence and ends with its end token."""
+
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Number format of the engines' weights and of weights on their way; auto: bfloat16 on GPUs, which a Ray cluster
+    that is joined is taken to have, else the fastest sound one of this machine, measured."""
+
+    max_model_len: int = Field(default=2048, ge=16)
+    """Longest prompt and completion together (tokens)."""
+
+    max_num_seqs: int = Field(default=128, ge=1)
+    """Completions decoded at once by an engine (count); vllm only."""
+
+    block_size: int = Field(default=32, ge=16)
+    """Key-value cache block (tokens); prompts share whole blocks only. vllm only."""
+
+    kv_cache_gib: int = Field(default=2, ge=1)
+    """Memory of an engine's key-value cache without a GPU (GiB); vllm only."""
+
+    gpu_memory_utilization: float = Field(default=0.85, gt=0.0, le=1.0)
+    """Share of a GPU's memory that an engine takes; vllm only."""
+
+    enforce_eager: bool = True
+    """Run without compilation: starts in 16 s instead of 76 s, 15% slower on CPU. Turn off for long runs on GPUs.
+    vllm only."""
+
+    cpu_threads: int = Field(default=0, ge=0)
+    """Threads of an engine without a GPU (count); 0 takes every core that the process may use. With several engines on
+    a node give each its share."""
+
+    weights_deadline_s: float = Field(default=300.0, gt=0.0)
+    """Longest wait for one step of a weight update (s)."""
+
+    @model_validator(mode="after")
+    def one_device_for_the_reference(self) -> "RolloutConfig":
+        if self.engine == "transformers" and self.tensor_parallel > 1:
+            raise ValueError(
+                f"rollout.tensor_parallel = {self.tensor_parallel} needs rollout.engine vllm; transformers takes one "
+                "device an engine"
+            )
+        return self

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -14,8 +14,9 @@ from stepcoder.curriculum.subtask import Subtask
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.actors import ExecutorPool
 from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.engine import Sampling
+from stepcoder.rollout.engines import engine_environment
 from stepcoder.rollout.trajectory import GroupSummary, Unjudged
-from stepcoder.rollout.vllm.engine import Sampling, engine_environment
 from stepcoder.rollout.worker import RolloutWorker
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,13 @@ log = logging.getLogger(__name__)
 MAX_CONCURRENCY = 4096
 ATTEMPTS = 3
 CLOSE_S = 5.0
+
+
+class Finished(NamedTuple):
+    """Completions that have ended and their tokens, over all engines, since they started."""
+
+    completions: int
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +75,9 @@ class RolloutService:
     async def ready(self) -> None:
         await asyncio.gather(*(worker.ready.remote() for worker in self.workers))
 
-    async def finished(self) -> tuple[int, int]:
-        """Completions that have ended and their tokens, over all engines, since they started."""
+    async def finished(self) -> Finished:
         stats = await asyncio.gather(*(worker.stats.remote() for worker in self.workers))
-        return sum(s.completions for s in stats), sum(s.generated_tokens for s in stats)
+        return Finished(sum(s.completions for s in stats), sum(s.generated_tokens for s in stats))
 
     async def run(
         self, subtasks: Sequence[Subtask], sampling: Sampling | None = None, group_size: int | None = None

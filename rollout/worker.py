@@ -1,4 +1,4 @@
-"""A rollout actor: turns a subtask into a group of graded trajectories with one vLLM engine.
+"""A rollout actor: turns a subtask into a group of graded trajectories with one engine.
 
 Life of a completion: prompt -> engine -> program -> executor -> masks and reward -> trajectory.
 Invariants: a completion goes to the executor when it is finished, not when its group is; the
@@ -24,12 +24,13 @@ from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.spans import executed_spans
 from stepcoder.executor.suite import Suite
 from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.engine import EngineDied, EngineStats, Sampling, greedy, sampling_of
+from stepcoder.rollout.engines import make_engine
+from stepcoder.rollout.lifeline import tie_to_parent
 from stepcoder.rollout.text.extract import extract
 from stepcoder.rollout.text.mask import token_masks
 from stepcoder.rollout.text.offsets import TokenSpans
 from stepcoder.rollout.trajectory import Group, GroupSummary, Trajectory, Unjudged, summarize
-from stepcoder.rollout.vllm.engine import Completion, Engine, EngineStats, Sampling, engine_died, greedy, sampling_of
-from stepcoder.rollout.vllm.lifeline import tie_to_parent
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class RolloutWorker:
         self._reward_kind = reward_kind
         self._seed = seed
         self._config = config
-        self._engine = Engine(model, config, device=device, backend=backend, version=version)
+        self._engine = make_engine(model, config, device=device, backend=backend, version=version)
 
     async def ready(self) -> bool:
         """True once the engine answers: the first call returns after the constructor has."""
@@ -98,7 +99,7 @@ class RolloutWorker:
         try:
             group = await self.run(subtask, sampling, group_size)
         except Exception as error:
-            if engine_died(error):
+            if isinstance(error, ExceptionGroup) and error.subgroup(EngineDied):
                 log.critical("the engine's process is gone; this actor ends, so that the run starts its services anew")
                 os._exit(1)
             if text := _not_judged(error):
@@ -135,16 +136,33 @@ class RolloutWorker:
     async def _sample(self, subtask: Subtask, prompt_ids: list[int], sampling: Sampling, index: int) -> Trajectory:
         seed = sample_seed(self._seed, subtask.ticket, index)
         completion = await self._engine.generate(prompt_ids, sampling, seed)
-        ended_itself = completion.finish == "eos"
-        written = completion.ids[:-1] if ended_itself else completion.ids
+        ended_itself = completion.finish_reason == "eos"
+        written = completion.response_ids[:-1] if ended_itself else completion.response_ids
         text, spans = self._spans(written, prompt_ids[-4:])
         extracted = extract(given(subtask.prefix), text, self._form)
         report = await self._executor.run(extracted.program, subtask.problem.suite)
         if not report.verdict.judged:
             raise NotJudged(report.error or "the sandbox failed")
         masks = token_masks(extracted, spans, executed_spans(extracted.program, report.executed_lines), ended_itself)
-        return _trajectory(
-            subtask, index, prompt_ids, completion, extracted.program, report, reward(report, self._reward_kind), masks
+        return Trajectory(
+            ticket=subtask.ticket,
+            sample=index,
+            problem_id=subtask.problem.id,
+            level=subtask.problem.level,
+            stage=subtask.stage,
+            prompt_ids=np.asarray(prompt_ids, dtype=np.int32),
+            response_ids=np.asarray(completion.response_ids, dtype=np.int32),
+            logprobs=np.asarray(completion.logprobs, dtype=np.float32),
+            executed=masks.executed,
+            code=masks.code,
+            token_lines=masks.token_lines,
+            error_line=report.error_line,
+            reward=reward(report, self._reward_kind),
+            verdict=report.verdict,
+            finish_reason=completion.finish_reason,
+            weight_version=completion.weight_version,
+            program=extracted.program,
+            coverage_trusted=report.coverage_trusted,
         )
 
 
@@ -166,35 +184,3 @@ def sample_seed(run_seed: int, ticket: int, sample: int) -> int:
     """The seed of one completion, 0 <= seed < 2**62: different for every ticket and sample of a run."""
     digest = hashlib.blake2b(f"{run_seed}/{ticket}/{sample}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 2
-
-
-def _trajectory(
-    subtask: Subtask,
-    index: int,
-    prompt_ids: list[int],
-    completion: Completion,
-    program: str,
-    report: Report,
-    value: float,
-    masks: Any,
-) -> Trajectory:
-    return Trajectory(
-        ticket=subtask.ticket,
-        sample=index,
-        problem_id=subtask.problem.id,
-        level=subtask.problem.level,
-        stage=subtask.stage,
-        prompt_ids=np.asarray(prompt_ids, dtype=np.int32),
-        response_ids=np.asarray(completion.ids, dtype=np.int32),
-        logprobs=np.asarray(completion.logprobs, dtype=np.float32),
-        executed=masks.executed,
-        code=masks.code,
-        token_lines=masks.token_lines,
-        error_line=report.error_line,
-        reward=value,
-        verdict=report.verdict,
-        finish_reason=completion.finish,
-        weight_version=completion.version,
-        program=program,
-        coverage_trusted=report.coverage_trusted,
-    )

@@ -25,8 +25,8 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.directory import FORMATS, flat
 from stepcoder.errors import UserError
 from stepcoder.files import write_json
+from stepcoder.rollout.engines import engine_environment
 from stepcoder.rollout.threads import engine_threads, learner_threads
-from stepcoder.rollout.vllm.engine import engine_environment
 
 PRODUCTS = Path(__file__).with_name("products.py")
 MARGIN = 1.05  # rounding more is worth a speed that is clearly higher

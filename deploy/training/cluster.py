@@ -19,8 +19,8 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.training.guardian import watch_over
 from stepcoder.deploy.training.placement import Placement, placement
 from stepcoder.learner.service import LearnerService
+from stepcoder.rollout.engines import choose_backend
 from stepcoder.rollout.service import RolloutService
-from stepcoder.rollout.vllm.weights import choose_backend
 
 START_ATTEMPTS = 3
 
@@ -93,7 +93,7 @@ def start_rollout(config: Config, ready: Ready, place: Placement) -> RolloutServ
         seed=config.run.seed,
         device=place.device,
         gpu_share=place.gpu_share,
-        backend=choose_backend(place.device, place.device, place.shared),
+        backend=choose_backend(config.rollout.engine, place.device, place.device, place.shared),
     )
 
 

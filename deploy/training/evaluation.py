@@ -19,8 +19,8 @@ from stepcoder.deploy.training.cluster import fits, gpus, join_cluster, start_ro
 from stepcoder.deploy.training.placement import placement
 from stepcoder.deploy.training.unjudged import parted, told, too_many
 from stepcoder.errors import UserError
+from stepcoder.rollout.engine import Sampling
 from stepcoder.rollout.service import RolloutService
-from stepcoder.rollout.vllm.engine import Sampling
 
 log = logging.getLogger(__name__)
 

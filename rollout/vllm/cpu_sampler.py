@@ -11,6 +11,8 @@ logarithm of the kept mass, at every position, which would read as a change of t
 to the learner's distribution would need that factor, between top-p and 1; it is left out, as a constant would be.
 """
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -86,7 +88,7 @@ def draw(
     while len(left):
         values, ids = (logits if len(left) == rows else logits[left]).topk(min(count, vocabulary))
         kept, sure = nucleus(values, p[left[:, None], ids], k[left], mass[left], vocabulary)
-        drawn = _search(kept[sure], uniform[left[sure]])[0]
+        drawn = _search(kept[sure], uniform[left[sure]]).entry
         tokens[left[sure]] = ids[sure].gather(1, drawn[:, None])[:, 0]
         left, count = left[~sure], 16 * count
     return tokens
@@ -129,16 +131,22 @@ def invert(p: Float[Tensor, "B V"], uniform: Float[Tensor, " B"]) -> Int[Tensor,
     if short := -p.shape[1] % _BLOCKS:
         p = torch.nn.functional.pad(p, (0, short))
     members = p.unflatten(1, (_BLOCKS, -1))  # adding whole rows of it uses the full width of the CPU's registers
-    block, left = _search(members.sum(1).double(), uniform)
-    token, _ = _search(members[torch.arange(len(p)), :, block].double(), left)
-    return token * members.shape[2] + block
+    block = _search(members.sum(1).double(), uniform)
+    token = _search(members[torch.arange(len(p)), :, block.entry].double(), block.inside)
+    return token.entry * members.shape[2] + block.entry
 
 
-def _search(mass: Float[Tensor, "B N"], uniform: Float[Tensor, " B"]) -> tuple[Int[Tensor, " B"], Float[Tensor, " B"]]:
-    """The entry that `uniform` falls into, and where in it, again in [0, 1)."""
+class _Found(NamedTuple):
+    """Of each row the entry that a number falls into, and where in it, again in [0, 1)."""
+
+    entry: Int[Tensor, " B"]
+    inside: Float[Tensor, " B"]
+
+
+def _search(mass: Float[Tensor, "B N"], uniform: Float[Tensor, " B"]) -> _Found:
     cumulative = mass.cumsum(-1)
     point = uniform[:, None] * cumulative[:, -1:]
     entry = torch.searchsorted(cumulative, point, right=True)
     own = mass.gather(1, entry)
     inside = (point - (cumulative.gather(1, entry) - own)) / own
-    return entry[:, 0], inside[:, 0].clamp(0.0, 1.0 - 2.0**-53)
+    return _Found(entry[:, 0], inside[:, 0].clamp(0.0, 1.0 - 2.0**-53))

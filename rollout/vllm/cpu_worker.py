@@ -12,10 +12,10 @@ from vllm.config import CompilationMode
 from vllm.distributed.weight_transfer import WeightTransferEngineFactory
 from vllm.v1.worker.cpu_worker import CPUWorker
 
-from stepcoder.rollout.vllm.allocator import release_freed_memory
+from stepcoder.rollout.libraries import release_freed_memory
+from stepcoder.rollout.lifeline import tie_to_parent
 from stepcoder.rollout.vllm.cpu_layers import use_kernels
 from stepcoder.rollout.vllm.cpu_sampler import InverseSampler
-from stepcoder.rollout.vllm.lifeline import tie_to_parent
 
 
 class TiedCPUWorker(CPUWorker):
@@ -23,7 +23,7 @@ class TiedCPUWorker(CPUWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         tie_to_parent()
-        WeightTransferEngineFactory.register_engine("gloo", "stepcoder.rollout.vllm.gloo_receiver", "GlooReceiver")
+        WeightTransferEngineFactory.register_engine("gloo", "stepcoder.rollout.vllm.receiver", "VLLMReceiver")
         if torch.cpu._is_amx_tile_supported():
             torch.cpu._init_amx()  # bf16 kernels die with SIGILL in a process that has not asked for tiles
         super().__init__(*args, **kwargs)

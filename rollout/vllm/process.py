@@ -14,7 +14,7 @@ from vllm.v1.engine.core import EngineCoreProc  # noqa: E402
 from vllm.v1.executor.multiproc_executor import MultiprocExecutor  # noqa: E402
 from vllm.v1.executor.uniproc_executor import UniProcExecutor  # noqa: E402
 
-from stepcoder.rollout.vllm.lifeline import tie_to_parent  # noqa: E402
+from stepcoder.rollout.lifeline import tie_to_parent  # noqa: E402
 
 _run_engine_core = EngineCoreProc.run_engine_core
 

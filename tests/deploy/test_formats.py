@@ -15,7 +15,7 @@ from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.sft import SFTRunConfig
 from stepcoder.deploy.run.directory import CONFIG, RunDirectory, kept_settings
 from stepcoder.learner.rank import learner_environment
-from stepcoder.rollout.vllm.engine import engine_environment
+from stepcoder.rollout.engines import engine_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = ["--learner.device", "cpu"]

@@ -1,8 +1,6 @@
-"""A rollout actor with the real engine and the real executor, and the choice of a transfer backend."""
+"""A rollout actor with the real engine and the real executor."""
 
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +17,12 @@ from stepcoder.executor.pool.actors import ExecutorPool
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.suite import Case, Suite
 from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.engine import Sampling
+from stepcoder.rollout.engines import engine_environment
 from stepcoder.rollout.trajectory import Group, Unjudged
-from stepcoder.rollout.vllm.engine import Sampling, engine_environment
-from stepcoder.rollout.vllm.weights import choose_backend
 from stepcoder.rollout.worker import NotJudged, RolloutWorker, _not_judged
 from tests.tools.patience import HANG_S
-from tests.tools.tiny_model import build_tiny_model
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG = RolloutConfig(
     dtype="float32",
     max_model_len=512,
@@ -52,11 +48,6 @@ PROBLEM = Problem(
 PREFIX = SOLUTION + "'''\n"
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(build_tiny_model(tmp_path_factory.mktemp("model")))
-
-
 class Failing:
     """The real pool, whose sandbox fails on one suite; no way was found to make it do so every time."""
 
@@ -70,20 +61,12 @@ class Failing:
 
 
 @pytest.fixture(scope="module")
-def worker(model: str) -> Iterator[Any]:
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}},
-    )
+def worker(cluster: None, model: str) -> Any:
     config = ExecutorConfig()
     actor = ray.remote(RolloutWorker).options(
         num_cpus=0, max_concurrency=64, runtime_env={"env_vars": engine_environment(CONFIG)}
     )
-    yield actor.remote(model, CONFIG, PromptConfig(), Failing(ExecutorPool(config)), config.reward, 7)
-    ray.shutdown()
+    return actor.remote(model, CONFIG, PromptConfig(), Failing(ExecutorPool(config)), config.reward, 7)
 
 
 def run(worker: Any, ticket: int, prefix: str = "", **options: Any) -> Group:
@@ -145,23 +128,3 @@ def test_an_evaluation_samples_with_its_own_settings(worker: Any) -> None:
     assert first == second and len(first) <= 6
     assert ray.get(worker.greedy.remote(group.trajectories[0].prompt_ids.tolist(), 6)) == first
     assert ray.get(worker.stats.remote()).generated_tokens >= 12 and ray.get(worker.version.remote()) == 0
-
-
-@pytest.mark.parametrize(
-    ("learner", "engine", "same_gpu", "backend"),
-    [
-        ("cpu", "cpu", False, "gloo"),
-        ("cuda", "cpu", False, "gloo"),
-        ("cuda", "cuda", False, "nccl"),
-        ("cuda", "cuda", True, "ipc"),
-    ],
-)
-def test_the_backend_follows_from_where_things_are(learner: str, engine: str, same_gpu: bool, backend: str) -> None:
-    assert choose_backend(learner, engine, same_gpu) == backend
-
-
-def test_a_learner_on_cpus_cannot_feed_gpus() -> None:
-    with pytest.raises(ValueError, match="give the learner GPUs"):
-        choose_backend("cpu", "cuda", False)
-    with pytest.raises(ValueError, match="expected 'cpu' or 'cuda'"):
-        choose_backend("tpu", "cpu", False)

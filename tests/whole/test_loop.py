@@ -109,3 +109,11 @@ def test_generation_may_run_a_step_ahead_of_training_and_equal_groups_are_replac
     assert max(found[s]["staleness"] for s in (2, 3, 4)) == 1
     state = json.loads((tmp_path / "ahead" / "checkpoints" / "step-00000002" / "state.json").read_text())
     assert len(state["issued"]) == 2
+
+
+def test_the_reference_engine_serves_a_whole_run(model: Path, tmp_path: Path):
+    config = write_config(tmp_path, model, "reference", eval={"samples": 1, "train_limit": 2, "at_end": False})
+    finish(start(config, "--rollout.engine", "transformers", "--run.steps", "2"))
+    found = step_lines(tmp_path / "reference")
+    assert sorted(found) == [1, 2]
+    assert all(line["gap/logprob_abs_mean"] < 1e-4 for line in found.values())

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch._C._distributed_c10d import ProcessGroupGloo, TCPStore
 from vllm.distributed.weight_transfer.base import (
     WeightTransferEngine,
     WeightTransferInitInfo,
@@ -20,7 +19,7 @@ from vllm.distributed.weight_transfer.base import (
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
-from stepcoder.rollout.vllm.gloo import broadcast, join_group, join_store
+from stepcoder.rollout.gloo import GlooReceiver
 
 
 @dataclass
@@ -43,19 +42,19 @@ class GlooUpdateInfo(WeightTransferUpdateInfo):
     shapes: list[list[int]]
 
 
-class GlooReceiver(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
+class VLLMReceiver(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
     """Receives whole tensors from the learner and loads them layer by layer."""
 
     init_info_cls = GlooInitInfo
     update_info_cls = GlooUpdateInfo
-    _store: TCPStore | None = None
-    _group: ProcessGroupGloo | None = None
+    _receiver: GlooReceiver | None = None
 
     def init_transfer_engine(self, init_info: GlooInitInfo) -> None:
         self.shutdown()
         rank = init_info.rank_offset + self.parallel_config.rank
-        self._store = join_store(init_info.master_address, init_info.master_port, init_info.deadline_s)
-        self._group = join_group(self._store, rank, init_info.world_size, init_info.deadline_s)
+        self._receiver = GlooReceiver(
+            rank, init_info.master_address, init_info.master_port, init_info.world_size, init_info.deadline_s
+        )
 
     def start_weight_update(self) -> None:
         initialize_layerwise_reload(self.model)
@@ -65,16 +64,14 @@ class GlooReceiver(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
         self.receive_weights(self.parse_update_info(update_info))
 
     def receive_weights(self, update_info: GlooUpdateInfo) -> None:
-        if self._group is None:
+        if self._receiver is None:
             raise RuntimeError("weights were sent before the engine joined the learner; connect the publisher first")
         load: Callable[[list[tuple[str, torch.Tensor]]], object] = getattr(self.model, "load_weights")  # noqa: B009
         try:
-            for name, dtype, shape in zip(update_info.names, update_info.dtype_names, update_info.shapes, strict=True):
-                weight = torch.empty(shape, dtype=getattr(torch, dtype))
-                broadcast(self._group, weight)
-                load([(name, weight)])
+            for named in self._receiver.tensors(update_info.names, update_info.dtype_names, update_info.shapes):
+                load([named])
         except BaseException:
-            self.shutdown()  # the closed connection tells the learner at once instead of at its deadline
+            self.shutdown()
             raise
 
     def finish_weight_update(self) -> None:
@@ -86,5 +83,6 @@ class GlooReceiver(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
                 layer.quant_method.process_weights_after_loading(layer)
 
     def shutdown(self) -> None:
-        self._group = None
-        self._store = None
+        if self._receiver is not None:
+            self._receiver.close()
+        self._receiver = None
