@@ -9,8 +9,8 @@ from stepcoder.executor.judging.reward import check_name
 from stepcoder.executor.sandbox.values.codec import MAX_DEPTH, MAX_PARTS
 
 
-class ExecutorConfig(BaseModel):
-    """How programs are run, limited, isolated and judged."""
+class ProgramConfig(BaseModel):
+    """How programs are run, limited and isolated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -80,11 +80,6 @@ class ExecutorConfig(BaseModel):
         default="strict",
         description="Output comparison: strict for training, apps as published APPS figures. Source: ours",
     )
-    reward: str = Field(
-        default="stepcoder",
-        description="stepcoder: 1, -0.3, -0.6, -1; binary: 1 or 0; ratio: -0.3 + 1.3 x share passed; ladder: rises "
-        "with the stage reached and the share passed; package.module:function: your own, of the report. Source: paper",
-    )
     coverage: bool = Field(default=True, description="Record the executed lines. Source: paper")
     stdout_chars: int = Field(
         default=1000, ge=0, description="Output kept in a report for a person (characters). Source: ours"
@@ -105,6 +100,16 @@ class ExecutorConfig(BaseModel):
     )
     site_packages: bool = Field(
         default=False, description="Let programs import the packages installed for that interpreter. Source: ours"
+    )
+
+
+class ExecutorConfig(ProgramConfig):
+    """How programs are run, limited, isolated and judged."""
+
+    reward: str = Field(
+        default="stepcoder",
+        description="stepcoder: 1, -0.3, -0.6, -1; binary: 1 or 0; ratio: -0.3 + 1.3 x share passed; ladder: rises "
+        "with the stage reached and the share passed; package.module:function: your own, of the report. Source: paper",
     )
 
     @field_validator("reward")

@@ -5,22 +5,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class RolloutConfig(BaseModel):
-    """How completions are generated. The one home of these defaults."""
+class EngineConfig(BaseModel):
+    """The engines, and how long their completions are."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     engines: int = Field(default=1, ge=1, description="Rollout actors, one vLLM engine each (count). Source: ours.")
     tensor_parallel: int = Field(default=1, ge=1, description="Devices that share one engine (count). Source: ours.")
-    group_size: int = Field(default=16, ge=1, description="Completions of one subtask (count). Source: paper.")
     max_new_tokens: int = Field(default=1024, ge=1, description="Longest completion (tokens). Source: paper.")
-    temperature: float = Field(
-        default=0.8, gt=0.0, le=2.0, description="Sampling temperature; the learner's logits get it too. Source: paper."
-    )
-    top_p: float = Field(default=0.9, gt=0.0, le=1.0, description="Nucleus mass kept when sampling. Source: paper.")
-    top_k: int = Field(
-        default=0, ge=0, description="Most likely tokens kept when sampling (count); 0 keeps all. Source: ours."
-    )
     stop: tuple[str, ...] = Field(
         default=("\n```",),
         description="Strings that end a completion (kept in it). Used by the prefill prompt form; an instruct reply "
@@ -59,6 +51,19 @@ class RolloutConfig(BaseModel):
         ge=0,
         description="Threads of an engine without a GPU (count); 0 takes every core that the process may use. With "
         "several engines on a node give each its share. Source: ours.",
+    )
+
+
+class RolloutConfig(EngineConfig):
+    """How completions are generated. The one home of these defaults."""
+
+    group_size: int = Field(default=16, ge=1, description="Completions of one subtask (count). Source: paper.")
+    temperature: float = Field(
+        default=0.8, gt=0.0, le=2.0, description="Sampling temperature; the learner's logits get it too. Source: paper."
+    )
+    top_p: float = Field(default=0.9, gt=0.0, le=1.0, description="Nucleus mass kept when sampling. Source: paper.")
+    top_k: int = Field(
+        default=0, ge=0, description="Most likely tokens kept when sampling (count); 0 keeps all. Source: ours."
     )
     weights_deadline_s: float = Field(
         default=300.0, gt=0.0, description="Longest wait for one step of a weight update (s). Source: ours."

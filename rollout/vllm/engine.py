@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.config import EngineConfig, RolloutConfig
 from stepcoder.rollout.threads import engine_threads
 from stepcoder.rollout.vllm.kernels import honour_restriction, loaded
 
@@ -65,7 +65,7 @@ def sampling_of(config: RolloutConfig) -> Sampling:
     return Sampling(config.temperature, config.top_p, config.top_k, config.max_new_tokens, config.stop)
 
 
-def engine_environment(config: RolloutConfig, device: str = "cpu", backend: str = "gloo") -> dict[str, str]:
+def engine_environment(config: EngineConfig, device: str = "cpu", backend: str = "gloo") -> dict[str, str]:
     """Environment variables that an engine's actor must be started with (Ray: `runtime_env["env_vars"]`).
 
     They have to be there before the process starts: the preloaded libraries and the thread binding
