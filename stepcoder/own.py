@@ -2,7 +2,8 @@
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from stepcoder.settings import DOTTED
@@ -20,3 +21,14 @@ def own(name: str, what: str) -> Callable[..., Any]:
     if not callable(found):
         raise ValueError(f"{what} {name} is of type {type(found).__name__}, not a function")
     return found
+
+
+@contextmanager
+def trial(what: str) -> Iterator[None]:
+    """Around a call on an example: whatever `what` raises becomes a ValueError that says so."""
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{what} raised on an example: {type(error).__name__}: {error}") from error

@@ -15,7 +15,7 @@ from jaxtyping import Int32, Int64
 from stepcoder.curriculum.config import CurriculumConfig, Linear, OwnSchedule, Threshold
 from stepcoder.curriculum.stages.progress import TOO_LONG, Progress, Row
 from stepcoder.curriculum.stages.sampling import hashed
-from stepcoder.own import own
+from stepcoder.own import own, trial
 
 Move = Literal["stay", "rate", "cap", "back", "stale"]
 
@@ -163,19 +163,15 @@ def check(config: CurriculumConfig) -> None:
     """ValueError where a user's own schedule cannot be used: it is tried on two problems with two courses each."""
     if not isinstance(config.schedule, OwnSchedule):
         return
-    name = config.schedule.type
-    try:
+    what = f"the schedule {config.schedule.type}"
+    with trial(what):
         schedule = make_schedule(config, seed=0, size=2)
         schedule.progress.top[:] = 2
         stages = np.asarray(schedule.next(np.array([0, 1]), np.array([0, 1])))
         if stages.shape != (2,) or not all(stage in (0, 1, 2) for stage in stages.tolist()):
-            raise ValueError(f"the schedule {name} gives {stages.tolist()} for the stages of two problems, not 0 to 2")
+            raise ValueError(f"{what} gives {stages.tolist()} for the stages of two problems, not 0 to 2")
         move = schedule.observe(0, int(stages[0]), 1.0)
         if move not in get_args(Move):
-            raise ValueError(f"the schedule {name} says {move!r} of an outcome, not one of {', '.join(get_args(Move))}")
+            raise ValueError(f"{what} says {move!r} of an outcome, not one of {', '.join(get_args(Move))}")
         schedule.load(list(schedule.state()))
         schedule.metrics(1)
-    except ValueError:
-        raise
-    except Exception as error:
-        raise ValueError(f"the schedule {name} raised on an example: {type(error).__name__}: {error}") from error

@@ -16,7 +16,7 @@ from stepcoder.learner.advantages.grpo import dr_grpo, grpo
 from stepcoder.learner.advantages.reinforce import reinforce_plus_plus, reinforce_plus_plus_baseline
 from stepcoder.learner.advantages.rloo import rloo
 from stepcoder.learner.config import AdvantageConfig, OwnAdvantage
-from stepcoder.own import own
+from stepcoder.own import own, trial
 
 FUNCTIONS: Mapping[str, Callable[..., Float[Tensor, " N"]]] = {
     "gae": gae_with_critic,
@@ -45,13 +45,7 @@ def check(config: AdvantageConfig) -> None:
     if not isinstance(config, OwnAdvantage):
         return
     example = Episodes(torch.tensor([1.0, -0.3, -0.6, -0.6]), torch.zeros(7), None, (2, 1, 3, 1), (0, 0, 1, 1))
-    try:
+    with trial(f"the estimator {config.type}"):
         found = estimate(config, example)
-    except ValueError:
-        raise
-    except Exception as error:
-        raise ValueError(
-            f"the estimator {config.type} raised on an example: {type(error).__name__}: {error}"
-        ) from error
     if not found.isfinite().all():
         raise ValueError(f"the estimator {config.type} gives {found.tolist()} for an example: not all finite")

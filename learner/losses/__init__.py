@@ -14,7 +14,7 @@ from stepcoder.learner.losses.gspo import gspo
 from stepcoder.learner.losses.ppo import dual_clip, ppo_clip
 from stepcoder.learner.losses.reinforce import reinforce
 from stepcoder.learner.losses.tokens import LossTokens, PolicyLoss
-from stepcoder.own import own
+from stepcoder.own import own, trial
 
 FUNCTIONS: Mapping[str, Callable[..., PolicyLoss]] = {
     "ppo_clip": ppo_clip,
@@ -44,11 +44,7 @@ def check(config: LossConfig) -> None:
     logprobs = torch.tensor([-0.5, -1.0, -2.0, -0.1, -3.0], requires_grad=True)
     advantages, weights = torch.tensor([1.0, 1.0, -0.5, -0.5, -0.5]), torch.full((5,), 0.2)
     tokens = LossTokens(logprobs, torch.full((5,), -1.0), advantages, weights, torch.tensor([0, 0, 1, 1, 1]))
-    try:
+    with trial(f"the loss {config.type}"):
         policy_loss(config, tokens).loss.backward()
-    except ValueError:
-        raise
-    except Exception as error:
-        raise ValueError(f"the loss {config.type} raised on an example: {type(error).__name__}: {error}") from error
     if logprobs.grad is None or not logprobs.grad.isfinite().all():
         raise ValueError(f"the loss {config.type} gives no finite gradient for an example")
