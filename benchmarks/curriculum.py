@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.simulated_policy import Run, synthetic, train
-from stepcoder.curriculum.config import CurriculumConfig
+from stepcoder.curriculum.config import CurriculumConfig, Threshold
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.service.curriculum import Curriculum
 from stepcoder.curriculum.subtask import Outcome
@@ -39,11 +39,11 @@ POLICIES = {"weak": -0.5, "fair": 0.3}
 SCHEDULES: dict[str, dict[str, Any]] = {
     "threshold": {},
     "threshold, paper": {"reading": "paper"},
-    "threshold, step back 5": {"step_back": 5},
-    "threshold, learnability": {"sampling": "learnability"},
-    "linear, half the run": {"schedule": "linear", "linear_subtasks": 32 * STEPS // 2},
-    "mixed": {"schedule": "mixed"},
-    "none": {"schedule": "none"},
+    "threshold, step back 5": {"schedule": {"type": "threshold", "step_back": 5}},
+    "threshold, learnability": {"sampling": {"type": "learnability"}},
+    "linear, half the run": {"schedule": {"type": "linear", "subtasks": 32 * STEPS // 2}},
+    "mixed": {"schedule": {"type": "mixed"}},
+    "none": {"schedule": {"type": "none"}},
 }
 RHOS = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
 ALPHAS = (0.2, 0.35, 0.5, 0.7, 1.0)
@@ -102,9 +102,13 @@ def show(
 def sweep(seeds: int, console: Console) -> dict[tuple[str, str], Score]:
     """Each rho with each alpha at the default cap, then each cap at the default rho and alpha, also in a long run."""
     grid: dict[str, dict[str, Any]] = {
-        f"rho {rho}, alpha {alpha}": {"rho": rho, "alpha": alpha} for rho in RHOS for alpha in ALPHAS
+        f"rho {rho}, alpha {alpha}": {"schedule": {"type": "threshold", "rho": rho}, "alpha": alpha}
+        for rho in RHOS
+        for alpha in ALPHAS
     }
-    caps: dict[str, dict[str, Any]] = {f"cap {cap}": {"visit_cap": cap} for cap in CAPS}
+    caps: dict[str, dict[str, Any]] = {
+        f"cap {cap}": {"schedule": {"type": "threshold", "visit_cap": cap}} for cap in CAPS
+    }
     long = {f"{name}, long": setting for name, setting in caps.items()}
     return show("Defaults", grid | caps, seeds, console) | show("Caps", long, seeds, console, LONG_STEPS)
 
@@ -130,7 +134,7 @@ def draw(schedules: dict[tuple[str, str], Score], swept: dict[tuple[str, str], S
                 axis.plot(smooth, label=name, lw=1.8, ls="--" if "," in name and "linear" not in name else "-")
             axis.set(title=f"{policy} policy: {title}", xlabel="step", ylabel="share", ylim=(0, 1.02))
     axes[0][2].legend(fontsize=9, loc="upper left")
-    default = CurriculumConfig()
+    default = Threshold()
     for axis, policy in zip(axes[-1], POLICIES, strict=False):
         for alpha in ALPHAS:
             found = [swept[f"rho {rho}, alpha {alpha}", policy] for rho in RHOS]

@@ -57,11 +57,11 @@ SIDES = {
     "grpo": Side("ours; the engine's log-probabilities are the ratio's denominator", GRPO),
     "grpo-rescored": Side(
         "ours; log-probabilities computed anew, truncated importance weights",
-        GRPO | {"learner.ppo.old_logprobs": "learner"},
+        GRPO | {"learner.old_logprobs.type": "learner"},
     ),
     "ppo": Side(
         "ours; GAE with the starter run's critic (8 of 30 layers) and the frozen reference, FGO's mask",
-        {"learner.credit.tokens": "fgo"},
+        {"learner.credit.type": "fgo"},
     ),
     "trl": Side("vLLM colocated, not prepacked, truncated importance weights", GRPO, _TRL),
     "trl-uncorrected": Side("the same without importance weights", GRPO, _TRL | {"correction": False}),

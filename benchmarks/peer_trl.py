@@ -24,6 +24,7 @@ from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.deploy.config.run import Config
 from stepcoder.executor.judging.reward import reward
 from stepcoder.executor.pool.local import LocalPool
+from stepcoder.learner.config import LearnerLogprobs, PPOClip
 from stepcoder.rollout.text.extract import extract
 
 DISTURBANCE = 0.05  # of each weight, times a standard normal number
@@ -159,7 +160,8 @@ class Clock(TrainerCallback):
 
 def grpo_config(config: Config, work: Work, folder: str) -> GRPOConfig:
     """The same algorithm as the other side's, in TRL's names."""
-    r, ppo, adam, o = config.rollout, config.learner.ppo, config.learner.policy, work.options
+    r, loss, adam, o = config.rollout, config.learner.loss, config.learner.policy, work.options
+    assert isinstance(loss, PPOClip)
     completions = config.subtasks_per_step * r.group_size
     return GRPOConfig(
         output_dir=folder,
@@ -182,9 +184,9 @@ def grpo_config(config: Config, work: Work, folder: str) -> GRPOConfig:
         max_completion_length=r.max_new_tokens,
         temperature=r.temperature,
         top_p=r.top_p,
-        beta=config.learner.kl.coef,
-        epsilon=ppo.clip_low,
-        epsilon_high=ppo.clip_high,
+        beta=0.0,
+        epsilon=loss.clip_low,
+        epsilon_high=loss.clip_high,
         loss_type="grpo",
         scale_rewards="group",
         use_vllm=o["vllm"],
@@ -192,7 +194,7 @@ def grpo_config(config: Config, work: Work, folder: str) -> GRPOConfig:
         vllm_max_model_length=r.max_model_len,
         vllm_importance_sampling_correction=o["correction"],
         vllm_importance_sampling_mode="token_truncate",
-        vllm_importance_sampling_clip_max=ppo.importance_cap,
+        vllm_importance_sampling_clip_max=LearnerLogprobs().importance_cap,
         use_transformers_continuous_batching=o["continuous_batching"],
         shuffle_dataset=False,
         seed=work.seed,

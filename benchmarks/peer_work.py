@@ -19,7 +19,7 @@ PHASES = ("sync", "generate", "reward", "score", "train", "optimizer", "other")
 
 # Over configs/starter.yaml. Instruct form: a reply opens its own fence and only the end token, or its length, ends it.
 COMMON = {
-    "curriculum.schedule": "none",
+    "curriculum.schedule.type": "none",
     "curriculum.prompt.form": "instruct",
     "rollout.group_size": 8,
     "rollout.max_new_tokens": 128,
@@ -34,16 +34,11 @@ COMMON = {
     "learner.precision": "autocast",
     "learner.policy.lr": 1e-5,
     "learner.policy.warmup_steps": 0,
-    "learner.ppo.minibatches": 1,
-    "learner.credit.tokens": "all",
+    "learner.minibatches": 1,
+    "learner.credit.type": "all",
 }
 # The paper's group's GRPO: one number a completion, each completion weighs the same; no critic, no reference.
-GRPO = {
-    "learner.ppo.estimator": "grpo",
-    "learner.ppo.reward_baseline": "none",
-    "learner.ppo.normalizer": "sequences",
-    "learner.kl.coef": 0,
-}
+GRPO = {"algorithm": "grpo", "learner.kl.type": "none"}
 
 
 def settings(changes: dict[str, Any]) -> Config:

@@ -9,8 +9,8 @@ from stepcoder.executor.judging.reward import check_name
 from stepcoder.executor.sandbox.values.codec import MAX_DEPTH, MAX_PARTS
 
 
-class ExecutorConfig(BaseModel):
-    """How programs are run, limited, isolated and judged."""
+class ProgramConfig(BaseModel):
+    """How programs are run, limited and isolated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -69,10 +69,6 @@ class ExecutorConfig(BaseModel):
     compare: Literal["strict", "apps"] = "strict"
     """Output comparison: strict for training, apps as published APPS figures."""
 
-    reward: str = "stepcoder"
-    """stepcoder: 1, -0.3, -0.6, -1 (StepCoder, section 4); binary: 1 or 0; ratio: -0.3 + 1.3 x share passed; ladder:
-    rises with the stage reached and the share passed; package.module:function: your own, of the report."""
-
     coverage: bool = True
     """Record the executed lines. Source: StepCoder, section 3.3."""
 
@@ -90,6 +86,14 @@ class ExecutorConfig(BaseModel):
 
     site_packages: bool = False
     """Let programs import the packages installed for that interpreter."""
+
+
+class ExecutorConfig(ProgramConfig):
+    """How programs are run, limited, isolated and judged."""
+
+    reward: str = "stepcoder"
+    """stepcoder: 1, -0.3, -0.6, -1 (StepCoder, section 4); binary: 1 or 0; ratio: -0.3 + 1.3 x share passed; ladder:
+    rises with the stage reached and the share passed; package.module:function: your own, of the report."""
 
     @field_validator("reward")
     @classmethod

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from stepcoder.learner.masks import CreditRule, credit_mask
+from stepcoder.learner.config import CreditConfig
+from stepcoder.learner.masks import credit_mask
 from stepcoder.rollout.trajectory import Trajectory
 
 
@@ -36,7 +37,7 @@ class Batch:
         return [flat[s : s + n] for s, n in zip(self.starts, self.lengths, strict=True)]
 
 
-def build_batch(trajectories: Sequence[Trajectory], rule: CreditRule, *, step: int, seed: int) -> Batch:
+def build_batch(trajectories: Sequence[Trajectory], rule: CreditConfig, *, step: int, seed: int) -> Batch:
     """Lay the trajectories out in the given order; `step` and `seed` make random credit reproducible."""
 
     def flat(field: Callable[[Trajectory], object], dtype: torch.dtype) -> Tensor:

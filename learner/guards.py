@@ -85,7 +85,7 @@ class Guards:
                 continue
             usual = max(LOSS_SIZE, median(recent))
             if abs(metrics[name]) > factor * usual:
-                which = "policy" if name == "policy/loss" else "critic.optimizer"
+                which = "policy" if name == "policy/loss" else "advantage.critic.optimizer"
                 found.append(
                     f"{name} jumped to {metrics[name]:.3g}, more than learner.guards.loss_spike {factor:g} times its "
                     f"usual size of {usual:.3g}.\nStart a new run from the exported checkpoint with a lower "

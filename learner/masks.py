@@ -1,36 +1,26 @@
 """Which generated tokens take the policy loss: the one place where that is decided."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Bool
 
+from stepcoder.learner.config import FGO, AllCredit, CreditConfig, RandomCredit
 from stepcoder.rollout.trajectory import Trajectory
 
 
-@dataclass(frozen=True, slots=True)
-class CreditRule:
-    """`tokens`: fgo | all | random. `compile_error`: all | prefix | line | none, for programs that never ran."""
-
-    tokens: Literal["fgo", "all", "random"] = "fgo"
-    compile_error: Literal["all", "prefix", "line", "none"] = "all"
-
-
-def credit_mask(trajectory: Trajectory, rule: CreditRule, *, step: int, seed: int) -> Bool[np.ndarray, " R"]:
+def credit_mask(trajectory: Trajectory, rule: CreditConfig, *, step: int, seed: int) -> Bool[np.ndarray, " R"]:
     """Mask over response tokens.
 
     fgo: tokens that a unit test executed (StepCoder, section 3.3). all: every generated token, which makes
-    the loss that of plain PPO. random: as many tokens as fgo, drawn without replacement; the
+    the loss that of the whole completion. random: as many tokens as fgo, drawn without replacement; the
     draw depends on seed, step, ticket and sample only. Where the coverage can't be trusted, every written token stands
     for the executed ones.
     """
-    if rule.tokens == "all":
+    if isinstance(rule, AllCredit):
         return np.ones(len(trajectory.response_ids), dtype=bool)
     executed = trajectory.executed if trajectory.coverage_trusted else trajectory.code
     if not trajectory.verdict.ran:
         executed = _compile_error_mask(trajectory, rule)
-    if rule.tokens == "fgo":
+    if isinstance(rule, FGO):
         return executed
     draw = np.random.default_rng([seed, step, trajectory.ticket, trajectory.sample])
     mask = np.zeros(len(executed), dtype=bool)
@@ -38,7 +28,7 @@ def credit_mask(trajectory: Trajectory, rule: CreditRule, *, step: int, seed: in
     return mask
 
 
-def _compile_error_mask(trajectory: Trajectory, rule: CreditRule) -> Bool[np.ndarray, " R"]:
+def _compile_error_mask(trajectory: Trajectory, rule: FGO | RandomCredit) -> Bool[np.ndarray, " R"]:
     """A program that does not compile executes nothing; a literal mask would make its reward useless.
 
     Without a known error line, or where nothing was written up to it, every written token counts, whatever the rule

@@ -15,13 +15,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from stepcoder.learner.config import LearnerConfig
+from stepcoder.learner.config import LearnerConfig, SeparateCritic, SharedCritic
 from stepcoder.learner.networks.adapters import add_adapters, plain_weights
 from stepcoder.learner.networks.engine import TrainedModel, join_ranks
 from stepcoder.learner.networks.models import Policy, add_value_head, frozen, load_critic, load_policy
 from stepcoder.learner.networks.networks import Network, Networks, unadapted
 from stepcoder.learner.networks.state import copied
-from stepcoder.learner.update import PPOUpdate, Reduce
+from stepcoder.learner.tally import Reduce
+from stepcoder.learner.update import PolicyUpdate
 from stepcoder.rollout.libraries import preload_libraries, release_freed_memory
 from stepcoder.rollout.threads import learner_threads
 from stepcoder.rollout.trajectory import Trajectory
@@ -85,20 +86,20 @@ class LearnerRank:
         trained = policy(dtype, c.gradient_checkpointing)
         if c.lora.rank is not None:
             add_adapters(trained.model, c.lora)
-        if c.has_value_head:
+        if isinstance(c.critic, SharedCritic):
             add_value_head(trained, detach=c.critic.detach)
         self.policy = TrainedModel(trained, c.policy, c, self._total_updates)
         self.critic: TrainedModel | None = None
-        if c.has_second_network:
+        if isinstance(c.critic, SeparateCritic):
             critic = load_critic(self._model, dtype, c.critic.layers, autocast=autocast)
             self.critic = TrainedModel(critic, c.critic.optimizer, c, self._total_updates)
         frozen_dtype = torch.float32 if c.precision == "fp32" else torch.bfloat16
         self.reference: Network | None = None
-        if c.kl.coef > 0 and c.lora.rank is not None:
+        if c.has_reference and c.lora.rank is not None:
             self.reference = unadapted(self.policy)
-        elif c.kl.coef > 0:
+        elif c.has_reference:
             self.reference = frozen(policy(frozen_dtype, False)).to(self.device)
-        self._update = PPOUpdate(
+        self._update = PolicyUpdate(
             Networks(self.policy, self.critic, self.reference),
             c,
             Reduce(self.world, self._sum, self._max),
@@ -111,7 +112,7 @@ class LearnerRank:
         }
 
     def step(self, step: int, *groups: Sequence[Trajectory]) -> dict[str, float]:
-        """One PPO step on this rank's groups (Ray hands references over as values)."""
+        """One step on this rank's groups (Ray hands references over as values)."""
         metrics = self._update.step(step, [t for group in groups for t in group])
         release_freed_memory()
         return metrics

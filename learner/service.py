@@ -58,7 +58,7 @@ class LearnerService:
         await self._all("connect_engines", list(workers), backend, dtype, ranks, deadline_s)
 
     async def step(self, step: int, groups: Sequence[Any], tokens: Sequence[int]) -> dict[str, float]:
-        """One PPO step. `groups`: references to groups of trajectories; `tokens`: their sizes."""
+        """One step. `groups`: references to groups of trajectories; `tokens`: their sizes."""
         shares = deal(tokens, len(self.ranks))
         refs = [
             rank.step.remote(step, *(groups[i] for i in share)) for rank, share in zip(self.ranks, shares, strict=True)

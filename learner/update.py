@@ -6,7 +6,7 @@ does not depend on the split over micro-batches and ranks.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,47 +16,32 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from stepcoder.learner import advantages as estimators
-from stepcoder.learner import losses as policy_losses
+from stepcoder.learner.advantages import estimate
 from stepcoder.learner.advantages.common import moments, scale, whiten, without_group_mean
 from stepcoder.learner.advantages.episodes import Episodes
 from stepcoder.learner.batch import Batch, build_batch, token_positions
-from stepcoder.learner.config import LearnerConfig
+from stepcoder.learner.config import (
+    GAE,
+    LearnerConfig,
+    LearnerLogprobs,
+    LossKL,
+    MaskedTokens,
+    Normalizer,
+    Overlong,
+    RewardKL,
+)
+from stepcoder.learner.config.advantage import Critic
+from stepcoder.learner.config.kl import Penalty
 from stepcoder.learner.kl import KL_ESTIMATORS, KLFactor
-from stepcoder.learner.losses.tokens import ClipRange, LossTokens
-from stepcoder.learner.losses.weights import Totals, loss_weights, value_clip
-from stepcoder.learner.masks import CreditRule
-from stepcoder.learner.networks.attention import Group
+from stepcoder.learner.losses import policy_loss
+from stepcoder.learner.losses.tokens import LossTokens, PolicyLoss
+from stepcoder.learner.losses.weights import Totals, loss_weights, sampler_correction, value_clip
 from stepcoder.learner.networks.networks import Networks, Scores
-from stepcoder.learner.packing import Piece, Row, pack
+from stepcoder.learner.packing import Piece, Row
 from stepcoder.learner.rewards import overlong_penalty
+from stepcoder.learner.rows import level_rows, network_inputs
+from stepcoder.learner.tally import Reduce, Tally
 from stepcoder.rollout.trajectory import Trajectory
-
-
-@dataclass(frozen=True, slots=True)
-class Reduce:
-    """What ranks do together. `sum` adds a float64 vector over the ranks, `max` takes the largest integer."""
-
-    world: int
-    sum: Callable[[Tensor], Tensor]
-    max: Callable[[int], int]
-
-
-@dataclass(slots=True)
-class Tally:
-    """Means that are exact over ranks: sums and counts, reduced once at the end of a step."""
-
-    sums: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, name: str, total: float | Tensor, count: float = 1.0) -> None:
-        entry = self.sums.setdefault(name, [0.0, 0.0])
-        entry[0] += float(total)
-        entry[1] += count
-
-    def means(self, reduce: Reduce) -> dict[str, float]:
-        names = sorted(self.sums)
-        total = reduce.sum(torch.tensor([self.sums[n] for n in names], dtype=torch.float64).flatten()).view(-1, 2)
-        return {n: float(s / c) if c else 0.0 for n, (s, c) in zip(names, total.tolist(), strict=True)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +67,7 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PPOUpdate:
+class PolicyUpdate:
     """The networks with the settings that bind them."""
 
     networks: Networks
@@ -95,14 +80,13 @@ class PPOUpdate:
     def step(self, step: int, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """All updates of one step; metrics are equal on every rank."""
         tally, seconds = Tally(), {}
-        rule = CreditRule(self.config.credit.tokens, self.config.credit.compile_error)
-        batch = build_batch(trajectories, rule, step=step, seed=self.seed)
+        batch = build_batch(trajectories, self.config.credit, step=step, seed=self.seed)
         rows = self._rows(batch, range(len(batch.lengths)))
         with _timed(seconds, "score"):
             targets = self._targets(batch, rows, tally)
         updates = refused = 0
         with _timed(seconds, "update"):
-            for epoch in range(self.config.ppo.epochs):
+            for epoch in range(self.config.epochs):
                 for part in self._minibatches(batch, step, epoch):
                     shown = self._rows(batch, part)
                     if not shown:
@@ -113,10 +97,10 @@ class PPOUpdate:
         computed = self.reduce.sum(torch.tensor([sum(r.input_ids.numel() for r in rows)], dtype=torch.float64))
         metrics["tokens/trained"] = float(computed)
         metrics["tokens_per_s/train"] = float(computed) / (sum(seconds.values()) or 1.0)
-        if self.config.kl.target is not None:
-            metrics["kl/coef"] = self._kl_coef
+        if (kl := self.config.penalty) is not None and kl.target is not None:
+            metrics["kl/coef"] = kl.coef * self.kl_factor.value
             if updates:
-                self.kl_factor.follow(metrics["kl/reference"], self.config.kl.target, self.config.kl.gain)
+                self.kl_factor.follow(metrics["kl/reference"], kl.target, kl.gain)
         metrics["lr/policy"] = self.networks.policy.lr()
         metrics |= {"updates/refused": float(refused), "updates/total": float(updates)}
         return metrics
@@ -144,7 +128,7 @@ class PPOUpdate:
         groups: dict[int, list[int]] = {}
         for i, t in enumerate(batch.trajectories):
             groups.setdefault(t.ticket, []).append(i)
-        count, members = self.config.ppo.minibatches, list(groups.values())
+        count, members = self.config.minibatches, list(groups.values())
         order = np.arange(len(members))
         if count > 1:
             np.random.default_rng([self.seed, step, epoch]).shuffle(order)
@@ -158,7 +142,7 @@ class PPOUpdate:
     def _score(self, rows: Sequence[Row], size: int) -> Scores:
         """What the networks say of each response token before the update."""
         found: dict[str, Tensor] = {}
-        for names, network in self.networks.passes(logprobs=self.config.ppo.old_logprobs == "learner"):
+        for names, network in self.networks.passes(logprobs=not self.config.samples_are_old):
             found |= {name: torch.zeros(size) for name in names}
             for row in rows:
                 for name, answer in zip(names, network(*self._inputs(row)), strict=False):
@@ -169,25 +153,17 @@ class PPOUpdate:
         c = self.config
         scores = self._score(rows, batch.tokens)
         values, reference = scores.values, scores.reference
-        old = batch.sampler_logprobs if c.ppo.old_logprobs == "sampler" else scores.logprobs
+        old = batch.sampler_logprobs if c.samples_are_old else scores.logprobs
         assert old is not None
-        advantages = estimators.FUNCTIONS[c.ppo.estimator](
-            Episodes(
-                self._rewards(batch),
-                self._penalties(batch, old, reference),
-                values,
-                batch.lengths,
-                tuple(t.ticket for t in batch.trajectories),
-                c.ppo.gamma,
-                c.ppo.lam,
-            )
-        )
+        groups = tuple(t.ticket for t in batch.trajectories)
+        penalties = self._penalties(batch, old, reference)
+        advantages = estimate(c.advantage, Episodes(self._rewards(batch), penalties, values, batch.lengths, groups))
         returns = None if values is None else advantages + values
-        if c.whitens:
+        if c.advantage.normalize == "batch":
             total = self.reduce.sum(moments([advantages[batch.credit]]))
-            advantages = (scale if c.centred else whiten)(advantages, total)
-        if c.ppo.advantage_clip is not None:
-            advantages = advantages.clamp(-c.ppo.advantage_clip, c.ppo.advantage_clip)
+            advantages = (scale if c.advantage.centred else whiten)(advantages, total)
+        if c.advantage.clip is not None:
+            advantages = advantages.clamp(-c.advantage.clip, c.advantage.clip)
         if reference is not None:
             tally.add("kl/reference", (old - reference).sum(), batch.tokens)
         if values is not None and returns is not None:
@@ -202,14 +178,14 @@ class PPOUpdate:
 
     def _rewards(self, batch: Batch) -> Float[Tensor, " B"]:
         """The completions' rewards with what `learner.reward` does to them, and less the group's if so configured."""
-        r, rewards = self.config.reward, batch.rewards
-        if r.overlong_start is not None and r.overlong_end is not None:
-            rewards = rewards + overlong_penalty(batch.lengths, r.overlong_start, r.overlong_end, r.overlong_penalty)
+        r, rewards, advantage = self.config.reward, batch.rewards, self.config.advantage
+        if isinstance(r.overlong, Overlong):
+            rewards = rewards + overlong_penalty(batch.lengths, r.overlong)
         if r.normalize:
             rewards = whiten(rewards, self.reduce.sum(moments([rewards])))
         if r.clip is not None:
             rewards = rewards.clamp(-r.clip, r.clip)
-        if self.config.ppo.reward_baseline == "group":
+        if isinstance(advantage, GAE) and advantage.reward_baseline == "group":
             rewards = without_group_mean(rewards, [t.ticket for t in batch.trajectories])
         return rewards
 
@@ -217,23 +193,21 @@ class PPOUpdate:
         self, batch: Batch, old: Float[Tensor, " N"], reference: Float[Tensor, " N"] | None
     ) -> Float[Tensor, " N"]:
         """The KL penalty in each token's reward; zero if it is in the loss, or nowhere."""
-        c = self.config.kl
-        if reference is None or c.place == "loss":
+        kl = self.config.kl
+        if reference is None or not isinstance(kl, RewardKL):
             return torch.zeros(batch.tokens)
-        penalties = -self._kl_coef * KL_ESTIMATORS[c.estimator](old, reference)
-        return penalties if c.mask == "all" else torch.where(batch.credit, penalties, torch.zeros_like(penalties))
-
-    @property
-    def _kl_coef(self) -> float:
-        return self.config.kl.coef * self.kl_factor.value
+        penalties = -(kl.coef * self.kl_factor.value) * KL_ESTIMATORS[kl.estimator](old, reference)
+        return penalties if kl.mask == "all" else torch.where(batch.credit, penalties, torch.zeros_like(penalties))
 
     def _correction(self, batch: Batch, old: Float[Tensor, " N"], tally: Tally) -> Float[Tensor, " N"]:
         """Weights for the gap between the engine's numbers and the learner's, and how many tokens they touch."""
-        c = self.config.ppo
+        c = self.config.old_logprobs
+        if not isinstance(c, LearnerLogprobs):
+            return torch.ones_like(old)
         correction = sampler_correction(
             old, batch.sampler_logprobs, c.importance_cap, c.importance_mask_low, c.importance_mask_high
         )
-        if c.old_logprobs == "learner" and c.importance_cap is not None:
+        if c.importance_cap is not None:
             tally.add("correction/capped_share", (correction >= c.importance_cap).sum(), batch.tokens)
         if c.importance_mask_low is not None or c.importance_mask_high is not None:
             tally.add("correction/masked_share", (correction == 0).sum(), batch.tokens)
@@ -255,10 +229,11 @@ class PPOUpdate:
         at, world, finite = row.flat, self.reduce.world, []
 
         def policy_loss(logprobs: Tensor, entropy: Tensor) -> Tensor:
-            loss, clipped = self._policy_loss(logprobs, targets, weights, at)
+            found = self._policy_loss(logprobs, targets, weights, at)
+            loss, clipped = found.loss, found.clipped
             tally.add("policy/loss", loss.detach() * world, 0.0)
-            if targets.reference is not None and self.config.kl.place == "loss":
-                kl_loss = self._kl_loss(logprobs, targets.reference, weights, at)
+            if targets.reference is not None and isinstance(kl := self.config.kl, LossKL):
+                kl_loss = self._kl_loss(kl, logprobs, targets.reference, weights, at)
                 tally.add("kl/loss", kl_loss.detach() * world, 0.0)
                 loss = loss + kl_loss
             counted = weights.policy[at] > 0
@@ -271,10 +246,12 @@ class PPOUpdate:
             return loss * world
 
         def value_loss(values: Tensor) -> Tensor:
-            loss = self._value_loss(values, targets, weights, at)
+            critic = self.config.critic
+            assert critic is not None
+            loss = self._value_loss(critic.value_clip, values, targets, weights, at)
             tally.add("value/loss", loss.detach() * world, 0.0)
             finite.append(loss.isfinite())
-            return loss * self.config.critic.loss_weight * world
+            return loss * critic.loss_weight * world
 
         self.networks.backward(self._inputs(row), policy_loss, value_loss)
         return all(finite)
@@ -291,8 +268,7 @@ class PPOUpdate:
 
     def _policy_loss(
         self, logprobs: Float[Tensor, " M"], targets: Targets, weights: Weights, at: Int[Tensor, " M"]
-    ) -> tuple[Tensor, Tensor]:
-        c = self.config.ppo
+    ) -> PolicyLoss:
         tokens = LossTokens(
             logprobs,
             targets.old_logprobs[at].to(self.device),
@@ -300,16 +276,26 @@ class PPOUpdate:
             (weights.policy * targets.correction)[at].to(self.device),
             targets.completion[at].to(self.device),
         )
-        return policy_losses.FUNCTIONS[c.loss](tokens, ClipRange(c.clip_low, c.clip_high, c.dual_clip))
+        return policy_loss(self.config.loss, tokens)
 
     def _kl_loss(
-        self, logprobs: Float[Tensor, " M"], reference: Float[Tensor, " N"], weights: Weights, at: Int[Tensor, " M"]
+        self,
+        kl: LossKL,
+        logprobs: Float[Tensor, " M"],
+        reference: Float[Tensor, " N"],
+        weights: Weights,
+        at: Int[Tensor, " M"],
     ) -> Tensor:
-        per_token = KL_ESTIMATORS[self.config.kl.estimator](logprobs, reference[at].to(self.device))
-        return self._kl_coef * (per_token * weights.kl[at].to(self.device)).sum()
+        per_token = KL_ESTIMATORS[kl.estimator](logprobs, reference[at].to(self.device))
+        return kl.coef * self.kl_factor.value * (per_token * weights.kl[at].to(self.device)).sum()
 
     def _value_loss(
-        self, values: Float[Tensor, " M"], targets: Targets, weights: Weights, at: Int[Tensor, " M"]
+        self,
+        clip: float | None,
+        values: Float[Tensor, " M"],
+        targets: Targets,
+        weights: Weights,
+        at: Int[Tensor, " M"],
     ) -> Tensor:
         assert targets.old_values is not None and targets.returns is not None
         return value_clip(
@@ -317,7 +303,7 @@ class PPOUpdate:
             targets.old_values[at].to(self.device),
             targets.returns[at].to(self.device),
             weights.value[at].to(self.device),
-            self.config.critic.value_clip,
+            clip,
         )
 
     def _weights(self, batch: Batch, part: Sequence[int]) -> Weights:
@@ -329,56 +315,22 @@ class PPOUpdate:
         credit = batch.credit[at]
         everything = torch.ones_like(credit)
 
-        def over(mask: Tensor, normalizer: str) -> Tensor:
+        def over(mask: Tensor, normalizer: Normalizer) -> Tensor:
             occupied = len(torch.unique(sequence[mask]))
             counts = torch.tensor([mask.sum(), len(mask), occupied, len(part)], dtype=torch.float64)
             totals = Totals(*self.reduce.sum(counts).tolist())
             flat = torch.zeros(batch.tokens)
-            flat[at] = loss_weights(mask, sequence, normalizer, totals, c.ppo.normalizer_tokens)
+            flat[at] = loss_weights(mask, sequence, normalizer, totals)
             return flat
 
+        def choice(part: Critic | Penalty | None) -> Tensor:
+            return credit if part is not None and part.mask == "executed" else everything
+
         return Weights(
-            policy=over(credit, c.ppo.normalizer),
-            value=over(credit if c.critic.mask == "executed" else everything, "masked_tokens"),
-            kl=over(credit if c.kl.mask == "executed" else everything, c.ppo.normalizer),
+            policy=over(credit, c.loss.normalizer),
+            value=over(choice(c.critic), MaskedTokens()),
+            kl=over(choice(c.penalty), c.loss.normalizer),
         )
-
-
-def sampler_correction(
-    old: Float[Tensor, " N"],
-    sampler: Float[Tensor, " N"],
-    cap: float | None,
-    low: float | None = None,
-    high: float | None = None,
-) -> Float[Tensor, " N"]:
-    """Truncated importance weights min(rho, cap), rho = pi_old / pi_sampler; 0 where rho is
-    below `low` or above `high`.
-
-    What was sampled came from the engine's numbers, which are those of another kernel and, with max_staleness 1, of
-    older weights. Without a cap a token weighs 1 within the limits. A masked token still counts in the normaliser.
-    """
-    ratio = torch.exp(old - sampler)
-    weights = torch.ones_like(old) if cap is None else ratio.clamp(max=cap)
-    outside = (ratio < (low or 0.0)) | (ratio > (high or torch.inf))
-    return torch.where(outside, torch.zeros_like(weights), weights)
-
-
-def level_rows(pieces: Sequence[Piece], token_budget: int, reduce: Reduce) -> list[Row]:
-    """Packed rows, as many on every rank."""
-    rows = pack(pieces, token_budget)
-    return rows + [_idle_row()] * (reduce.max(len(rows)) - len(rows))
-
-
-def network_inputs(row: Row, device: torch.device) -> tuple[Any, ...]:
-    """What policy and reference take of a row; the critic takes no targets, which come last."""
-    ids, positions, select, targets = (t.to(device) for t in (row.input_ids, row.position_ids, row.select, row.targets))
-    return ids, positions, row.layout, select, targets
-
-
-def _idle_row() -> Row:
-    """A row that scores nothing, for a rank that has run out while others compute."""
-    one, none = torch.zeros(1, dtype=torch.long), torch.zeros(0, dtype=torch.long)
-    return Row(one[None], one[None], (Group(1),), none, none, none)
 
 
 @contextmanager

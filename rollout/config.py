@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class RolloutConfig(BaseModel):
-    """How completions are generated. The one home of these defaults."""
+class EngineConfig(BaseModel):
+    """The engines, and how long their completions are."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -20,20 +20,8 @@ class RolloutConfig(BaseModel):
     tensor_parallel: int = Field(default=1, ge=1)
     """Devices that share one engine (count); vllm only."""
 
-    group_size: int = Field(default=16, ge=1)
-    """Completions of one subtask (count). Source: StepCoder."""
-
     max_new_tokens: int = Field(default=1024, ge=1)
     """Longest completion (tokens). Source: StepCoder."""
-
-    temperature: float = Field(default=0.8, gt=0.0, le=2.0)
-    """Sampling temperature; the learner's logits get it too. Source: StepCoder."""
-
-    top_p: float = Field(default=0.9, gt=0.0, le=1.0)
-    """Nucleus mass kept when sampling. Source: StepCoder."""
-
-    top_k: int = Field(default=0, ge=0)
-    """Most likely tokens kept when sampling (count); 0 keeps all."""
 
     stop: tuple[str, ...] = ("\n```",)
     """Strings that end a completion (kept in it). Used by the prefill prompt form; an instruct reply opens with a
@@ -66,14 +54,30 @@ class RolloutConfig(BaseModel):
     """Threads of an engine without a GPU (count); 0 takes every core that the process may use. With several engines on
     a node give each its share."""
 
-    weights_deadline_s: float = Field(default=300.0, gt=0.0)
-    """Longest wait for one step of a weight update (s)."""
-
     @model_validator(mode="after")
-    def one_device_for_the_reference(self) -> "RolloutConfig":
+    def one_device_for_the_reference(self) -> "EngineConfig":
         if self.engine == "transformers" and self.tensor_parallel > 1:
             raise ValueError(
                 f"rollout.tensor_parallel = {self.tensor_parallel} needs rollout.engine vllm; transformers takes one "
                 "device an engine"
             )
         return self
+
+
+class RolloutConfig(EngineConfig):
+    """How completions are generated. The one home of these defaults."""
+
+    group_size: int = Field(default=16, ge=1)
+    """Completions of one subtask (count). Source: StepCoder."""
+
+    temperature: float = Field(default=0.8, gt=0.0, le=2.0)
+    """Sampling temperature; the learner's logits get it too. Source: StepCoder."""
+
+    top_p: float = Field(default=0.9, gt=0.0, le=1.0)
+    """Nucleus mass kept when sampling. Source: StepCoder."""
+
+    top_k: int = Field(default=0, ge=0)
+    """Most likely tokens kept when sampling (count); 0 keeps all."""
+
+    weights_deadline_s: float = Field(default=300.0, gt=0.0)
+    """Longest wait for one step of a weight update (s)."""

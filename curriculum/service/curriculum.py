@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from stepcoder.curriculum.config import CurriculumConfig
+from stepcoder.curriculum.config import Courses, CurriculumConfig, Learnability, Levels
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages.course_table import CourseTable
 from stepcoder.curriculum.stages.courses import Fits
@@ -119,7 +119,7 @@ class Curriculum:
             "moves": dict(self._moves),
             "problems": {self._problems[index].id: list(row) for index, row in self._schedule.state()},
         }
-        if self.config.sampling == "learnability":  # the one sampling that cannot be worked out anew
+        if isinstance(self.config.sampling, Learnability):  # the one sampling that cannot be worked out anew
             state["expected"] = self._epoch_expected.tolist()
         return state
 
@@ -202,13 +202,12 @@ class Curriculum:
 
     def _expected(self) -> Float64[np.ndarray, " N"]:
         """How often each problem is drawn in an epoch that begins now, on average."""
-        c = self.config
-        match c.sampling:
-            case "courses":
+        match rule := self.config.sampling:
+            case Courses():
                 return np.where(self._table.tops() == TOO_LONG, 0, np.maximum(self._table.tops(), 0) + 1.0)
-            case "level":
-                return by_level(self._problems, c.level_weights)
-            case "learnability":
+            case Levels():
+                return by_level(self._problems, rule)
+            case Learnability():
                 progress = self._schedule.progress
-                return learnability(progress.rate, progress.visits, c.alpha, c.learnability_floor)
+                return learnability(progress.rate, progress.visits, self.config.alpha, rule.floor)
         return np.ones(len(self._problems), np.float64)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int32
 
-from stepcoder.curriculum.config import LevelWeights
+from stepcoder.curriculum.config import Levels
 from stepcoder.curriculum.problems.problem import Problem
 
 # Keep these random streams apart from others that are made from the same seed.
@@ -30,13 +30,13 @@ def epoch_order(seed: int, epoch: int, expected: Float64[np.ndarray, " N"]) -> I
     return np.random.default_rng([_ORDER, seed, epoch]).permutation(slots)
 
 
-def by_level(problems: Iterable[Problem], weights: LevelWeights) -> Float64[np.ndarray, " N"]:
+def by_level(problems: Iterable[Problem], weights: Levels) -> Float64[np.ndarray, " N"]:
     """Expected draws in an epoch by level. ValueError where no problem would ever be drawn."""
-    times = weights.model_dump()
+    times = weights.model_dump(exclude={"type"})
     found = [problem.level for problem in problems]
     if not any(times[level] for level in found):
         told = ", ".join(sorted(set(found)))
-        raise ValueError(f"level_weights are 0 for every level that the problems have ({told}); raise one")
+        raise ValueError(f"sampling: the weights are 0 for every level that the problems have ({told}); raise one")
     return np.array([times[level] for level in found], np.float64)
 
 

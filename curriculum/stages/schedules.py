@@ -7,14 +7,15 @@ over its state, and sums itself up. Source of the threshold rule: arXiv 2402.013
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from stepcoder.curriculum.config import CurriculumConfig
+from stepcoder.curriculum.config import CurriculumConfig, Linear, OwnSchedule, Threshold
 from stepcoder.curriculum.stages.progress import TOO_LONG, Progress, Row
 from stepcoder.curriculum.stages.sampling import hashed
+from stepcoder.own import own, trial
 
 Move = Literal["stay", "rate", "cap", "back", "stale"]
 
@@ -95,13 +96,14 @@ class ThresholdSchedule(Schedule):
         return np.where(present < 0, tops, np.minimum(present, tops))
 
     def observe(self, index: int, stage: int, share: float) -> Move:
-        progress, c = self.progress, self.config
+        progress, c = self.progress, self.config.schedule
+        assert isinstance(c, Threshold)
         top, present = max(int(progress.top[index]), 0), int(progress.stage[index])
         present = top if present < 0 else min(present, top)
         if stage != present:
             return "stale"
         progress.stage[index] = present
-        progress.observe(index, share, c.alpha)
+        progress.observe(index, share, self.config.alpha)
         if present > 0 and progress.rate[index] > c.rho:
             progress.move(index, present - 1)
             return "rate"
@@ -117,10 +119,11 @@ class ThresholdSchedule(Schedule):
 
 
 class LinearSchedule(Schedule):
-    """Every problem passes its stages at an even pace and is at full generation after `linear_subtasks` tickets."""
+    """Every problem passes its stages at an even pace and is at full generation after `subtasks` tickets."""
 
     def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
-        tops, total = self._tops(indices), self.config.linear_subtasks
+        assert isinstance(self.config.schedule, Linear)
+        tops, total = self._tops(indices), self.config.schedule.subtasks
         left = np.maximum(total - tickets, 0)
         return np.minimum(tops, (tops + 1) * left // total).astype(np.int32)
 
@@ -146,4 +149,29 @@ _SCHEDULES: dict[str, type[Schedule]] = {
 
 
 def make_schedule(config: CurriculumConfig, seed: int, size: int) -> Schedule:
-    return _SCHEDULES[config.schedule](config, seed, size)
+    """ValueError where a user's own cannot be imported or is no `Schedule`."""
+    rule = config.schedule
+    if not isinstance(rule, OwnSchedule):
+        return _SCHEDULES[rule.type](config, seed, size)
+    kind: Any = own(rule.type, "the schedule")
+    if not (isinstance(kind, type) and issubclass(kind, Schedule)):
+        raise ValueError(f"the schedule {rule.type} is no subclass of {Schedule.__module__}.Schedule")
+    return kind(config, seed, size, **rule.settings)
+
+
+def check(config: CurriculumConfig) -> None:
+    """ValueError where a user's own schedule cannot be used: it is tried on two problems with two courses each."""
+    if not isinstance(config.schedule, OwnSchedule):
+        return
+    what = f"the schedule {config.schedule.type}"
+    with trial(what):
+        schedule = make_schedule(config, seed=0, size=2)
+        schedule.progress.top[:] = 2
+        stages = np.asarray(schedule.next(np.array([0, 1]), np.array([0, 1])))
+        if stages.shape != (2,) or not all(stage in (0, 1, 2) for stage in stages.tolist()):
+            raise ValueError(f"{what} gives {stages.tolist()} for the stages of two problems, not 0 to 2")
+        move = schedule.observe(0, int(stages[0]), 1.0)
+        if move not in get_args(Move):
+            raise ValueError(f"{what} says {move!r} of an outcome, not one of {', '.join(get_args(Move))}")
+        schedule.load(list(schedule.state()))
+        schedule.metrics(1)

@@ -21,8 +21,10 @@ from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.preflight import check_model_is_there, problems
 from stepcoder.deploy.checks.starter_model import STARTER, cache_directory
 from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.manifest import ManifestError, verify
 from stepcoder.errors import UserError
+from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.interpreters import examine, faster
 
 State = Literal["ok", "note", "problem"]
@@ -48,7 +50,7 @@ class Finding:
     advice: str = ""
 
 
-def findings(config: Config) -> Iterator[Finding]:
+def findings(config: BaseConfig) -> Iterator[Finding]:
     config, numbers = formats(config)
     yield from hardware(config)
     yield from software()
@@ -59,7 +61,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield from inputs(config)
 
 
-def hardware(config: Config) -> Iterator[Finding]:
+def hardware(config: BaseConfig) -> Iterator[Finding]:
     cores = machine.cores()
     yield Finding("cores", str(cores), "ok" if cores >= 2 else "note", "" if cores >= 2 else "two or more train faster")
     graphics = machine.gpus()
@@ -163,7 +165,7 @@ def libiomp5() -> Path | None:
     return None
 
 
-def formats(config: Config) -> tuple[Config, Finding]:
+def formats(config: BaseConfig) -> tuple[BaseConfig, Finding]:
     """The configuration without `auto`, which number formats those are and why."""
     try:
         settled, notes = settle(config)
@@ -173,9 +175,9 @@ def formats(config: Config) -> tuple[Config, Finding]:
     return settled, Finding("number formats", "\n".join(notes) or named)
 
 
-def duration(config: Config) -> Iterator[Finding]:
+def duration(config: BaseConfig) -> Iterator[Finding]:
     """How long the run will take, by the speed of its number formats; nothing where that can't be told."""
-    if config.command != "train" or config.rollout.dtype == "auto" or on_gpus(config):
+    if not isinstance(config, Config) or config.rollout.dtype == "auto" or on_gpus(config):
         return
     try:
         data, found = problems(config), figures(config)
@@ -189,7 +191,7 @@ def duration(config: Config) -> Iterator[Finding]:
     )
 
 
-def isolation(config: Config) -> Iterator[Finding]:
+def isolation(config: BaseConfig) -> Iterator[Finding]:
     """The best level of the sandbox here, each level by itself, and what runs the programs."""
     from stepcoder.executor.pool.isolation import LEFT_OPEN, LEVELS, check
 
@@ -204,7 +206,8 @@ def isolation(config: Config) -> Iterator[Finding]:
     if better is None and not monitoring:
         advice = "3.13 runs them 1.3 times as fast: install it and set executor.python"
     yield Finding("programs run on", f"Python {version}, executed lines by {way}", "ok", advice)
-    missing = {level: check(config.executor, level) for level in (1, 2, 3)}
+    programs = ExecutorConfig.model_validate(config.executor.model_dump())
+    missing = {level: check(programs, level) for level in (1, 2, 3)}
     best = next((level for level, reason in missing.items() if reason is None), 4)
     wanted = config.executor.level
     if wanted in missing and missing[wanted] is not None:
@@ -221,7 +224,7 @@ def isolation(config: Config) -> Iterator[Finding]:
         yield Finding(f"level {level}", shown, "ok" if reason is None else "note", reason or LEFT_OPEN[level])
 
 
-def inputs(config: Config) -> Iterator[Finding]:
+def inputs(config: BaseConfig) -> Iterator[Finding]:
     yield model_finding(config.model)
     try:
         data = problems(config)

@@ -31,4 +31,4 @@ def run_seconds(config: Config, figures: Figures, shape: ModelShape, train: int,
     # A forward pass multiplies twice a parameter and token, a backward pass four times; the critic is asked once more.
     operations = 6 * policy + 8 * critic + 2 * reference
     train_rate = figures.learner[precision] * 1e9 * TRAINING_SHARE / operations
-    return SERVICES_S + (evaluated + written) / decode + config.learner.ppo.epochs * trained / train_rate
+    return SERVICES_S + (evaluated + written) / decode + config.learner.epochs * trained / train_rate

@@ -14,7 +14,7 @@ from typing import Any
 
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.starter_model import STARTER
-from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.config.shared import BaseConfig
 
 PROCESS = 0.5 * GIB  # a Python process that has imported torch
 ENGINE = 0.7 * GIB  # an engine's own buffers beside weights and cache
@@ -72,17 +72,17 @@ def model_shape(name_or_directory: str | Path) -> ModelShape | None:
     )
 
 
-def network_parameters(config: Config, model: ModelShape) -> tuple[float, float, float]:
+def network_parameters(config: BaseConfig, model: ModelShape) -> tuple[float, float, float]:
     """Numbers in the policy, in a critic of its own and in the reference that is a copy; 0 for what there is not."""
     settings = config.learner
     embedding = model.vocabulary * model.hidden
-    share = min(1.0, (settings.critic.layers or model.layers) / model.layers)
+    share = min(1.0, (settings.critic_layers or model.layers) / model.layers)
     critic = embedding + max(0, model.parameters - embedding) * share  # it keeps its own embedding
-    reference = settings.kl.coef > 0 and settings.lora.rank is None
+    reference = settings.has_reference and settings.lora.rank is None
     return model.parameters, critic * settings.has_second_network, model.parameters * reference
 
 
-def learner_bytes(config: Config, model: ModelShape) -> float:
+def learner_bytes(config: BaseConfig, model: ModelShape) -> float:
     """All learner ranks together: weights, gradients, Adam's two moments, reference, activations, logits, and what is
     copied for a checkpoint."""
     settings = config.learner
@@ -107,14 +107,14 @@ def learner_bytes(config: Config, model: ModelShape) -> float:
     return weights + gradients + optimiser + reference + activations + logits + checkpoint + PROCESS * split
 
 
-def engine_bytes(config: Config, model: ModelShape) -> float:
+def engine_bytes(config: BaseConfig, model: ModelShape) -> float:
     """All engines together, without GPUs: weights, key-value cache, buffers, two processes each."""
     width = 2 if config.rollout.dtype in ("bfloat16", "float16") else 4
     one = model.parameters * width * 1.3 + config.rollout.kv_cache_gib * GIB + ENGINE + 2 * PROCESS
     return config.rollout.engines * one
 
 
-def parts(config: Config, model: ModelShape) -> dict[str, float]:
+def parts(config: BaseConfig, model: ModelShape) -> dict[str, float]:
     """Bytes of main memory by part of a run on one machine without GPUs."""
     return {
         "learner": learner_bytes(config, model),

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar, cast
 from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, ModelShape, model_shape
 from stepcoder.deploy.checks.starter_model import cache_directory
-from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.directory import FORMATS, flat
 from stepcoder.errors import UserError
 from stepcoder.files import write_json
@@ -35,7 +35,7 @@ RESTRICTING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", 
 
 EngineFormat = Literal["float32", "bfloat16", "float16"]
 LearnerFormat = Literal["fp32", "autocast"]
-Root = TypeVar("Root", bound=Config)
+Root = TypeVar("Root", bound=BaseConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def listed(rates: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {rate:.4g}" for name, rate in rates.items())
 
 
-def on_gpus(config: Config) -> bool:
+def on_gpus(config: BaseConfig) -> bool:
     """Whether the run computes on GPUs; one that joins a cluster is taken to, unless it says cpu."""
     if config.learner.device != "auto":
         return config.learner.device == "cuda"
@@ -121,7 +121,7 @@ def stored_format(model: str) -> str | None:
 # -- measuring, and keeping what was measured ------------------------------------------------------------------------
 
 
-def figures(config: Config) -> Figures:
+def figures(config: BaseConfig) -> Figures:
     """Of this machine, for products of the model's shapes: from the cache, else measured."""
     shape = shape_of(config.model)
     settings = {
@@ -157,7 +157,7 @@ def machine_identity() -> dict[str, Any]:
     return {"cpu": cpu, "flags": flags, "cores": machine.cores(), "torch": torch, "restricted": restricting}
 
 
-def _measured(config: Config, settings: Mapping[str, int], where: str) -> Figures:
+def _measured(config: BaseConfig, settings: Mapping[str, int], where: str) -> Figures:
     command = [sys.executable, "-P", str(PRODUCTS), json.dumps(settings)]
     environment = os.environ | engine_environment(config.rollout)
     try:

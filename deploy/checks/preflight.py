@@ -6,22 +6,27 @@ A check that needs a cluster's other machines is left to them.
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stepcoder.curriculum.config import Levels
 from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.stages import schedules
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.footprint import model_shape, parts
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
-from stepcoder.deploy.config.run import Config, DataConfig
+from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.config.shared import BaseConfig, DataConfig
 from stepcoder.deploy.run.directory import check_writable
 from stepcoder.deploy.training.placement import placement
 from stepcoder.errors import DataFileError, UserError
 from stepcoder.executor.judging import reward
+from stepcoder.settings import OWN, variant
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +40,7 @@ class Ready:
     heldout: tuple[Problem, ...]
 
 
-def preflight(config: Config, writes: bool = True) -> Ready:
+def preflight(config: BaseConfig, writes: bool = True) -> Ready:
     """Raises UserError with one line a fault. Converts or downloads the model last, when all else is right.
 
     `writes` is False for what leaves the run directory alone.
@@ -58,8 +63,9 @@ def preflight(config: Config, writes: bool = True) -> Ready:
         attempt(lambda: check_lasting(config))
         attempt(lambda: check_writable(config.run.directory))
     attempt(read)
-    attempt(lambda: check_sampling(config, data.get("train", ())))
-    attempt(lambda: check_reward(config))
+    if isinstance(config, Config):
+        attempt(lambda: check_sampling(config, data.get("train", ())))
+        attempt(lambda: check_own(config))
     attempt(lambda: check_model_is_there(config.model))
     attempt(lambda: check_ray(config))
     if own_machine(config):
@@ -76,7 +82,7 @@ def preflight(config: Config, writes: bool = True) -> Ready:
     return Ready(model, data["train"], data["heldout"])
 
 
-def check_lasting(config: Config) -> None:
+def check_lasting(config: BaseConfig) -> None:
     """A submitted job runs in a copy of the source tree that Ray unpacks and throws away."""
     directory = config.run.directory
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and "://" not in directory and not Path(directory).is_absolute():
@@ -86,7 +92,7 @@ def check_lasting(config: Config) -> None:
         )
 
 
-def own_machine(config: Config) -> bool:
+def own_machine(config: BaseConfig) -> bool:
     """Whether the run starts its own Ray here, so that this machine's memory and GPUs are what it gets."""
     return config.ray.address is None and "RAY_ADDRESS" not in os.environ
 
@@ -114,7 +120,7 @@ def chosen(data: DataConfig, files: Iterable[str], key: str) -> tuple[Problem, .
     return tuple(found[: data.limit])
 
 
-def problems(config: Config) -> dict[str, tuple[Problem, ...]]:
+def problems(config: BaseConfig) -> dict[str, tuple[Problem, ...]]:
     """`train` and `heldout`, checked for problems that are in both."""
     train = chosen(config.data, config.data.train, "data.train")
     heldout = chosen(config.data, config.data.heldout, "data.heldout")
@@ -129,19 +135,34 @@ def problems(config: Config) -> dict[str, tuple[Problem, ...]]:
 
 def check_sampling(config: Config, train: Iterable[Problem]) -> None:
     """Some problem can be drawn."""
-    if config.curriculum.sampling == "level" and train:
+    if isinstance(config.curriculum.sampling, Levels) and train:
         try:
-            by_level(train, config.curriculum.level_weights)
+            by_level(train, config.curriculum.sampling)
         except ValueError as error:
             raise UserError(f"curriculum.{error}") from None
 
 
-def check_reward(config: Config) -> None:
-    """A reward of the user's own is imported and tried before anything learns from it."""
-    try:
-        reward.check(config.executor.reward)
-    except ValueError as error:
-        raise UserError(f"executor.reward: {error}") from error
+def check_own(config: Config) -> None:
+    """A user's own functions are imported and tried before anything learns from them."""
+    learner, faults = config.learner, []
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # where a function of one's own is looked for first
+
+    def attempt(key: str, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except ValueError as error:
+            faults.append(f"{key}: {error}")
+
+    attempt("executor.reward", lambda: reward.check(config.executor.reward))
+    attempt("curriculum.schedule", lambda: schedules.check(config.curriculum))
+    if OWN in (variant(learner.advantage), variant(learner.loss)):  # torch takes seconds to import
+        from stepcoder.learner import advantages, losses
+
+        attempt("learner.advantage", lambda: advantages.check(learner.advantage))
+        attempt("learner.loss", lambda: losses.check(learner.loss))
+    if faults:
+        raise UserError("\n".join(faults))
 
 
 def check_model_is_there(name: str) -> None:
@@ -152,7 +173,7 @@ def check_model_is_there(name: str) -> None:
         resolve_model(name)
 
 
-def check_length(config: Config, model: Path) -> None:
+def check_length(config: BaseConfig, model: Path) -> None:
     """The model must have been made for sequences as long as the run's."""
     shape = model_shape(model)
     if shape is not None and shape.max_positions is not None and config.rollout.max_model_len > shape.max_positions:
@@ -162,7 +183,7 @@ def check_length(config: Config, model: Path) -> None:
         )
 
 
-def check_architecture(config: Config, model: Path) -> None:
+def check_architecture(config: BaseConfig, model: Path) -> None:
     """What the model computes for packed rows must be what it computes for one sequence at a time."""
     from transformers import AutoConfig
 
@@ -177,7 +198,7 @@ def check_architecture(config: Config, model: Path) -> None:
         ) from None
 
 
-def check_ray(config: Config) -> None:
+def check_ray(config: BaseConfig) -> None:
     """A given cluster answers; the port of a dashboard of our own is free."""
     address = config.ray.address
     if address is not None and address not in ("auto", "local"):
@@ -197,7 +218,7 @@ def check_ray(config: Config) -> None:
         )
 
 
-def check_gpus(config: Config) -> None:
+def check_gpus(config: BaseConfig) -> None:
     if config.at_once:
         placement(config, len(machine.gpus()))
     else:
@@ -205,7 +226,7 @@ def check_gpus(config: Config) -> None:
         placement(config, len(machine.gpus()), "engines")
 
 
-def check_memory(config: Config) -> None:
+def check_memory(config: BaseConfig) -> None:
     """Only where learner and engines share main memory: on GPUs the engines measure for themselves."""
     if placement(config, len(machine.gpus()), "both" if config.at_once else "learner").cuda:
         return
@@ -220,15 +241,17 @@ def check_memory(config: Config) -> None:
         raise UserError(
             f"memory: {config.model} needs about {sum(need.values()) / GIB:.1f} GiB with these settings ({listed}), "
             f"{available / GIB:.1f} GiB are free. Take a smaller model, lower learner.token_budget or "
-            "rollout.kv_cache_gib, limit learner.critic.layers, train adapters (learner.lora.rank), or free memory."
+            "rollout.kv_cache_gib, limit learner.advantage.critic.layers, train adapters (learner.lora.rank), or free "
+            "memory."
         )
 
 
-def check_sandbox(config: Config) -> str:
+def check_sandbox(config: BaseConfig) -> str:
     """Programs of a model are not run without the isolation that was asked for; which it is, in words."""
+    from stepcoder.executor.config import ExecutorConfig
     from stepcoder.executor.pool.isolation import choose, described
 
     try:
-        return described(choose(config.executor))
+        return described(choose(ExecutorConfig.model_validate(config.executor.model_dump())))
     except RuntimeError as error:
         raise UserError(f"executor.level = {config.executor.level}: {error}") from None

@@ -44,8 +44,9 @@ def executor_config(command: str, named: Mapping[str, str | None], settings: lis
     """
     from stepcoder.deploy.checks import machine
     from stepcoder.deploy.config.fields import flatten
-    from stepcoder.deploy.config.load import load_config, read_arguments
+    from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.config.run import Config
+    from stepcoder.deploy.config.sources import read_arguments
     from stepcoder.executor.judging.reward import check
 
     others = [key for key in read_arguments(settings, flatten(Config)) if key.partition(".")[0] != "executor"]
@@ -53,7 +54,7 @@ def executor_config(command: str, named: Mapping[str, str | None], settings: lis
         raise UserError(f"{command} does not know --{others[0]}; of the settings it takes those under executor.")
     words = [f"--executor.{name}={value}" for name, value in named.items() if value is not None]
     default = {"STEPCODER_EXECUTOR__WORKERS": str(min(machine.cores(), 256))}
-    default["STEPCODER_LEARNER__CREDIT__TOKENS"] = "all"  # no learner here needs the executed lines
+    default["STEPCODER_LEARNER__CREDIT"] = "all"  # no learner here needs the executed lines
     config = load_config(None, [*settings, *words], default | dict(os.environ)).executor
     if ":" in config.reward:
         sys.path.insert(0, os.getcwd())  # one's own function is looked for here first

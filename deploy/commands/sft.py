@@ -67,8 +67,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     config, notes = settle(config, kept_settings(config.run.directory))
     ready = preflight(config)
     data = prepare(config, ready)
-    config = config.measured(len(data.train))
-    told = (*data.messages, f"{len(data.train)} prompts to train on: {config.run.steps} updates")
+    updates = config.updates(len(data.train))
+    told = (*data.messages, f"{len(data.train)} prompts to train on: {updates} updates")
     print("\n".join(told), file=sys.stderr)
     if options.check:
         import yaml
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         return 0
 
     signal.signal(signal.SIGTERM, stop)
-    with RunDirectory.open(config, notes) as run:
+    with RunDirectory.open(config, notes, updates) as run:
         for message in (*notes, *run.messages):
             print(f"{run.path}: {message}", file=sys.stderr)
         if not run.finished:

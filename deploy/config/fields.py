@@ -1,27 +1,38 @@
-"""The configuration tree as a flat table: dotted key -> leaf, dotted section -> its model.
+"""The configuration tree as a table: every leaf with its dotted key and the choices under which it exists.
 
 The table is read off the pydantic models, so that help, environment, command line and error messages
-can't disagree with what is validated.
+can't disagree with what is validated. A union of models is a choice: its key ends in `.type`, and each of its types has
+leaves of its own.
 """
 
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types as at
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from stepcoder.deploy.config.recipes import ABOUT, ALGORITHM
+from stepcoder.settings import Variant, variant
+
+Choices = Mapping[str, str]  # a union's key -> one of its types
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One setting: its dotted key, its type, its default, what it means, and the values it takes, in words."""
+    """One setting: its dotted key, its type, its default, what it means, and the values it takes, in words.
+
+    It exists with the types `when` alone.
+    """
 
     key: str
     annotation: Any
     default: Any
     description: str
     allowed: str
+    when: Choices
 
     @property
     def choices(self) -> tuple[Any, ...]:
@@ -41,25 +52,73 @@ class Leaf:
         return any(get_origin(part) in (list, tuple, set, frozenset) for part in alternatives(self.annotation))
 
     @property
+    def mapping(self) -> bool:
+        return get_origin(self.annotation) is dict
+
+    @property
     def switch(self) -> bool:
         return bool in alternatives(self.annotation)
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A section, or one type of a union; `default` is the one that the whole tree has there, or the type's own."""
+
+    key: str
+    default: BaseModel
+    when: Choices
+
+
+@dataclass(frozen=True, slots=True)
 class Tree:
-    """`leaves` by dotted key in order; `sections` by dotted key, "" for the root.
+    """Leaves and sections in order of definition, depth first, those of every type of a union; `unions`: their keys."""
 
-    `unread`: leaves that are in the tree and have no effect in its command, which is why nobody may give them.
-    """
+    leaves: list[Leaf]
+    parts: list[Part]
+    unions: dict[str, list[str]]  # key -> its types, the tree's default first
 
-    leaves: dict[str, Leaf]
-    sections: dict[str, type[BaseModel]]
-    unread: dict[str, Leaf]
+    @property
+    def sections(self) -> set[str]:
+        return {part.key for part in self.parts}
+
+    @property
+    def keys(self) -> list[str]:
+        return list(dict.fromkeys(leaf.key for leaf in self.leaves))
+
+    def named(self, key: str) -> Leaf | None:
+        """The first leaf of this key; the type of a choice for the choice's own."""
+        wanted = f"{key}.type" if key in self.unions else key
+        return next((leaf for leaf in self.leaves if leaf.key == wanted), None)
+
+    def chosen(self, given: Mapping[str, Any]) -> dict[str, str]:
+        """The type of every union that exists, where `given` holds values by dotted key; the default where it holds
+        none."""
+        found: dict[str, str] = {}
+        for leaf in self.leaves:
+            union = leaf.key.removesuffix(".type")
+            if union in self.unions and union != leaf.key and holds(leaf.when, found):
+                found[union] = variant({"type": given.get(leaf.key, leaf.default)})
+        return found
+
+    def under(self, chosen: Choices) -> dict[str, Leaf]:
+        """The leaves that exist with these types, by key."""
+        return {leaf.key: leaf for leaf in self.leaves if holds(leaf.when, chosen)}
+
+
+def holds(when: Choices, chosen: Choices) -> bool:
+    return when.items() <= chosen.items()
 
 
 def alternatives(annotation: Any) -> tuple[Any, ...]:
     """The members of a union; the type itself otherwise."""
     return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+
+
+def variants(annotation: Any) -> dict[str, type[Variant]]:
+    """The models of a union by type; empty for anything else."""
+    found = (get_args(part)[0] if get_origin(part) is Annotated else part for part in alternatives(annotation))
+    models = [part for part in found if isinstance(part, type) and issubclass(part, Variant)]
+    return {model.model_fields["type"].default: model for model in models}
 
 
 def type_name(annotation: Any) -> str:
@@ -72,6 +131,8 @@ def type_name(annotation: Any) -> str:
             names.append("|".join(str(choice) for choice in get_args(part)))
         elif get_origin(part) in (list, tuple, set, frozenset):
             names.append(f"list of {type_name(get_args(part)[0])}")
+        elif get_origin(part) is dict:
+            names.append("mapping")
         else:
             plain = {int: "integer", float: "number", str: "text", bool: "true|false"}
             names.append(plain.get(part, getattr(part, "__name__", str(part))))
@@ -91,27 +152,45 @@ def limits(info: FieldInfo) -> str:
 
 
 def flatten(model: type[BaseModel]) -> Tree:
-    """Every leaf and section of a tree of pydantic models that all have defaults, depth first, in order of definition.
+    """Every leaf and section of a tree of pydantic models that all have defaults.
 
     A leaf's default is the whole tree's: a parent may give a section other defaults than the section's model has.
     """
-    tree = Tree({}, {"": model}, {})
-    hidden = getattr(model, "unread", {})
+    tree = Tree([], [], {})
 
-    def visit(section: BaseModel, prefix: str) -> None:
+    def union(key: str, about: str, models: dict[str, type[Variant]], default: Variant, when: Choices) -> None:
+        names = [default.type, *(name for name in models if name != default.type)]
+        tree.unions.setdefault(key, names)
+        annotation = Literal[tuple(models)]  # pyright: ignore[reportInvalidTypeForm]
+        tree.leaves.append(Leaf(f"{key}.type", annotation, default.type, about, "|".join(models), when))
+        for name in names:
+            visit(default if name == default.type else models[name](), key, {**when, key: name})
+
+    def visit(section: BaseModel, key: str, when: Choices) -> None:
+        tree.parts.append(Part(key, section, when))
         for name, info in type(section).model_fields.items():
-            key, value = f"{prefix}{name}", getattr(section, name)
-            if isinstance(value, BaseModel):
-                tree.sections[key] = type(value)
-                visit(value, key + ".")
-                continue
-            bounds = limits(info)
-            allowed = type_name(info.annotation) + (f", {bounds}" if bounds else "")
-            kind = tree.unread if any(within(key, name) for name in hidden) else tree.leaves
-            kind[key] = Leaf(key, info.annotation, value, info.description or "", allowed)
+            inner, value = f"{key}.{name}".removeprefix("."), getattr(section, name)
+            meaning = description(type(section), name)
+            if isinstance(value, Variant):
+                union(inner, meaning, variants(info.annotation), value, when)
+            elif isinstance(value, BaseModel):
+                visit(value, inner, when)
+            elif key not in when or name != "type":
+                bounds = limits(info)
+                allowed = type_name(info.annotation) + (f", {bounds}" if bounds else "")
+                tree.leaves.append(Leaf(inner, info.annotation, value, meaning, allowed, when))
 
-    visit(model(), "")
+    if recipes := getattr(model, "recipes", None):
+        names = Literal[tuple(recipes)]  # pyright: ignore[reportInvalidTypeForm]
+        tree.leaves.append(Leaf(ALGORITHM, names, next(iter(recipes)), ABOUT, "|".join(recipes), {}))
+    visit(model(), "", {})
     return tree
+
+
+def description(model: type[BaseModel], name: str) -> str:
+    """What a field means: its docstring, or that of the field which it gives another default."""
+    fields = (getattr(base, "model_fields", {}).get(name) for base in model.__mro__)
+    return next((field.description for field in fields if field is not None and field.description), "")
 
 
 def within(key: str, name: str) -> bool:

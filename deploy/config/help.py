@@ -4,8 +4,9 @@ import shutil
 import textwrap
 from typing import Any
 
-from stepcoder.deploy.config.fields import Leaf, flatten
+from stepcoder.deploy.config.fields import Choices, Leaf, Tree, flatten
 from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.config.shared import BaseConfig
 
 INTRODUCTION = (
     "Settings. Each can be given in the YAML file (sections nested), as an environment variable, or on the command "
@@ -13,6 +14,9 @@ INTRODUCTION = (
     "YAML file may begin with 'extends: other.yaml' and then holds only what differs from that file. Three ways to "
     "say the same:",
     "  learner: {policy: {lr: 1e-5}}\n  STEPCODER_LEARNER__POLICY__LR=1e-5\n  --learner.policy.lr 1e-5",
+    "A section with a type is a choice: each type has settings and defaults of its own, those of another type are "
+    "refused, and the type alone may stand for the section (--learner.kl none). A source that changes a type begins "
+    "the section anew: what lower sources say of it is dropped.",
 )
 
 
@@ -38,16 +42,60 @@ def entry(leaf: Leaf, width: int) -> str:
     return "\n".join(lines)
 
 
-def settings_reference(width: int | None = None, root: type[Config] = Config) -> str:
+def settings_reference(width: int | None = None, root: type[BaseConfig] = Config) -> str:
     """Every setting of `root` by section, wrapped to `width` columns (the terminal's by default, at most 110)."""
     width = width or min(110, shutil.get_terminal_size((100, 24)).columns)
     tree = flatten(root)
-    blocks = [f"{textwrap.fill(INTRODUCTION[0], width)}\n{INTRODUCTION[1]}"]
-    for section, model in tree.sections.items():
-        leaves = [leaf for leaf in tree.leaves.values() if leaf.key.rpartition(".")[0] == section]
-        if not leaves:
-            continue
-        title = section or "run as a whole"
-        about = " ".join((model.__doc__ or "").split())
-        blocks.append("\n".join([textwrap.fill(f"{title}: {about}", width), *(entry(leaf, width) for leaf in leaves)]))
+    lead, example, choices = INTRODUCTION
+    blocks = [f"{textwrap.fill(lead, width)}\n{example}\n{textwrap.fill(choices, width)}"]
+    for key in dict.fromkeys(part.key for part in tree.parts):
+        if lines := section(tree, key, width):
+            blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def section(tree: Tree, key: str, width: int) -> list[str]:
+    """A section's settings; of a choice first its types, then their settings, those of several types once."""
+    own = [leaf for leaf in tree.leaves if leaf.key.rpartition(".")[0] == key]
+    if not own:
+        return []
+    parts = [part for part in tree.parts if part.key == key]
+    title = key or "run as a whole"
+    if key not in tree.unions:
+        lines = [textwrap.fill(f"{title}{with_types(parts[0].when)}: {about(parts[0].default)}", width)]
+        return [*lines, *(entry(leaf, width) for leaf in own)]
+    kinds = [leaf for leaf in own if leaf.key == f"{key}.type"]
+    lines = [f"{title}{with_types(kinds[0].when) if len(kinds) == 1 else ''}:", entry(kinds[0], width)]
+    for kind in kinds:
+        if kind.default != kinds[0].default:
+            lines.append(f"      default {kind.default}{with_types(kind.when)}")
+    for part in {part.when[key]: part for part in parts}.values():
+        told = f"{part.when[key]}: {about(part.default)}"
+        lines += textwrap.wrap(told, width, initial_indent=" " * 6, subsequent_indent=" " * 8)
+    return lines + by_type([leaf for leaf in own if leaf not in kinds], key, tree.unions[key], width)
+
+
+def by_type(leaves: list[Leaf], union: str, types: list[str], width: int) -> list[str]:
+    """The settings of a choice under the types that have them alike, first those of all."""
+    same: dict[tuple[str, ...], list[str]] = {}
+    for leaf in leaves:
+        same.setdefault((leaf.key, entry(leaf, width)), []).append(leaf.when[union])
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for (_, text), having in same.items():
+        groups.setdefault(tuple(dict.fromkeys(having)), []).append(text)
+    lines = []
+    for having, texts in sorted(groups.items(), key=lambda group: -len(group[0])):
+        if len(having) < len(types):
+            named = f"with type {', '.join(having)}:"
+            lines += textwrap.wrap(named, width, initial_indent="  ", subsequent_indent="    ")
+        lines += texts
+    return lines
+
+
+def about(default: Any) -> str:
+    return " ".join((type(default).__doc__ or "").split())
+
+
+def with_types(when: Choices) -> str:
+    """The types under which a section exists, for its title."""
+    return f" ({', '.join(f'{union}.type {name}' for union, name in when.items())})" if when else ""

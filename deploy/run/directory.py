@@ -14,14 +14,16 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import yaml
 
-from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.config.moved import moved
+from stepcoder.deploy.config.run import Config, RunConfig
+from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
 from stepcoder.deploy.run.lock import LOCK, RunLock
 from stepcoder.deploy.run.manifest import MANIFEST, ManifestError
@@ -67,6 +69,17 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return changed
 
 
+def renamed(file: Path, keys: Mapping[str, str]) -> str:
+    """What to do about a run of an earlier version, whose file of settings has `keys` that have other names now."""
+    listed = "\n  ".join(f"{old} is {new} now" for old, new in keys.items())
+    return (
+        f"run.directory: {file.parent} holds a run of an earlier version, whose settings have other names now:\n"
+        f"  {listed}\n"
+        f"To go on with it, give the same settings by these names and put what 'stepcoder ... --check' prints of them "
+        f"into {file}. Or give another --run.directory for a new run."
+    )
+
+
 def _comments(text: str) -> str:
     """The lines of comment at the head of a file."""
     return "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
@@ -99,18 +112,23 @@ class RunDirectory:
     Make it with `RunDirectory.open(config)`; use it as a context manager or call `close()`.
     """
 
-    def __init__(self, path: Path, uri: str | None, lock: RunLock, config: Config, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: Path, uri: str | None, lock: RunLock, config: BaseConfig, notes: Sequence[str], steps: int
+    ) -> None:
         self.path = path
         self.uri = uri
         self._lock = lock
         self.config = config
         self.notes = notes
+        self.steps = steps
         self.checkpoint: Checkpoint | None = None
         self.messages: list[str] = []  # what a person should know about how the run was opened
 
     @classmethod
-    def open(cls, config: Config, notes: Sequence[str] = ()) -> Self:
-        """Raises UserError when it can't be written, is in use, or was started with other settings.
+    def open(cls, config: BaseConfig, notes: Sequence[str] = (), steps: int | None = None) -> Self:
+        """A run of `steps` steps, those of `config.run` unless told.
+
+        Raises UserError when it can't be written, is in use, or was started with other settings.
 
         `notes` head the file of settings, as comments; without any it keeps those it has, as long as the number
         formats are those that they explain.
@@ -123,7 +141,9 @@ class RunDirectory:
         except OSError as error:
             raise unwritable(path, error) from None
         try:
-            run = cls(path, directory if "://" in directory else None, lock, config, notes)
+            length = config.run.steps if isinstance(config, Config) else steps
+            assert length is not None, "a run needs its length"
+            run = cls(path, directory if "://" in directory else None, lock, config, notes, length)
             run._open()
         except BaseException:
             lock.release()
@@ -146,6 +166,8 @@ class RunDirectory:
             before = yaml.safe_load(old) or {}
             if all(flat(before).get(key) == flat(settings).get(key) for key in FORMATS):
                 notes = notes or _comments(old)
+            if self._begun() and (old_keys := moved(flat(before))):
+                raise UserError(renamed(file, old_keys))
             changed = differences(before, settings)
             if changed and self._begun():
                 listed = "\n  ".join(changed)
@@ -158,9 +180,9 @@ class RunDirectory:
         if self.checkpoint is None:
             self._refuse_to_overwrite()
         if self.checkpoint is not None and not self.finished:
-            self._say(f"going on from the checkpoint of step {self.checkpoint.step} of {self.config.run.steps}")
+            self._say(f"going on from the checkpoint of step {self.checkpoint.step} of {self.steps}")
         elif self.checkpoint is not None:
-            self._say(f"all {self.config.run.steps} steps are done; raise {self.config.length} to go on")
+            self._say(f"all {self.steps} steps are done; raise {self.config.length} to go on")
         elif self._begun():
             self._say("no complete checkpoint was left: starting from the first step")
 
@@ -209,7 +231,7 @@ class RunDirectory:
     def finished(self) -> bool:
         """Whether nothing is left to do: all steps, and the evaluation after the last one."""
         last = self.resumed_step
-        if last < self.config.run.steps:
+        if last < self.steps:
             return False
         evaluated = any(record["step"] == last and "eval" in record for record in read_metrics(self.metrics_file))
         return evaluated or not self.config.eval.at_end
@@ -221,9 +243,11 @@ class RunDirectory:
     def tidy(self) -> None:
         """After a checkpoint: delete those that are neither among the newest `run.keep` nor the best `run.keep_best`,
         and copy what is new to the run's URI."""
-        r = self.config.run
-        found = scores(self.metrics_file, r.best_metric, r.checkpoint_every)
-        prune(self.checkpoints, r.keep, best(self.checkpoints, found, r.keep_best))
+        r, spared = self.config.run, []
+        if isinstance(r, RunConfig):
+            found = scores(self.metrics_file, r.best_metric, r.checkpoint_every)
+            spared = best(self.checkpoints, found, r.keep_best)
+        prune(self.checkpoints, r.keep, spared)
         self.sync()
 
     def close(self) -> None:

@@ -16,9 +16,12 @@ from stepcoder.curriculum.service.actor import MAX_RESTARTS, StoredCurriculumAct
 from stepcoder.curriculum.service.client import CurriculumClient
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.training.guardian import watch_over
 from stepcoder.deploy.training.placement import Placement, placement
+from stepcoder.executor.config import ExecutorConfig
 from stepcoder.learner.service import LearnerService
+from stepcoder.rollout.config import RolloutConfig
 from stepcoder.rollout.engines import choose_backend
 from stepcoder.rollout.service import RolloutService
 
@@ -30,7 +33,7 @@ def own_cluster() -> list[psutil.Process]:
     return [p for p in psutil.Process().children(recursive=True) if p.is_running()]
 
 
-def join_cluster(config: Config) -> None:
+def join_cluster(config: BaseConfig) -> None:
     """Join the named cluster, that of the submitted job, or start one on this machine that ends with this process."""
     r = config.ray
     address = r.address or os.environ.get("RAY_ADDRESS")
@@ -83,13 +86,13 @@ def gpus() -> float:
     return ray.cluster_resources().get("GPU", 0)
 
 
-def start_rollout(config: Config, ready: Ready, place: Placement) -> RolloutService:
+def start_rollout(config: BaseConfig, ready: Ready, place: Placement) -> RolloutService:
     """Engines and executors; they load while the caller goes on."""
     return RolloutService(
         str(ready.model),
-        config.rollout,
+        RolloutConfig.model_validate(config.rollout.model_dump()),
         config.curriculum.prompt,
-        config.executor,
+        ExecutorConfig.model_validate(config.executor.model_dump()),
         seed=config.run.seed,
         device=place.device,
         gpu_share=place.gpu_share,
@@ -106,11 +109,12 @@ async def stop_rollout(rollout: RolloutService) -> None:
 async def start_services(config: Config, ready: Ready, journal: Path) -> Services:
     """Start all actors at once, since each needs seconds to minutes, and connect learner and engines."""
     model, seed, c = str(ready.model), config.run.seed, config.rollout
-    updates = config.run.steps * config.learner.ppo.epochs * config.learner.ppo.minibatches
+    updates = config.run.steps * config.learner.epochs * config.learner.minibatches
     place = placement(config, gpus())
     rollout = start_rollout(config, ready, place)  # first: it takes longest
+    settings = config.learner.for_length(c.max_new_tokens)
     learner = LearnerService(
-        model, config.learner, seed=seed, total_updates=updates, temperature=c.temperature, gpu_share=place.gpu_share
+        model, settings, seed=seed, total_updates=updates, temperature=c.temperature, gpu_share=place.gpu_share
     )
     curriculum = start_curriculum(config, ready, journal)
     services = Services(curriculum, rollout, learner)
@@ -140,7 +144,7 @@ def start_curriculum(config: Config, ready: Ready, journal: Path) -> CurriculumC
     return CurriculumClient(actor.remote(str(origin), config.curriculum, config.run.seed, str(journal)), origin)
 
 
-def fits(model: str, config: Config) -> Any:
+def fits(model: str, config: BaseConfig) -> Any:
     """The curriculum's question whether a prompt is short enough for this model's tokenizer."""
     from transformers import AutoTokenizer
 

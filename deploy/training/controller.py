@@ -238,7 +238,7 @@ class Life:
             self.progress.message(f"step {step}: {told(group)}")
         if stop := too_many(lost, len(groups), self.config.max_unjudged_share):
             await self._stop(step, stop)
-        dropping = self.config.learner.ppo.drop_equal_groups
+        dropping = self.config.learner.drop_equal_groups
         kept = with_spread(groups) if dropping else groups
         start = time.perf_counter()
         learned = await services.learner.step(step, [g.trajectories for g in kept], [g.summary.tokens for g in kept])
@@ -273,7 +273,7 @@ class Life:
         return (
             f"the loss or its gradient was not finite in {self.refused} steps in a row.\n"
             "Start a new run from the exported checkpoint with a lower learner.policy.lr and "
-            "learner.critic.optimizer.lr, or with learner.precision fp32."
+            "learner.advantage.critic.optimizer.lr, or with learner.precision fp32."
         )
 
     async def _stop(self, step: int, reason: str) -> None:

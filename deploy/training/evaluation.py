@@ -11,7 +11,7 @@ import ray
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.deploy.checks.preflight import Ready
-from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.shown.counting import counted
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.shown.summary import evaluation
@@ -25,7 +25,7 @@ from stepcoder.rollout.service import RolloutService
 log = logging.getLogger(__name__)
 
 
-def evaluate(config: Config, ready: Ready) -> dict[str, Any]:
+def evaluate(config: BaseConfig, ready: Ready) -> dict[str, Any]:
     """Pass rates of `ready.model` at full generation, by split; starts engines and executors only."""
     join_cluster(config)
     try:
@@ -36,7 +36,7 @@ def evaluate(config: Config, ready: Ready) -> dict[str, Any]:
         ray.shutdown()
 
 
-async def evaluate_model(config: Config, ready: Ready, progress: RunProgress) -> dict[str, Any]:
+async def evaluate_model(config: BaseConfig, ready: Ready, progress: RunProgress) -> dict[str, Any]:
     """`evaluate` on a cluster that has been joined."""
     rollout = start_rollout(config, ready, placement(config, gpus(), "engines"))
     try:
@@ -47,7 +47,7 @@ async def evaluate_model(config: Config, ready: Ready, progress: RunProgress) ->
 
 
 async def evaluate_splits(
-    rollout: RolloutService, config: Config, ready: Ready, progress: RunProgress
+    rollout: RolloutService, config: BaseConfig, ready: Ready, progress: RunProgress
 ) -> dict[str, Any]:
     """Pass rate of training and held-out problems at full generation, no prefix given.
 
@@ -77,12 +77,12 @@ async def evaluate_splits(
     return results
 
 
-def evaluated_splits(config: Config, ready: Ready) -> dict[str, Sequence[Problem]]:
+def evaluated_splits(config: BaseConfig, ready: Ready) -> dict[str, Sequence[Problem]]:
     """The problems of an evaluation."""
     return {"train": spread(ready.train, config.eval.train_limit), "heldout": ready.heldout}
 
 
-def evaluation_size(config: Config, ready: Ready) -> int:
+def evaluation_size(config: BaseConfig, ready: Ready) -> int:
     """Completions of an evaluation."""
     return sum(map(len, evaluated_splits(config, ready).values())) * config.eval.samples
 

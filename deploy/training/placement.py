@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.errors import UserError
 
 
@@ -24,7 +24,7 @@ class Placement:
         return 0.5 if self.shared else 1.0 if self.cuda else 0.0
 
 
-def placement(config: Config, gpus: float, who: Literal["both", "learner", "engines"] = "both") -> Placement:
+def placement(config: BaseConfig, gpus: float, who: Literal["both", "learner", "engines"] = "both") -> Placement:
     """GPUs if the cluster has enough for `who`; raises UserError when they were asked for and are too few."""
     if config.learner.device == "cpu" or (config.learner.device == "auto" and gpus == 0):
         return Placement(cuda=False)

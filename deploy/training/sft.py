@@ -39,10 +39,10 @@ VALIDATION = "sft/validation_loss"
 
 
 def fine_tune(config: SFTRunConfig, run: RunDirectory, ready: Ready, data: SFTData) -> None:
-    """Train for `sft.epochs`, from the newest checkpoint if there is one. `config.measured` has told the steps."""
+    """Train for `sft.epochs`, from the newest checkpoint if there is one. `run` has told the steps."""
     join_cluster(config)
     try:
-        with RunProgress(config.run.steps, run.resumed_step) as progress:
+        with RunProgress(run.steps, run.resumed_step) as progress:
             live_on(run, progress, lambda: _Life(config, run, ready, data, progress).run_all())
     finally:
         ray.shutdown()
@@ -68,7 +68,7 @@ class _Life:
         self.refused = 0
 
     async def run_all(self) -> None:
-        e, steps = self.config.eval, self.config.run.steps
+        e, steps = self.config.eval, self.run.steps
         with self.metrics:
             if self.run.resumed_step == 0 and e.at_start and not self.metrics.evaluated(0):
                 await self._evaluate(0, self.ready.model)
@@ -84,9 +84,9 @@ class _Life:
         self.progress.message("starting the learner (half a minute on a small machine)")
         self.learner = SFTService(
             str(self.ready.model),
-            c.learner,
+            c.policy_alone(len(self.data.train)),
             seed=c.run.seed,
-            total_updates=c.run.steps,
+            total_updates=self.run.steps,
             temperature=1.0,
             gpu_share=placement(c, gpus(), "learner").gpu_share,
         )
@@ -94,9 +94,9 @@ class _Life:
             await self.learner.build()
             await self._restore()
             self.progress.begin_steps()
-            for step in range(self.run.resumed_step + 1, c.run.steps + 1):
+            for step in range(self.run.resumed_step + 1, self.run.steps + 1):
                 await self._step(step)
-                if step % c.run.checkpoint_every == 0 or step == c.run.steps:
+                if step % c.run.checkpoint_every == 0 or step == self.run.steps:
                     await self._checkpoint(step)
         finally:
             self.learner.close()
@@ -116,7 +116,7 @@ class _Life:
         metrics: dict[str, Any] = await self.learner.train(examples)
         each = c.updates_per_epoch(len(self.data.train))
         metrics |= {"sft/epoch": step / each, "seconds/train": time.perf_counter() - start}
-        if self.data.heldout and (step % (c.sft.validate_every or each) == 0 or step == c.run.steps):
+        if self.data.heldout and (step % (c.sft.validate_every or each) == 0 or step == self.run.steps):
             metrics |= await self._validate()
         self.metrics.write(step, metrics)
         self.progress.step(step, metrics)

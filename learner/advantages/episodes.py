@@ -21,8 +21,6 @@ class Episodes:
     values: Float[Tensor, " N"] | None
     lengths: tuple[int, ...]
     groups: tuple[int, ...]
-    gamma: float = 1.0
-    lam: float = 1.0
 
     def spans(self) -> list[slice]:
         """The tokens of each completion."""

@@ -1,6 +1,6 @@
 """REINFORCE++: returns to go, normalised over the whole batch instead of within a prompt (Hu et al. 2025).
 
-The normalisation over the loss tokens of all ranks comes after, in the update (`learner.ppo.normalize_advantage`):
+The normalisation over the loss tokens of all ranks comes after, in the update (`learner.advantage.normalize`):
 mean 0 and deviation 1 without a baseline, scaled alone with one.
 """
 
@@ -12,22 +12,21 @@ from stepcoder.learner.advantages.common import gae, group_mean, token_rewards
 from stepcoder.learner.advantages.episodes import Episodes
 
 
-def reinforce_plus_plus(episodes: Episodes) -> Float[Tensor, " N"]:
+def reinforce_plus_plus(episodes: Episodes, gamma: float) -> Float[Tensor, " N"]:
     """A_t = sum_{s >= t} gamma^(s-t) r_s, with r_s the KL penalty and, at the last token, the completion's reward."""
-    return _returns_to_go(episodes, episodes.rewards)
+    return _returns_to_go(episodes, episodes.rewards, gamma)
 
 
-def reinforce_plus_plus_baseline(episodes: Episodes) -> Float[Tensor, " N"]:
+def reinforce_plus_plus_baseline(episodes: Episodes, gamma: float) -> Float[Tensor, " N"]:
     """The same with each reward less the mean of its group, itself included: for several completions of a prompt."""
-    return _returns_to_go(
-        episodes, (episodes.rewards.double() - group_mean(episodes.rewards.double(), episodes.members())).float()
-    )
+    rewards = episodes.rewards.double()
+    return _returns_to_go(episodes, (rewards - group_mean(rewards, episodes.members())).float(), gamma)
 
 
-def _returns_to_go(episodes: Episodes, rewards: Float[Tensor, " B"]) -> Float[Tensor, " N"]:
+def _returns_to_go(episodes: Episodes, rewards: Float[Tensor, " B"], gamma: float) -> Float[Tensor, " N"]:
     """GAE with lambda 1 and no critic."""
     advantages = torch.zeros_like(episodes.penalties)
     for span, reward in zip(episodes.spans(), rewards, strict=True):
         tokens = token_rewards(episodes.penalties[span], reward)
-        advantages[span] = gae(tokens, torch.zeros_like(tokens), episodes.gamma, 1.0)
+        advantages[span] = gae(tokens, torch.zeros_like(tokens), gamma, 1.0)
     return advantages

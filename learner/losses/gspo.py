@@ -1,14 +1,12 @@
 """Group sequence policy optimisation: one ratio for a whole completion."""
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
 from stepcoder.learner.losses.ppo import clipped_surrogate
-from stepcoder.learner.losses.tokens import ClipRange, LossTokens
+from stepcoder.learner.losses.tokens import LossTokens, PolicyLoss
 
 
-def gspo(tokens: LossTokens, clip: ClipRange) -> tuple[Float[Tensor, ""], Bool[Tensor, " M"]]:
+def gspo(tokens: LossTokens, clip_low: float, clip_high: float) -> PolicyLoss:
     """PPO's surrogate with the sequence's ratio in place of the token's   (Zheng et al. 2025, eqs. 5, 7, 13, 14).
 
     s_i = exp(1/|y_i| sum_t (log pi - log pi_old)),  s_it = sg[s_i] pi_t / sg[pi_t]
@@ -23,4 +21,4 @@ def gspo(tokens: LossTokens, clip: ClipRange) -> tuple[Float[Tensor, ""], Bool[T
     total = torch.zeros(size, dtype=change.dtype, device=change.device).index_add_(0, tokens.sequence, change)
     mean = (total / torch.bincount(tokens.sequence, minlength=size))[tokens.sequence]
     ratio = torch.exp(mean + tokens.logprobs - tokens.logprobs.detach())
-    return clipped_surrogate(ratio, tokens, clip)
+    return clipped_surrogate(ratio, tokens, clip_low, clip_high)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -18,10 +18,9 @@ class LossTokens:
     sequence: Int[Tensor, " M"]
 
 
-@dataclass(frozen=True, slots=True)
-class ClipRange:
-    """Ratios are held in [1 - low, 1 + high]; `dual` bounds the loss where the advantage is negative."""
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyLoss:
+    """The loss, a sum over tokens, and the tokens at which its clip was active."""
 
-    low: float
-    high: float
-    dual: float
+    loss: Float[Tensor, ""]
+    clipped: Bool[Tensor, " M"]

@@ -8,28 +8,29 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from stepcoder.learner.config import AllTokens, Constant, MaskedTokens, Normalizer
+
 
 def loss_weights(
     mask: Bool[Tensor, " N"],
     sequence: Int[Tensor, " N"],
-    normalizer: str,
+    normalizer: Normalizer,
     totals: "Totals",
-    constant: float | None = None,
 ) -> Float[Tensor, " N"]:
     """Weight of each token so that the weighted sum over all ranks is the wanted mean.
 
     masked_tokens: 1 / loss tokens; all_tokens: 1 / generated tokens; sequences: 1 / (loss tokens of the
-    sequence x sequences that have any); constant: 1 / (`constant` tokens x completions), Dr.GRPO's (Liu et al. 2025).
+    sequence x sequences that have any); constant: 1 / (its tokens x completions), Dr.GRPO's (Liu et al. 2025).
     A sequence with an empty mask adds nothing and makes no NaN.
     """
     weights = mask.float()
-    if normalizer == "masked_tokens":
+    if isinstance(normalizer, MaskedTokens):
         return weights / max(totals.masked, 1)
-    if normalizer == "all_tokens":
+    if isinstance(normalizer, AllTokens):
         return weights / totals.generated
-    if normalizer == "constant":
-        assert constant is not None, "the constant normaliser needs its number of tokens"
-        return weights / (constant * totals.completions)
+    if isinstance(normalizer, Constant):
+        assert normalizer.tokens is not None, "the constant normaliser needs its number of tokens"
+        return weights / (normalizer.tokens * totals.completions)
     counts = torch.zeros(int(sequence.max()) + 1 if len(sequence) else 1).index_add_(0, sequence, weights)
     return weights / counts.clamp(min=1)[sequence] / max(totals.sequences, 1)
 
@@ -56,3 +57,22 @@ def value_clip(
         return ((values - returns).square() * weights).sum()
     near = old_values + torch.clamp(values - old_values, -clip, clip)
     return (torch.maximum((values - returns).square(), (near - returns).square()) * weights).sum()
+
+
+def sampler_correction(
+    old: Float[Tensor, " N"],
+    sampler: Float[Tensor, " N"],
+    cap: float | None,
+    low: float | None = None,
+    high: float | None = None,
+) -> Float[Tensor, " N"]:
+    """Truncated importance weights min(rho, cap), rho = pi_old / pi_sampler; 0 where rho is
+    below `low` or above `high`.
+
+    What was sampled came from the engine's numbers, which are those of another kernel and, with max_staleness 1, of
+    older weights. Without a cap a token weighs 1 within the limits. A masked token still counts in the normaliser.
+    """
+    ratio = torch.exp(old - sampler)
+    weights = torch.ones_like(old) if cap is None else ratio.clamp(max=cap)
+    outside = (ratio < (low or 0.0)) | (ratio > (high or torch.inf))
+    return torch.where(outside, torch.zeros_like(weights), weights)

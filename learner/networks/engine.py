@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from stepcoder.learner.config import LearnerConfig, OptimizerConfig
+from stepcoder.learner.config import OptimizerConfig, ParallelConfig
 from stepcoder.learner.networks import state
 
 # Ranks wait for each other while rank 0 talks to engines or a slow disk writes a checkpoint.
@@ -45,7 +45,7 @@ class TrainedModel:
     """A module with its optimiser, schedule and gradient clipping; parameters without gradient stay as they are."""
 
     def __init__(
-        self, module: nn.Module, optimizer: OptimizerConfig, config: LearnerConfig, total_updates: int
+        self, module: nn.Module, optimizer: OptimizerConfig, config: ParallelConfig, total_updates: int
     ) -> None:
         import deepspeed
 
@@ -78,7 +78,7 @@ class TrainedModel:
         if not self._partitioned and dist.get_world_size() == 1:
             self.engine.enable_backward_allreduce = False  # it would copy all gradients into one tensor, and back
 
-    def _settings(self, config: LearnerConfig) -> dict[str, Any]:
+    def _settings(self, config: ParallelConfig) -> dict[str, Any]:
         # Page-locked memory, from which a GPU reads faster, needs a GPU's driver.
         aside = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
         zero: dict[str, Any] = {"stage": config.zero_stage, "reduce_bucket_size": REDUCE_BUCKET}

@@ -126,7 +126,9 @@ def load_critic(path: Path, dtype: torch.dtype, layers: int | None, *, autocast:
     require_packable(config)
     if layers is not None:
         if layers > config.num_hidden_layers:
-            raise ValueError(f"learner.critic.layers is {layers}, but {path} has {config.num_hidden_layers} layers")
+            raise ValueError(
+                f"learner.advantage.critic.layers is {layers}, but {path} has {config.num_hidden_layers} layers"
+            )
         config.num_hidden_layers = layers
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[:layers]

@@ -100,7 +100,7 @@ def restore(engine: Any, whole: Whole) -> None:
     own = {name: tuple(getattr(p, "ds_shape", p.shape)) for name, p in _trained(engine.module)}
     if faults := [name for name in sorted(own.keys() | whole.keys()) if own.get(name) != _shape(whole, name)]:
         raise ValueError(
-            "the checkpoint is not of this model with these learner.lora and learner.critic settings: "
+            "the checkpoint is not of this model with these learner.lora and learner.advantage.critic settings: "
             f"{faults[0]} has shape {_shape(whole, faults[0])} in it and "
             f"{own.get(faults[0])} here ({len(faults)} such parameters)"
         )

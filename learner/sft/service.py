@@ -1,4 +1,4 @@
-"""The learner of supervised fine-tuning: the same ranks, engines and checkpoints as PPO's, another step.
+"""The learner of supervised fine-tuning: the same ranks, engines and checkpoints, another step.
 
 Built from settings without critic and reference: the policy alone.
 """

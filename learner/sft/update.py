@@ -1,6 +1,6 @@
-"""Supervised fine-tuning: one update towards the answers of a batch, on the same packed rows and engine as PPO.
+"""Supervised fine-tuning: one update towards the answers of a batch, on packed rows like `learner.update`.
 
-Pure of Ray and of process groups, like `learner.update`. The loss is the mean of -log pi(token) over the answer tokens
+Pure of Ray and of process groups. The loss is the mean of -log pi(token) over the answer tokens
 of all ranks, so that it does not depend on the split over rows and ranks; prompt tokens are never targets.
 """
 
@@ -15,8 +15,9 @@ from torch import Tensor
 from stepcoder.learner.config import LearnerConfig
 from stepcoder.learner.networks.engine import TrainedModel
 from stepcoder.learner.packing import Piece, Row
+from stepcoder.learner.rows import level_rows, network_inputs
 from stepcoder.learner.sft.examples import Example
-from stepcoder.learner.update import Reduce, Tally, level_rows, network_inputs
+from stepcoder.learner.tally import Reduce, Tally
 
 
 def sft_loss(logprobs: Float[Tensor, " M"], tokens: float) -> Float[Tensor, ""]:

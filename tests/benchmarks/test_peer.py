@@ -14,9 +14,9 @@ def test_every_side_has_the_same_work(name: str) -> None:
     assert (r.temperature, r.top_p, r.top_k) == (1.0, 1.0, 0)
     assert config.curriculum.prompt.form == "instruct"  # only the end token ends a reply
     assert learner.precision == "autocast"  # fp32 master weights
-    assert (learner.ppo.epochs, learner.ppo.minibatches, learner.policy.lr) == (1, 1, 1e-5)
+    assert (learner.epochs, learner.minibatches, learner.policy.lr) == (1, 1, 1e-5)
     if name != "ppo":
-        assert learner.ppo.estimator == "grpo" and not learner.has_critic and learner.kl.coef == 0
+        assert learner.advantage.type == "grpo" and learner.kl.type == "none"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 import ray
 from ray.exceptions import RayError
 
-from stepcoder.curriculum.config import CurriculumConfig
+from stepcoder.curriculum.config import CurriculumConfig, Learnability, Threshold
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.service.actor import MAX_RESTARTS, CurriculumActor
 from stepcoder.curriculum.service.client import CurriculumClient
@@ -39,7 +39,7 @@ def problem(name: str, conditionals: int) -> Problem:
 
 
 PROBLEMS = [problem(f"p{i:03}", i % 9) for i in range(120)]
-CONFIG = CurriculumConfig(rho=0.5, visit_cap=5, step_back=3, sampling="learnability")
+CONFIG = CurriculumConfig(schedule=Threshold(rho=0.5, visit_cap=5, step_back=3), sampling=Learnability())
 
 
 def outcomes(subtasks: list[Subtask]) -> list[Outcome]:

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from stepcoder.curriculum.config import CurriculumConfig, LevelWeights
+from stepcoder.curriculum.config import Courses, CurriculumConfig, Learnability, Levels
 from stepcoder.curriculum.problems.problem import Level, Problem
 from stepcoder.curriculum.service.curriculum import Curriculum
 from stepcoder.curriculum.stages.sampling import epoch_order, hashed, learnability
@@ -37,7 +37,7 @@ def test_an_epoch_draws_each_problem_once_in_an_order_of_its_own() -> None:
 
 
 def test_sampling_by_courses_draws_a_problem_once_for_each_of_its_stages() -> None:
-    curriculum = Curriculum(PROBLEMS, CurriculumConfig(sampling="courses"), seed=0)
+    curriculum = Curriculum(PROBLEMS, CurriculumConfig(sampling=Courses()), seed=0)
     for _ in range(3):
         assert Counter(s.problem.id for s in curriculum.next(10)) == {"a": 1, "b": 2, "c": 3, "d": 4}
 
@@ -61,14 +61,14 @@ def test_fractions_are_rounded_by_chance_to_the_right_mean() -> None:
 
 def test_levels_occur_by_their_weights() -> None:
     problems = [make("i", 1), make("j", 1, "interview"), make("k", 1, "competition")]
-    weights = LevelWeights(introductory=0, interview=1, competition=2)
-    curriculum = Curriculum(problems, CurriculumConfig(sampling="level", level_weights=weights), seed=0)
+    levels = Levels(introductory=0, interview=1, competition=2)
+    curriculum = Curriculum(problems, CurriculumConfig(sampling=levels), seed=0)
     assert drawn(curriculum, 30) == {"j": 10, "k": 20}
 
 
 def test_weights_that_leave_no_problem_are_refused() -> None:
-    config = CurriculumConfig(sampling="level", level_weights=LevelWeights(introductory=0))
-    with pytest.raises(ValueError, match="level_weights are 0"):
+    config = CurriculumConfig(sampling=Levels(introductory=0))
+    with pytest.raises(ValueError, match="weights are 0"):
         Curriculum(PROBLEMS, config, seed=0)
 
 
@@ -81,7 +81,7 @@ def test_learnability_by_hand() -> None:
 
 def test_learnability_draws_what_passes_sometimes_more_often() -> None:
     problems = [make(name, 0) for name in ("always", "never", "sometimes")]
-    curriculum = Curriculum(problems, CurriculumConfig(sampling="learnability"), seed=0)
+    curriculum = Curriculum(problems, CurriculumConfig(sampling=Learnability()), seed=0)
     assert drawn(curriculum, 3) == {"always": 1, "never": 1, "sometimes": 1}
     passes = {"always": 4, "never": 0, "sometimes": 2}
     counts: Counter[str] = Counter()
@@ -97,7 +97,7 @@ def test_learnability_draws_what_passes_sometimes_more_often() -> None:
 
 def test_a_run_resumed_within_an_epoch_of_learnability_keeps_that_epochs_order() -> None:
     problems = [make(f"p{i}", 2) for i in range(8)]
-    config = CurriculumConfig(sampling="learnability", alpha=0.9)
+    config = CurriculumConfig(sampling=Learnability(), alpha=0.9)
     whole = Curriculum(problems, config, seed=1)
     whole.next(11)  # within the second epoch
     whole.report([Outcome(i, f"p{i}", 2, i % 3, 2) for i in range(3)])  # would change the weights

@@ -6,7 +6,19 @@ from collections import Counter
 
 import pytest
 
-from stepcoder.curriculum.config import CurriculumConfig
+from stepcoder.curriculum.config import (
+    Courses,
+    CurriculumConfig,
+    FullGeneration,
+    Learnability,
+    Levels,
+    Linear,
+    Mixed,
+    SamplingConfig,
+    ScheduleConfig,
+    Threshold,
+    Uniform,
+)
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.service.curriculum import AHEAD, Curriculum
 from stepcoder.curriculum.subtask import Outcome, Subtask
@@ -27,8 +39,9 @@ def outcome(subtask: Subtask, passed: int, total: int = 4) -> Outcome:
     return Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, total)
 
 
-def only(name: str, **config) -> Curriculum:
-    return Curriculum([p for p in PROBLEMS if p.id == name], CurriculumConfig(**config), seed=0)
+def only(name: str, alpha: float = 0.5, schedule: str = "threshold", **settings: object) -> Curriculum:
+    config = CurriculumConfig.model_validate({"alpha": alpha, "schedule": {"type": schedule, **settings}})
+    return Curriculum([p for p in PROBLEMS if p.id == name], config, seed=0)
 
 
 def known(curriculum: Curriculum) -> dict[str, list[float]]:
@@ -115,7 +128,7 @@ def test_one_pass_is_enough_against_a_step_back() -> None:
 
 def test_a_step_back_that_the_cap_forestalls_is_refused() -> None:
     with pytest.raises(ValueError, match="step_back = 5 never happens"):
-        CurriculumConfig(visit_cap=5, step_back=5)
+        Threshold(visit_cap=5, step_back=5)
 
 
 def test_without_a_cap_it_stays() -> None:
@@ -147,7 +160,7 @@ def test_impossible_outcomes_are_refused(bad: tuple[int, int]) -> None:
 
 
 def test_no_schedule_is_full_generation_throughout() -> None:
-    curriculum = Curriculum(PROBLEMS, CurriculumConfig(schedule="none"), seed=0)
+    curriculum = Curriculum(PROBLEMS, CurriculumConfig(schedule=FullGeneration()), seed=0)
     subtasks = curriculum.next(8)
     assert {(s.stage, s.prefix) for s in subtasks} == {(0, "")}
     curriculum.report([outcome(s, 4) for s in subtasks])
@@ -155,7 +168,7 @@ def test_no_schedule_is_full_generation_throughout() -> None:
 
 
 def test_linear_gives_each_stage_an_even_share_and_ends_at_full_generation() -> None:
-    curriculum = only("c", schedule="linear", linear_subtasks=9)
+    curriculum = only("c", schedule="linear", subtasks=9)
     assert [s.stage for s in curriculum.next(11)] == [2, 2, 2, 2, 1, 1, 1, 0, 0, 0, 0]
 
 
@@ -172,7 +185,7 @@ def test_paper_reading_gives_one_conditional_no_curriculum() -> None:
 
 
 def test_metrics_by_hand() -> None:
-    curriculum = Curriculum(PROBLEMS, CurriculumConfig(alpha=1.0, rho=0.5), seed=0)
+    curriculum = Curriculum(PROBLEMS, CurriculumConfig(alpha=1.0, schedule=Threshold(rho=0.5)), seed=0)
     assert set(curriculum.metrics().values()) == {0.0} and curriculum.histogram() == {}  # nothing is met
     meet_all(curriculum)
     metrics = curriculum.metrics()
@@ -204,15 +217,14 @@ def play(curriculum: Curriculum, rng: random.Random, rounds: int) -> list[Subtas
     return handed
 
 
-@pytest.mark.parametrize("schedule", ["threshold", "linear", "mixed", "none"])
-@pytest.mark.parametrize("sampling", ["uniform", "courses", "level", "learnability"])
-def test_a_resumed_run_goes_on_exactly(schedule: str, sampling: str) -> None:
-    config = CurriculumConfig.model_validate(
-        {
-            "schedule": schedule, "sampling": sampling, "linear_subtasks": 60, "step_back": 2,
-            "level_weights": {"introductory": 1.5},
-        }
-    )  # fmt: skip
+SCHEDULES = (Threshold(step_back=2), Linear(subtasks=60), Mixed(), FullGeneration())
+SAMPLINGS = (Uniform(), Courses(), Levels(introductory=1.5), Learnability())
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.type)
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=lambda sampling: sampling.type)
+def test_a_resumed_run_goes_on_exactly(schedule: ScheduleConfig, sampling: SamplingConfig) -> None:
+    config = CurriculumConfig(schedule=schedule, sampling=sampling)
     problems = [make(f"p{i}", i) for i in range(7)]
     whole = Curriculum(problems, config, seed=5)
     play(whole, random.Random(1), 10)
@@ -225,7 +237,7 @@ def test_a_resumed_run_goes_on_exactly(schedule: str, sampling: str) -> None:
 
 
 def test_adding_and_removing_problems_keeps_what_is_known_of_the_others() -> None:
-    config = CurriculumConfig(alpha=1.0, rho=0.5)
+    config = CurriculumConfig(alpha=1.0, schedule=Threshold(rho=0.5))
     before = Curriculum(PROBLEMS, config, seed=0)
     before.next(6)
     before.report([Outcome(0, "c", 2, 4, 4), Outcome(1, "d", 3, 1, 4), Outcome(2, "b", 1, 4, 4)])

@@ -129,8 +129,8 @@ def test_a_held_out_problem_that_is_trained_on_is_refused() -> None:
 
 
 def test_weights_that_leave_no_level_to_draw_from_are_refused() -> None:
-    weights = ["--curriculum.sampling", "level", "--curriculum.level_weights.interview", "0"]
-    assert "curriculum.level_weights are 0 for every level that the problems have (interview)" in refused(
+    weights = ["--curriculum.sampling", "level", "--curriculum.sampling.interview", "0"]
+    assert "curriculum.sampling: the weights are 0 for every level that the problems have (interview)" in refused(
         "train", *STARTER, "--data.levels", "[interview]", *weights
     )
 

@@ -75,9 +75,9 @@ def test_what_a_checkpoint_copies_is_in_the_estimate() -> None:
     weights = 4 * STARTER_SHAPE.parameters
     assert need("--learner.zero_stage", "1") - plain == pytest.approx(12 * trained)
     assert need("--learner.zero_stage", "3") - plain == pytest.approx(12 * trained + weights)
-    adapted = need("--learner.lora.rank", "16", "--learner.kl.coef", "0")
+    adapted = need("--learner.lora.rank", "16", "--learner.kl", "none")
     critic, adapters = trained - STARTER_SHAPE.parameters, 16 * STARTER_SHAPE.layers * STARTER_SHAPE.hidden * 23
-    without = need("--learner.kl.coef", "0") - 16 * trained + 16 * (critic + adapters) + weights
+    without = need("--learner.kl", "none") - 16 * trained + 16 * (critic + adapters) + weights
     assert adapted - without == pytest.approx(weights)
 
 

@@ -114,7 +114,7 @@ def test_the_memory_estimate_counts_what_training_keeps() -> None:
     # that `auto` may choose, are its least.
     assert whole > STARTER_SHAPE.parameters * (16 + 16 + 4)
     small = load_config(
-        None, ["--learner.critic.layers", "6", "--learner.kl.coef", "0", "--learner.token_budget", "512"], {}
+        None, ["--learner.advantage.critic.layers", "6", "--learner.kl", "none", "--learner.token_budget", "512"], {}
     )
     assert learner_bytes(small, STARTER_SHAPE) < 0.75 * whole
     ranks = [load_config(None, ["--learner.ranks", "4", "--learner.zero_stage", str(stage)], {}) for stage in (0, 2, 3)]

@@ -137,8 +137,8 @@ class Learner:
 
 SETTINGS = (
     f"--subtasks_per_step {WANTED} --rollout.group_size {COMPLETIONS} --run.checkpoint_every 1 --run.keep 9 "
-    "--run.trajectories_every 0 --eval.at_start false --eval.at_end false --curriculum.visit_cap 2 "
-    "--learner.kl.coef 0 --learner.ppo.estimator grpo --learner.ppo.drop_equal_groups true"
+    "--run.trajectories_every 0 --eval.at_start false --eval.at_end false --curriculum.schedule.visit_cap 2 "
+    "--learner.kl none --learner.advantage grpo --learner.drop_equal_groups true"
 ).split()
 CONFIG = load_config(None, SETTINGS, {})
 
@@ -258,7 +258,7 @@ def test_a_group_that_cannot_be_judged_is_left_out_counted_and_replaced(
 
 
 def test_without_refilling_a_step_trains_on_fewer(tmp_path: Path):
-    extra = ["--learner.ppo.drop_equal_groups", "false"]
+    extra = ["--learner.drop_equal_groups", "false"]
     _, learner, lines = run(tmp_path, STEPS, rounds=0, faulty=Faulty(1.0, "p03"), extra=extra)
     for step, line in lines.items():
         assert len(learner.trained[step]) == WANTED - line["groups/unjudged"]

@@ -51,8 +51,12 @@ PROBLEMS = tuple(
     for i in range(3)
 )  # fmt: skip
 ALGORITHMS: dict[str, dict[str, Any]] = {
-    "ppo": {"minibatches": 2, "epochs": 2},
-    "grpo without equal groups": {"estimator": "grpo", "drop_equal_groups": True},
+    "ppo": {
+        "advantage": {"type": "gae", "critic": {"type": "separate", "layers": 1}},
+        "minibatches": 2,
+        "epochs": 2,
+    },
+    "grpo without equal groups": {"advantage": {"type": "grpo"}, "drop_equal_groups": True},
 }
 
 
@@ -69,11 +73,11 @@ def configured(directory: Path, model: Path, algorithm: str, staleness: int, **r
                 "directory": str(directory), "steps": STEPS, "checkpoint_every": 1, "keep": 99, "trajectories_every": 0,
             } | run,
             "eval": {"at_start": False, "at_end": False},
-            "curriculum": {"visit_cap": 2, "rho": 0.3},
+            "curriculum": {"schedule": {"type": "threshold", "visit_cap": 2, "rho": 0.3}},
             "learner": {
-                "precision": "fp32", "ppo": ALGORITHMS[algorithm], "policy": {"lr": 1e-2}, "critic": {"layers": 1},
-                "kl": {"target": 0.1}, "guards": {"max_kl": None, "max_gap": None},
-            },
+                "precision": "fp32", "policy": {"lr": 1e-2}, "kl": {"type": "reward", "target": 0.1},
+                "guards": {"max_kl": None, "max_gap": None},
+            } | ALGORITHMS[algorithm],
         }
     )  # fmt: skip
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from stepcoder.deploy.config.fields import flatten, nearest_keys
+from stepcoder.deploy.config.fields import flatten
 from stepcoder.deploy.config.help import settings_reference
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.sft import root_of
 from stepcoder.errors import UserError
+from stepcoder.learner.config import OptimizerConfig, SeparateCritic
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -46,14 +47,14 @@ def test_all_spellings_of_an_argument() -> None:
 
 
 def test_none_is_absence_where_allowed_and_a_name_where_it_is_one() -> None:
-    config = load_config(None, ["--learner.critic.layers", "none", "--curriculum.schedule", "none"], {})
-    assert config.learner.critic.layers is None
-    assert config.curriculum.schedule == "none"
+    config = load_config(None, ["--learner.advantage.critic.layers", "none", "--curriculum.schedule", "none"], {})
+    assert config.learner.critic_layers is None
+    assert config.curriculum.schedule.type == "none"
 
 
 def test_a_section_given_in_part_keeps_the_rest_of_its_parents_defaults() -> None:
-    config = load_config(None, ["--learner.critic.optimizer.warmup_steps", "3"], {})
-    assert config.learner.critic.optimizer.lr == Config().learner.critic.optimizer.lr == 1.5e-6
+    critic = load_config(None, ["--learner.advantage.critic.optimizer.warmup_steps", "3"], {}).learner.critic
+    assert critic == SeparateCritic(optimizer=OptimizerConfig(lr=1.5e-6, warmup_steps=3))
 
 
 @pytest.mark.parametrize(
@@ -69,10 +70,8 @@ def test_a_section_given_in_part_keeps_the_rest_of_its_parents_defaults() -> Non
     ],
 )
 def test_an_unknown_key_names_the_nearest_known_one(key: str, meant: str) -> None:
-    known = [*flatten(Config).leaves]
-    if key != "learner.policy.learning_rat":
-        assert nearest_keys(key, known) == [meant]
-    with pytest.raises(UserError, match=f"unknown key {key} .command line."):
+    nearest = "" if key == "learner.policy.learning_rat" else f" The nearest known key is {meant}."
+    with pytest.raises(UserError, match=f"unknown key {key} .command line..{nearest}"):
         load_config(None, [f"--{key}", "1"], {})
 
 
@@ -107,9 +106,10 @@ def test_settings_that_disagree_are_refused_with_their_places() -> None:
 
 def test_a_section_is_not_a_value() -> None:
     with pytest.raises(
-        UserError, match="learner.kl .command line. is a section, not a value; its keys are learner.kl.coef"
+        UserError,
+        match="learner.reward .command line. is a section, not a value; its keys are learner.reward.overlong.type",
     ):
-        load_config(None, ["--learner.kl", "0.1"], {})
+        load_config(None, ["--learner.reward", "0.1"], {})
 
 
 def test_a_missing_file_names_the_ones_that_are_there(tmp_path: Path) -> None:
@@ -136,13 +136,15 @@ def test_broken_yaml_and_double_keys_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_configurations_are_valid(file: Path) -> None:
-    assert load_config(file, [], {}, root=root_of(file)).run.steps > 1
+    load_config(file, [], {}, root=root_of(file))
 
 
 def test_plain_ppo_differs_from_the_starter_in_both_ideas_only() -> None:
     starter, plain = (load_config(CONFIGS / name, [], {}).model_dump() for name in ("starter.yaml", "plain-ppo.yaml"))
-    assert plain["curriculum"].pop("schedule") == "none" and plain["learner"]["credit"].pop("tokens") == "all"
-    assert starter["curriculum"].pop("schedule") == "threshold" and starter["learner"]["credit"].pop("tokens") == "fgo"
+    assert plain["curriculum"].pop("schedule") == {"type": "none"}
+    assert plain["learner"].pop("credit") == {"type": "all"}
+    assert starter["curriculum"].pop("schedule")["type"] == "threshold"
+    assert starter["learner"].pop("credit")["type"] == "fgo"
     assert plain["run"].pop("directory") != starter["run"].pop("directory")
     assert plain == starter
 
@@ -150,7 +152,7 @@ def test_plain_ppo_differs_from_the_starter_in_both_ideas_only() -> None:
 def test_every_setting_is_described_and_in_the_reference() -> None:
     text = settings_reference(width=90)
     assert max(len(line) for line in text.splitlines()) <= 90
-    for leaf in flatten(Config).leaves.values():
+    for leaf in flatten(Config).leaves:
         assert leaf.description, leaf.key
         assert f"--{leaf.key}" in text
 

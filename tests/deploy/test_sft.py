@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, learner_bytes
 from stepcoder.deploy.checks.preflight import Ready, problems
 from stepcoder.deploy.cli import main
-from stepcoder.deploy.config.fields import flatten, within
+from stepcoder.deploy.config.fields import flatten
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.sft import SFTRunConfig, root_of
@@ -57,14 +57,15 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_the_defaults_are_the_papers_and_those_of_a_policy_alone() -> None:
     config = SFTRunConfig()
     assert (config.sft.epochs, config.sft.batch_size, config.learner.policy.lr) == (3, 64, 2e-5)
-    assert not config.learner.has_critic and config.learner.kl.coef == 0
+    learner = config.policy_alone(examples=64)
+    assert learner.critic is None and not learner.has_reference
     assert learner_bytes(config, STARTER_SHAPE) < 0.7 * learner_bytes(Config(), STARTER_SHAPE)
 
 
 def test_lengths_in_passes_become_updates() -> None:
-    config = load("--sft.epochs", "4", "--sft.batch_size", "10", "--sft.warmup_epochs", "0.5").measured(21)
-    assert config.run.steps == 12  # 10 + 10 + 1 problems a pass
-    assert config.learner.policy.warmup_steps == 2  # 1.5, to even
+    config = load("--sft.epochs", "4", "--sft.batch_size", "10", "--sft.warmup_epochs", "0.5")
+    assert config.updates(21) == 12  # 10 + 10 + 1 problems a pass
+    assert config.policy_alone(21).policy.warmup_steps == 2  # 1.5, to even
     with pytest.raises(UserError, match="sft.warmup_epochs = 3 must be less than sft.epochs = 3"):
         load("--sft.warmup_epochs", "3")
 
@@ -84,19 +85,20 @@ def test_a_pass_takes_every_example_once_in_an_order_of_its_own() -> None:
 
 def test_settings_without_effect_are_refused_with_what_has_it() -> None:
     with pytest.raises(UserError) as caught:
-        load("--run.steps", "5", "--learner.ppo.lam", "1", "--learner.polcy.lr", "1e-5", "--curriculum.rho", "0.5")
+        load(
+            "--run.steps", "5", "--learner.loss.clip_low", "1", "--learner.polcy.lr", "1e-5", "--curriculum.alpha", "1"
+        )
     assert str(caught.value).splitlines() == [
         "run.steps (command line) has no effect in 'stepcoder sft'; give sft.epochs.",
-        "learner.ppo.lam (command line) has no effect in 'stepcoder sft'; leave it out.",
-        "curriculum.rho (command line) has no effect in 'stepcoder sft'; leave it out.",
+        "learner.loss.clip_low (command line) has no effect in 'stepcoder sft'; leave it out.",
+        "curriculum.alpha (command line) has no effect in 'stepcoder sft'; leave it out.",
         "unknown key learner.polcy.lr (command line). The nearest known key is learner.policy.lr.",
     ]
     with pytest.raises(UserError, match="unknown key sft.epochs"):
         load_config(None, ["--sft.epochs", "2"], {})
-    leaves, own = flatten(Config).leaves, flatten(SFTRunConfig).leaves
-    for name, instead in SFTRunConfig.unread.items():
-        assert any(within(key, name) for key in leaves), name
-        assert not instead or instead in own, instead
+    train, own = flatten(Config).keys, flatten(SFTRunConfig).keys
+    for name, instead in SFTRunConfig.instead.items():
+        assert name in train and name not in own and instead in own, name
 
 
 def test_a_config_file_says_which_command_it_is_of(tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_a_config_file_says_which_command_it_is_of(tmp_path: Path) -> None:
     assert root_of(None) is root_of(tmp_path / "none.yaml") is Config
     written = tmp_path / "config.yaml"
     config = load("--sft.epochs", "7")
-    written.write_text(yaml.safe_dump(config.measured(20).settings()))
+    written.write_text(yaml.safe_dump(config.settings()))
     assert root_of(written) is SFTRunConfig
     assert load_config(written, [], {}, root=SFTRunConfig) == config
 
@@ -124,9 +126,9 @@ def test_help_teaches_what_counts_here_and_nothing_else(capsys: pytest.CaptureFi
         main(["sft", "--help"])
     shown = capsys.readouterr().out
     assert "--sft.epochs" in shown and "--learner.policy.lr  number, > 0; default 2e-05" in shown
-    for absent in ("--learner.ppo", "--learner.kl", "--run.steps", "--curriculum.rho", "--subtasks_per_step"):
+    for absent in ("--learner.advantage", "--learner.kl", "--run.steps", "--curriculum.alpha", "--subtasks_per_step"):
         assert absent not in shown
-    assert all(f"--{key}" in shown and leaf.description for key, leaf in flatten(SFTRunConfig).leaves.items())
+    assert all(f"--{leaf.key}" in shown and leaf.description for leaf in flatten(SFTRunConfig).leaves)
 
 
 def test_mistakes_are_one_message_each(
@@ -203,8 +205,7 @@ def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
         config = load_config(STARTER, words[2:], {}, root=SFTRunConfig)
         ready = Ready(model, *problems(config).values())
         data = prepare(config, ready)
-        config = config.measured(len(data.train))
-        with RunDirectory.open(config) as run:
+        with RunDirectory.open(config, steps=config.updates(len(data.train))) as run:
             if not run.finished:
                 driver.fine_tune(config, run, ready, data)
             return run

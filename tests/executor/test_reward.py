@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stepcoder.deploy.checks.preflight import check_reward
+from stepcoder.deploy.checks.preflight import check_own
 from stepcoder.deploy.config.run import Config
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
@@ -139,9 +139,9 @@ def test_what_cannot_be_a_reward_is_told_why(name: str, message: str) -> None:
 
 @pytest.mark.usefixtures("own")
 def test_a_run_with_an_unusable_reward_does_not_start() -> None:
-    check_reward(Config.model_validate({"executor": {"reward": "own_rewards:half"}}))
+    check_own(Config.model_validate({"executor": {"reward": "own_rewards:half"}}))
     with pytest.raises(UserError, match="executor.reward: the reward own_rewards:none cannot be imported"):
-        check_reward(Config.model_validate({"executor": {"reward": "own_rewards:none"}}))
+        check_own(Config.model_validate({"executor": {"reward": "own_rewards:none"}}))
 
 
 @pytest.mark.parametrize("name", ["stepkoder", "", "a:b:c", "a.:b", ":b", "a b:c"])

@@ -1,7 +1,6 @@
 """Every algorithm as one real update of a tiny model, and the settings that are refused."""
 
 import dataclasses
-import re
 from pathlib import Path
 
 import pytest
@@ -10,26 +9,44 @@ from pydantic import ValidationError
 
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, learner_bytes
 from stepcoder.deploy.config.load import load_config
-from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.config.recipes import RECIPES
 from stepcoder.deploy.config.sft import SFTRunConfig
 from stepcoder.errors import UserError
-from stepcoder.learner.algorithms import ESTIMATORS
 from stepcoder.learner.batch import build_batch
 from stepcoder.learner.config import (
-    CreditConfig,
-    CriticConfig,
-    KLConfig,
+    CISPO,
+    FGO,
+    GRPO,
+    GSPO,
+    RLOO,
+    AllTokens,
+    Constant,
+    DrGRPO,
+    DualClip,
     LearnerConfig,
+    LearnerLogprobs,
+    LossKL,
+    MaskedTokens,
+    NoKL,
     OptimizerConfig,
-    PPOConfig,
+    Overlong,
+    PPOClip,
+    RandomCredit,
+    Reinforce,
+    ReinforcePlusPlus,
+    ReinforcePlusPlusBaseline,
     RewardConfig,
+    RewardKL,
+    SamplerLogprobs,
+    SeparateCritic,
+    Sequences,
 )
-from stepcoder.learner.masks import CreditRule
 from stepcoder.learner.rank import LearnerRank
 from stepcoder.rollout.trajectory import Trajectory
-from tests.tools.learner import learner_config, make_groups, make_rank
+from tests.tools.learner import learner_config, make_groups, make_rank, with_critic
 from tests.tools.tiny_model import build_tiny_model
 
+FAST = OptimizerConfig(lr=1e-2)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -40,39 +57,31 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 ALGORITHMS: dict[str, dict[str, object]] = {
     "PPO": {},
-    "PPO, dual clip": dict(ppo=PPOConfig(loss="dual_clip", clip_high=0.28, old_logprobs="sampler")),
+    "PPO, dual clip": dict(loss=DualClip(clip_high=0.28), old_logprobs=SamplerLogprobs()),
     "PPO, mask of values and KL": dict(
-        critic=CriticConfig(optimizer=OptimizerConfig(lr=1e-2), mask="executed", value_clip=None),
-        kl=KLConfig(coef=0.05, mask="executed"),
+        advantage=with_critic(critic=SeparateCritic(optimizer=FAST, mask="executed", value_clip=None)),
+        kl=RewardKL(mask="executed"),
     ),
-    "GRPO": dict(
-        ppo=PPOConfig(estimator="grpo", normalizer="sequences"),
-        kl=KLConfig(coef=0.04, place="loss", estimator="k3", mask="executed"),
-    ),
-    "Dr.GRPO": dict(
-        ppo=PPOConfig(estimator="dr_grpo", normalizer="constant", normalizer_tokens=14), kl=KLConfig(coef=0)
-    ),
-    "RLOO": dict(ppo=PPOConfig(estimator="rloo", loss="reinforce"), kl=KLConfig(coef=0.05)),
-    "REINFORCE++": dict(ppo=PPOConfig(estimator="reinforce_plus_plus", gamma=0.99), kl=KLConfig(coef=0.01)),
+    "GRPO": dict(advantage=GRPO(), loss=PPOClip(normalizer=Sequences()), kl=LossKL(coef=0.04, mask="executed")),
+    "Dr.GRPO": dict(advantage=DrGRPO(), loss=PPOClip(normalizer=Constant(tokens=14)), kl=NoKL()),
+    "RLOO": dict(advantage=RLOO(), loss=Reinforce()),
+    "REINFORCE++": dict(advantage=ReinforcePlusPlus(gamma=0.99), kl=RewardKL(coef=0.01)),
     "REINFORCE++-baseline": dict(
-        ppo=PPOConfig(estimator="reinforce_plus_plus_baseline"),
-        kl=KLConfig(coef=0.01, place="loss", estimator="k2", mask="executed"),
+        advantage=ReinforcePlusPlusBaseline(), kl=LossKL(coef=0.01, estimator="k2", mask="executed")
     ),
     "DAPO": dict(
-        ppo=PPOConfig(estimator="grpo", clip_high=0.28, normalizer="all_tokens"),
-        reward=RewardConfig(overlong_start=6, overlong_end=12),
-        kl=KLConfig(coef=0),
+        advantage=GRPO(),
+        loss=PPOClip(clip_high=0.28, normalizer=AllTokens()),
+        reward=RewardConfig(overlong=Overlong(start=6, end=12)),
+        kl=NoKL(),
     ),
-    "GSPO": dict(
-        ppo=PPOConfig(
-            estimator="grpo", loss="gspo", clip_low=0.09, clip_high=0.09, normalizer="sequences", old_logprobs="sampler"
-        ),
-        kl=KLConfig(coef=0),
-    ),
+    "GSPO": dict(advantage=GRPO(), loss=GSPO(clip_low=0.09, clip_high=0.09), old_logprobs=SamplerLogprobs(), kl=NoKL()),
     "CISPO": dict(
-        ppo=PPOConfig(estimator="grpo", loss="cispo", clip_low=1, importance_mask_low=0.01, importance_mask_high=50),
+        advantage=GRPO(),
+        loss=CISPO(normalizer=MaskedTokens()),
+        old_logprobs=LearnerLogprobs(importance_mask_low=0.01, importance_mask_high=50),
         reward=RewardConfig(normalize=True, clip=0.8),
-        kl=KLConfig(coef=0),
+        kl=NoKL(),
     ),
 }
 
@@ -116,13 +125,13 @@ def test_an_update_moves_the_policy_by_its_loss_tokens_alone_however_it_is_split
     hook.remove()
     assert any(not torch.equal(start[key], p) for key, p in policy_weights(whole).items())
     assert metrics["updates/refused"] == 0 and metrics["policy/loss"] != 0
-    if config.kl.place == "loss":
+    if isinstance(config.kl, LossKL):
         assert metrics["kl/loss"] > 0.01 * config.kl.coef
 
-    has_critic = ESTIMATORS[config.ppo.estimator].critic
+    has_critic = config.advantage.type == "gae"
     assert (whole.critic is not None) == has_critic == ("value/loss" in metrics) == ("grad_norm/critic" in metrics)
 
-    batch = build_batch([t for group in groups for t in group], CreditRule(), step=1, seed=0)
+    batch = build_batch([t for group in groups for t in group], FGO(), step=1, seed=0)
     (row,) = whole._update._rows(batch, range(len(batch.lengths)))
     (logprobs,) = scored
     credit = batch.credit[row.flat]
@@ -139,10 +148,10 @@ def test_an_update_moves_the_policy_by_its_loss_tokens_alone_however_it_is_split
 
 def test_rewards_and_penalties_are_what_the_settings_say(model: Path):
     config = learner_config(
-        ppo=PPOConfig(estimator="rloo"), reward=RewardConfig(normalize=True, clip=0.8), kl=KLConfig(mask="executed")
+        advantage=RLOO(), reward=RewardConfig(normalize=True, clip=0.8), kl=RewardKL(mask="executed")
     )
     update = make_rank(model, config)._update
-    batch = build_batch([t for group in with_both_outcomes() for t in group], CreditRule(), step=1, seed=0)
+    batch = build_batch([t for group in with_both_outcomes() for t in group], FGO(), step=1, seed=0)
     plain = batch.rewards
     shaped = ((plain - plain.mean()) / plain.std(unbiased=False)).clamp(-0.8, 0.8)
     torch.testing.assert_close(update._rewards(batch), shaped, rtol=1e-5, atol=1e-6)
@@ -153,14 +162,14 @@ def test_rewards_and_penalties_are_what_the_settings_say(model: Path):
 @pytest.mark.parametrize(
     "change",
     [
-        dict(kl=KLConfig(coef=0.5, place="loss", estimator="k3")),
-        dict(ppo=PPOConfig(estimator="reinforce_plus_plus", gamma=0.5)),
-        dict(ppo=PPOConfig(estimator="reinforce_plus_plus", importance_mask_low=0.5, importance_mask_high=2)),
+        dict(kl=LossKL(coef=0.5)),
+        dict(advantage=ReinforcePlusPlus(gamma=0.5)),
+        dict(old_logprobs=LearnerLogprobs(importance_mask_low=0.5, importance_mask_high=2)),
     ],
     ids=["KL in the loss", "discount", "importance limits"],
 )
 def test_an_option_reaches_the_gradient(model: Path, change: dict[str, object]):
-    base = dict(ppo=PPOConfig(estimator="reinforce_plus_plus"), kl=KLConfig(coef=0))
+    base: dict[str, object] = dict(advantage=ReinforcePlusPlus(), kl=NoKL())
     norms = []
     for fields in (base, base | change):
         metrics = moved_rank(model, learner_config(**fields)).step(1, *with_both_outcomes())
@@ -171,8 +180,9 @@ def test_an_option_reaches_the_gradient(model: Path, change: dict[str, object]):
 
 def test_a_step_without_groups_changes_nothing(model: Path):
     config = learner_config(
-        ppo=PPOConfig(estimator="grpo", minibatches=2),
-        kl=KLConfig(coef=0.02, target=0.1),
+        advantage=GRPO(),
+        minibatches=2,
+        kl=RewardKL(coef=0.02, target=0.1),
         reward=RewardConfig(normalize=True),
     )
     rank = make_rank(model, config)
@@ -184,8 +194,7 @@ def test_a_step_without_groups_changes_nothing(model: Path):
 
 
 def test_a_checkpoint_without_critic_and_with_a_moving_coefficient_resumes_bit_for_bit(model: Path, tmp_path: Path):
-    kl = KLConfig(coef=0.05, place="loss", estimator="k3", target=0.5)
-    config = learner_config(ppo=PPOConfig(estimator="rloo"), kl=kl)
+    config = learner_config(advantage=RLOO(), kl=LossKL(target=0.5))
     straight = make_rank(model, config)
     for step in (1, 2, 3):
         last = straight.step(step, *with_both_outcomes(seed=step))
@@ -204,11 +213,9 @@ def test_a_checkpoint_without_critic_and_with_a_moving_coefficient_resumes_bit_f
 
 def test_random_credit_is_as_many_tokens_for_every_estimator(model: Path):
     found = {}
-    for tokens in ("fgo", "random"):
-        config = learner_config(
-            ppo=PPOConfig(estimator="grpo"), kl=KLConfig(coef=0), credit=CreditConfig(tokens=tokens)
-        )
-        found[tokens] = make_rank(model, config).step(1, *with_both_outcomes())
+    for credit in (FGO(), RandomCredit()):
+        config = learner_config(advantage=GRPO(), kl=NoKL(), credit=credit)
+        found[credit.type] = make_rank(model, config).step(1, *with_both_outcomes())
     assert found["fgo"]["executed_share"] == found["random"]["executed_share"]
     assert found["fgo"]["policy/loss"] != found["random"]["policy/loss"]
     drawn = [make_rank(model, config, seed).step(step, *with_both_outcomes()) for step, seed in ((2, 0), (1, 1))]
@@ -219,55 +226,76 @@ def test_random_credit_is_as_many_tokens_for_every_estimator(model: Path):
     ("arguments", "words"),
     [
         (
-            "--learner.ppo.estimator grpo --learner.ppo.lam 0.9",
-            "lam = 0.9 has no effect with learner.ppo.estimator grpo",
-        ),
-        ("--learner.ppo.estimator rloo --learner.ppo.gamma 0.9", "gamma = 0.9 has no effect"),
-        ("--learner.ppo.estimator rloo --learner.ppo.reward_baseline group", "reward_baseline = group has no effect"),
-        (
-            "--learner.ppo.estimator grpo --rollout.group_size 1",
-            "rollout.group_size = 1, but learner.ppo.estimator grpo",
+            "--learner.advantage grpo --learner.advantage.lam 0.9",
+            "learner.advantage.lam (command line) has no effect with learner.advantage.type grpo; it belongs to type "
+            "gae",
         ),
         (
-            "--learner.ppo.reward_baseline group --rollout.group_size 1",
-            "rollout.group_size = 1, but learner.ppo.reward_baseline group compares",
+            "--learner.advantage rloo --learner.advantage.gamma 0.9",
+            "it belongs to type gae or reinforce_plus_plus or reinforce_plus_plus_baseline",
         ),
-        ("--learner.ppo.drop_equal_groups true --rollout.group_size 1", "learner.ppo.drop_equal_groups compares"),
-        ("--refill_rounds 2", "refill_rounds = 2 has no effect without learner.ppo.drop_equal_groups"),
-        ("--learner.ppo.loss reinforce --learner.ppo.clip_high 0.3", "clip_high = 0.3 has no effect"),
-        ("--learner.ppo.dual_clip 4", "dual_clip = 4.0 has no effect with learner.ppo.loss ppo_clip"),
-        ("--learner.ppo.loss gspo", "set them to 0.0003 and 0.0004"),
-        ("--learner.ppo.loss reinforce --learner.ppo.old_logprobs sampler", "nothing would correct"),
-        ("--learner.ppo.normalizer constant", "needs learner.ppo.normalizer_tokens"),
-        ("--learner.ppo.normalizer_tokens 100", "has no effect with learner.ppo.normalizer masked_tokens"),
-        ("--learner.ppo.old_logprobs sampler --learner.ppo.importance_mask_high 5", "need learner.ppo.old_logprobs"),
+        ("--learner.advantage rloo --learner.advantage.reward_baseline group", "it belongs to type gae"),
+        ("--learner.advantage grpo --learner.advantage.critic.mask executed", "it belongs to type gae"),
         (
-            "--learner.ppo.old_logprobs sampler",
-            "learner.ppo.old_logprobs = sampler with rollout.top_p = 0.9: the engine's log-probabilities",
+            "--learner.advantage grpo --rollout.group_size 1",
+            "rollout.group_size = 1, but learner.advantage.type grpo",
         ),
         (
-            "--learner.ppo.old_logprobs sampler --rollout.top_p 1 --rollout.top_k 50",
-            "Set rollout.top_k to 0, or learner.ppo.old_logprobs to learner",
+            "--learner.advantage.reward_baseline group --rollout.group_size 1",
+            "rollout.group_size = 1, but learner.advantage.reward_baseline group compares",
         ),
-        ("--executor.coverage false", "learner.credit.tokens = fgo needs the executed lines"),
-        ("--executor.coverage false --learner.credit.tokens random", "learner.credit.tokens = random needs"),
+        ("--learner.drop_equal_groups true --rollout.group_size 1", "learner.drop_equal_groups compares"),
+        ("--refill_rounds 2", "refill_rounds = 2 has no effect without learner.drop_equal_groups"),
         (
-            "--learner.credit.tokens all --learner.credit.compile_error line",
-            "learner.credit.compile_error = line has no effect with learner.credit.tokens all",
+            "--learner.loss reinforce --learner.loss.clip_high 0.3",
+            "it belongs to type ppo_clip or dual_clip or gspo or cispo",
         ),
-        ("--learner.credit.tokens all --learner.critic.mask executed", "learner.critic.mask = executed has no effect"),
-        ("--learner.credit.tokens all --learner.kl.mask executed", "learner.kl.mask = executed has no effect"),
-        ("--learner.kl.coef 0 --learner.kl.mask executed", "learner.kl.mask = executed has no effect with learner.kl"),
         (
-            "--learner.ppo.estimator grpo --learner.critic.mask executed",
-            "learner.critic.mask = executed has no effect with learner.ppo.estimator grpo",
+            "--learner.loss.dual_clip 4",
+            "learner.loss.dual_clip (command line) has no effect with learner.loss.type ppo_clip; it belongs to type "
+            "dual_clip",
         ),
-        ("--learner.kl.place loss", "take k2 or k3"),
-        ("--learner.kl.coef 0 --learner.kl.target 0.1", "learner.kl.target needs a learner.kl.coef above 0"),
-        ("--learner.reward.overlong_start 9", "give both or none"),
-        ("--learner.reward.overlong_start 9 --learner.reward.overlong_end 9", "must be less than"),
-        ("--learner.reward.overlong_start 9 --learner.reward.overlong_end 9999", "more than rollout.max_new_tokens"),
-        ("--learner.ppo.estimator grppo", "Did you mean grpo?"),
+        ("--learner.loss gspo --learner.loss.clip_low 0.2", "set them to 0.0003 and 0.0004"),
+        ("--learner.loss reinforce --learner.old_logprobs sampler", "nothing would correct"),
+        ("--learner.loss.normalizer.tokens 100", "normalizer.type masked_tokens; it belongs to type constant"),
+        (
+            "--learner.old_logprobs sampler --learner.old_logprobs.importance_mask_high 5",
+            "with learner.old_logprobs.type sampler; it belongs to type learner",
+        ),
+        (
+            "--learner.old_logprobs sampler",
+            "learner.old_logprobs.type = sampler with rollout.top_p = 0.9: the engine's log-probabilities",
+        ),
+        (
+            "--learner.old_logprobs sampler --rollout.top_p 1 --rollout.top_k 50",
+            "Set rollout.top_k to 0, or learner.old_logprobs to learner",
+        ),
+        ("--executor.coverage false", "learner.credit.type = fgo needs the executed lines"),
+        ("--executor.coverage false --learner.credit random", "learner.credit.type = random needs"),
+        (
+            "--learner.credit all --learner.credit.compile_error line",
+            "with learner.credit.type all; it belongs to type fgo or random",
+        ),
+        (
+            "--learner.credit all --learner.advantage.critic.mask executed",
+            "learner.advantage.critic.mask = executed has no effect",
+        ),
+        ("--learner.credit all --learner.kl.mask executed", "learner.kl.mask = executed has no effect"),
+        ("--learner.kl none --learner.kl.mask executed", "learner.kl.type none; it belongs to type reward or loss"),
+        ("--learner.kl none --learner.kl.target 0.1", "learner.kl.type none; it belongs to type reward or loss"),
+        ("--learner.kl.coef 0", "for no penalty set learner.kl to none"),
+        ("--learner.kl loss --learner.kl.estimator k1", "allowed is k2|k3"),
+        (
+            "--learner.reward.overlong linear --learner.reward.overlong.start 9 --learner.reward.overlong.end 9",
+            "must be less than",
+        ),
+        (
+            "--learner.reward.overlong linear --learner.reward.overlong.end 9999",
+            "more than rollout.max_new_tokens",
+        ),
+        ("--learner.reward.overlong.start 9", "learner.reward.overlong.type none; it belongs to type linear"),
+        ("--learner.advantage grppo", "Did you mean grpo?"),
+        ("--algorithm grppo", "Did you mean grpo?"),
     ],
 )
 def test_settings_that_would_do_nothing_or_cannot_be_are_refused_with_their_place(arguments: str, words: str):
@@ -278,40 +306,62 @@ def test_settings_that_would_do_nothing_or_cannot_be_are_refused_with_their_plac
 
 def test_what_the_engines_and_the_executor_give_is_accepted():
     for arguments in (
-        "--learner.ppo.old_logprobs sampler --rollout.top_p 1 --rollout.temperature 0.7",
-        "--executor.coverage false --learner.credit.tokens all",
-        "--learner.ppo.old_logprobs learner --rollout.top_p 0.9 --rollout.top_k 50",
-        "--learner.ppo.old_logprobs sampler --rollout.top_p 0.9 --learner.device cpu",
+        "--learner.old_logprobs sampler --rollout.top_p 1 --rollout.temperature 0.7",
+        "--executor.coverage false --learner.credit all",
+        "--learner.old_logprobs learner --rollout.top_p 0.9 --rollout.top_k 50",
+        "--learner.old_logprobs sampler --rollout.top_p 0.9 --learner.device cpu",
     ):
         load_config(None, arguments.split(), {})
     fine_tuning = load_config(ROOT / "configs" / "sft-starter.yaml", ["--executor.coverage", "false"], {}, SFTRunConfig)
     assert not fine_tuning.executor.coverage  # nothing masks there
 
 
-def test_all_faults_of_an_algorithm_are_named_at_once():
+def test_all_faults_of_a_learner_are_named_at_once():
     with pytest.raises(ValidationError) as caught:
-        LearnerConfig(ppo=PPOConfig(estimator="grpo", gamma=0.9, loss="gspo"), kl=KLConfig(place="loss"))
-    assert all(key in str(caught.value) for key in ("gamma", "clip_low", "learner.kl.estimator"))
+        LearnerConfig.model_validate(
+            {
+                "loss": {"type": "reinforce"},
+                "old_logprobs": {"type": "sampler"},
+                "credit": {"type": "all"},
+                "kl": {"type": "reward", "mask": "executed"},
+            }
+        )
+    assert all(key in str(caught.value) for key in ("learner.loss reinforce has no ratio", "learner.kl.mask"))
 
 
-def test_the_recipes_of_the_documentation_are_valid_and_differ():
-    text = (ROOT / "docs" / "algorithms.md").read_text(encoding="utf-8")
-    commands = re.findall(r"`stepcoder train --config (\S+) (--[^`]+)`", text)
-    configs = [load_config(ROOT / file, arguments.split(), {}) for file, arguments in commands]
-    assert {config.learner.ppo.estimator for config in configs} == set(ESTIMATORS) - {"gae"}
-    assert len({config.digest() for config in configs}) == len(configs) == 8
+# What each name stands for: its estimator, loss and normaliser, and its KL penalty.
+PUBLISHED = {
+    "ppo": ("gae", "ppo_clip", "masked_tokens", "reward"),
+    "grpo": ("grpo", "ppo_clip", "sequences", "loss"),
+    "dr_grpo": ("dr_grpo", "ppo_clip", "constant", "none"),
+    "rloo": ("rloo", "ppo_clip", "masked_tokens", "reward"),
+    "reinforce_plus_plus": ("reinforce_plus_plus", "ppo_clip", "masked_tokens", "reward"),
+    "reinforce_plus_plus_baseline": ("reinforce_plus_plus_baseline", "ppo_clip", "masked_tokens", "loss"),
+    "dapo": ("grpo", "ppo_clip", "all_tokens", "none"),
+    "gspo": ("grpo", "gspo", "sequences", "none"),
+    "cispo": ("grpo", "cispo", "all_tokens", "none"),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_an_algorithm_is_one_line_and_the_published_one(name: str):
+    config = load_config(ROOT / "configs" / "starter.yaml", ["--algorithm", name], {})
+    learner = config.learner
+    parts = (learner.advantage.type, learner.loss.type, learner.loss.normalizer.type, learner.kl.type)
+    assert parts == PUBLISHED[name]
+    assert learner.old_logprobs.type == "sampler" and learner.minibatches == 2  # no part of an algorithm
+    assert (learner.drop_equal_groups, config.refill_rounds) == ((True, 3) if name == "dapo" else (False, 0))
+    assert (learner.has_reference, learner.critic is not None) == (learner.kl.type != "none", name == "ppo")
+    if isinstance(learner.loss, PPOClip):
+        assert (learner.loss.clip_low, learner.loss.clip_high) == (0.2, 0.28 if name == "dapo" else 0.2)
+    settled = learner.for_length(96)
+    assert settled.loss.normalizer == (Constant(tokens=96) if name == "dr_grpo" else learner.loss.normalizer)
+    assert (settled.reward.overlong == Overlong(start=76, end=96)) == (name == "dapo")
 
 
 def test_the_memory_estimate_has_no_critic_where_there_is_none():
     with_critic, without = (
-        learner_bytes(load_config(None, ["--learner.ppo.estimator", name], {}), STARTER_SHAPE)
-        for name in ("gae", "grpo")
+        learner_bytes(load_config(None, ["--learner.advantage", name], {}), STARTER_SHAPE) for name in ("gae", "grpo")
     )
     # weights, gradients and two moments of a second network, 4 bytes each
     assert with_critic - without == pytest.approx(16 * STARTER_SHAPE.parameters, rel=1e-6)
-
-
-def test_a_lambda_of_one_is_what_estimators_without_a_critic_do():
-    config = load_config(None, ["--learner.ppo.estimator", "grpo", "--learner.ppo.lam", "1.0"], {})
-    assert not config.learner.has_critic and not config.learner.whitens
-    assert Config().learner.has_critic and Config().learner.whitens

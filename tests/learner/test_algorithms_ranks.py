@@ -8,7 +8,7 @@ import ray
 import torch
 from transformers import AutoModelForCausalLM
 
-from stepcoder.learner.config import KLConfig, PPOConfig, RewardConfig
+from stepcoder.learner.config import GRPO, DualClip, LossKL, Overlong, RewardConfig
 from stepcoder.rollout.trajectory import Trajectory
 from tests.tools.learner import learner_config, make_groups, train
 from tests.tools.tiny_model import build_tiny_model
@@ -32,9 +32,11 @@ def groups_of_a_step(step: int) -> list[list[Trajectory]]:
 def two_steps(model: Path, out: Path, ranks: int) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     config = learner_config(
         ranks=ranks,
-        ppo=PPOConfig(estimator="grpo", loss="dual_clip", epochs=2),
-        reward=RewardConfig(overlong_start=4, overlong_end=12, normalize=True),
-        kl=KLConfig(coef=0.05, place="loss", estimator="k3", target=0.5),
+        advantage=GRPO(),
+        loss=DualClip(),
+        epochs=2,
+        reward=RewardConfig(overlong=Overlong(start=4, end=12), normalize=True),
+        kl=LossKL(target=0.5),
     )
     built, metrics, weights = train(model, out, config, [groups_of_a_step(step) for step in (1, 2)])
     assert built["critic"] == 0

@@ -38,7 +38,7 @@ def test_a_loss_is_compared_with_its_median(usual: float, limit: float) -> None:
         assert guards.see({"value/loss": usual, "policy/loss": -usual}).stop is None
     assert guards.see({"value/loss": limit, "policy/loss": -limit}).stop is None
     stop = guards.see({"value/loss": limit + 0.1, "policy/loss": 0.0}).stop
-    assert stop is not None and "value/loss jumped" in stop and "learner.critic.optimizer.lr" in stop
+    assert stop is not None and "value/loss jumped" in stop and "learner.advantage.critic.optimizer.lr" in stop
     stop = guards.see({"value/loss": 0.0, "policy/loss": -limit - 0.1}).stop
     assert stop is not None and "policy/loss jumped" in stop and "learner.policy.lr" in stop
 

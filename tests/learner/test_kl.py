@@ -1,17 +1,11 @@
 """KL estimators and the adaptive coefficient."""
 
 import math
-from typing import get_args
 
 import pytest
 import torch
 
-from stepcoder.learner.algorithms import KLEstimatorName
 from stepcoder.learner.kl import KL_ESTIMATORS, KLFactor
-
-
-def test_every_named_estimator_has_a_function():
-    assert set(get_args(KLEstimatorName)) == set(KL_ESTIMATORS)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +17,7 @@ def test_every_named_estimator_has_a_function():
         ("k3", [math.exp(-0.5) - 1 + 0.5, 0.0, math.e - 1 - 1]),
     ],
 )
-def test_estimators_by_hand(name: KLEstimatorName, expected: list[float]):
+def test_estimators_by_hand(name: str, expected: list[float]):
     found = KL_ESTIMATORS[name](torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([-1.5, -2.0, -2.0]))
     assert found.tolist() == pytest.approx(expected)
 
@@ -45,7 +39,7 @@ def test_as_a_loss_k2_has_the_penaltys_gradient_and_k1_has_none():
     logprobs = torch.log_softmax(logits, -1)
     (exact,) = torch.autograd.grad((logprobs.exp() * (logprobs - REFERENCE.log())).sum(), logits)
 
-    def expected_gradient(name: KLEstimatorName) -> torch.Tensor:
+    def expected_gradient(name: str) -> torch.Tensor:
         """Of sampled tokens' terms: the expectation is over fixed probabilities, as in training."""
         logprobs = torch.log_softmax(logits, -1)
         return torch.autograd.grad((POLICY * KL_ESTIMATORS[name](logprobs, REFERENCE.log())).sum(), logits)[0]

@@ -9,10 +9,11 @@ import torch
 
 from stepcoder.executor.report import Verdict
 from stepcoder.learner.advantages.common import gae, moments, scale, token_rewards, whiten, without_group_mean
-from stepcoder.learner.losses.weights import Totals, loss_weights, value_clip
-from stepcoder.learner.masks import CreditRule, credit_mask
+from stepcoder.learner.config import FGO, AllCredit, RandomCredit
+from stepcoder.learner.config.loss import AllTokens, Constant, MaskedTokens, Normalizer, Sequences
+from stepcoder.learner.losses.weights import Totals, loss_weights, sampler_correction, value_clip
+from stepcoder.learner.masks import credit_mask
 from stepcoder.learner.service import deal
-from stepcoder.learner.update import sampler_correction
 from stepcoder.rollout.trajectory import Trajectory
 
 
@@ -26,7 +27,7 @@ def trajectory(**changes: object) -> Trajectory:
         reward=-1.0, verdict=Verdict.PASSED,
         finish_reason="eos", weight_version=0, program="",
     )  # fmt: skip
-    return Trajectory(**(fields | changes))  # type: ignore[arg-type]
+    return Trajectory(**(fields | changes))
 
 
 def test_reward_comes_on_the_last_token_and_the_penalty_on_every_token():
@@ -102,33 +103,33 @@ def test_value_clip_by_hand():
 @pytest.mark.parametrize(
     ("normalizer", "expected"),
     [
-        ("masked_tokens", [1 / 3, 0, 1 / 3, 1 / 3, 0]),  # three loss tokens
-        ("all_tokens", [1 / 5, 0, 1 / 5, 1 / 5, 0]),  # five generated tokens
-        ("sequences", [1 / 2, 0, 1 / 4, 1 / 4, 0]),  # two sequences with loss tokens: one, and two
-        ("constant", [1 / 30, 0, 1 / 30, 1 / 30, 0]),  # three completions of ten tokens, whatever their length
+        (MaskedTokens(), [1 / 3, 0, 1 / 3, 1 / 3, 0]),  # three loss tokens
+        (AllTokens(), [1 / 5, 0, 1 / 5, 1 / 5, 0]),  # five generated tokens
+        (Sequences(), [1 / 2, 0, 1 / 4, 1 / 4, 0]),  # two sequences with loss tokens: one, and two
+        (Constant(tokens=10), [1 / 30, 0, 1 / 30, 1 / 30, 0]),  # three completions of ten tokens, whatever their length
     ],
 )
-def test_normalizers_by_hand(normalizer: str, expected: list[float]):
+def test_normalizers_by_hand(normalizer: Normalizer, expected: list[float]):
     mask = torch.tensor([1, 0, 1, 1, 0]).bool()
-    weights = loss_weights(mask, torch.tensor([0, 0, 1, 1, 2]), normalizer, Totals(3, 5, 2, 3), 10)
+    weights = loss_weights(mask, torch.tensor([0, 0, 1, 1, 2]), normalizer, Totals(3, 5, 2, 3))
     assert weights.tolist() == pytest.approx(expected)
 
 
 def test_an_empty_mask_adds_nothing_and_makes_no_nan():
-    for normalizer in ("masked_tokens", "all_tokens", "sequences", "constant"):
-        weights = loss_weights(torch.zeros(3).bool(), torch.zeros(3).long(), normalizer, Totals(0, 3, 0, 1), 10)
+    for normalizer in (MaskedTokens(), AllTokens(), Sequences(), Constant(tokens=10)):
+        weights = loss_weights(torch.zeros(3).bool(), torch.zeros(3).long(), normalizer, Totals(0, 3, 0, 1))
         assert weights.tolist() == [0.0, 0.0, 0.0]
         none = torch.zeros(0).long()  # no rank has a token
-        assert loss_weights(none.bool(), none, normalizer, Totals(0, 0, 0, 0), 10).tolist() == []
+        assert loss_weights(none.bool(), none, normalizer, Totals(0, 0, 0, 0)).tolist() == []
 
 
 def test_fgo_credits_executed_tokens_and_all_credits_every_token():
     t = trajectory()
-    assert credit_mask(t, CreditRule("fgo"), step=1, seed=0).tolist() == [True, True, False, False, True]
-    assert credit_mask(t, CreditRule("all"), step=1, seed=0).all()
+    assert credit_mask(t, FGO(), step=1, seed=0).tolist() == [True, True, False, False, True]
+    assert credit_mask(t, AllCredit(), step=1, seed=0).all()
     # a program that ran into a limit before its first line has no token in the loss, unlike one that did not compile
     stuck = trajectory(verdict=Verdict.TIMEOUT, executed=np.zeros(5, bool))
-    assert not credit_mask(stuck, CreditRule("fgo"), step=1, seed=0).any()
+    assert not credit_mask(stuck, FGO(), step=1, seed=0).any()
 
 
 def test_random_credit_has_the_count_of_fgo_and_is_drawn_anew_for_every_step_seed_ticket_and_sample():
@@ -136,7 +137,7 @@ def test_random_credit_has_the_count_of_fgo_and_is_drawn_anew_for_every_step_see
     places = dict(response_ids=np.arange(40), code=np.ones(40, bool), token_lines=np.ones(40, int), executed=executed)
 
     def draw(step: int = 1, seed: int = 0, **changes: object) -> tuple[bool, ...]:
-        return tuple(credit_mask(trajectory(**(places | changes)), CreditRule("random"), step=step, seed=seed).tolist())
+        return tuple(credit_mask(trajectory(**(places | changes)), RandomCredit(), step=step, seed=seed).tolist())
 
     assert draw() == draw()
     masks = [draw(), draw(step=2), draw(seed=1), draw(ticket=4), draw(sample=2), draw(ticket=1, sample=3)]
@@ -146,7 +147,7 @@ def test_random_credit_has_the_count_of_fgo_and_is_drawn_anew_for_every_step_see
     # of a program that does not compile, as many as the rule for it says: 4 written tokens, 3 of them up to line 2
     broken = trajectory(verdict=Verdict.COMPILE_ERROR, executed=np.zeros(5, bool), error_line=2)
     for rule, count in (("all", 4), ("prefix", 3), ("line", 1), ("none", 0)):
-        assert credit_mask(broken, CreditRule("random", rule), step=1, seed=0).sum() == count  # type: ignore[arg-type]
+        assert credit_mask(broken, RandomCredit(compile_error=rule), step=1, seed=0).sum() == count
 
 
 @pytest.mark.parametrize(
@@ -160,12 +161,12 @@ def test_random_credit_has_the_count_of_fgo_and_is_drawn_anew_for_every_step_see
 )
 def test_credit_of_a_program_that_does_not_compile(rule: str, expected: list[bool]):
     broken = trajectory(verdict=Verdict.COMPILE_ERROR, executed=np.zeros(5, bool), error_line=2)
-    assert credit_mask(broken, CreditRule("fgo", rule), step=1, seed=0).tolist() == expected  # type: ignore[arg-type]
+    assert credit_mask(broken, FGO(compile_error=rule), step=1, seed=0).tolist() == expected
     # without a line: all that was written, whichever part of it was wanted; with every token in the loss, every token
     written = [False] * 5 if rule == "none" else [True, True, True, True, False]
     unknown = trajectory(verdict=Verdict.COMPILE_ERROR, executed=np.zeros(5, bool), error_line=None)
-    assert credit_mask(unknown, CreditRule("fgo", rule), step=1, seed=0).tolist() == written  # type: ignore[arg-type]
-    assert credit_mask(broken, CreditRule("all", rule), step=1, seed=0).all()  # type: ignore[arg-type]
+    assert credit_mask(unknown, FGO(compile_error=rule), step=1, seed=0).tolist() == written
+    assert credit_mask(broken, AllCredit(), step=1, seed=0).all()
 
 
 @pytest.mark.parametrize("rule", ["prefix", "line"])
@@ -176,7 +177,7 @@ def test_the_closing_fence_behind_an_error_is_not_blamed(rule: str):
         token_lines=np.array([1, 1, 2, 0, 0], np.int32),
     )  # fmt: skip
     found = {
-        line: credit_mask(trajectory(**places, error_line=line), CreditRule("fgo", rule), step=1, seed=0).tolist()  # type: ignore[arg-type]
+        line: credit_mask(trajectory(**places, error_line=line), FGO(compile_error=rule), step=1, seed=0).tolist()
         for line in (1, 2, 7)
     }
     assert found[1] == [True, True, False, False, False]
@@ -184,21 +185,21 @@ def test_the_closing_fence_behind_an_error_is_not_blamed(rule: str):
     # line 7 is not one that was written: the program ended too early, say; then everything counts but for `prefix`
     assert found[7] == ([True, True, True, False, False] if rule == "prefix" else [True] * 5)
     places["token_lines"][3] = 2  # one token of the last line's end and the fence
-    mask = credit_mask(trajectory(**places, error_line=2), CreditRule("fgo", rule), step=1, seed=0)  # type: ignore[arg-type]
+    mask = credit_mask(trajectory(**places, error_line=2), FGO(compile_error=rule), step=1, seed=0)
     assert mask.tolist() == found[2]
     stopped = places | dict(token_lines=np.array([0, 0, 0, 0, 0], np.int32))  # nothing written but the fence
-    mask = credit_mask(trajectory(**stopped, error_line=1), CreditRule("fgo", rule), step=1, seed=0)  # type: ignore[arg-type]
+    mask = credit_mask(trajectory(**stopped, error_line=1), FGO(compile_error=rule), step=1, seed=0)
     assert mask.all()
 
 
 def test_coverage_that_cannot_be_trusted_leaves_every_written_token_in_the_loss():
     forged = trajectory(executed=np.zeros(5, bool), coverage_trusted=False)
-    for tokens in ("fgo", "random"):
-        mask = credit_mask(forged, CreditRule(tokens), step=1, seed=0)  # type: ignore[arg-type]
+    for credit in (FGO(), RandomCredit()):
+        mask = credit_mask(forged, credit, step=1, seed=0)
         assert mask.sum() == 4
-        assert tokens == "random" or mask.tolist() == [True, True, True, True, False]
+        assert credit.type == "random" or mask.tolist() == [True, True, True, True, False]
     broken = trajectory(verdict=Verdict.COMPILE_ERROR, error_line=1, coverage_trusted=False, executed=np.zeros(5, bool))
-    assert credit_mask(broken, CreditRule("fgo", "line"), step=1, seed=0).tolist() == [True, True, False, False, False]
+    assert credit_mask(broken, FGO(compile_error="line"), step=1, seed=0).tolist() == [True, True, False, False, False]
 
 
 def test_groups_are_dealt_evenly_over_ranks():

@@ -16,16 +16,18 @@ from stepcoder.errors import UserError
 from stepcoder.learner.advantages.common import gae, token_rewards
 from stepcoder.learner.batch import build_batch
 from stepcoder.learner.config import (
-    CreditConfig,
-    CriticConfig,
-    KLConfig,
-    LearnerConfig,
+    FGO,
+    GAE,
+    RLOO,
+    AllCredit,
+    LearnerLogprobs,
     LoRAConfig,
+    NoKL,
     OffloadConfig,
     OptimizerConfig,
-    PPOConfig,
+    ParallelConfig,
+    SharedCritic,
 )
-from stepcoder.learner.masks import CreditRule
 from stepcoder.learner.networks import state
 from stepcoder.learner.networks.adapters import add_adapters, plain_weights, without_adapters
 from stepcoder.learner.networks.engine import TrainedModel
@@ -36,7 +38,8 @@ from tests.tools.learner import learner_config, make_groups, make_rank
 from tests.tools.tiny_model import build_tiny_model
 
 LORA = LoRAConfig(rank=4)
-SHARED = CriticConfig(kind="shared")
+SHARED = GAE(critic=SharedCritic())
+DETACHED = GAE(critic=SharedCritic(detach=True))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,7 +78,7 @@ def logprobs(causal: torch.nn.Module, groups: list[list[Trajectory]]) -> torch.T
 
 
 def scores(rank: LearnerRank, groups: list[list[Trajectory]]):
-    batch = build_batch([t for group in groups for t in group], CreditRule(), step=1, seed=0)
+    batch = build_batch([t for group in groups for t in group], FGO(), step=1, seed=0)
     return rank._update._score(rank._update._rows(batch, range(len(batch.lengths))), batch.tokens)
 
 
@@ -85,7 +88,7 @@ def scores(rank: LearnerRank, groups: list[list[Trajectory]]):
 def test_with_adapters_the_base_stays_and_is_the_reference_while_the_policy_moves(model: Path):
     groups = make_groups(seed=7)
     rank, base = make_rank(model, learner_config(lora=LORA)), loaded(model)
-    untrained = scores(make_rank(model, learner_config(kl=KLConfig(coef=0))), groups).logprobs
+    untrained = scores(make_rank(model, learner_config(kl=NoKL())), groups).logprobs
     before = scores(rank, groups)
     assert torch.equal(before.logprobs, untrained) and torch.equal(before.reference, untrained)
     for step in (1, 2):
@@ -156,9 +159,9 @@ def test_the_output_layer_is_no_target(model: Path):
 
 # One row, so that sums are in the same order; gradients as they are, since the head's would count in their norm.
 WHOLE = dict(
-    kl=KLConfig(coef=0.0),
-    credit=CreditConfig(tokens="all"),
-    ppo=PPOConfig(importance_cap=None),
+    kl=NoKL(),
+    credit=AllCredit(),
+    old_logprobs=LearnerLogprobs(importance_cap=None),
     policy=OptimizerConfig(lr=1e-2, max_grad_norm=1e9),
     token_budget=1024,
     logprob_chunk=1024,
@@ -169,7 +172,7 @@ WHOLE = dict(
 def test_a_shared_trunk_is_one_loss_of_one_network(model: Path, detach: bool):
     """Against a plain model with a linear head on its last hidden state, and one AdamW for both."""
     torch.manual_seed(1)
-    rank = make_rank(model, learner_config(critic=CriticConfig(kind="shared", detach=detach), **WHOLE))
+    rank = make_rank(model, learner_config(advantage=GAE(critic=SharedCritic(detach=detach)), **WHOLE))
     start = loaded(model)
     causal = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, attn_implementation="sdpa")
     head = torch.nn.Linear(causal.config.hidden_size, 1)
@@ -213,12 +216,12 @@ def test_a_shared_trunk_is_one_loss_of_one_network(model: Path, detach: bool):
 def test_a_head_of_zeros_leaves_the_policy_what_it_is_beside_a_second_network(model: Path):
     """At the first step all values are 0, and a head of zeros sends no gradient down; from the second on it does."""
     found = {}
-    for critic in (CriticConfig(), SHARED, CriticConfig(kind="shared", detach=True)):
-        rank = make_rank(model, learner_config(critic=critic, **WHOLE))
-        assert ("grad_norm/critic" in rank.step(1, *make_groups(seed=1))) == (critic.kind == "separate")
+    for name, advantage in (("separate", GAE()), ("shared", SHARED), ("detached", DETACHED)):
+        rank = make_rank(model, learner_config(advantage=advantage, **WHOLE))
+        assert ("grad_norm/critic" in rank.step(1, *make_groups(seed=1))) == (name == "separate")
         first = full_weights(rank)
         rank.step(2, *make_groups(seed=2))
-        found[critic.kind, critic.detach] = first, full_weights(rank)
+        found[name] = first, full_weights(rank)
     separate, shared, detached = found.values()
     assert separate[0].keys() == shared[0].keys()  # the head is not published
     for name, p in separate[0].items():
@@ -227,16 +230,18 @@ def test_a_head_of_zeros_leaves_the_policy_what_it_is_beside_a_second_network(mo
 
 
 @pytest.mark.parametrize(
-    ("critic", "moves"),
+    ("advantage", "moves"),
     [
         (SHARED, True),
-        (CriticConfig(kind="shared", detach=True), False),
-        (CriticConfig(kind="shared", mask="executed"), False),
+        (DETACHED, False),
+        (GAE(critic=SharedCritic(mask="executed")), False),
     ],
     ids=["through", "detached", "masked"],
 )
-def test_only_a_value_loss_that_goes_through_moves_the_policy_where_no_token_was_executed(model: Path, critic, moves):
-    rank = make_rank(model, learner_config(critic=critic, kl=KLConfig(coef=0.0)))
+def test_only_a_value_loss_that_goes_through_moves_the_policy_where_no_token_was_executed(
+    model: Path, advantage, moves
+):
+    rank = make_rank(model, learner_config(advantage=advantage, kl=NoKL()))
     torch.nn.init.normal_(rank._network.value_head.linear.weight)
     groups, start = make_groups(), full_weights(rank)
     for t in (t for group in groups for t in group):
@@ -249,24 +254,24 @@ def test_only_a_value_loss_that_goes_through_moves_the_policy_where_no_token_was
 
 COMBINATIONS: dict[str, dict[str, object]] = {
     "LoRA": dict(lora=LORA),
-    "LoRA, no critic": dict(lora=LORA, ppo=PPOConfig(estimator="rloo"), kl=KLConfig(coef=0)),
-    "LoRA, shared, checkpointing": dict(lora=LORA, critic=SHARED, gradient_checkpointing=True),
-    "LoRA, shared, bf16": dict(lora=LORA, critic=SHARED, precision="bf16"),
-    "LoRA, shared, autocast, ZeRO 1": dict(lora=LORA, critic=SHARED, precision="autocast", zero_stage=1),
+    "LoRA, no critic": dict(lora=LORA, advantage=RLOO(), kl=NoKL()),
+    "LoRA, shared, checkpointing": dict(lora=LORA, advantage=SHARED, gradient_checkpointing=True),
+    "LoRA, shared, bf16": dict(lora=LORA, advantage=SHARED, precision="bf16"),
+    "LoRA, shared, autocast, ZeRO 1": dict(lora=LORA, advantage=SHARED, precision="autocast", zero_stage=1),
     "LoRA, bf16, ZeRO 2": dict(lora=LORA, precision="bf16", zero_stage=2),
     "LoRA, shared, bf16, ZeRO 3, checkpointing": dict(
-        lora=LORA, critic=SHARED, precision="bf16", zero_stage=3, gradient_checkpointing=True
+        lora=LORA, advantage=SHARED, precision="bf16", zero_stage=3, gradient_checkpointing=True
     ),
-    "shared, bf16, ZeRO 1": dict(critic=SHARED, precision="bf16", zero_stage=1),
+    "shared, bf16, ZeRO 1": dict(advantage=SHARED, precision="bf16", zero_stage=1),
     "shared, bf16, ZeRO 2, checkpointing": dict(
-        critic=SHARED, precision="bf16", zero_stage=2, gradient_checkpointing=True
+        advantage=SHARED, precision="bf16", zero_stage=2, gradient_checkpointing=True
     ),
     "bf16, ZeRO 3, checkpointing": dict(precision="bf16", zero_stage=3, gradient_checkpointing=True),
     "ZeRO 1, optimiser aside": dict(zero_stage=1, offload=OffloadConfig(optimizer=True)),
     "bf16, ZeRO 2, optimiser aside": dict(precision="bf16", zero_stage=2, offload=OffloadConfig(optimizer=True)),
     "ZeRO 3, weights aside": dict(zero_stage=3, offload=OffloadConfig(parameters=True)),
     "shared, bf16, ZeRO 3, all aside": dict(
-        critic=SHARED, precision="bf16", zero_stage=3, offload=OffloadConfig(optimizer=True, parameters=True)
+        advantage=SHARED, precision="bf16", zero_stage=3, offload=OffloadConfig(optimizer=True, parameters=True)
     ),
 }
 
@@ -274,7 +279,7 @@ COMBINATIONS: dict[str, dict[str, object]] = {
 def partition_everything(settings: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """DeepSpeed leaves tensors of a tiny model's size whole under ZeRO 3, so that nothing would be gathered."""
 
-    def partitioned(self: TrainedModel, config: LearnerConfig) -> dict[str, Any]:
+    def partitioned(self: TrainedModel, config: ParallelConfig) -> dict[str, Any]:
         found = settings(self, config)
         found["zero_optimization"]["stage3_param_persistence_threshold"] = 0
         return found
@@ -339,7 +344,7 @@ def test_offload_changes_where_an_update_is_made_and_not_what_it_does(
 
 
 def test_a_checkpoint_of_adapters_holds_no_weight_of_the_model(model: Path, tmp_path: Path):
-    rank = make_rank(model, learner_config(lora=LORA, critic=SHARED))
+    rank = make_rank(model, learner_config(lora=LORA, advantage=SHARED))
     rank.save(str(tmp_path))
     whole, _ = state.read(tmp_path / "learner" / "policy")
     assert set(whole) == {name for name, p in rank.policy.module.named_parameters() if p.requires_grad}
@@ -347,12 +352,14 @@ def test_a_checkpoint_of_adapters_holds_no_weight_of_the_model(model: Path, tmp_
 
 @pytest.mark.parametrize(
     "other",
-    [{}, dict(lora=LORA, critic=SHARED), dict(lora=LoRAConfig(rank=4, targets=("q_proj",)))],
+    [{}, dict(lora=LORA, advantage=SHARED), dict(lora=LoRAConfig(rank=4, targets=("q_proj",)))],
     ids=["none", "and a head", "fewer"],
 )
 def test_a_checkpoint_of_other_adapters_is_refused(model: Path, tmp_path: Path, other: dict[str, object]):
     make_rank(model, learner_config(lora=LORA)).save(str(tmp_path))
-    with pytest.raises(ValueError, match="not of this model with these learner.lora and learner.critic settings"):
+    with pytest.raises(
+        ValueError, match="not of this model with these learner.lora and learner.advantage.critic settings"
+    ):
         make_rank(model, learner_config(**other)).load(str(tmp_path))
 
 
@@ -365,10 +372,20 @@ def test_a_checkpoint_of_other_adapters_is_refused(model: Path, tmp_path: Path, 
         ("--learner.lora.alpha 16", "learner.lora.alpha = 16.0 has no effect without learner.lora.rank"),
         ("--learner.lora.targets q_proj", "has no effect without learner.lora.rank"),
         ("--learner.lora.rank 8 --learner.lora.targets [all-linear,q_proj]", "give the one or the others"),
-        ("--learner.critic.detach true", "learner.critic.detach = true has no effect"),
-        ("--learner.critic.kind shared --learner.critic.layers 2", "learner.critic.layers = 2 has no effect"),
-        ("--learner.critic.kind shared --learner.critic.optimizer.lr 1e-4", "set it back to 1.5e-06"),
-        ("--learner.critic.kind shared --learner.ppo.estimator grpo", "no effect with learner.ppo.estimator grpo"),
+        ("--learner.advantage.critic.detach true", "critic.type separate; it belongs to type shared"),
+        (
+            "--learner.advantage.critic shared --learner.advantage.critic.layers 2",
+            "learner.advantage.critic.layers (command line) has no effect with learner.advantage.critic.type shared; "
+            "it belongs to type separate",
+        ),
+        (
+            "--learner.advantage.critic shared --learner.advantage.critic.optimizer.lr 1e-4",
+            "no effect with learner.advantage.critic.type shared",
+        ),
+        (
+            "--learner.advantage.critic shared --learner.advantage grpo",
+            "no effect with learner.advantage.type grpo; it belongs to type gae",
+        ),
         ("--learner.offload.optimizer true", "learner.offload.optimizer needs learner.zero_stage 1, 2 or 3"),
         ("--learner.offload.parameters true --learner.zero_stage 2", "offload.parameters needs learner.zero_stage 3"),
         ("--learner.precision bf16 --learner.lora.rank 8", "needs learner.zero_stage 1, 2 or 3"),
@@ -384,17 +401,17 @@ def test_the_command_of_the_documentation_is_valid():
     text = (Path(__file__).resolve().parents[2] / "docs" / "algorithms.md").read_text(encoding="utf-8")
     command = text.split("    stepcoder train --config configs/starter.yaml ")[1].split("\n\n")[0].replace("\\\n", " ")
     config = load_config(Path("configs/starter.yaml"), command.split(), {}).learner
-    assert config.lora.rank == 16 and config.has_value_head and not config.has_second_network
+    assert config.lora.rank == 16 and isinstance(config.critic, SharedCritic)
 
 
 def test_the_memory_estimate_knows_adapters_and_a_shared_trunk():
     def estimate(arguments: str) -> float:
         return learner_bytes(load_config(None, arguments.split(), {}), STARTER_SHAPE)
 
-    whole, shared = estimate(""), estimate("--learner.critic.kind shared")
+    whole, shared = estimate(""), estimate("--learner.advantage.critic shared")
     # weights, gradients and two moments of a second network, 4 bytes each
     assert whole - shared == pytest.approx(16 * STARTER_SHAPE.parameters, rel=1e-6)
-    adapters = estimate("--learner.critic.kind shared --learner.lora.rank 8")
+    adapters = estimate("--learner.advantage.critic shared --learner.lora.rank 8")
     # 16 bytes a weight and a reference of 4 are gone; the model stays and is merged for a checkpoint, 4 bytes a weight
     # each; the adapters have 2.44 million numbers
     assert shared - adapters == pytest.approx(12 * STARTER_SHAPE.parameters - 16 * 2_442_240, rel=0.01)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stepcoder.learner.config import CriticConfig, LoRAConfig, OffloadConfig
+from stepcoder.learner.config import GAE, LoRAConfig, OffloadConfig, SharedCritic
 from stepcoder.learner.networks.engine import TrainedModel
 from stepcoder.learner.rank import LearnerRank
 from stepcoder.learner.service import deal
@@ -17,7 +17,7 @@ from tests.tools.learner import free_port, learner_config, make_groups, make_ran
 from tests.tools.patience import HANG_S
 from tests.tools.tiny_model import build_tiny_model
 
-ADAPTERS: dict[str, object] = dict(lora=LoRAConfig(rank=4), critic=CriticConfig(kind="shared"))
+ADAPTERS: dict[str, object] = dict(lora=LoRAConfig(rank=4), advantage=GAE(critic=SharedCritic()))
 ASIDE: dict[str, object] = dict(offload=OffloadConfig(optimizer=True, parameters=True))
 RANKS = 2
 

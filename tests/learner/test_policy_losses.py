@@ -1,36 +1,38 @@
 """Policy losses: value and gradient against numbers worked out by hand, and what must not change them."""
 
 import math
-from typing import get_args
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepcoder.learner.algorithms import POLICY_LOSSES, PolicyLossName
-from stepcoder.learner.losses import FUNCTIONS
-from stepcoder.learner.losses.tokens import ClipRange, LossTokens
+from stepcoder.learner.config import CISPO, GSPO, DualClip, LossConfig, PPOClip, Reinforce
+from stepcoder.learner.losses import FUNCTIONS, policy_loss
+from stepcoder.learner.losses.tokens import LossTokens
 
-CLIP = ClipRange(low=0.2, high=0.3, dual=3.0)
+RANGE = {"clip_low": 0.2, "clip_high": 0.3}
+WIDE_GSPO = GSPO.model_construct(**RANGE)  # what it clips shows only in a range that the settings refuse
+CONFIGS = (PPOClip(**RANGE), DualClip(**RANGE), WIDE_GSPO, CISPO(**RANGE), Reinforce())
+LOSSES: dict[str, LossConfig] = {config.type: config for config in CONFIGS}
 
 
 def evaluate(
-    name: PolicyLossName, ratios: list[float], advantages: list[float], sequence: list[int] | None = None
+    name: str, ratios: list[float], advantages: list[float], sequence: list[int] | None = None
 ) -> tuple[float, list[float], list[bool]]:
     """Loss, its gradient by log-probability and where it clipped: log pi_old = -1 and weight 1/2 at every token."""
     n = len(ratios)
     new = (torch.log(torch.tensor(ratios)) - 1).requires_grad_()
     owner = torch.tensor(sequence if sequence is not None else [0] * n)
     tokens = LossTokens(new, torch.full((n,), -1.0), torch.tensor(advantages), torch.full((n,), 0.5), owner)
-    loss, clipped = FUNCTIONS[name](tokens, CLIP)
-    loss.backward()
+    found = policy_loss(LOSSES[name], tokens)
+    found.loss.backward()
     assert new.grad is not None
-    return loss.item(), new.grad.tolist(), clipped.tolist()
+    return found.loss.item(), new.grad.tolist(), found.clipped.tolist()
 
 
-def test_every_named_loss_has_a_function_and_traits():
-    assert set(get_args(PolicyLossName)) == set(FUNCTIONS) == set(POLICY_LOSSES)
+def test_every_type_has_a_function():
+    assert set(LOSSES) == set(FUNCTIONS)
 
 
 def test_ppo_clip_by_hand():
@@ -67,7 +69,7 @@ def test_gspo_takes_the_ratio_over_tokens_outside_the_mask_too():
     # ratios 1 and 1.44, the second outside: s is still their geometric mean 1.2: loss -1.2/2, gradient -1.2/2 and 0
     new = torch.tensor([0.0, math.log(1.44)]).requires_grad_()
     tokens = LossTokens(new, torch.zeros(2), torch.ones(2), torch.tensor([0.5, 0.0]), torch.zeros(2, dtype=torch.long))
-    loss, _ = FUNCTIONS["gspo"](tokens, CLIP)
+    loss = policy_loss(WIDE_GSPO, tokens).loss
     assert loss.item() == pytest.approx(-0.6)
     assert torch.autograd.grad(loss, new)[0].tolist() == pytest.approx([-0.6, 0.0])
 
@@ -81,7 +83,7 @@ def test_gspo_with_sequence_means_is_the_papers_objective():
     other = new.detach().clone().requires_grad_()
     outcome = torch.tensor([1.0, -0.5])
     weights = torch.tensor([1 / 6] * 3 + [1 / 4] * 2)
-    loss, _ = FUNCTIONS["gspo"](LossTokens(new, old, outcome[owner], weights, owner), CLIP)
+    loss = policy_loss(WIDE_GSPO, LossTokens(new, old, outcome[owner], weights, owner)).loss
     means = torch.stack([(other - old)[:3].mean(), (other - old)[3:].mean()]).exp()
     plain = -torch.minimum(means * outcome, means.clamp(0.8, 1.3) * outcome).mean()
     loss.backward()
@@ -109,8 +111,8 @@ def test_reinforce_by_hand():
     assert gradient == pytest.approx([-0.5, 1.0])
 
 
-@pytest.mark.parametrize("name", get_args(PolicyLossName))
-def test_at_ratio_one_every_loss_has_the_policy_gradient(name: PolicyLossName):
+@pytest.mark.parametrize("name", LOSSES)
+def test_at_ratio_one_every_loss_has_the_policy_gradient(name: str):
     _, gradient, clipped = evaluate(name, [1, 1, 1], [1, -2, 0.5], [0, 0, 1])
     assert gradient == pytest.approx([-0.5, 1.0, -0.25])
     assert clipped == [False] * 3
@@ -129,18 +131,17 @@ def random_tokens(data: st.DataObject) -> LossTokens:
     )
 
 
-def with_gradient(name: PolicyLossName, tokens: LossTokens, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def with_gradient(name: str, tokens: LossTokens, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     new = tokens.logprobs[at].clone().requires_grad_()
-    loss, _ = FUNCTIONS[name](
-        LossTokens(new, tokens.old_logprobs[at], tokens.advantages[at], tokens.weights[at], tokens.sequence[at]), CLIP
-    )
+    part = LossTokens(new, tokens.old_logprobs[at], tokens.advantages[at], tokens.weights[at], tokens.sequence[at])
+    loss = policy_loss(LOSSES[name], part).loss
     return loss.detach(), torch.autograd.grad(loss, new)[0]
 
 
-@pytest.mark.parametrize("name", get_args(PolicyLossName))
+@pytest.mark.parametrize("name", LOSSES)
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
-def test_masked_tokens_get_no_gradient_and_neither_split_nor_order_matters(name: PolicyLossName, data: st.DataObject):
+def test_masked_tokens_get_no_gradient_and_neither_split_nor_order_matters(name: str, data: st.DataObject):
     tokens = random_tokens(data)
     everything = torch.arange(len(tokens.sequence))
     loss, gradient = with_gradient(name, tokens, everything)

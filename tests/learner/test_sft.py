@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from stepcoder.curriculum.config import PromptConfig
 from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.curriculum.prompts import Prompter
-from stepcoder.learner.config import KLConfig, LearnerConfig, OptimizerConfig, PPOConfig
+from stepcoder.learner.config import LearnerConfig, NoKL, OptimizerConfig, ReinforcePlusPlus
 from stepcoder.learner.sft.examples import Example, encode
 from stepcoder.learner.sft.service import SFTRank, SFTService
 from stepcoder.learner.sft.update import sft_loss
@@ -32,7 +32,7 @@ def config(**changes: object) -> LearnerConfig:
     """A policy alone, in fp32, at a rate that moves a tiny model visibly in a step."""
     fields: dict[str, object] = dict(
         precision="fp32", token_budget=1024, logprob_chunk=1024, policy=OptimizerConfig(lr=1e-2),
-        ppo=PPOConfig(estimator="reinforce_plus_plus"), kl=KLConfig(coef=0.0),
+        advantage=ReinforcePlusPlus(), kl=NoKL(),
     )  # fmt: skip
     return LearnerConfig(**(fields | changes))  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from stepcoder.learner import losses as policy_losses
-from stepcoder.learner.config import CreditConfig, KLConfig, OffloadConfig, PPOConfig
+from stepcoder.learner.config import FGO, AllCredit, LearnerLogprobs, NoKL, OffloadConfig, SamplerLogprobs
 from stepcoder.learner.networks import state
 from stepcoder.learner.networks.attention import ATTENTION
 from stepcoder.learner.networks.models import Policy
@@ -59,9 +59,9 @@ def test_without_mask_and_kl_a_step_is_plain_ppo_bit_for_bit(model: Path, credit
             for t in group:
                 t.executed[:] = True
     config = learner_config(
-        kl=KLConfig(coef=0.0),
-        credit=CreditConfig(tokens="all" if credit == "off" else "fgo"),
-        ppo=PPOConfig(importance_cap=None),
+        kl=NoKL(),
+        credit=AllCredit() if credit == "off" else FGO(),
+        old_logprobs=LearnerLogprobs(importance_cap=None),
         token_budget=1024,
         logprob_chunk=1024,
     )
@@ -116,7 +116,7 @@ def test_tokens_outside_the_mask_do_not_move_the_policy(model: Path):
     for group in after:
         for t in group:
             t.executed[:] = False
-    rank = make_rank(model, learner_config(kl=KLConfig(coef=0.0)))
+    rank = make_rank(model, learner_config(kl=NoKL()))
     start = weights(rank)
     rank.step(1, *after)
     assert all(torch.equal(v, start[n]) for n, v in weights(rank).items() if not n.startswith("critic."))
@@ -137,7 +137,7 @@ def test_the_loss_does_not_depend_on_the_split_into_micro_batches(model: Path):
 
 
 def test_a_checkpoint_resumes_bit_for_bit(model: Path, tmp_path: Path):
-    config = learner_config(ppo=PPOConfig(epochs=2, minibatches=2))
+    config = learner_config(epochs=2, minibatches=2)
     straight = make_rank(model, config)
     for step in (1, 2, 3):
         last = straight.step(step, *make_groups(seed=step))
@@ -182,7 +182,7 @@ def test_an_update_with_a_gradient_that_is_not_finite_is_refused(model: Path, na
     start = held(rank)
     poisoned = make_groups(seed=5)
     poisoned[0][0].logprobs[:] = math.nan
-    sampler = learner_config(**ENGINES[name], ppo=PPOConfig(old_logprobs="sampler"))
+    sampler = learner_config(**ENGINES[name], old_logprobs=SamplerLogprobs())
     update = dataclasses.replace(rank._update, config=sampler)
     metrics = update.step(2, [t for group in poisoned for t in group])
     assert metrics["updates/refused"] == 1.0
@@ -200,7 +200,7 @@ def test_an_update_with_a_loss_that_is_not_finite_is_refused_though_its_gradient
         loss, clipped = plain(*arguments)
         return loss + math.inf, clipped
 
-    config = learner_config(**ENGINES[name], ppo=PPOConfig(minibatches=2))
+    config = learner_config(**ENGINES[name], minibatches=2)
     rank, untouched = (make_rank(model, config) for _ in range(2))
     with monkeypatch.context() as patch:
         patch.setitem(policy_losses.FUNCTIONS, "ppo_clip", infinite)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
@@ -11,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from stepcoder.executor.report import Verdict
-from stepcoder.learner.config import CriticConfig, KLConfig, LearnerConfig, OptimizerConfig, PPOConfig
+from stepcoder.learner.config import GAE, LearnerConfig, OptimizerConfig, RewardKL, SeparateCritic
 from stepcoder.learner.rank import LearnerRank
 from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.trajectory import Trajectory
@@ -51,12 +52,15 @@ def make_groups(groups: int = 3, completions: int = 4, seed: int = 0, vocabulary
     return found
 
 
+def with_critic(**changes: Any) -> GAE:
+    """GAE with a critic of its own that moves visibly in a step too."""
+    return GAE(**({"critic": SeparateCritic(optimizer=OptimizerConfig(lr=1e-2))} | changes))
+
+
 def learner_config(**changes: object) -> LearnerConfig:
     """fp32, rates that move a tiny model visibly in a step."""
     fields: dict[str, object] = dict(
-        precision="fp32", token_budget=256,
-        policy=OptimizerConfig(lr=1e-2), critic=CriticConfig(optimizer=OptimizerConfig(lr=1e-2)),
-        ppo=PPOConfig(), kl=KLConfig(coef=0.05),
+        precision="fp32", token_budget=256, policy=OptimizerConfig(lr=1e-2), advantage=with_critic(), kl=RewardKL()
     )  # fmt: skip
     return LearnerConfig(**(fields | changes))  # type: ignore[arg-type]
 

@@ -26,7 +26,7 @@ def write_config(folder: Path, model: Path, name: str, **changes: object) -> Pat
         "data": {"limit": 6},
         "run": {"directory": str(folder / name), "steps": STEPS, "checkpoint_every": 2, "seed": 3},
         "eval": {"samples": 1, "train_limit": 2},
-        "curriculum": {"visit_cap": 1, "prompt": {"max_prompt_tokens": 900}},
+        "curriculum": {"schedule": {"visit_cap": 1}, "prompt": {"max_prompt_tokens": 900}},
         "rollout": {
             "group_size": 4, "max_new_tokens": 12, "temperature": 1.0, "top_p": 1.0, "max_model_len": 1024,
             "dtype": "float32", "kv_cache_gib": 1, "cpu_threads": "0",
@@ -34,8 +34,8 @@ def write_config(folder: Path, model: Path, name: str, **changes: object) -> Pat
         # The last bits of the engine's log-probabilities depend on which requests shared a batch, so the loss must not
         # use them where two runs are compared bit for bit: no importance weights.
         "learner": {
-            "precision": "fp32", "policy": {"lr": 1e-3}, "critic": {"layers": 1}, "token_budget": 512,
-            "ppo": {"importance_cap": None},
+            "precision": "fp32", "policy": {"lr": 1e-3}, "advantage": {"critic": {"layers": 1}}, "token_budget": 512,
+            "old_logprobs": {"importance_cap": None},
         },
         "executor": {"workers": 1},
     }  # fmt: skip

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from stepcoder.deploy.cli import TAKES_SETTINGS, parser
-from stepcoder.deploy.config.load import flatten, load_config, read_arguments
+from stepcoder.deploy.config.fields import flatten
+from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.sft import SFTRunConfig
+from stepcoder.deploy.config.sources import read_arguments
 from tests.tools.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]

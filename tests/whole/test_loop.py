@@ -96,7 +96,7 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
 
 def test_generation_may_run_a_step_ahead_of_training_and_equal_groups_are_replaced(model: Path, tmp_path: Path):
     config = write_config(tmp_path, model, "ahead", max_staleness=1, eval={"at_start": False, "at_end": False})
-    refilling = "--learner.ppo.drop_equal_groups true --refill_rounds 12 --executor.reward tests.tools.loop:coin"
+    refilling = "--learner.drop_equal_groups true --refill_rounds 12 --executor.reward tests.tools.loop:coin"
     finish(start(config, *refilling.split(), "--rollout.group_size", "2"))
     found = step_lines(tmp_path / "ahead")
     assert all(line["groups/generated"] == 2 + line["groups/dropped"] for line in found.values())

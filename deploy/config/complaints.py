@@ -1,0 +1,101 @@
+"""What a user is told of settings that cannot be: key, value, place, and the nearest right thing."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from stepcoder.deploy.config.fields import Leaf, Tree, flatten, nearest_keys, within
+from stepcoder.deploy.config.moved import new_key
+from stepcoder.deploy.config.recipes import ALGORITHM
+from stepcoder.deploy.config.shared import BaseConfig
+from stepcoder.deploy.config.sources import Given, Layer
+from stepcoder.errors import nearest
+
+
+def misplaced(given: Layer, tree: Tree, root: type[BaseConfig]) -> list[str]:
+    """One line for every key that is not a setting with the chosen types."""
+    chosen, wrong = tree.chosen(values(given)), unknown_types(given, tree)
+    known = tree.under(chosen)
+    return [
+        unknown_key(key, item, tree, chosen, root)
+        for key, item in given.items()
+        if key not in known and not any(within(key, section) for section in wrong)
+    ]
+
+
+def unknown_types(given: Layer, tree: Tree) -> dict[str, str]:
+    """A line for every type that there is not, by the section that it was given for."""
+    chosen = tree.chosen(values(given))
+    known = tree.under(chosen)
+    keys = {f"{section}.type": section for section, kind in chosen.items() if kind not in tree.unions[section]}
+    keys |= {ALGORITHM: ALGORITHM}  # one that is known has been replaced by its settings
+    return {section: impossible(key, given[key], known[key]) for key, section in keys.items() if key in given}
+
+
+def values(layer: Layer) -> dict[str, Any]:
+    return {key: item.value for key, item in layer.items()}
+
+
+def unknown_key(key: str, item: Given, tree: Tree, chosen: Mapping[str, str], root: type[BaseConfig]) -> str:
+    if key in tree.sections:
+        names = [leaf for leaf in tree.under(chosen) if within(leaf, key)]
+        return f"{key} ({item.origin}) is a section, not a value; its keys are {', '.join(names)}."
+    if elsewhere := [leaf.when for leaf in tree.leaves if leaf.key == key]:
+        union = next(name for name, kind in elsewhere[0].items() if chosen.get(name) != kind)
+        types = " or ".join(dict.fromkeys(when[union] for when in elsewhere))
+        return f"{key} ({item.origin}) has no effect with {union}.type {chosen[union]}; it belongs to type {types}."
+    now = new_key(key)
+    if root.larger is not None and (now or key) in flatten(root.larger).keys:
+        instead = next((use for name, use in root.instead.items() if within(key, name)), None)
+        advice = f"give {instead}" if instead else "leave it out"
+        return f"{key} ({item.origin}) has no effect in 'stepcoder {root.command}'; {advice}."
+    if now is not None:
+        return f"unknown key {key} ({item.origin}). It is {now} now."
+    close = nearest_keys(key.removesuffix(".type"), [name.removesuffix(".type") for name in tree.keys])
+    hint = f" The nearest known key is {close[0]}." if close else " 'stepcoder train --help' lists all keys."
+    return f"unknown key {key} ({item.origin}).{hint}"
+
+
+def impossible(key: str, item: Given, leaf: Leaf, reason: str = "") -> str:
+    """A value that a setting does not take: what is allowed, the default, and the nearest choice."""
+    close = nearest(str(item.value), [str(choice) for choice in leaf.choices])
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return (
+        f"{key} = {item.value!r} ({item.origin}) is not possible{reason}: allowed is {leaf.allowed}; "
+        f"the default is {leaf.default!r}.{hint}"
+    )
+
+
+def bad_values(error: ValidationError, given: Layer, known: Mapping[str, Leaf]) -> list[str]:
+    """One line a complaint: key, value, where it was given, what is allowed."""
+    lines: dict[str, str] = {}
+    for problem in error.errors():
+        parts = place(problem["loc"], known)
+        key = next((".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in known), "")
+        reason = problem["msg"].removeprefix("Value error, ")
+        if not key:  # a check over several fields of a section
+            section = ".".join(parts)
+            named = set(re.findall(r"[a-z_]+(?:\.[a-z_0-9]+)*", reason))
+            places = [f"{name}: {item.origin}" for name, item in given.items() if name.removesuffix(".type") in named]
+            lines[section + reason] = (
+                f"{section}: " * bool(section) + reason + (f" ({'; '.join(places)})." if places else ".")
+            )
+            continue
+        shown = "" if problem["type"].startswith(("greater", "less", "literal", "union")) else f" ({reason})"
+        lines[key] = impossible(key, given.get(key, Given(known[key].default, "default")), known[key], shown)
+    return list(lines.values())
+
+
+def place(location: tuple[int | str, ...], known: Mapping[str, Leaf]) -> list[str]:
+    """The parts of a key, without the type that pydantic puts after the key of a choice."""
+    parts: list[str] = []
+    skipped = ""
+    for part in map(str, location):
+        key = ".".join(parts)
+        if f"{key}.type" in known and key != skipped:
+            skipped = key
+        else:
+            parts.append(part)
+    return parts

@@ -1,0 +1,122 @@
+"""The sources of settings: YAML files, the environment, the command line. Each gives layers of values by dotted key.
+
+Every value remembers where it came from. A type alone may stand in the place of a section that is a choice of types:
+`kl: none` is `kl: {type: none}`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stepcoder.deploy.config.fields import Tree
+from stepcoder.errors import UserError, nearest
+
+PREFIX = "STEPCODER_"
+NOT_SETTINGS = {"STEPCODER_CACHE"}  # variables of the same prefix that other parts read
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as the user wrote it, and where."""
+
+    value: Any
+    origin: str
+
+
+Layer = dict[str, Given]
+
+
+def read_yaml(path: Path, tree: Tree, seen: tuple[Path, ...] = ()) -> list[Layer]:
+    """The layers of a YAML file: that of the file which it `extends` (a path relative to it) lies under its own."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        folder = path.parent if path.parent.is_dir() else Path("configs")
+        there = sorted(str(file) for file in folder.glob("*.yaml"))
+        close = nearest(str(path), there)
+        hint = f" Did you mean {close[0]}?" if close else (f" There are: {', '.join(there)}." if there else "")
+        raise UserError(f"configuration file {path}: {error.strerror or error}.{hint}") from None
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return []
+        if not isinstance(root, yaml.MappingNode):
+            raise UserError(f"{path}: expected 'key: value' lines, found something else.")
+        return _walk(path, loader, root, tree, seen)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    finally:
+        loader.dispose()
+
+
+def _walk(
+    path: Path, loader: yaml.SafeLoader, root: yaml.MappingNode, tree: Tree, seen: tuple[Path, ...]
+) -> list[Layer]:
+    base: list[Layer] = []
+    found: Layer = {}
+
+    def visit(node: yaml.MappingNode, prefix: str) -> None:
+        for name_node, value_node in node.value:
+            key = f"{prefix}{loader.construct_object(name_node)}"
+            place = f"{path}, line {name_node.start_mark.line + 1}"
+            if key in found:
+                raise UserError(f"{key} is given twice ({found[key].origin} and {place}).")
+            if key == "extends":
+                other = (path.parent / str(loader.construct_object(value_node))).resolve()
+                if other in (*seen, path.resolve()):
+                    raise UserError(f"{place}: 'extends' goes round in a circle ({other}).")
+                base.extend(read_yaml(other, tree, (*seen, path.resolve())))
+            elif key in tree.sections and isinstance(value_node, yaml.MappingNode):
+                visit(value_node, key + ".")
+            elif key in tree.sections and loader.construct_object(value_node) is None:
+                continue
+            else:
+                found[key] = Given(loader.construct_object(value_node, deep=True), place)
+
+    visit(root, "")
+    return [*base, types_alone(found, tree)]
+
+
+def read_environment(environment: Mapping[str, str], tree: Tree) -> Layer:
+    """`STEPCODER_LEARNER__POLICY__LR=1e-5` gives learner.policy.lr."""
+    found = {}
+    for name, value in environment.items():
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+            key = name[len(PREFIX) :].lower().replace("__", ".")
+            found[key] = Given(value, f"environment variable {name}")
+    return types_alone(found, tree)
+
+
+def read_arguments(arguments: Sequence[str], tree: Tree) -> Layer:
+    found = {}
+    queue = list(arguments)
+    while queue:
+        word = queue.pop(0)
+        if not word.startswith("--") or word == "--":
+            raise UserError(f"command line: {word!r} is not understood; settings are given as --section.key value.")
+        name, equals, value = word[2:].partition("=")
+        if name == "set":
+            pair = value if equals else (queue.pop(0) if queue else "")
+            name, equals, value = pair.partition("=")
+            if not equals:
+                raise UserError("command line: --set takes KEY=VALUE, for example --set learner.policy.lr=1e-5.")
+        key = name.replace("-", "_")
+        leaf = tree.named(key)
+        if not equals:
+            if queue and not queue[0].startswith("--"):
+                value = queue.pop(0)
+            elif leaf is not None and leaf.switch:
+                value = "true"
+            elif leaf is not None:
+                raise UserError(f"command line: --{key} needs a value ({leaf.allowed}).")
+        found[key] = Given(value, "command line")
+    return types_alone(found, tree)
+
+
+def types_alone(layer: Layer, tree: Tree) -> Layer:
+    """The layer with `kl.type` for a plain value at `kl`, where `kl` is a choice of types."""
+    return {f"{key}.type" if key in tree.unions else key: item for key, item in layer.items()}
