@@ -19,6 +19,7 @@ from tests.tools.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = [ROOT / "README.md", ROOT / "curriculum" / "starter" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NAMED = re.compile(r"# (\w+)\.py\n")
 FOLDERS = "executor|curriculum|rollout|learner|deploy|stepcoder|benchmarks|configs|tests|docs|requirements"
 
 
@@ -38,6 +39,14 @@ def commands(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     found = re.findall(r"^    (?:\S+=\S+ )*(?:\.venv/bin/)?(stepcoder .*)", text, re.MULTILINE)
     return found + re.findall(r"`(stepcoder train --config [^`]*)`", text)
+
+
+def write_examples(page: Path, folder: Path) -> list[str]:
+    """Each block of Python that begins with `# NAME.py` as that file; their names. The other blocks use them."""
+    files = {name[1]: block for block in fenced(page, "python") if (name := NAMED.match(block))}
+    for name, block in files.items():
+        (folder / f"{name}.py").write_text(block, encoding="utf-8")
+    return list(files)
 
 
 def anchors(page: Path) -> set[str]:
@@ -88,11 +97,8 @@ def test_every_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatch)
 
 @each([page for page in DOCS if fenced(page, "python")])
 def test_every_example_runs(page: Path, tmp_path: Path) -> None:
-    """A block whose first line is `# NAME.py` is that file; the other blocks run, in their order, beside it."""
-    script = []
-    for block in fenced(page, "python"):
-        name = re.match(r"# (\w+\.py)\n", block)
-        (tmp_path / name[1]).write_text(block, encoding="utf-8") if name else script.append(block)
+    named = write_examples(page, tmp_path)
+    script = [f"import {name}" for name in named] + [b for b in fenced(page, "python") if not NAMED.match(b)]
     (tmp_path / "main.py").write_text("\n".join(script), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "main.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
@@ -104,9 +110,8 @@ def test_every_example_runs(page: Path, tmp_path: Path) -> None:
 @each([page for page in DOCS if fenced(page, "yaml")])
 def test_every_configuration_is_understood(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    for block in fenced(page, "python"):
-        if name := re.match(r"# (\w+\.py)\n", block):
-            (tmp_path / name[1]).write_text(block, encoding="utf-8")
+    for name in write_examples(page, tmp_path):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     for block in fenced(page, "yaml"):
         (tmp_path / "config.yaml").write_text(block, encoding="utf-8")
         load_config(tmp_path / "config.yaml", [], {})
