@@ -13,7 +13,7 @@ from stepcoder.learner.tally import Reduce
 def level_rows(pieces: Sequence[Piece], token_budget: int, reduce: Reduce) -> list[Row]:
     """Packed rows, as many on every rank."""
     rows = pack(pieces, token_budget)
-    return rows + [_idle_row()] * (reduce.max(len(rows)) - len(rows))
+    return rows + [idle_row()] * (reduce.max(len(rows)) - len(rows))
 
 
 def network_inputs(row: Row, device: torch.device) -> tuple[Any, ...]:
@@ -22,7 +22,7 @@ def network_inputs(row: Row, device: torch.device) -> tuple[Any, ...]:
     return ids, positions, row.layout, select, targets
 
 
-def _idle_row() -> Row:
+def idle_row() -> Row:
     """A row that scores nothing, for a rank that has run out while others compute."""
     one, none = torch.zeros(1, dtype=torch.long), torch.zeros(0, dtype=torch.long)
     return Row(one[None], one[None], (Group(1),), none, none, none)

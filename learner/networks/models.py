@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
@@ -16,7 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrained
 from stepcoder.learner.networks.architectures import require_packable
 from stepcoder.learner.networks.attention import ATTENTION, Group
 from stepcoder.learner.networks.heads import ScalarHead, compute_in_fp32, logit_divisor, require_own_logits
-from stepcoder.learner.networks.logprobs import chunked_logprobs
+from stepcoder.learner.networks.logprobs import chunked_logprobs, idle_tokens
 
 
 class Policy(nn.Module):
@@ -93,7 +94,12 @@ def _products(device: torch.device, autocast: bool) -> AbstractContextManager[ob
     return torch.autocast(device.type, torch.bfloat16) if autocast else nullcontext()
 
 
-def _hidden(trunk: nn.Module, input_ids: Tensor, position_ids: Tensor, layout: Sequence[Group]) -> Float[Tensor, "L D"]:
+def _hidden(
+    trunk: nn.Module, input_ids: Tensor, position_ids: Tensor, layout: Sequence[Group]
+) -> Float[Tensor, "L D"]:
+    if idle := idle_tokens(input_ids.shape[1], input_ids.device):
+        input_ids, position_ids = F.pad(input_ids, (0, idle)), F.pad(position_ids, (0, idle))
+        layout = (*layout, Group(idle))
     out = trunk(input_ids=input_ids, position_ids=position_ids, layout=layout, use_cache=False)
     return out.last_hidden_state[0]
 

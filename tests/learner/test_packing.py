@@ -18,8 +18,8 @@ from stepcoder.learner.networks.attention import ATTENTION, Group, batches, shar
 from stepcoder.learner.networks.heads import compute_in_fp32, require_own_logits
 from stepcoder.learner.networks.models import Critic, Policy, ValueHead, load_policy
 from stepcoder.learner.packing import Piece, Row, pack
+from stepcoder.learner.rows import idle_row
 from stepcoder.learner.sft.update import sft_loss
-from stepcoder.learner.update import _idle_row
 
 VOCABULARY, TEMPERATURE = 300, 0.7
 SIZES = dict(
@@ -267,7 +267,7 @@ def test_under_autocast_packing_adds_no_error_to_that_of_bf16() -> None:
 
 
 def test_a_row_that_scores_nothing_is_computed_and_moves_nothing() -> None:
-    row, model = _idle_row(), network("gpt2")
+    row, model = idle_row(), network("gpt2")
     logprobs, entropies = Policy(model, 2)(row.input_ids, row.position_ids, row.layout, row.select, row.targets)
     assert logprobs.shape == entropies.shape == (0,)
     logprobs.sum().backward()
