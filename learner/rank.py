@@ -22,6 +22,7 @@ from stepcoder.learner.networks.models import Policy, add_value_head, frozen, lo
 from stepcoder.learner.networks.networks import Network, Networks, unadapted
 from stepcoder.learner.networks.state import copied
 from stepcoder.learner.tally import Reduce
+from stepcoder.learner.trained import Trained
 from stepcoder.learner.update import PolicyUpdate
 from stepcoder.rollout.libraries import preload_libraries, release_freed_memory
 from stepcoder.rollout.threads import learner_threads
@@ -113,9 +114,14 @@ class LearnerRank:
 
     def step(self, step: int, *groups: Sequence[Trajectory]) -> dict[str, float]:
         """One step on this rank's groups (Ray hands references over as values)."""
-        metrics = self._update.step(step, [t for group in groups for t in group])
+        learned = self._update.step(step, [t for group in groups for t in group])
+        self._trained = learned.trained
         release_freed_memory()
-        return metrics
+        return learned.metrics
+
+    def trained(self) -> tuple[Trained, ...]:
+        """What the loss of the last step used."""
+        return self._trained
 
     def connect_engines(self, workers: Sequence[Any], backend: str, dtype: str, ranks: int, deadline_s: float) -> None:
         """Meet the rollout engines; again after one was restarted."""

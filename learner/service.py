@@ -65,6 +65,10 @@ class LearnerService:
         ]
         return (await asyncio.gather(*refs))[0]
 
+    def trained(self) -> list[Any]:
+        """References to what each rank's loss used in the last step."""
+        return [rank.trained.remote() for rank in self.ranks]
+
     async def publish(self, version: int) -> None:
         await self._all("publish", version)
 

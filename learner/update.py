@@ -41,6 +41,7 @@ from stepcoder.learner.packing import Piece, Row
 from stepcoder.learner.rewards import overlong_penalty
 from stepcoder.learner.rows import level_rows, network_inputs
 from stepcoder.learner.tally import Reduce, Tally
+from stepcoder.learner.trained import Trained, trained
 from stepcoder.rollout.trajectory import Trajectory
 
 
@@ -55,6 +56,7 @@ class Targets:
     returns: Float[Tensor, " N"] | None
     correction: Float[Tensor, " N"]
     completion: Int[Tensor, " N"]
+    seen: Float[Tensor, " N"]  # the learner's log-probability when a token met the loss first; NaN before
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +66,14 @@ class Weights:
     policy: Float[Tensor, " N"]
     value: Float[Tensor, " N"]
     kl: Float[Tensor, " N"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """Metrics, equal on every rank, and what the loss used of this rank's trajectories."""
+
+    metrics: dict[str, float]
+    trained: tuple[Trained, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +87,8 @@ class PolicyUpdate:
     seed: int
     kl_factor: KLFactor = field(default_factory=KLFactor)
 
-    def step(self, step: int, trajectories: Sequence[Trajectory]) -> dict[str, float]:
-        """All updates of one step; metrics are equal on every rank."""
+    def step(self, step: int, trajectories: Sequence[Trajectory]) -> Learned:
+        """All updates of one step."""
         tally, seconds = Tally(), {}
         batch = build_batch(trajectories, self.config.credit, step=step, seed=self.seed)
         rows = self._rows(batch, range(len(batch.lengths)))
@@ -103,7 +113,8 @@ class PolicyUpdate:
                 self.kl_factor.follow(metrics["kl/reference"], kl.target, kl.gain)
         metrics["lr/policy"] = self.networks.policy.lr()
         metrics |= {"updates/refused": float(refused), "updates/total": float(updates)}
-        return metrics
+        used = trained(batch, targets.advantages, targets.seen, targets.reference, targets.old_values)
+        return Learned(metrics, used)
 
     def _rows(self, batch: Batch, indices: Sequence[int]) -> list[Row]:
         """Rows of the given trajectories, as many on every rank."""
@@ -174,7 +185,8 @@ class PolicyUpdate:
         tally.add("coverage/untrusted_share", untrusted, len(batch.trajectories))
         completion = torch.arange(len(batch.lengths)).repeat_interleave(torch.tensor(batch.lengths, dtype=torch.long))
         correction = self._correction(batch, old, tally)
-        return Targets(old, values, reference, advantages, returns, correction, completion)
+        seen = torch.full_like(old, torch.nan) if scores.logprobs is None else scores.logprobs.clone()
+        return Targets(old, values, reference, advantages, returns, correction, completion, seen)
 
     def _rewards(self, batch: Batch) -> Float[Tensor, " B"]:
         """The completions' rewards with what `learner.reward` does to them, and less the group's if so configured."""
@@ -236,6 +248,7 @@ class PolicyUpdate:
                 kl_loss = self._kl_loss(kl, logprobs, targets.reference, weights, at)
                 tally.add("kl/loss", kl_loss.detach() * world, 0.0)
                 loss = loss + kl_loss
+            targets.seen[at] = torch.where(targets.seen[at].isnan(), logprobs.detach().cpu(), targets.seen[at])
             counted = weights.policy[at] > 0
             tally.add("policy/clip_share", clipped[counted.to(clipped.device)].float().sum(), float(counted.sum()))
             tally.add("policy/entropy", entropy.sum(), len(at))

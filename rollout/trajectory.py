@@ -18,6 +18,7 @@ class Trajectory:
     `token_lines` is the 1-based program line of a response token's first code character (of the one after it, where
     the token is white space only); 0 outside the program.
     `coverage_trusted` is false where `executed` says nothing: the program touched its coverage, or is too long for it.
+    `prefix_chars`: characters of `program` that the prompt gave.
     Nothing is ever re-tokenised: `prompt_ids + response_ids` is what the engine saw and sampled.
     """
 
@@ -39,6 +40,7 @@ class Trajectory:
     weight_version: int
     program: str
     coverage_trusted: bool = True
+    prefix_chars: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

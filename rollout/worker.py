@@ -163,6 +163,7 @@ class RolloutWorker:
             weight_version=completion.weight_version,
             program=extracted.program,
             coverage_trusted=report.coverage_trusted,
+            prefix_chars=extracted.prefix_chars,
         )
 
 

@@ -1,6 +1,10 @@
-"""A step's trajectories as one Parquet file: what was asked, written, run, and which tokens counted."""
+"""A step's trajectories as one Parquet file: what was asked, written and run, and what the loss used.
 
-from collections.abc import Iterable
+The schema is docs/trajectories.md. Its version is in the file's metadata, under `stepcoder.schema`: it rises when a
+column changes its meaning or goes; columns may be added.
+"""
+
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,41 +12,60 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stepcoder.files import Whole
+from stepcoder.learner.trained import Trained
 from stepcoder.rollout.trajectory import Trajectory
 
-SCHEMA = pa.schema(
-    [
-        ("step", pa.int32()),
-        ("ticket", pa.int64()),
-        ("sample", pa.int32()),
-        ("problem_id", pa.string()),
-        ("level", pa.string()),
-        ("stage", pa.int32()),
-        ("reward", pa.float32()),
-        ("verdict", pa.string()),
-        ("finish_reason", pa.string()),
-        ("weight_version", pa.int32()),
-        ("error_line", pa.int32()),
-        ("prompt_ids", pa.list_(pa.int32())),
-        ("response_ids", pa.list_(pa.int32())),
-        ("logprobs", pa.list_(pa.float32())),
-        ("executed", pa.list_(pa.bool_())),
-        ("code", pa.list_(pa.bool_())),
-        ("token_lines", pa.list_(pa.int32())),
-        ("program", pa.string()),
-        ("coverage_trusted", pa.bool_()),
-    ]
+VERSION = 1
+
+_TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.float32(), pa.bool_()
+# (column, type, meaning); P prompt tokens, R response tokens. A column that is no field of a Trajectory is a Trained's,
+# or made here.
+_COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
+    ("step", _INT, "training step, from 1"),
+    ("ticket", pa.int64(), "names the group: all completions of one subtask have it"),
+    ("sample", _INT, "number of the completion in its group, from 0"),
+    ("problem_id", _TEXT, "the problem"),
+    ("level", _TEXT, "its difficulty"),
+    ("stage", _INT, "where the start point was: 0 full generation, n the n-th course from the beginning"),
+    ("prompt_ids", pa.list_(_INT), "[P] tokens that the engine saw"),
+    ("response_ids", pa.list_(_INT), "[R] tokens that it sampled"),
+    ("finish_reason", _TEXT, "eos: end token; stop: stop string; length: no room left"),
+    ("weight_version", _INT, "step whose weights sampled it"),
+    ("program", _TEXT, "the program that was run"),
+    ("prefix_chars", _INT, "characters of the program that the prompt gave"),
+    ("verdict", _TEXT, "of the program"),
+    ("error_line", _INT, "1-based line of the program where it failed, or null"),
+    ("reward", _FLOAT, "of the program, before `learner.reward`"),
+    ("executed", pa.list_(_BOOL), "[R] a test executed this token"),
+    ("code", pa.list_(_BOOL), "[R] part of what was written as program: no prose after the fence"),
+    ("token_lines", pa.list_(_INT), "[R] 1-based line of the program; 0 outside of it"),
+    ("coverage_trusted", _BOOL, "false: `executed` says nothing, every written token stands for the executed ones"),
+    ("sampler_logprobs", pa.list_(_FLOAT), "[R] log-probabilities under the engine that sampled (nats)"),
+    ("trained", _BOOL, "whether the loss saw it: a group that was left out did not"),
+    ("advantages", pa.list_(_FLOAT), "[R] as the loss used them; null where not trained, as all that follow"),
+    ("credit", pa.list_(_BOOL), "[R] tokens that took the policy loss"),
+    ("learner_logprobs", pa.list_(_FLOAT), "[R] under the learner, when a token first met the loss of the step (nats)"),
+    ("reference_logprobs", pa.list_(_FLOAT), "[R] under the reference model (nats); null without one"),
+    ("values", pa.list_(_FLOAT), "[R] of the critic before the step (reward); null without one"),
 )
+SCHEMA = pa.schema(
+    [pa.field(name, kind, metadata={"description": meaning}) for name, kind, meaning in _COLUMNS],
+    metadata={"stepcoder.schema": str(VERSION)},
+)
+_OF_TRAINED = ("advantages", "credit", "learner_logprobs", "reference_logprobs", "values")
+_MADE = {"step", "sampler_logprobs", "trained", *_OF_TRAINED}
 
 
 def trajectory_file(directory: Path, step: int) -> Path:
     return directory / f"step-{step:08d}.parquet"
 
 
-def write_trajectories(directory: Path, step: int, trajectories: Iterable[Trajectory]) -> Path:
-    """Write one step's file, aside and then renamed; a step done again replaces its file."""
-    names = [name for name in SCHEMA.names if name != "step"]
-    rows = [{"step": step, **{name: getattr(item, name) for name in names}} for item in trajectories]
+def write_trajectories(
+    directory: Path, step: int, trajectories: Iterable[Trajectory], trained: Iterable[Trained] = ()
+) -> Path:
+    """Write one step's file, whole or not at all; a step done again replaces its file."""
+    used = {(item.ticket, item.sample): item for item in trained}
+    rows = [_row(step, item, used.get((item.ticket, item.sample))) for item in trajectories]
     target = trajectory_file(directory, step)
     with Whole(target) as file:
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file.stream, compression="zstd")
@@ -50,6 +73,24 @@ def write_trajectories(directory: Path, step: int, trajectories: Iterable[Trajec
     return target
 
 
-def write_groups(directory: str, step: int, *groups: Any) -> None:
-    """Runs as a Ray task, so that no token passes through the driver; here, where its process loads little."""
-    write_trajectories(Path(directory), step, (t for group in groups for t in group))
+def _row(step: int, item: Trajectory, used: Trained | None) -> Mapping[str, Any]:
+    row = {name: getattr(item, name) for name in SCHEMA.names if name not in _MADE}
+    row |= {name: None if used is None else getattr(used, name) for name in _OF_TRAINED}
+    return row | {"step": step, "sampler_logprobs": item.logprobs, "trained": used is not None}
+
+
+def write_groups(directory: str, step: int, groups: int, *parts: Any) -> None:
+    """The first `groups` parts hold trajectories, the others what the loss used.
+
+    Runs as a Ray task, so that no token passes through the driver; here, where its process loads little.
+    """
+    trajectories, trained = parts[:groups], parts[groups:]
+    write_trajectories(
+        Path(directory), step, (t for group in trajectories for t in group), (t for rank in trained for t in rank)
+    )
+
+
+def schema_table() -> str:
+    """The schema as a Markdown table."""
+    rows = [f"| `{name}` | `{kind}` | {meaning} |" for name, kind, meaning in _COLUMNS]
+    return "\n".join(["| column | type | meaning |", "|---|---|---|", *rows])

@@ -292,7 +292,8 @@ class Life:
         every = self.config.run.trajectories_every
         if every and step % every == 0:
             write = ray.remote(write_groups).options(name="write-trajectories", num_cpus=0)
-            await write.remote(str(self.run.trajectories), step, *(g.trajectories for g in groups))
+            found = [g.trajectories for g in groups]
+            await write.remote(str(self.run.trajectories), step, len(found), *found, *self.services.learner.trained())
 
     async def _evaluate(self, step: int) -> None:
         self.progress.phase("evaluating")

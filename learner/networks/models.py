@@ -94,9 +94,7 @@ def _products(device: torch.device, autocast: bool) -> AbstractContextManager[ob
     return torch.autocast(device.type, torch.bfloat16) if autocast else nullcontext()
 
 
-def _hidden(
-    trunk: nn.Module, input_ids: Tensor, position_ids: Tensor, layout: Sequence[Group]
-) -> Float[Tensor, "L D"]:
+def _hidden(trunk: nn.Module, input_ids: Tensor, position_ids: Tensor, layout: Sequence[Group]) -> Float[Tensor, "L D"]:
     if idle := idle_tokens(input_ids.shape[1], input_ids.device):
         input_ids, position_ids = F.pad(input_ids, (0, idle)), F.pad(position_ids, (0, idle))
         layout = (*layout, Group(idle))

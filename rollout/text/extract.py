@@ -19,12 +19,14 @@ _FENCE = "```"
 class Extracted:
     """`positions`: for each of the C characters of the response its place in `program`, -1 outside it.
 
-    `fence`: half-open character span of the closing fence in the response; None when there is none.
+    `fence`: half-open character span of the closing fence in the response; None when there is none. `prefix_chars`:
+    characters of the program that the prompt gave.
     """
 
     program: str
     positions: Int32[np.ndarray, " C"]
     fence: tuple[int, int] | None
+    prefix_chars: int
 
 
 def extract(given: str, response: str, form: PromptForm = "prefill") -> Extracted:
@@ -42,7 +44,7 @@ def extract(given: str, response: str, form: PromptForm = "prefill") -> Extracte
         head = "" if _repeats(body, given) else f"{given}\n" if given and not body.startswith("\n") else given
     positions = np.full(len(response), -1, dtype=np.int32)
     positions[start:end] = np.arange(len(head), len(head) + len(body), dtype=np.int32)
-    return Extracted(head + body, positions, fence)
+    return Extracted(head + body, positions, fence, len(head))
 
 
 def _closing_fence(response: str, start: int, at_line_start: bool) -> tuple[int, int] | None:

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,13 +17,10 @@ from rich.console import Console
 from stepcoder.bars import duration
 from stepcoder.deploy.cli import main
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics, scores, truncate
-from stepcoder.deploy.run.trajectories import write_trajectories
 from stepcoder.deploy.shown.counting import counted
 from stepcoder.deploy.shown.plot import learning_curve, smooth
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.shown.summary import difference, evaluation, interval, report, sampling_error, table
-from stepcoder.executor.report import Verdict
-from stepcoder.rollout.trajectory import Trajectory
 
 LEVELS = {"a": "introductory", "b": "introductory", "c": "interview"}
 
@@ -232,23 +228,6 @@ def test_in_a_terminal_the_phase_is_shown() -> None:
 
 def test_durations_read_well() -> None:
     assert [duration(s) for s in (7.4, 99, 150, 3_900)] == ["7 s", "99 s", "2 min", "1 h 05 min"]
-
-
-def test_trajectories_come_back_from_their_file(tmp_path: Path) -> None:
-    ids = np.arange(3, dtype=np.int32)
-    item = Trajectory(
-        ticket=4, sample=1, problem_id="a", level="introductory", stage=2, prompt_ids=ids[:2], response_ids=ids,
-        logprobs=np.array([-0.5, -1, 0], np.float32), executed=np.array([True, False, True]), code=np.array([True] * 3),
-        token_lines=ids, error_line=None, reward=-0.3, verdict=Verdict.WRONG_ANSWER, finish_reason="stop",
-        weight_version=7,
-        program="x = 1\n",
-    )  # fmt: skip
-    path = write_trajectories(tmp_path, 9, [item, item])
-    rows = pq.read_table(path).to_pylist()
-    assert path.name == "step-00000009.parquet" and len(rows) == 2
-    assert rows[0]["step"] == 9 and rows[0]["executed"] == [True, False, True] and rows[0]["error_line"] is None
-    assert rows[0]["logprobs"] == [-0.5, -1.0, 0.0] and rows[0]["program"] == "x = 1\n"
-    assert [file.name for file in write_trajectories(tmp_path, 9, []).parent.iterdir()] == ["step-00000009.parquet"]
 
 
 def test_without_a_terminal_long_work_says_once_a_minute_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,7 +184,7 @@ def test_an_update_with_a_gradient_that_is_not_finite_is_refused(model: Path, na
     poisoned[0][0].logprobs[:] = math.nan
     sampler = learner_config(**ENGINES[name], old_logprobs=SamplerLogprobs())
     update = dataclasses.replace(rank._update, config=sampler)
-    metrics = update.step(2, [t for group in poisoned for t in group])
+    metrics = update.step(2, [t for group in poisoned for t in group]).metrics
     assert metrics["updates/refused"] == 1.0
     assert start and all(torch.equal(v, start[n]) for n, v in held(rank).items())
     assert rank.step(3, *make_groups(seed=6))["updates/refused"] == 0.0

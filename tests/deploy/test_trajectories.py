@@ -1,0 +1,89 @@
+"""The file of a step's trajectories: what it holds, and that common tools open it."""
+
+import re
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pandas
+import pyarrow.parquet as pq
+import pytest
+
+from stepcoder.deploy.run.trajectories import SCHEMA, VERSION, schema_table, write_groups, write_trajectories
+from stepcoder.executor.report import Verdict
+from stepcoder.learner.trained import Trained
+from stepcoder.rollout.trajectory import Trajectory
+from tests.tools.learner import learner_config, make_groups, make_rank
+from tests.tools.tiny_model import build_tiny_model
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "trajectories.md"
+
+
+def trajectory(sample: int = 1) -> Trajectory:
+    ids = np.arange(3, dtype=np.int32)
+    return Trajectory(
+        ticket=4, sample=sample, problem_id="a", level="introductory", stage=2, prompt_ids=ids[:2], response_ids=ids,
+        logprobs=np.array([-0.5, -1, 0], np.float32), executed=np.array([True, False, True]), code=np.array([True] * 3),
+        token_lines=ids, error_line=None, reward=-0.3, verdict=Verdict.WRONG_ANSWER, finish_reason="stop",
+        weight_version=7, program="x = 1\n", prefix_chars=4,
+    )  # fmt: skip
+
+
+USED = Trained(
+    4, 1, np.array([1.0, 2, 3], np.float32), np.array([True, False, True]), np.array([-0.25, -1, 0], np.float32),
+    None, np.array([0.5, 0, 0], np.float32),
+)  # fmt: skip
+
+
+def test_trajectories_come_back_with_what_the_loss_used(tmp_path: Path) -> None:
+    write_groups(str(tmp_path), 9, 2, [trajectory(0)], [trajectory(1)], [USED])
+    (path,) = tmp_path.iterdir()
+    assert path.name == "step-00000009.parquet"
+    left_out, row = pq.read_table(path).to_pylist()
+    assert not left_out["trained"] and left_out["advantages"] is None and left_out["credit"] is None
+    assert row["step"] == 9 and row["executed"] == [True, False, True] and row["error_line"] is None
+    assert row["sampler_logprobs"] == [-0.5, -1.0, 0.0] and row["program"] == "x = 1\n" and row["prefix_chars"] == 4
+    assert row["trained"] and row["advantages"] == [1.0, 2.0, 3.0] and row["credit"] == [True, False, True]
+    assert row["learner_logprobs"] == [-0.25, -1.0, 0.0] and row["values"] == [0.5, 0.0, 0.0]
+    assert row["reference_logprobs"] is None and row["verdict"] == "wrong_answer"
+    write_trajectories(tmp_path, 9, [])
+    assert [file.name for file in tmp_path.iterdir()] == ["step-00000009.parquet"]
+
+
+def test_the_schema_names_its_version_and_explains_each_column(tmp_path: Path) -> None:
+    schema = pq.read_schema(write_trajectories(tmp_path, 1, [trajectory()]))
+    assert schema.metadata[b"stepcoder.schema"] == str(VERSION).encode()
+    assert [field.name for field in schema] == SCHEMA.names
+    assert all(field.metadata[b"description"] for field in schema)
+    text = DOCS.read_text(encoding="utf-8")
+    assert schema_table() in text and f"`stepcoder.schema`, now {VERSION}," in " ".join(text.split())
+
+
+def test_common_tools_open_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_trajectories(tmp_path / "", 1, [trajectory()], [USED])
+    (block,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    exec(block, {"file": file})  # the example of our own page
+    assert "x = 1" in capsys.readouterr().out
+    assert list(pandas.read_parquet(file).advantages[0]) == [1.0, 2.0, 3.0]
+    rows = datasets.load_dataset("parquet", data_files=str(file), split="train", cache_dir=str(tmp_path / "cache"))
+    assert rows[0]["credit"] == [True, False, True]  # pyright: ignore[reportIndexIssue]
+
+
+@pytest.mark.parametrize("old", ["learner", "sampler"])
+def test_a_step_tells_what_its_loss_used(tmp_path: Path, old: str) -> None:
+    """Of two minibatches the second meets weights that the first has changed."""
+    config = learner_config(minibatches=2, old_logprobs={"type": old}, credit={"type": "fgo"})
+    rank = make_rank(build_tiny_model(tmp_path), config)
+    groups = make_groups()
+    rank.step(1, *groups)
+    found = {(item.ticket, item.sample): item for item in rank.trained()}
+    given = {(t.ticket, t.sample): t for group in groups for t in group}
+    assert found.keys() == given.keys()
+    for key, item in found.items():
+        assert item.credit.tolist() == given[key].executed.tolist()
+        lengths = {len(x) for x in (item.advantages, item.learner_logprobs, item.values, item.reference_logprobs)}
+        assert lengths == {len(given[key].response_ids)}
+        assert np.isfinite(item.learner_logprobs).all() and (item.learner_logprobs < 0).all()
+    # the reference is the policy before the step: equal where a token met the loss before any update
+    same = [np.allclose(item.learner_logprobs, item.reference_logprobs, atol=1e-5) for item in found.values()]
+    assert all(same) if old == "learner" else any(same) and not all(same)
