@@ -399,7 +399,10 @@ def test_settings_that_would_do_nothing_or_cannot_be_are_refused(arguments: str,
 
 def test_the_command_of_the_documentation_is_valid():
     text = (Path(__file__).resolve().parents[2] / "docs" / "algorithms.md").read_text(encoding="utf-8")
-    command = text.split("    stepcoder train --config configs/starter.yaml ")[1].split("\n\n")[0].replace("\\\n", " ")
+    (start,) = (
+        part for part in text.split("stepcoder train --config configs/starter.yaml ") if "lora.rank" in part[:40]
+    )
+    command = start.split("\n\n")[0].replace("\\\n", " ")
     config = load_config(Path("configs/starter.yaml"), command.split(), {}).learner
     assert config.lora.rank == 16 and isinstance(config.critic, SharedCritic)
 
