@@ -23,18 +23,14 @@ def reader(kind: str) -> "Callable[[Location], Iterable[Record | Rejected]]":
     """The reader of a format, or one's own by its dotted name. ValueError says what is wrong with `kind`."""
     if kind in FORMATS:
         return getattr(importlib.import_module(f"{__name__}.{kind}"), f"read_{kind}")
-    module, colon, name = kind.partition(":")
-    if not colon:
+    if ":" not in kind:
         close = nearest(kind, list(FORMATS))
         hint = f"did you mean {close[0]}? " if close else ""
         known = f"Known: {', '.join(FORMATS)}, or your own reader as package.module:function"
         raise ValueError(f"no format {kind!r}; {hint}{known}")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever the user's module does while it is imported
-        raise ValueError(f"the reader {kind} cannot be imported: {type(error).__name__}: {error}") from error
-    if not callable(found):
-        raise ValueError(f"the reader {kind} is of type {type(found).__name__}, not a function")
+    from stepcoder.own import own
+
+    found = own(kind, "the reader")
     try:
         inspect.signature(found).bind("location")
     except TypeError as error:
