@@ -196,9 +196,9 @@ def test_an_update_with_a_loss_that_is_not_finite_is_refused_though_its_gradient
 ):
     plain = policy_losses.FUNCTIONS["ppo_clip"]
 
-    def infinite(*arguments):  # no input was found that makes the loss infinite and leaves its gradient finite
-        loss, clipped = plain(*arguments)
-        return loss + math.inf, clipped
+    def infinite(tokens, **settings):  # no input was found that makes the loss infinite and leaves its gradient finite
+        found = plain(tokens, **settings)
+        return dataclasses.replace(found, loss=found.loss + math.inf)
 
     config = learner_config(**ENGINES[name], minibatches=2)
     rank, untouched = (make_rank(model, config) for _ in range(2))
