@@ -47,7 +47,9 @@ def settings_reference(width: int | None = None, root: type[BaseConfig] = Config
     width = width or min(110, shutil.get_terminal_size((100, 24)).columns)
     tree = flatten(root)
     lead, example, choices = INTRODUCTION
-    blocks = [f"{textwrap.fill(lead, width)}\n{example}\n{textwrap.fill(choices, width)}"]
+    blocks = [f"{textwrap.fill(lead, width)}\n{example}"]
+    if tree.unions:
+        blocks[0] += f"\n{textwrap.fill(choices, width)}"
     for key in dict.fromkeys(part.key for part in tree.parts):
         if lines := section(tree, key, width):
             blocks.append("\n".join(lines))

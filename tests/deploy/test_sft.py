@@ -91,8 +91,8 @@ def test_settings_without_effect_are_refused_with_what_has_it() -> None:
     assert str(caught.value).splitlines() == [
         "run.steps (command line) has no effect in 'stepcoder sft'; give sft.epochs.",
         "learner.loss.clip_low (command line) has no effect in 'stepcoder sft'; leave it out.",
-        "curriculum.alpha (command line) has no effect in 'stepcoder sft'; leave it out.",
         "unknown key learner.polcy.lr (command line). The nearest known key is learner.policy.lr.",
+        "curriculum.alpha (command line) has no effect in 'stepcoder sft'; leave it out.",
     ]
     with pytest.raises(UserError, match="unknown key sft.epochs"):
         load_config(None, ["--sft.epochs", "2"], {})
