@@ -14,7 +14,7 @@ from ray.exceptions import RayActorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stepcoder.executor.report import Verdict
-from stepcoder.learner.config import CriticConfig, GuardsConfig, LoRAConfig
+from stepcoder.learner.config import GAE, GuardsConfig, LoRAConfig, SharedCritic
 from stepcoder.learner.guards import Guards
 from stepcoder.learner.rank import LearnerRank
 from stepcoder.rollout.config import RolloutConfig
@@ -91,7 +91,7 @@ def engine(cluster: None, kind: str, model: str) -> Any:
 @pytest.fixture(scope="module")
 def adapted(model: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[LearnerRank, str]:
     """A learner with adapters on the first model and a critic on its trunk, after three steps, and what it saved."""
-    config = learner_config(lora=LoRAConfig(rank=4), critic=CriticConfig(kind="shared"))
+    config = learner_config(lora=LoRAConfig(rank=4), advantage=GAE(critic=SharedCritic()))
     rank, folder = make_rank(Path(model), config), tmp_path_factory.mktemp("adapted")
     for step in (1, 2, 3):
         rank.step(step, *make_groups(seed=step))
