@@ -30,7 +30,7 @@ def unknown_types(given: Layer, tree: Tree) -> dict[str, str]:
     chosen = tree.chosen(values(given))
     known = tree.under(chosen)
     keys = {f"{section}.type": section for section, kind in chosen.items() if kind not in tree.unions[section]}
-    keys |= {ALGORITHM: ALGORITHM}  # one that is known has been replaced by its settings
+    keys |= {ALGORITHM: ALGORITHM} if ALGORITHM in known else {}  # one that is known has become its settings
     return {section: impossible(key, given[key], known[key]) for key, section in keys.items() if key in given}
 
 

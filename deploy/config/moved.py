@@ -38,6 +38,10 @@ MOVED = {
 _SECTIONS = {"learner.critic.": "learner.advantage.critic.", "curriculum.level_weights.": "curriculum.sampling."}
 
 
+# What a setting that there was not yet did in earlier versions.
+ADDED = {"rollout.engine": "vllm"}
+
+
 def new_key(key: str) -> str | None:
     """Where an old setting is now; None for a key that has not moved."""
     for old, new in _SECTIONS.items():

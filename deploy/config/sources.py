@@ -70,9 +70,9 @@ def _walk(
                 if other in (*seen, path.resolve()):
                     raise UserError(f"{place}: 'extends' goes round in a circle ({other}).")
                 base.extend(read_yaml(other, tree, (*seen, path.resolve())))
-            elif key in tree.sections and isinstance(value_node, yaml.MappingNode):
-                visit(value_node, key + ".")
-            elif key in tree.sections and loader.construct_object(value_node) is None:
+            elif isinstance(value_node, yaml.MappingNode) and value_node.value and key not in tree.keys:
+                visit(value_node, key + ".")  # also one that is no section: its keys may have another place now
+            elif key in tree.sections and key not in tree.unions and loader.construct_object(value_node) is None:
                 continue
             else:
                 found[key] = Given(loader.construct_object(value_node, deep=True), place)

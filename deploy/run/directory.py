@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import yaml
 
-from stepcoder.deploy.config.moved import moved
+from stepcoder.deploy.config.moved import ADDED, moved
 from stepcoder.deploy.config.run import Config, RunConfig
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
@@ -61,7 +61,7 @@ def harmless(key: str) -> bool:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """`key: old -> new` for every setting that a resumed run may not change. Settings unknown to either count too."""
-    before, after = flat(old), flat(new)
+    before, after = ADDED | flat(old), flat(new)
     changed = []
     for key in sorted(before.keys() | after.keys()):
         if not harmless(key) and before.get(key) != after.get(key):
