@@ -50,6 +50,11 @@ def new_key(key: str) -> str | None:
     return MOVED.get(key)
 
 
+def was_section(key: str) -> bool:
+    """Whether `key` was a section some of whose settings have moved."""
+    return any(old.startswith(f"{key}.") for old in (*MOVED, *_SECTIONS))
+
+
 def moved(settings: Mapping[str, Any]) -> dict[str, str]:
     """Old key -> new key for the moved settings among these, by dotted key."""
     return {key: new for key in settings if (new := new_key(key)) is not None}

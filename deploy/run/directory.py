@@ -61,7 +61,8 @@ def harmless(key: str) -> bool:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """`key: old -> new` for every setting that a resumed run may not change. Settings unknown to either count too."""
-    before, after = ADDED | flat(old), flat(new)
+    before, after = flat(old), flat(new)
+    before = {key: value for key, value in ADDED.items() if key in after} | before
     changed = []
     for key in sorted(before.keys() | after.keys()):
         if not harmless(key) and before.get(key) != after.get(key):
