@@ -41,10 +41,11 @@ def trained(
 ) -> tuple[Trained, ...]:
     """Flat [N] vectors of a batch, completion by completion."""
 
-    def parts(flat: Tensor | None) -> Sequence[np.ndarray | None]:
-        return [None] * len(batch.lengths) if flat is None else [part.numpy() for part in batch.per_sequence(flat)]
+    def parts(flat: Tensor) -> list[np.ndarray]:
+        return [part.numpy() for part in batch.per_sequence(flat)]
 
-    columns = zip(
-        batch.trajectories, *map(parts, (advantages, batch.credit, logprobs, reference, values)), strict=True
-    )  # fmt: skip
-    return tuple(Trained(t.ticket, t.sample, *found) for t, *found in columns)  # type: ignore[arg-type]
+    def maybe(flat: Tensor | None) -> Sequence[np.ndarray | None]:
+        return [None] * len(batch.lengths) if flat is None else parts(flat)
+
+    found = zip(parts(advantages), parts(batch.credit), parts(logprobs), maybe(reference), maybe(values), strict=True)
+    return tuple(Trained(t.ticket, t.sample, *own) for t, own in zip(batch.trajectories, found, strict=True))

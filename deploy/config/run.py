@@ -10,6 +10,7 @@ from stepcoder.deploy.config.recipes import RECIPES
 from stepcoder.deploy.config.shared import BaseConfig, PassRateConfig, PlaceConfig
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.learner.config import LearnerConfig, Overlong
+from stepcoder.learner.config.credit import Executed
 from stepcoder.rollout.config import RolloutConfig
 
 
@@ -96,10 +97,10 @@ def _refilling(config: Config) -> str | None:
 
 def _unsampled(config: Config) -> str | None:
     """What the learner is to use of the engines or the executor, and these do not give."""
-    faults, rollout, credit = [], config.rollout, config.learner.credit.type
-    if credit != "all" and not config.executor.coverage:
+    faults, rollout, credit = [], config.rollout, config.learner.credit
+    if isinstance(credit, Executed) and not config.executor.coverage:
         faults.append(
-            f"learner.credit.type = {credit} needs the executed lines, which executor.coverage = false does not "
+            f"learner.credit.type = {credit.type} needs the executed lines, which executor.coverage = false does not "
             "record: no token would take the loss. Set executor.coverage to true, or learner.credit to all"
         )
     # The engine's sampler for CPUs gives those of the whole distribution.

@@ -103,12 +103,12 @@ class Life:
         try:
             with self.metrics:
                 await self._train()
-                await self.saving.writing.wait()
+                await self.saving.wait()
         except Exception:
-            await self.saving.writing.settle()
+            await self.saving.settle()
             raise
         finally:
-            await self.saving.writing.close()
+            await self.saving.close()
             await self.services.close()
 
     async def _train(self) -> None:
@@ -145,7 +145,7 @@ class Life:
                 if more:
                     generation = asyncio.create_task(self._generate(ahead))
             await self._learn(step, generated)
-            await self.saving.writing.check()
+            await self.saving.check()
             self._took(time.monotonic() - begun, generated)
             if c.max_staleness == 0:
                 more = more and self.limit.allows(1, c.eval.at_end, self.limit.between(saves, evaluates))
@@ -278,7 +278,7 @@ class Life:
 
     async def _stop(self, step: int, reason: str) -> None:
         """End the run with advice; the last checkpoint is from before this step."""
-        await self.saving.writing.wait()
+        await self.saving.wait()
         newest = await asyncio.to_thread(latest_complete, self.run.checkpoints)
         kept = "There is no checkpoint yet."
         if newest is not None:

@@ -13,15 +13,16 @@ from stepcoder.deploy.training.time_limit import TimeLimit
 from stepcoder.errors import UserError
 
 
-class Saving:
+class Saving(Background):
     """Writes one checkpoint at a time."""
 
     def __init__(self, run: RunDirectory, limit: TimeLimit) -> None:
-        self.run, self.limit, self.writing = run, limit, Background()
+        super().__init__()
+        self.run, self.limit = run, limit
 
     async def save(self, services: Services, step: int, ahead: Sequence[Subtask], refused: int) -> None:
         """Copy what the next step changes, then write it while the run goes on; without GPUs, write it at once."""
-        await self.writing.wait()
+        await self.wait()
         begun = time.monotonic()
         await services.learner.capture()
         state = {
@@ -30,14 +31,12 @@ class Saving:
             "issued": [(s.ticket, s.problem.id, s.stage) for s in ahead],
             "refused": refused,
         }
-        await self.writing.start(self._write(services, state, begun))
+        await self.start(self._write(services, step, state, begun))
         if not services.learner.writes_beside:
-            await self.writing.wait()
+            await self.wait()
 
-    async def _write(self, services: Services, state: dict[str, object], begun: float) -> None:
+    async def _write(self, services: Services, step: int, state: dict[str, object], begun: float) -> None:
         """`begun`: when the checkpoint was begun, by the monotonic clock."""
-        step = state["step"]
-        assert isinstance(step, int)
         try:
             async with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
                 await services.learner.write(str(writer.path))

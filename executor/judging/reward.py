@@ -11,7 +11,6 @@
 `package.module:function`  a user's own: called with the report, returns a finite number.
 """
 
-import importlib
 import inspect
 import math
 import re
@@ -20,8 +19,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from stepcoder.executor.report import Ended, Report, TestOutcome, Verdict
-
-_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+from stepcoder.own import own
+from stepcoder.settings import DOTTED
 
 
 def reward(report: Report, kind: str) -> float:
@@ -50,7 +49,7 @@ def check(kind: str) -> None:
 
 def check_name(kind: str) -> None:
     """ValueError for what is neither a kind that comes with it nor written as a function's dotted name."""
-    if kind not in _KINDS and not _DOTTED.fullmatch(kind):
+    if kind not in _KINDS and not re.fullmatch(DOTTED, kind):
         known = ", ".join(_KINDS)
         raise ValueError(f"unknown reward {kind!r}: choose {known}, or name your own as package.module:function")
 
@@ -60,13 +59,7 @@ def _function(kind: str) -> Callable[[Report], object]:
     check_name(kind)
     if kind in _KINDS:
         return _KINDS[kind]
-    module, _, name = kind.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever the user's module does while it is imported
-        raise ValueError(f"the reward {kind} cannot be imported: {type(error).__name__}: {error}") from error
-    if not callable(function):
-        raise ValueError(f"the reward {kind} is of type {type(function).__name__}, not a function")
+    function = own(kind, "the reward")
     try:
         inspect.signature(function).bind(Report(Verdict.PASSED))
     except TypeError as error:

@@ -6,7 +6,7 @@
 from pydantic import Field, model_validator
 
 from stepcoder.learner.config.advantage import GAE, AdvantageConfig, SeparateCritic, SharedCritic
-from stepcoder.learner.config.credit import FGO, CreditConfig
+from stepcoder.learner.config.credit import FGO, AllCredit, CreditConfig
 from stepcoder.learner.config.kl import KLConfig, LossKL, NoKL, RewardKL
 from stepcoder.learner.config.loss import Constant, LearnerLogprobs, LossConfig, OldLogprobs, PPOClip, SamplerLogprobs
 from stepcoder.learner.config.optimizer import OptimizerConfig
@@ -64,7 +64,7 @@ class LearnerConfig(ParallelConfig):
             )
         masks = (("advantage.critic.mask", self.critic), ("kl.mask", self.penalty))
         for name, part in masks:
-            if self.credit.type == "all" and part is not None and part.mask == "executed":
+            if isinstance(self.credit, AllCredit) and part is not None and part.mask == "executed":
                 faults.append(f"learner.{name} = executed has no effect with learner.credit.type all: set it to all")
         if faults:
             raise ValueError("; ".join(faults))

@@ -145,7 +145,7 @@ CONFIG = load_config(None, SETTINGS, {})
 
 async def whole(life: Life) -> None:
     await life._train()
-    await life.saving.writing.wait()
+    await life.saving.wait()
 
 
 class Faulty(Engines):

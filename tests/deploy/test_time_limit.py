@@ -1,4 +1,4 @@
-"""When a run with a limited time takes its last step, by hand; in the real controller: `test_deploy_resume.py`."""
+"""When a run with a limited time takes its last step, by hand; in the real controller: `test_resume.py`."""
 
 import time
 
