@@ -51,8 +51,8 @@ class EngineConfig(BaseModel):
     vllm only."""
 
     cpu_threads: int = Field(default=0, ge=0)
-    """Threads of an engine without a GPU (count); 0 takes every core that the process may use. With several engines on
-    a node give each its share."""
+    """Threads of an engine without a GPU (count); 0 takes every core that the process may use, and fewer while
+    other programs want them. With several engines on a node give each its share."""
 
     @model_validator(mode="after")
     def one_device_for_the_reference(self) -> "EngineConfig":
