@@ -30,9 +30,10 @@ from rich.table import Table
 
 from benchmarks.references import DATA, DATA_SETS
 from stepcoder.curriculum.data.readers import reader
-from stepcoder.curriculum.data.readers.record import Reason, Record
+from stepcoder.curriculum.data.readers.record import Cause, Reason, Record
 from stepcoder.curriculum.problems.dump import problem_line
 from stepcoder.deploy.cli import main as stepcoder
+from stepcoder.executor.report import Verdict
 
 Entry = dict[str, Any]
 SETS = {data_set.reader: data_set for data_set in DATA_SETS if data_set.reader in ("leetcode", "codecontests")}
@@ -59,7 +60,7 @@ class Fault:
     """A kind of fault. `plant` changes a problem's entry, or gives None where it has no place for such a fault."""
 
     name: str
-    reason: Reason
+    reason: Cause
     plant: Callable[[Entry, random.Random], Entry | bytes | None]
     extra: bool = False  # added to the file instead of put in a problem's place
 
@@ -69,7 +70,7 @@ def faults() -> list[Fault]:
         Fault("missing output", Reason.MISSING_OUTPUT, _missing("output")),
         Fault("wrong output", Reason.WRONG_OUTPUT, _wrong_output),
         Fault("syntax error", Reason.DOES_NOT_COMPILE, _syntax_error),
-        Fault("endless loop", Reason.TIMEOUT, _endless_loop),
+        Fault("endless loop", Verdict.TIMEOUT, _endless_loop),
         Fault("missing import", Reason.MISSING_IMPORT, _missing_import),
         Fault("duplicate", Reason.DUPLICATE, _duplicate, extra=True),
         Fault("Python 2", Reason.PYTHON2, _python2),
@@ -83,7 +84,7 @@ def faults() -> list[Fault]:
         Fault("same id", Reason.DUPLICATE_ID, lambda entry, _: entry, extra=True),
         Fault("unknown level", Reason.MISSING_FIELD, lambda entry, _: entry | {"level": "hard"}),
         Fault("exception", Reason.RUNTIME_ERROR, lambda entry, _: _inside(entry, "[][0]")),
-        Fault("too much memory", Reason.MEMORY_LIMIT, lambda entry, _: _inside(entry, "held = [0] * 10**10")),
+        Fault("too much memory", Verdict.MEMORY_LIMIT, lambda entry, _: _inside(entry, "held = [0] * 10**10")),
     ]
 
 

@@ -28,6 +28,14 @@ class Trained:
     values: Float32[np.ndarray, " R"] | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """Metrics, equal on every rank, and what the loss used of this rank's trajectories."""
+
+    metrics: dict[str, float]
+    trained: tuple[Trained, ...]
+
+
 def trained(
     batch: Batch, advantages: Tensor, logprobs: Tensor, reference: Tensor | None, values: Tensor | None
 ) -> tuple[Trained, ...]:

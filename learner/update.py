@@ -41,7 +41,7 @@ from stepcoder.learner.packing import Piece, Row
 from stepcoder.learner.rewards import overlong_penalty
 from stepcoder.learner.rows import level_rows, network_inputs
 from stepcoder.learner.tally import Reduce, Tally
-from stepcoder.learner.trained import Trained, trained
+from stepcoder.learner.trained import Learned, trained
 from stepcoder.rollout.trajectory import Trajectory
 
 
@@ -66,14 +66,6 @@ class Weights:
     policy: Float[Tensor, " N"]
     value: Float[Tensor, " N"]
     kl: Float[Tensor, " N"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Learned:
-    """Metrics, equal on every rank, and what the loss used of this rank's trajectories."""
-
-    metrics: dict[str, float]
-    trained: tuple[Trained, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ engine is imported only where it is chosen.
 
 from typing import TYPE_CHECKING
 
-from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.config import EngineConfig, RolloutConfig
 from stepcoder.rollout.engine import Engine
 from stepcoder.rollout.libraries import preload_libraries
 from stepcoder.rollout.threads import engine_threads
@@ -28,7 +28,7 @@ def make_engine(
     return VLLMEngine(model, config, device=device, backend=backend, version=version)
 
 
-def engine_environment(config: RolloutConfig, device: str = "cpu", backend: str = "gloo") -> dict[str, str]:
+def engine_environment(config: EngineConfig, device: str = "cpu", backend: str = "gloo") -> dict[str, str]:
     """Environment variables that an engine's actor must be started with (Ray: `runtime_env["env_vars"]`).
 
     They have to be there before the process starts: the preloaded libraries and the thread binding

@@ -109,7 +109,8 @@ class _Model:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         logging.getLogger("transformers").setLevel(logging.ERROR)
-        self._model = AutoModelForCausalLM.from_pretrained(directory, dtype=getattr(torch, dtype)).to(device).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=getattr(torch, dtype))
+        self._model = model.to(device).eval()
         self._tokenizer = AutoTokenizer.from_pretrained(directory)
         named = self._model.generation_config.eos_token_id
         self._end_ids = {self._tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}

@@ -30,7 +30,7 @@ def unknown_types(given: Layer, tree: Tree) -> dict[str, str]:
     chosen = tree.chosen(values(given))
     known = tree.under(chosen)
     keys = {f"{section}.type": section for section, kind in chosen.items() if kind not in tree.unions[section]}
-    keys |= {ALGORITHM: ALGORITHM}  # one that is known has been replaced by its settings
+    keys |= {ALGORITHM: ALGORITHM} if ALGORITHM in known else {}  # one that is known has become its settings
     return {section: impossible(key, given[key], known[key]) for key, section in keys.items() if key in given}
 
 
@@ -47,7 +47,8 @@ def unknown_key(key: str, item: Given, tree: Tree, chosen: Mapping[str, str], ro
         types = " or ".join(dict.fromkeys(when[union] for when in elsewhere))
         return f"{key} ({item.origin}) has no effect with {union}.type {chosen[union]}; it belongs to type {types}."
     now = new_key(key)
-    if root.larger is not None and (now or key) in flatten(root.larger).keys:
+    larger = None if root.larger is None else flatten(root.larger)
+    if larger is not None and (now or key) in larger.sections.union(larger.keys):
         instead = next((use for name, use in root.instead.items() if within(key, name)), None)
         advice = f"give {instead}" if instead else "leave it out"
         return f"{key} ({item.origin}) has no effect in 'stepcoder {root.command}'; {advice}."

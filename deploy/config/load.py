@@ -21,7 +21,7 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.config.sources import Given, Layer, read_arguments, read_environment, read_yaml
 from stepcoder.errors import UserError
-from stepcoder.settings import Variant, variant
+from stepcoder.settings import OWN, Variant, variant
 
 Root = TypeVar("Root", bound=BaseConfig)
 
@@ -55,7 +55,7 @@ def merged(layers: Iterable[Layer], tree: Tree, recipes: Mapping[str, Mapping[st
     found: Layer = {}
     for layer in layers:
         name = layer.get(ALGORITHM)
-        if name is not None and name.value in recipes:
+        if name is not None and isinstance(name.value, str) and name.value in recipes:
             origin = f"{ALGORITHM} {name.value}, {name.origin}"
             recipe = {key: Given(value, origin) for key, value in recipes[name.value].items()}
             lay(found, recipe, tree, anew=True)
@@ -69,10 +69,17 @@ def lay(found: Layer, layer: Layer, tree: Tree, *, anew: bool = False) -> None:
     chosen = tree.chosen(values(found))
     for union in tree.unions:
         item = layer.get(f"{union}.type")
-        if item is not None and (anew or variant({"type": item.value}) != chosen.get(union)):
+        before = found.get(f"{union}.type")
+        if item is not None and (anew or changes(item.value, before and before.value, chosen.get(union))):
             for key in [key for key in found if within(key, union)]:
                 del found[key]
     found.update(layer)
+
+
+def changes(value: Any, before: Any, chosen: str | None) -> bool:
+    """Whether the type `value` is another than the one that was given `before`, or than the default one `chosen`."""
+    kind = variant({"type": value})
+    return kind != chosen or (kind == OWN and before is not None and before != value)
 
 
 def validate(given: Layer, known: Mapping[str, Leaf], root: type[Root], wrong: Mapping[str, str]) -> Root:
@@ -121,11 +128,11 @@ def coerce(leaf: Leaf, value: Any) -> Any:
             return choice
     if leaf.optional and isinstance(value, str) and value.lower() in ("none", "null"):
         return None
-    if leaf.mapping and isinstance(value, str):
-        return yaml.safe_load(value)
+    if isinstance(value, str) and (leaf.mapping or (leaf.many and value.strip().startswith("["))):
+        try:
+            return yaml.safe_load(value)
+        except yaml.YAMLError:
+            return value
     if leaf.many and isinstance(value, str):
-        text = value.strip()
-        if text.startswith("["):
-            return yaml.safe_load(text)
-        return [part.strip() for part in text.split(",") if part.strip()]
+        return [part.strip() for part in value.split(",") if part.strip()]
     return value

@@ -38,12 +38,21 @@ MOVED = {
 _SECTIONS = {"learner.critic.": "learner.advantage.critic.", "curriculum.level_weights.": "curriculum.sampling."}
 
 
+# What a setting that there was not yet did in earlier versions.
+ADDED = {"rollout.engine": "vllm"}
+
+
 def new_key(key: str) -> str | None:
     """Where an old setting is now; None for a key that has not moved."""
     for old, new in _SECTIONS.items():
         if key.startswith(old) and key not in MOVED:
             return new + key.removeprefix(old)
     return MOVED.get(key)
+
+
+def was_section(key: str) -> bool:
+    """Whether `key` was a section some of whose settings have moved."""
+    return any(old.startswith(f"{key}.") for old in (*MOVED, *_SECTIONS))
 
 
 def moved(settings: Mapping[str, Any]) -> dict[str, str]:

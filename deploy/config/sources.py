@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from stepcoder.deploy.config.fields import Tree
+from stepcoder.deploy.config.moved import was_section
 from stepcoder.errors import UserError, nearest
 
 PREFIX = "STEPCODER_"
@@ -70,9 +71,9 @@ def _walk(
                 if other in (*seen, path.resolve()):
                     raise UserError(f"{place}: 'extends' goes round in a circle ({other}).")
                 base.extend(read_yaml(other, tree, (*seen, path.resolve())))
-            elif key in tree.sections and isinstance(value_node, yaml.MappingNode):
+            elif isinstance(value_node, yaml.MappingNode) and (key in tree.sections or was_section(key)):
                 visit(value_node, key + ".")
-            elif key in tree.sections and loader.construct_object(value_node) is None:
+            elif key in tree.sections and key not in tree.unions and loader.construct_object(value_node) is None:
                 continue
             else:
                 found[key] = Given(loader.construct_object(value_node, deep=True), place)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stepcoder.deploy.config.moved import ADDED
+
 FORMATS = ("rollout.dtype", "learner.precision")  # what the comments at the head of CONFIG explain
 # Settings that a resumed run may change: how long, how often, where, and what ends it; not what a step computes.
 HARMLESS = (
@@ -32,6 +34,7 @@ def harmless(key: str) -> bool:
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """`key: old -> new` for every setting that a resumed run may not change. Settings unknown to either count too."""
     before, after = flat(old), flat(new)
+    before = {key: value for key, value in ADDED.items() if key in after} | before
     changed = []
     for key in sorted(before.keys() | after.keys()):
         if not harmless(key) and before.get(key) != after.get(key):

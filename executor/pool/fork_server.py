@@ -297,7 +297,7 @@ def _exactly(channel: socket.socket, count: int) -> bytes:
 
 
 def _limits(config: ExecutorConfig) -> dict[str, float]:
-    """As executor.sandbox.confine.Limits."""
+    """As executor.sandbox.confinement.confine.Limits."""
     return {
         "memory_mib": config.memory_mib,
         "output_bytes": config.output_kib << 10,

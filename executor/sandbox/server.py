@@ -4,6 +4,7 @@ For each job: fork, watch the clocks, reap, tell how the process ended. It never
 program's process decodes them.
 """
 
+import _signal  # pyright: ignore[reportMissingImports]
 import fcntl
 import marshal
 import os
@@ -19,7 +20,6 @@ from stepcoder.executor.sandbox.harness import Harness
 from stepcoder.executor.sandbox.options import Options
 from stepcoder.executor.sandbox.protocol import BEGUN, END, ENDED, FORK_FAILED, JOB
 from stepcoder.executor.sandbox.sharing.state import Snapshot
-from stepcoder.executor.sandbox.streams import Streams
 
 _CHILD_ENDS = (signal.SIGCHLD,)
 
@@ -39,9 +39,9 @@ class Server:
     def serve(self) -> None:
         """One process a job, until the parent closes the socket."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDS)
+        files = astuple(self.options.streams)
         while (job := receive(self.control)) is not None:
-            _reset(self.options.streams)
-            self._began()  # of a process that was killed before anyone looked
+            _reset(files)
             try:
                 pid = os.fork()
             except OSError as error:
@@ -89,7 +89,7 @@ class Server:
                 late = True
 
     def _began(self) -> tuple[float, float] | None:
-        """CPU and monotonic seconds at which the program began, once."""
+        """CPU and monotonic seconds at which the program began, once. Nothing stays in the pipe when it has ended."""
         try:
             cpu, wall = BEGUN.unpack(os.read(self.begun[0], BEGUN.size))
         except BlockingIOError:
@@ -106,7 +106,7 @@ class Server:
         """A program's process. Never returns."""
         options = self.options
         try:
-            self.control.close()
+            os.close(options.control)
             try:
                 _, _, _, file_bytes, _, cpu_s = JOB.unpack_from(job)
                 confine.confine_child(self.confinement, file_bytes, cpu_s)
@@ -115,7 +115,7 @@ class Server:
                 raise
             os.close(options.trouble)  # from here on, what goes wrong is the program's doing
             data = marshal.loads(memoryview(job)[JOB.size :])
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _CHILD_ENDS)
+            _signal.pthread_sigmask(signal.SIG_UNBLOCK, _CHILD_ENDS)  # without the enumeration of what was blocked
             data["null"] = options.limits.open_files - 1
             Harness(data, options.streams, self.cells, self.writer, self.snapshot, self._begin).run()
             self.writer.finish()
@@ -124,13 +124,13 @@ class Server:
             os._exit(1)
 
 
-def _reset(streams: Streams) -> None:
-    """Undoes what a dead program may have done to the files that the next one shares."""
-    for fd in astuple(streams):
+def _reset(files: tuple[int, ...]) -> None:
+    """Undoes what a dead program may have done to the files that the next one shares; inputs, the first, stay."""
+    for fd in files:
         os.lseek(fd, 0, os.SEEK_SET)
         fcntl.fcntl(fd, fcntl.F_SETFL, 0)  # the access mode stays
-        if fd != streams.inputs:
-            os.ftruncate(fd, 0)
+    for fd in files[1:]:
+        os.ftruncate(fd, 0)
 
 
 def pipe() -> tuple[int, int]:

@@ -1,9 +1,9 @@
 """Environment variables that vLLM and the libraries under it read when a process starts."""
 
-from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.config import EngineConfig
 
 
-def vllm_environment(config: RolloutConfig, device: str, backend: str) -> dict[str, str]:
+def vllm_environment(config: EngineConfig, device: str, backend: str) -> dict[str, str]:
     """What vLLM needs beside the variables of every engine."""
     environment = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
     if config.enforce_eager:

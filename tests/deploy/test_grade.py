@@ -37,7 +37,10 @@ def without_timings(file: Path) -> list[str]:
 def interrupt(folder: Path, after: int, number: int) -> tuple[int, str]:
     """Starts the command, sends a signal once `after` results are written; exit code and stderr."""
     partial = folder / "R.jsonl.partial"
-    process = subprocess.Popen(command(folder), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command(folder), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
+    )  # fmt: skip
     deadline = time.monotonic() + HANG_S
     while not partial.exists() or partial.read_bytes().count(b"\n") < after:
         assert process.poll() is None and time.monotonic() < deadline, "ended before it could be interrupted"

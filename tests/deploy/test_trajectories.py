@@ -60,8 +60,8 @@ def test_the_schema_names_its_version_and_explains_each_column(tmp_path: Path) -
 
 def test_common_tools_open_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_trajectories(tmp_path / "", 1, [trajectory()], [USED])
-    (block,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    exec(block, {"file": file})  # the example of our own page
+    block = "\n".join(re.findall(r"^    (.*)", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
+    exec(block, {"file": file, "pandas": pandas})  # the example of our own page
     assert "x = 1" in capsys.readouterr().out
     assert list(pandas.read_parquet(file).advantages[0]) == [1.0, 2.0, 3.0]
     rows = datasets.load_dataset("parquet", data_files=str(file), split="train", cache_dir=str(tmp_path / "cache"))

@@ -175,11 +175,12 @@ class Template:
     def __init__(self, files: bool) -> None:
         program = rest(self._PLACEHOLDER, files)
         needle = struct.pack("<I", self._PLACEHOLDER)
-        self._places = [place for place in range(4, len(program), 8) if program[place : place + 4] == needle]
+        self._places = [place // 4 for place in range(4, len(program), 8) if program[place : place + 4] == needle]
         self._filter = syscalls.Filter(program)
+        self._words = memoryview(self._filter.code).cast("B").cast("I")
 
     def filled(self, pid: int) -> syscalls.Filter:
         """For the process `pid`, as it sees itself."""
         for place in self._places:
-            struct.pack_into("<I", self._filter.code, place, pid)
+            self._words[place] = pid
         return self._filter
