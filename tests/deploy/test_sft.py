@@ -38,11 +38,6 @@ STARTER = str(ROOT / "configs" / "sft-starter.yaml")
 ROOMY = ("--curriculum.prompt.max_prompt_tokens", "900", "--rollout.max_model_len", "1024")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("model"))
-
-
 def load(*words: str) -> SFTRunConfig:
     return load_config(STARTER, words, {}, root=SFTRunConfig)
 

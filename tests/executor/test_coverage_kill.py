@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.interpreters import find
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Verdict
 from stepcoder.executor.suite import Case, Suite
-from tests.tools.interpreters import require
+from tests.tools.interpreters import OTHERS
 
 ONCE = Suite("stdin", (Case("", ""),))
 MEMORY = 256 << 20
@@ -99,9 +100,13 @@ def _read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-@pytest.fixture(scope="module", params=["own", "3.12", "3.13"])
+@pytest.fixture(scope="module", params=["own", *OTHERS])
 def python(request: pytest.FixtureRequest) -> Path:
-    return Path(sys.executable) if request.param == "own" else require(request.param)
+    if request.param == "own":
+        return Path(sys.executable)
+    found = find(request.param)
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +132,12 @@ def test_a_program_that_is_killed(pool: LocalPool, python: Path, way: str, tmp_p
     assert report.verdict is Verdict.TIMEOUT
     assert set(report.executed_lines) == by_trace(source, tmp_path, python, end)
     assert report.coverage_trusted
+
+
+def test_a_test_that_did_not_run_has_no_lines(pool: LocalPool) -> None:
+    source = "def f(x):\n    while x == 2: pass\n    return x\n"
+    report = pool.run(source, Suite("call", tuple(Case([x], x) for x in (1, 2, 3)), "f"))
+    assert [t.executed_lines for t in report.tests] == [(1, 2, 3), (1, 2), ()]
 
 
 def test_each_test_has_its_own_lines_also_after_a_death(pool: LocalPool) -> None:

@@ -4,21 +4,12 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 from transformers import AutoModelForCausalLM
 
 from stepcoder.learner.config import GRPO, DualClip, LossKL, Overlong, RewardConfig
 from stepcoder.rollout.trajectory import Trajectory
 from tests.tools.learner import learner_config, make_groups, train
-from tests.tools.tiny_model import build_tiny_model
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 def groups_of_a_step(step: int) -> list[list[Trajectory]]:
@@ -43,8 +34,7 @@ def two_steps(model: Path, out: Path, ranks: int) -> tuple[list[dict[str, float]
     return metrics, weights
 
 
-def test_two_ranks_equal_one_where_a_rank_has_nothing_and_no_critic_exists(cluster, tmp_path: Path):
-    model = build_tiny_model(tmp_path / "model")
+def test_two_ranks_equal_one_where_a_rank_has_nothing_and_no_critic_exists(cluster, model: Path, tmp_path: Path):
     start = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).state_dict()
     expected, weights = two_steps(model, tmp_path / "one", ranks=1)
     metrics, found = two_steps(model, tmp_path / "two", ranks=2)

@@ -8,16 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from stepcoder.learner.config import GAE, LoRAConfig, OffloadConfig, SharedCritic
+from stepcoder.learner.config import OffloadConfig
 from stepcoder.learner.networks.engine import TrainedModel
 from stepcoder.learner.rank import LearnerRank
 from stepcoder.learner.service import deal
-from tests.learner.test_models import partition_everything
-from tests.tools.learner import free_port, learner_config, make_groups, make_rank
+from tests.tools.learner import LORA, SHARED, free_port, learner_config, make_groups, make_rank, partition_everything
 from tests.tools.patience import HANG_S
-from tests.tools.tiny_model import build_tiny_model
 
-ADAPTERS: dict[str, object] = dict(lora=LoRAConfig(rank=4), advantage=GAE(critic=SharedCritic()))
+ADAPTERS: dict[str, object] = dict(lora=LORA, advantage=SHARED)
 ASIDE: dict[str, object] = dict(offload=OffloadConfig(optimizer=True, parameters=True))
 RANKS = 2
 
@@ -62,9 +60,8 @@ def partitioned(
     ids=["adapters", "adapters, aside", "two networks, aside"],
 )
 def test_two_ranks_with_half_of_every_tensor_equal_one(
-    tmp_path: Path, fields: dict[str, object], offload: dict[str, object]
+    model: Path, tmp_path: Path, fields: dict[str, object], offload: dict[str, object]
 ):
-    model = build_tiny_model(tmp_path / "model")
     (tmp_path / "checkpoint" / "learner").mkdir(parents=True)
     context = get_context("spawn")
     answers, port = context.Queue(), free_port()

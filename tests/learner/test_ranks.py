@@ -6,24 +6,15 @@ Tolerances: metrics 2e-3 relative, a network's weights 2% of the way they moved 
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 from transformers import AutoModelForCausalLM
 
 from stepcoder.learner.config import OffloadConfig
 from stepcoder.learner.networks import state
 from tests.tools.learner import learner_config, make_groups, train
-from tests.tools.tiny_model import build_tiny_model
 
 IN_PLACE, OPTIMIZER_ASIDE = OffloadConfig(), OffloadConfig(optimizer=True)
 ALL_ASIDE = OffloadConfig(optimizer=True, parameters=True)
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 def three_steps(
@@ -33,8 +24,7 @@ def three_steps(
     return train(model, out, learner_config(ranks=ranks, zero_stage=zero_stage, offload=offload), steps)[1:]
 
 
-def test_two_ranks_and_every_zero_stage_equal_one_rank(cluster, tmp_path: Path):
-    model = build_tiny_model(tmp_path / "model")
+def test_two_ranks_and_every_zero_stage_equal_one_rank(cluster, model: Path, tmp_path: Path):
     start = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).state_dict()
     expected, weights = three_steps(model, tmp_path / "one", ranks=1, zero_stage=0)
     expected_critic, _ = state.read(tmp_path / "one" / "learner" / "critic")

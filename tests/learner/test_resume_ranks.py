@@ -1,6 +1,5 @@
 """A checkpoint goes on with another number of ranks under another ZeRO stage: the same state, the same next steps."""
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +12,8 @@ from stepcoder.learner.networks import state
 from stepcoder.learner.rank import LearnerRank, learner_environment
 from stepcoder.learner.service import deal
 from stepcoder.rollout.trajectory import Trajectory
-from tests.tools.learner import learner_config, make_groups, make_rank
-from tests.tools.tiny_model import build_tiny_model
+from tests.tools.learner import free_port, learner_config, make_groups, make_rank
 
-ROOT = Path(__file__).resolve().parents[2]
 TIMELESS = ("policy/loss", "value/loss", "kl/reference", "policy/entropy", "grad_norm/policy", "grad_norm/critic")
 
 
@@ -30,9 +27,7 @@ class Seat:
         self, model: Path, config: LearnerConfig, port: int, step: int, groups: Sequence[list[Trajectory]], old: Path
     ) -> dict[str, float]:
         """Load `old`, save it again beside it, make a step, save that."""
-        rank = LearnerRank(
-            self.rank, 2, str(model), config, seed=0, total_updates=100, temperature=1.0, cuda=False
-        )  # fmt: skip
+        rank = LearnerRank(self.rank, 2, str(model), config, seed=0, total_updates=100, temperature=1.0, cuda=False)
         rank.build("127.0.0.1", port)
         return step_on(rank, step, groups, old)
 
@@ -46,20 +41,16 @@ def step_on(rank: LearnerRank, step: int, groups: Sequence[list[Trajectory]], ol
 
 
 @pytest.fixture(scope="module")
-def seats():
-    paths = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    environment = {"env_vars": learner_environment(cuda=False, ranks=2) | paths}
+def seats(cluster):
+    environment = {"env_vars": learner_environment(cuda=False, ranks=2)}
     actor = ray.remote(Seat).options(num_cpus=0, runtime_env=environment)
-    yield [actor.remote(rank) for rank in range(2)]
-    ray.shutdown()
+    return [actor.remote(rank) for rank in range(2)]
 
 
-def test_every_change_of_ranks_and_zero_stage_keeps_the_state_and_goes_on_as_one_rank_would(seats, tmp_path: Path):
-    model = build_tiny_model(tmp_path / "model")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def test_every_change_of_ranks_and_zero_stage_keeps_the_state_and_goes_on_as_one_rank_would(
+    seats, model: Path, tmp_path: Path
+):
+    port = free_port()
     straight = make_rank(model, learner_config())
     straight.save(str(tmp_path / "straight-0"))
     expected = {1: straight.step(1, *make_groups(seed=1))}
@@ -106,8 +97,7 @@ def same_state(first: Path, second: Path) -> None:
             assert torch.equal(tensor, theirs[name][key]), (name, key)
 
 
-def test_a_state_without_a_part_or_of_another_network_is_refused(tmp_path: Path):
-    model = build_tiny_model(tmp_path / "model")
+def test_a_state_without_a_part_or_of_another_network_is_refused(model: Path, tmp_path: Path):
     rank = make_rank(model, learner_config())
     rank.save(str(tmp_path / "checkpoint"))
     (part,) = (tmp_path / "checkpoint" / "learner" / "policy").glob("part-*.pt")

@@ -1,6 +1,7 @@
 """A rollout actor with the real engine and the real executor."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,19 +62,19 @@ class Failing:
 
 
 @pytest.fixture(scope="module")
-def worker(cluster: None, model: str) -> Any:
+def worker(cluster: None, model: Path) -> Any:
     config = ExecutorConfig()
     actor = ray.remote(RolloutWorker).options(
         num_cpus=0, max_concurrency=64, runtime_env={"env_vars": engine_environment(CONFIG)}
     )
-    return actor.remote(model, CONFIG, PromptConfig(), Failing(ExecutorPool(config)), config.reward, 7)
+    return actor.remote(str(model), CONFIG, PromptConfig(), Failing(ExecutorPool(config)), config.reward, 7)
 
 
 def run(worker: Any, ticket: int, prefix: str = "", **options: Any) -> Group:
     return ray.get(worker.run.remote(Subtask(ticket, PROBLEM, 1, prefix), **options), timeout=HANG_S)
 
 
-def test_a_group_is_graded_and_its_arrays_fit_together(worker: Any, model: str) -> None:
+def test_a_group_is_graded_and_its_arrays_fit_together(worker: Any, model: Path) -> None:
     group = run(worker, 3, PREFIX)
     tokenizer = AutoTokenizer.from_pretrained(model)
     assert group.outcome.ticket == 3 and group.outcome.total == len(group.trajectories) == 4
@@ -111,7 +112,7 @@ def test_a_subtask_issued_again_draws_the_same_and_another_ticket_does_not(worke
     assert len({tuple(sample) for sample in ids[0]}) == 4
 
 
-def test_a_program_that_does_not_compile_has_nothing_executed(worker: Any, model: str) -> None:
+def test_a_program_that_does_not_compile_has_nothing_executed(worker: Any, model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model)
     group = run(worker, 8, PREFIX)
     for trajectory in group.trajectories:

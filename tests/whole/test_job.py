@@ -16,7 +16,6 @@ import pytest
 
 from tests.tools.loop import ROOT, metrics, write_config
 from tests.tools.patience import HANG_S, until
-from tests.tools.tiny_model import build_tiny_model
 
 EXCLUDES = '{"excludes": [".venv", ".cache", "runs", ".git"]}'
 
@@ -103,10 +102,8 @@ def engines() -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["name"]) if "EngineCore" in (p.info["name"] or "")]
 
 
-def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, tmp_path: Path) -> None:
-    config = write_config(
-        tmp_path, build_tiny_model(tmp_path / "model"), "job", eval={"at_start": False, "at_end": False}
-    )
+def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, model: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, model, "job", eval={"at_start": False, "at_end": False})
     run, before = tmp_path / "job", set(engines())
     head.submit("first", config, 500, wait=False)
     until((run / "checkpoints" / "step-00000002").is_dir, lambda: head.job("logs", "first"))

@@ -8,17 +8,10 @@ import sys
 from pathlib import Path
 
 import psutil
-import pytest
 import torch
 
 from tests.tools.loop import ROOT, STEPS, metrics, step_lines, write_config
 from tests.tools.patience import HANG_S, until
-from tests.tools.tiny_model import build_tiny_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("model"))
 
 
 def start(config: Path, *settings: str, **environment: str) -> subprocess.Popen[str]:
