@@ -4,35 +4,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 
 from stepcoder.learner.config import LearnerConfig
 from stepcoder.learner.networks import state
-from stepcoder.learner.rank import LearnerRank, learner_environment
-from stepcoder.learner.service import deal
+from stepcoder.learner.rank import LearnerRank
 from stepcoder.rollout.trajectory import Trajectory
-from tests.tools.learner import free_port, learner_config, make_groups, make_rank
+from tests.tools.learner import learner_config, make_groups, make_rank
+from tests.tools.ranks import Seat, Seats
 
 TIMELESS = ("policy/loss", "value/loss", "kl/reference", "policy/entropy", "grad_norm/policy", "grad_norm/critic")
 
 
-class Seat:
-    """One of two processes, which is a rank of one learner after the other: their start takes most of the time."""
-
-    def __init__(self, rank: int) -> None:
-        self.rank = rank
-
-    def one_step(
-        self, model: Path, config: LearnerConfig, port: int, step: int, groups: Sequence[list[Trajectory]], old: Path
-    ) -> dict[str, float]:
-        """Load `old`, save it again beside it, make a step, save that."""
-        rank = LearnerRank(self.rank, 2, str(model), config, seed=0, total_updates=100, temperature=1.0, cuda=False)
-        rank.build("127.0.0.1", port)
-        return step_on(rank, step, groups, old)
+def one_step(
+    seat: Seat, model: Path, config: LearnerConfig, step: int, groups: Sequence[list[Trajectory]], old: Path
+) -> dict[str, float]:
+    return step_on(seat.build(model, config), step, seat.share(groups), old)
 
 
 def step_on(rank: LearnerRank, step: int, groups: Sequence[list[Trajectory]], old: Path) -> dict[str, float]:
+    """Load `old`, save it again beside it, make a step, save that."""
     rank.load(str(old))
     rank.save(str(old.with_name(f"{old.name}-again")))
     metrics = rank.step(step, *groups)
@@ -40,17 +31,9 @@ def step_on(rank: LearnerRank, step: int, groups: Sequence[list[Trajectory]], ol
     return metrics
 
 
-@pytest.fixture(scope="module")
-def seats(cluster):
-    environment = {"env_vars": learner_environment(cuda=False, ranks=2)}
-    actor = ray.remote(Seat).options(num_cpus=0, runtime_env=environment)
-    return [actor.remote(rank) for rank in range(2)]
-
-
 def test_every_change_of_ranks_and_zero_stage_keeps_the_state_and_goes_on_as_one_rank_would(
-    seats, model: Path, tmp_path: Path
+    seats: Seats, model: Path, tmp_path: Path
 ):
-    port = free_port()
     straight = make_rank(model, learner_config())
     straight.save(str(tmp_path / "straight-0"))
     expected = {1: straight.step(1, *make_groups(seed=1))}
@@ -62,13 +45,7 @@ def test_every_change_of_ranks_and_zero_stage_keeps_the_state_and_goes_on_as_one
         if ranks == 1:
             metrics = step_on(make_rank(model, config), step, groups, old)
         else:
-            shares = deal([sum(len(t.response_ids) for t in group) for group in groups], 2)
-            metrics = ray.get(
-                [
-                    seat.one_step.remote(model, config, port, step, [groups[i] for i in share], old)
-                    for seat, share in zip(seats, shares, strict=True)
-                ]
-            )[0]
+            metrics = seats.run(one_step, model, config, step, groups, old)
         expected[step] = straight.step(step, *groups)
         for key in TIMELESS:
             assert metrics[key] == pytest.approx(expected[step][key], rel=2e-3, abs=1e-5), (step, ranks, stage, key)

@@ -99,7 +99,7 @@ def train(
     """Real learner processes over Ray, one step for each list of groups: what was built, metrics, policy weights."""
 
     async def run() -> tuple[dict[str, float], list[dict[str, float]]]:
-        service = LearnerService(str(model), config, seed=0, total_updates=10, temperature=1.0)
+        service = LearnerService(str(model), config, seed=0, total_updates=100, temperature=1.0)
         try:
             built = await service.build()
             found = []

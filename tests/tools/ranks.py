@@ -40,14 +40,22 @@ class Seats:
     """Both processes. Needs a Ray."""
 
     def __init__(self) -> None:
-        environment, port = {"env_vars": learner_environment(cuda=False, ranks=RANKS)}, free_port()
-        actor = ray.remote(Seat).options(num_cpus=0, runtime_env=environment)
-        self._actors = [actor.remote(rank, port) for rank in range(RANKS)]
+        self._start()
 
     def run(self, work: Callable[..., Any], *arguments: object) -> Any:
         """`work(seat, *arguments)` in both at once; what the first rank returns."""
-        return ray.get([seat.run.remote(work, *arguments) for seat in self._actors], timeout=HANG_S)[0]
+        try:
+            return ray.get([seat.run.remote(work, *arguments) for seat in self._actors], timeout=HANG_S)[0]
+        except Exception:
+            self.close()  # the other may wait for the one that failed
+            self._start()
+            raise
 
     def close(self) -> None:
         for actor in self._actors:
             ray.kill(actor)
+
+    def _start(self) -> None:
+        environment, port = {"env_vars": learner_environment(cuda=False, ranks=RANKS)}, free_port()
+        actor: Any = ray.remote(Seat).options(num_cpus=0, runtime_env=environment)
+        self._actors = [actor.remote(rank, port) for rank in range(RANKS)]
