@@ -15,7 +15,7 @@ import pytest
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.interpreters import find
 from stepcoder.executor.pool.local import LocalPool
-from stepcoder.executor.report import Verdict
+from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.suite import Case, Suite
 from tests.tools.interpreters import OTHERS
 
@@ -125,10 +125,18 @@ def test_a_program_that_ends_itself(pool: LocalPool, python: Path, way: str, tmp
     assert report.coverage_trusted
 
 
+@pytest.fixture(scope="module")
+def killed(python: Path) -> dict[str, Report]:
+    """What is said of each program that hangs; all at once, since each takes its whole time."""
+    config = ExecutorConfig(workers=len(HANGS), cpu_s=1, wall_s=3, memory_mib=MEMORY >> 20, python=python)
+    with LocalPool(config) as pool:
+        reports = pool.map((program(body)[0], ONCE) for body in HANGS.values())
+        return dict(zip(HANGS, reports, strict=True))
+
+
 @pytest.mark.parametrize("way", HANGS)
-def test_a_program_that_is_killed(pool: LocalPool, python: Path, way: str, tmp_path: Path) -> None:
-    source, end = program(HANGS[way])
-    report = pool.run(source, ONCE)
+def test_a_program_that_is_killed(killed: dict[str, Report], python: Path, way: str, tmp_path: Path) -> None:
+    (source, end), report = program(HANGS[way]), killed[way]
     assert report.verdict is Verdict.TIMEOUT
     assert set(report.executed_lines) == by_trace(source, tmp_path, python, end)
     assert report.coverage_trusted

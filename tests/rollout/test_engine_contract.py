@@ -24,6 +24,7 @@ from stepcoder.rollout.lifeline import tie_to_parent
 from stepcoder.rollout.trajectory import Trajectory
 from stepcoder.rollout.weights import WeightPublisher
 from tests.tools.learner import learner_config, make_groups, make_rank
+from tests.tools.loop import alive, engine_processes
 from tests.tools.patience import HANG_S, until
 
 CONFIG = RolloutConfig(
@@ -248,19 +249,18 @@ def test_merged_adapters_write_what_a_fresh_model_writes(
     rank._publisher.close()
 
 
-def alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
 def processes(engine: Any) -> tuple[psutil.Process, list[psutil.Process]]:
     """The actor's, and those of the engine in it."""
     actor = psutil.Process(ray.get(engine.pid.remote(), timeout=HANG_S))
     children = actor.children(recursive=True)
-    assert any(word in " ".join(child.cmdline()) for child in children for word in ("EngineCore", "spawn_main"))
+    assert engine_processes(children)
     return actor, children
 
 
-def test_its_processes_die_with_an_actor_that_was_killed(engine: Any) -> None:
+# `tests/rollout/test_worker.py` kills an actor with vLLM
+@pytest.mark.parametrize("own", ["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
+def test_its_processes_die_with_an_actor_that_was_killed(cluster: None, own: str, model: Path) -> None:
+    engine = serve(own, model)
     actor, children = processes(engine)
     actor.send_signal(signal.SIGKILL)
     until(lambda: not any(map(alive, children)), lambda: [child for child in children if alive(child)])
@@ -268,10 +268,7 @@ def test_its_processes_die_with_an_actor_that_was_killed(engine: Any) -> None:
         WeightPublisher("gloo", "float32", deadline_s=HANG_S).connect([engine], [("a", (1,))], host="127.0.0.1")
 
 
-def test_who_waits_for_an_engine_that_dies_is_told_and_so_is_everyone_after(
-    cluster: None, kind: str, model: Path
-) -> None:
-    engine = serve(kind, model)
+def test_who_waits_for_an_engine_that_dies_is_told_and_so_is_everyone_after(engine: Any) -> None:
     _, children = processes(engine)
     waiting = [engine.generate.remote(PROMPT, Sampling(1.0, max_new_tokens=240), seed) for seed in range(16)]
     for child in children:

@@ -1,10 +1,14 @@
 """A rollout actor with the real engine and the real executor."""
 
 import dataclasses
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import ray
 from transformers import AutoTokenizer
@@ -22,7 +26,8 @@ from stepcoder.rollout.engine import Sampling
 from stepcoder.rollout.engines import engine_environment
 from stepcoder.rollout.trajectory import Group, Unjudged
 from stepcoder.rollout.worker import NotJudged, RolloutWorker, _not_judged
-from tests.tools.patience import HANG_S
+from tests.tools.loop import alive, engine_processes
+from tests.tools.patience import HANG_S, until
 
 CONFIG = RolloutConfig(
     dtype="float32",
@@ -62,12 +67,16 @@ class Failing:
 
 
 @pytest.fixture(scope="module")
-def worker(cluster: None, model: Path) -> Any:
+def worker(cluster: None, model: Path) -> Iterator[Any]:
     config = ExecutorConfig()
     actor = ray.remote(RolloutWorker).options(
         num_cpus=0, max_concurrency=64, runtime_env={"env_vars": engine_environment(CONFIG)}
     )
-    return actor.remote(str(model), CONFIG, PromptConfig(), Failing(ExecutorPool(config)), config.reward, 7)
+    pool = ExecutorPool(config)
+    started = actor.remote(str(model), CONFIG, PromptConfig(), Failing(pool), config.reward, 7)
+    yield started
+    ray.kill(started)
+    pool.close()
 
 
 def run(worker: Any, ticket: int, prefix: str = "", **options: Any) -> Group:
@@ -129,3 +138,11 @@ def test_an_evaluation_samples_with_its_own_settings(worker: Any) -> None:
     assert first == second and len(first) <= 6
     assert ray.get(worker.greedy.remote(group.trajectories[0].prompt_ids.tolist(), 6)) == first
     assert ray.get(worker.stats.remote()).generated_tokens >= 12 and ray.get(worker.version.remote()) == 0
+
+
+def test_the_engines_processes_die_with_a_worker_that_was_killed(worker: Any) -> None:
+    pid = ray.get(worker.__ray_call__.remote(lambda _: os.getpid()), timeout=HANG_S)
+    children = psutil.Process(pid).children(recursive=True)
+    assert engine_processes(children)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(map(alive, children)), lambda: [child for child in children if alive(child)])
