@@ -18,6 +18,7 @@ from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.suite import Case, Suite
 from tests.tools.interpreters import OTHERS
+from tests.tools.patience import HANG_S
 
 ONCE = Suite("stdin", (Case("", ""),))
 MEMORY = 256 << 20
@@ -87,7 +88,7 @@ def by_trace(source: str, folder: Path, python: Path, hangs_at: int | None) -> s
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
     ) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANG_S
         while process.poll() is None:
             assert time.monotonic() < deadline, "the traced program neither died nor hung where it should"
             if hangs_at is not None and str(hangs_at) in _read(marks).split():
@@ -127,8 +128,8 @@ def test_a_program_that_ends_itself(pool: LocalPool, python: Path, way: str, tmp
 
 @pytest.fixture(scope="module")
 def killed(python: Path) -> dict[str, Report]:
-    """What is said of each program that hangs; all at once, since each takes its whole time."""
-    config = ExecutorConfig(workers=len(HANGS), cpu_s=1, wall_s=3, memory_mib=MEMORY >> 20, python=python)
+    """What is said of each program that hangs; all at once, since each takes its whole limit."""
+    config = ExecutorConfig(workers=len(HANGS), cpu_s=1, wall_s=600, idle_s=3, memory_mib=MEMORY >> 20, python=python)
     with LocalPool(config) as pool:
         reports = pool.map((program(body)[0], ONCE) for body in HANGS.values())
         return dict(zip(HANGS, reports, strict=True))
