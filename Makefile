@@ -1,5 +1,6 @@
 # make train   builds .venv, then trains the starter model (about half an hour on 2 cores)
 # make test    builds .venv, then runs the tests
+# make test-all  the same, with those that are marked slow
 # make setup   builds .venv only; does nothing when it is up to date
 # make check   linter, type checker, direction of imports
 # make clean   removes .venv, caches and build files (runs/ stays)
@@ -19,7 +20,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 STAMP := $(VENV)/.complete
 LOCKS := requirements/base.txt requirements/dev.txt requirements/engine-cpu.txt requirements/torch.txt
 
-.PHONY: setup train test check clean help
+.PHONY: setup train test test-all check clean help
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -13
 
@@ -47,6 +48,9 @@ train: $(STAMP)
 	$(BIN)/stepcoder train --config $(CONFIG) $(ARGS)
 
 test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP)

@@ -1,8 +1,42 @@
-"""What holds for every test."""
+"""What holds for every test, and what is started once and shared."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 # Tiny models gain nothing from a second thread, and beside other work two threads mostly wait for each other. Processes
 # whose number of threads is tested set it themselves.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model's directory, for reading only."""
+    from tests.tools.tiny_model import build_tiny_model
+
+    return build_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """A Ray of two processor cores in this process, whose workers find the tests' modules.
+
+    A test ends its actors, also by dropping their handles. A command that is tested in a process of its own starts its
+    own Ray.
+    """
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+    )
+    yield
+    ray.shutdown()

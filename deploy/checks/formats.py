@@ -22,7 +22,7 @@ from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, ModelShape, model_shape
 from stepcoder.deploy.checks.starter_model import cache_directory
 from stepcoder.deploy.config.shared import BaseConfig
-from stepcoder.deploy.run.directory import FORMATS, flat
+from stepcoder.deploy.run.settings import FORMATS, flat
 from stepcoder.errors import UserError
 from stepcoder.files import write_json
 from stepcoder.rollout.engines import engine_environment

@@ -14,71 +14,27 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import yaml
 
-from stepcoder.deploy.config.moved import ADDED, moved
+from stepcoder.deploy.config.moved import moved
 from stepcoder.deploy.config.run import Config, RunConfig
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
 from stepcoder.deploy.run.lock import LOCK, RunLock
 from stepcoder.deploy.run.manifest import MANIFEST, ManifestError
 from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores
+from stepcoder.deploy.run.settings import FORMATS, differences, flat, renamed
 from stepcoder.errors import UserError
 from stepcoder.files import write_whole
 
 CONFIG = "config.yaml"
-FORMATS = ("rollout.dtype", "learner.precision")  # what the comments at the head of CONFIG explain
-# Settings that a resumed run may change: how long, how often, where, and what ends it; not what a step computes.
-HARMLESS = (
-    "run.directory", "run.steps", "run.max_minutes", "run.checkpoint_every", "run.keep", "run.keep_best",
-    "run.best_metric", "run.trajectories_every", "sft.epochs", "sft.validate_every", "eval.", "ray.",
-    "executor.workers", "executor.actors", "executor.infra_retries", "max_unjudged_share",
-    "learner.guards.", "learner.ranks", "learner.zero_stage", "learner.offload.",
-)  # fmt: skip
 
 log = logging.getLogger(__name__)
-
-
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
-
-
-def harmless(key: str) -> bool:
-    return any(key == name or (name.endswith(".") and key.startswith(name)) for name in HARMLESS)
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """`key: old -> new` for every setting that a resumed run may not change. Settings unknown to either count too."""
-    before, after = flat(old), flat(new)
-    before = {key: value for key, value in ADDED.items() if key in after} | before
-    changed = []
-    for key in sorted(before.keys() | after.keys()):
-        if not harmless(key) and before.get(key) != after.get(key):
-            changed.append(f"{key}: {before.get(key)!r} -> {after.get(key)!r}")
-    return changed
-
-
-def renamed(file: Path, keys: Mapping[str, str]) -> str:
-    """What to do about a run of an earlier version, whose file of settings has `keys` that have other names now."""
-    listed = "\n  ".join(f"{old} is {new} now" for old, new in keys.items())
-    return (
-        f"run.directory: {file.parent} holds a run of an earlier version, whose settings have other names now:\n"
-        f"  {listed}\n"
-        f"To go on with it, give the same settings by these names and put what 'stepcoder ... --check' prints of them "
-        f"into {file}. Or give another --run.directory for a new run."
-    )
 
 
 def _comments(text: str) -> str:

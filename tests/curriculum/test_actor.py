@@ -6,7 +6,6 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.training.cluster import fits, start_curriculum
 from stepcoder.executor.suite import Case, Suite
 from tests.tools.patience import HANG_S
-from tests.tools.tiny_model import build_tiny_model
 
 KILLS = 6
 
@@ -44,13 +42,6 @@ CONFIG = CurriculumConfig(schedule=Threshold(rho=0.5, visit_cap=5, step_back=3),
 
 def outcomes(subtasks: list[Subtask]) -> list[Outcome]:
     return [Outcome(s.ticket, s.problem.id, s.stage, s.ticket * 7 % 5, 4) for s in subtasks]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 def start(journal: Path | None) -> Any:
@@ -199,14 +190,13 @@ def test_a_damaged_line_is_told_by_its_number(tmp_path: Path) -> None:
 
 
 def test_an_actor_comes_back_and_has_nothing_in_the_object_store_that_could_be_lost(
-    cluster: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    cluster: None, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Ray puts a constructor's arguments there when they are large (100 KB); problems and tokenizer are larger.
 
     It cannot be made to lose them, but it says where they are.
     """
     large = [replace(p, statement="Do it. " * 10_000) for p in PROBLEMS[:9]]
-    model = build_tiny_model(tmp_path / "model")
     prompt = {"prompt": {"max_prompt_tokens": 100_000}}
     config = Config.model_validate(
         {"model": str(model), "curriculum": prompt, "rollout": {"max_model_len": 200_000}, "run": {"seed": 4}}

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.tools.loop import ROOT, STEPS, step_lines, write_config
 from tests.tools.patience import HANG_S
-from tests.tools.tiny_model import build_tiny_model
 
 
 def curriculum_actor(driver: int) -> psutil.Process | None:
@@ -26,8 +26,8 @@ def curriculum_actor(driver: int) -> psutil.Process | None:
     return None
 
 
-def test_a_run_goes_on_when_its_curriculum_is_killed(tmp_path: Path) -> None:
-    model = build_tiny_model(tmp_path / "model")
+@pytest.mark.slow
+def test_a_run_goes_on_when_its_curriculum_is_killed(model: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, model, "run", eval={"at_start": False, "at_end": False})
     command = [sys.executable, "-m", "deploy.train", "--config", str(config)]
     process = subprocess.Popen(

@@ -11,7 +11,15 @@ from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages.conditionals import conditionals
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.suite import Case, Suite
-from tests.tools.starter_problems import LIMITS, SPLITS, mutants, run_faults, shape_faults, shown_tests
+from tests.tools.starter_problems import (
+    LIMITS,
+    SPLITS,
+    mutant_faults,
+    mutants,
+    shape_faults,
+    shown_tests,
+    solution_faults,
+)
 
 LARGER = """\
 def larger(a, b):
@@ -43,8 +51,13 @@ def test_the_files_have_the_promised_shape(splits: dict[str, list[Problem]]) -> 
     assert shape_faults(splits) == []
 
 
-def test_every_solution_passes_and_every_mutant_fails(splits: dict[str, list[Problem]], pool: LocalPool) -> None:
-    assert [fault for problems in splits.values() for fault in run_faults(problems, pool)] == []
+def test_every_solution_passes(splits: dict[str, list[Problem]], pool: LocalPool) -> None:
+    assert [fault for problems in splits.values() for fault in solution_faults(problems, pool)] == []
+
+
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_mutant_fails(every: int, splits: dict[str, list[Problem]], pool: LocalPool) -> None:
+    assert [fault for problems in splits.values() for fault in mutant_faults(problems[::every], pool)] == []
 
 
 def test_levels_styles_and_splits_are_balanced(splits: dict[str, list[Problem]]) -> None:
@@ -91,19 +104,21 @@ def test_mutants_of_if_and_while() -> None:
 
 def test_a_mutant_that_no_test_can_notice_is_reported(pool: LocalPool) -> None:
     problem = larger_problem(Case([1, 2], 2), Case([2, 1], 2), Case([3, 3], 3))
-    faults = run_faults([problem], pool)
-    assert faults == ["starter/larger/larger: no test notices the mutant with line 2: a > b became a >= b"]
+    assert mutant_faults([problem], pool) == [
+        "starter/larger/larger: no test notices the mutant with line 2: a > b became a >= b"
+    ]
 
 
 def test_a_wrong_solution_is_reported(pool: LocalPool) -> None:
     problem = larger_problem(Case([1, 2], 2), solution="def larger(a, b):\n    return a\n")
-    faults = run_faults([problem], pool)
+    faults = solution_faults([problem], pool)
     assert len(faults) == 1 and "does not pass: wrong_answer" in faults[0]
 
 
 def test_a_mutant_without_end_counts_as_failing(pool: LocalPool) -> None:
     source = "def larger(a, b):\n    while a != b:\n        a += 1\n    return a\n"
-    assert run_faults([larger_problem(Case([1, 2], 2), Case([2, 2], 2), solution=source)], pool) == []
+    problem = larger_problem(Case([1, 2], 2), Case([2, 2], 2), solution=source)
+    assert solution_faults([problem], pool) == mutant_faults([problem], pool) == []
 
 
 def test_shape_faults_name_what_is_wrong() -> None:

@@ -52,7 +52,9 @@ def test_the_default_of_a_choice_within_a_choice_is_that_of_the_outer_type() -> 
 def test_settings_beside_an_algorithm_win_and_what_lies_under_it_is_dropped(tmp_path: Path) -> None:
     file = write(tmp_path, "algorithm: dapo\nlearner: {loss: {clip_high: 0.25}, minibatches: 2}\n")
     config = load_config(file, [], {})
-    assert (config.learner.loss.clip_high, config.learner.minibatches, config.refill_rounds) == (0.25, 2, 3)  # type: ignore[union-attr]
+    loss = config.learner.loss
+    assert isinstance(loss, PPOClip) and loss.clip_high == 0.25
+    assert (config.learner.minibatches, config.refill_rounds) == (2, 3)
     other = load_config(file, ["--algorithm", "grpo", "--learner.kl", "none"], {})
     assert other.learner.loss == PPOClip(normalizer=Sequences()) and other.learner.kl == NoKL()
     assert not other.learner.drop_equal_groups and other.refill_rounds == 0 and other.learner.minibatches == 2

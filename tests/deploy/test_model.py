@@ -15,7 +15,6 @@ from stepcoder.deploy.checks.starter_model import GGUF_SHA256, could_be_hub_name
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.run.manifest import verify
 from stepcoder.errors import UserError
-from tests.tools.tiny_model import build_tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +68,9 @@ def test_the_starters_shape_is_known_before_it_is_converted(converted: tuple[Pat
     assert model_shape("some/model") is None
 
 
-def test_a_local_directory_is_taken_as_it_is(tmp_path: Path) -> None:
-    path = build_tiny_model(tmp_path / "tiny")
-    assert resolve_model(str(path)) == path
-    shape = model_shape(path)
+def test_a_local_directory_is_taken_as_it_is(model: Path) -> None:
+    assert resolve_model(str(model)) == model
+    shape = model_shape(model)
     assert shape is not None and (shape.layers, shape.hidden, shape.max_positions) == (2, 64, 1024)
 
 

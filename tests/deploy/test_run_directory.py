@@ -10,8 +10,9 @@ import yaml
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.checkpoint import CheckpointWriter
-from stepcoder.deploy.run.directory import RunDirectory, check_writable, differences
+from stepcoder.deploy.run.directory import RunDirectory, check_writable
 from stepcoder.deploy.run.metrics import MetricsWriter
+from stepcoder.deploy.run.settings import differences
 from stepcoder.errors import UserError
 
 

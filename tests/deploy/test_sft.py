@@ -38,11 +38,6 @@ STARTER = str(ROOT / "configs" / "sft-starter.yaml")
 ROOMY = ("--curriculum.prompt.max_prompt_tokens", "900", "--rollout.max_model_len", "1024")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("model"))
-
-
 def load(*words: str) -> SFTRunConfig:
     return load_config(STARTER, words, {}, root=SFTRunConfig)
 
@@ -232,10 +227,11 @@ def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
     assert go(tmp_path / "straight").messages == ["all 6 steps are done; raise sft.epochs to go on"]
 
 
-def test_a_run_from_the_first_pass_rate_to_the_last(model: Path, tmp_path: Path) -> None:
-    """Real Ray, DeepSpeed, vLLM and sandbox."""
+@pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
+def test_a_run_from_the_first_pass_rate_to_the_last(engine: str, model: Path, tmp_path: Path) -> None:
+    """Real Ray, DeepSpeed, engine and sandbox."""
     place = tmp_path / "run"
-    command = [sys.executable, "-m", "deploy", "sft", *tiny(model, place)]
+    command = [sys.executable, "-m", "deploy", "sft", *tiny(model, place, "--rollout.engine", engine)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert result.returncode == 0, result.stderr
     for told in ("5 prompts to train on: 6 updates", "evaluation after step 0", "step 6/6", "held-out loss"):

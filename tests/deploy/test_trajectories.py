@@ -14,7 +14,6 @@ from stepcoder.executor.report import Verdict
 from stepcoder.learner.trained import Trained
 from stepcoder.rollout.trajectory import Trajectory
 from tests.tools.learner import learner_config, make_groups, make_rank
-from tests.tools.tiny_model import build_tiny_model
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "trajectories.md"
 
@@ -70,10 +69,10 @@ def test_common_tools_open_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("old", ["learner", "sampler"])
-def test_a_step_tells_what_its_loss_used(tmp_path: Path, old: str) -> None:
+def test_a_step_tells_what_its_loss_used(model: Path, old: str) -> None:
     """Of two minibatches the second meets weights that the first has changed."""
     config = learner_config(minibatches=2, old_logprobs={"type": old}, credit={"type": "fgo"})
-    rank = make_rank(build_tiny_model(tmp_path), config)
+    rank = make_rank(model, config)
     groups = make_groups()
     rank.step(1, *groups)
     found = {(item.ticket, item.sample): item for item in rank.trained()}

@@ -4,10 +4,8 @@ import asyncio
 import os
 import pickle
 import signal
-from collections.abc import Iterator
 
 import pytest
-import ray
 
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.actors import ExecutorPool
@@ -15,13 +13,6 @@ from stepcoder.executor.report import Verdict
 from stepcoder.executor.suite import Case, Suite
 
 SUITE = Suite("stdin", (Case("2", "4"),))
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 def test_a_killed_actor_costs_nobody_a_verdict(cluster: None) -> None:

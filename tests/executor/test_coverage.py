@@ -17,20 +17,20 @@ import coverage
 import pytest
 
 from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.interpreters import find
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.spans import executed_spans
 from stepcoder.executor.suite import Case, Suite
 from tests.executor.coverage_constructs import CONSTRUCTS
 from tests.executor.coverage_modules import DRIVERS
-from tests.tools.interpreters import require
+from tests.tools.interpreters import OTHERS
 
 ONCE = Suite("stdin", (Case("", ""),))
-OTHERS = ("3.12", "3.13")
 
 
 @pytest.fixture(scope="module", params=["own", *OTHERS])
 def pool(request: pytest.FixtureRequest) -> Iterator[LocalPool]:
-    python = None if request.param == "own" else require(request.param)
+    python = None if request.param == "own" else find(request.param)
     with LocalPool(ExecutorConfig(workers=1, cpu_s=10, wall_s=30, memory_mib=256, python=python)) as pool:
         yield pool
 

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.interpreters import find
 from stepcoder.executor.pool.local import LocalPool
-from stepcoder.executor.report import Verdict
+from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.suite import Case, Suite
-from tests.tools.interpreters import require
+from tests.tools.interpreters import OTHERS
+from tests.tools.patience import HANG_S
 
 ONCE = Suite("stdin", (Case("", ""),))
 MEMORY = 256 << 20
@@ -86,7 +88,7 @@ def by_trace(source: str, folder: Path, python: Path, hangs_at: int | None) -> s
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
     ) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANG_S
         while process.poll() is None:
             assert time.monotonic() < deadline, "the traced program neither died nor hung where it should"
             if hangs_at is not None and str(hangs_at) in _read(marks).split():
@@ -99,9 +101,13 @@ def _read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-@pytest.fixture(scope="module", params=["own", "3.12", "3.13"])
+@pytest.fixture(scope="module", params=["own", *OTHERS])
 def python(request: pytest.FixtureRequest) -> Path:
-    return Path(sys.executable) if request.param == "own" else require(request.param)
+    if request.param == "own":
+        return Path(sys.executable)
+    found = find(request.param)
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +126,27 @@ def test_a_program_that_ends_itself(pool: LocalPool, python: Path, way: str, tmp
     assert report.coverage_trusted
 
 
+@pytest.fixture(scope="module")
+def killed(python: Path) -> dict[str, Report]:
+    """What is said of each program that hangs; all at once, since each takes its whole limit."""
+    config = ExecutorConfig(workers=len(HANGS), cpu_s=1, wall_s=600, idle_s=3, memory_mib=MEMORY >> 20, python=python)
+    with LocalPool(config) as pool:
+        reports = pool.map((program(body)[0], ONCE) for body in HANGS.values())
+        return dict(zip(HANGS, reports, strict=True))
+
+
 @pytest.mark.parametrize("way", HANGS)
-def test_a_program_that_is_killed(pool: LocalPool, python: Path, way: str, tmp_path: Path) -> None:
-    source, end = program(HANGS[way])
-    report = pool.run(source, ONCE)
+def test_a_program_that_is_killed(killed: dict[str, Report], python: Path, way: str, tmp_path: Path) -> None:
+    (source, end), report = program(HANGS[way]), killed[way]
     assert report.verdict is Verdict.TIMEOUT
     assert set(report.executed_lines) == by_trace(source, tmp_path, python, end)
     assert report.coverage_trusted
+
+
+def test_a_test_that_did_not_run_has_no_lines(pool: LocalPool) -> None:
+    source = "def f(x):\n    while x == 2: pass\n    return x\n"
+    report = pool.run(source, Suite("call", tuple(Case([x], x) for x in (1, 2, 3)), "f"))
+    assert [t.executed_lines for t in report.tests] == [(1, 2, 3), (1, 2), ()]
 
 
 def test_each_test_has_its_own_lines_also_after_a_death(pool: LocalPool) -> None:

@@ -162,7 +162,7 @@ def test_a_template_is_what_the_process_adds() -> None:
 )
 def test_numbers_are_those_of_the_kernel(name: str, header: str) -> None:
     if not Path(header).exists():
-        pytest.skip(f"no kernel headers: {header}")
+        pytest.skip(f"no kernel headers at {header}: install them (Debian: linux-libc-dev) to compare")
     lines = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)\s*$", Path(header).read_text(), re.MULTILINE)
     kernel = {call: int(number) for call, number in lines}
     kernel.setdefault("newfstatat", kernel.get("fstatat", -1))

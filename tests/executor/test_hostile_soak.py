@@ -1,5 +1,7 @@
 """A short form of benchmarks/soak.py: mixed programs twice, in another order and under load; fork servers killed."""
 
+import pytest
+
 from benchmarks.soak import Held, grown, mix, ordinary, soak
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.isolation import choose
@@ -7,6 +9,7 @@ from stepcoder.executor.pool.local import LocalPool
 from tests.executor.hostile.canaries import canaries
 
 
+@pytest.mark.slow
 def test_nothing_grows_and_no_verdict_changes() -> None:
     level = choose(ExecutorConfig.model_validate({}))
     assert soak(count=300, kills=10, level=level, workers=2, seed=1) == []

@@ -1,24 +1,13 @@
-"""An algorithm without a critic over two processes, one of which is left without a completion, against one process."""
+"""An algorithm without a critic: a service of two processes, one of which has no completion, against one process."""
 
 import dataclasses
 from pathlib import Path
 
 import pytest
-import ray
-import torch
-from transformers import AutoModelForCausalLM
 
 from stepcoder.learner.config import GRPO, DualClip, LossKL, Overlong, RewardConfig
 from stepcoder.rollout.trajectory import Trajectory
-from tests.tools.learner import learner_config, make_groups, train
-from tests.tools.tiny_model import build_tiny_model
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+from tests.tools.learner import full_weights, learner_config, make_groups, make_rank, train
 
 
 def groups_of_a_step(step: int) -> list[list[Trajectory]]:
@@ -29,25 +18,23 @@ def groups_of_a_step(step: int) -> list[list[Trajectory]]:
     ]
 
 
-def two_steps(model: Path, out: Path, ranks: int) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
-    config = learner_config(
-        ranks=ranks,
-        advantage=GRPO(),
-        loss=DualClip(),
-        epochs=2,
-        reward=RewardConfig(overlong=Overlong(start=4, end=12), normalize=True),
-        kl=LossKL(target=0.5),
-    )
-    built, metrics, weights = train(model, out, config, [groups_of_a_step(step) for step in (1, 2)])
+CONFIG = learner_config(
+    advantage=GRPO(),
+    loss=DualClip(),
+    epochs=2,
+    reward=RewardConfig(overlong=Overlong(start=4, end=12), normalize=True),
+    kl=LossKL(target=0.5),
+)
+
+
+def test_two_ranks_equal_one_where_a_rank_has_nothing_and_no_critic_exists(cluster, model: Path, tmp_path: Path):
+    steps = [groups_of_a_step(step) for step in (1, 2)]
+    alone = make_rank(model, CONFIG)
+    start = full_weights(alone)
+    expected = [alone.step(number, *groups) for number, groups in enumerate(steps, 1)]
+    weights = full_weights(alone)
+    built, metrics, found = train(model, tmp_path / "two", CONFIG.model_copy(update={"ranks": 2}), steps)
     assert built["critic"] == 0
-    return metrics, weights
-
-
-def test_two_ranks_equal_one_where_a_rank_has_nothing_and_no_critic_exists(cluster, tmp_path: Path):
-    model = build_tiny_model(tmp_path / "model")
-    start = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).state_dict()
-    expected, weights = two_steps(model, tmp_path / "one", ranks=1)
-    metrics, found = two_steps(model, tmp_path / "two", ranks=2)
     for ours, theirs in zip(metrics, expected, strict=True):
         for key in ("policy/loss", "kl/loss", "kl/reference", "kl/coef", "policy/entropy", "grad_norm/policy"):
             assert ours[key] == pytest.approx(theirs[key], rel=2e-3, abs=1e-5), key

@@ -1,59 +1,47 @@
 """LoRA adapters and a shared trunk over two processes that each hold half of every tensor, against one process."""
 
-import os
-from multiprocessing import get_context
-from multiprocessing.queues import Queue
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
-from stepcoder.learner.config import GAE, LoRAConfig, OffloadConfig, SharedCritic
+from stepcoder.learner.config import OffloadConfig
 from stepcoder.learner.networks.engine import TrainedModel
-from stepcoder.learner.rank import LearnerRank
-from stepcoder.learner.service import deal
-from tests.learner.test_models import partition_everything
-from tests.tools.learner import free_port, learner_config, make_groups, make_rank
-from tests.tools.patience import HANG_S
-from tests.tools.tiny_model import build_tiny_model
+from tests.tools.learner import (
+    LORA,
+    SHARED,
+    full_weights,
+    learner_config,
+    make_groups,
+    make_rank,
+    partition_everything,
+)
+from tests.tools.ranks import RANKS, Seat, Seats
 
-ADAPTERS: dict[str, object] = dict(lora=LoRAConfig(rank=4), advantage=GAE(critic=SharedCritic()))
+ADAPTERS: dict[str, object] = dict(lora=LORA, advantage=SHARED)
 ASIDE: dict[str, object] = dict(offload=OffloadConfig(optimizer=True, parameters=True))
-RANKS = 2
+ALIKE = ("policy/loss", "value/loss", "kl/reference", "value/error", "policy/entropy", "grad_norm/policy")
 
 
 def partitioned(
-    rank: int, port: int, model: str, fields: dict[str, object], checkpoint: str, answers: "Queue[object]"
-) -> None:
-    """One rank under ZeRO 3: a step, a checkpoint, and the second step from each of the two."""
-    os.environ["DS_ACCELERATOR"] = "cpu"
-    torch.set_num_threads(1)
-    TrainedModel._settings = partition_everything(TrainedModel._settings)
-
-    def build() -> LearnerRank:
-        config = learner_config(ranks=RANKS, zero_stage=3, **fields)
-        built = LearnerRank(rank, RANKS, model, config, seed=0, total_updates=100, temperature=1.0, cuda=False)
-        built.build("127.0.0.1", port)
-        return built
-
-    def step(learner: LearnerRank, number: int) -> dict[str, float]:
-        groups = make_groups(seed=number)
-        shares = deal([sum(len(t.response_ids) for t in group) for group in groups], RANKS)
-        return learner.step(number, *(groups[i] for i in shares[rank]))
-
-    straight = build()
-    metrics = [step(straight, 1)]
-    straight.save(checkpoint)
-    resumed = build()
-    resumed.load(checkpoint)
-    metrics.append(step(straight, 2))
-    step(resumed, 2)
-    weights, again = (
-        {name: tensor.clone().numpy() for name, tensor in learner._full_weights()} for learner in (straight, resumed)
-    )
-    assert all((again[name] == tensor).all() for name, tensor in weights.items())
-    if rank == 0:
-        answers.put((metrics, weights))
+    seat: Seat, model: Path, fields: dict[str, object], checkpoint: Path
+) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+    """Under ZeRO 3: a step, a checkpoint, and the second step from each of the two."""
+    config = learner_config(ranks=RANKS, zero_stage=3, **fields)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainedModel, "_settings", partition_everything(TrainedModel._settings))
+        straight, resumed = seat.build(model, config), seat.build(model, config)
+    metrics = [straight.step(1, *seat.share(make_groups(seed=1)))]
+    straight.save(str(checkpoint))
+    dist.barrier()  # each reads what both have written
+    resumed.load(str(checkpoint))
+    second = seat.share(make_groups(seed=2))
+    metrics.append(straight.step(2, *second))
+    resumed.step(2, *second)
+    weights, again = full_weights(straight), full_weights(resumed)
+    assert all(torch.equal(again[name], tensor) for name, tensor in weights.items())
+    return metrics, weights
 
 
 @pytest.mark.parametrize(
@@ -62,31 +50,16 @@ def partitioned(
     ids=["adapters", "adapters, aside", "two networks, aside"],
 )
 def test_two_ranks_with_half_of_every_tensor_equal_one(
-    tmp_path: Path, fields: dict[str, object], offload: dict[str, object]
+    seats: Seats, model: Path, tmp_path: Path, fields: dict[str, object], offload: dict[str, object]
 ):
-    model = build_tiny_model(tmp_path / "model")
-    (tmp_path / "checkpoint" / "learner").mkdir(parents=True)
-    context = get_context("spawn")
-    answers, port = context.Queue(), free_port()
-    ranks = [
-        context.Process(
-            target=partitioned, args=(rank, port, str(model), fields | offload, str(tmp_path / "checkpoint"), answers)
-        )
-        for rank in range(RANKS)
-    ]
-    for process in ranks:
-        process.start()
+    metrics, weights = seats.run(partitioned, model, fields | offload, tmp_path / "checkpoint")
     whole = make_rank(model, learner_config(**fields))
-    start = {name: tensor.clone() for name, tensor in whole._full_weights()}
+    start = full_weights(whole)
     expected = [whole.step(number, *make_groups(seed=number)) for number in (1, 2)]
-    metrics, weights = answers.get(timeout=HANG_S)
-    for process in ranks:
-        process.join(timeout=HANG_S)
-        assert process.exitcode == 0
     for ours, theirs in zip(metrics, expected, strict=True):
-        for key in ("policy/loss", "value/loss", "kl/reference", "value/error", "policy/entropy", "grad_norm/policy"):
+        for key in ALIKE:
             assert ours[key] == pytest.approx(theirs[key], rel=2e-3, abs=1e-5), key
-    for name, tensor in whole._full_weights():
+    for name, tensor in full_weights(whole).items():
         # Adam divides by the gradient's size: where that is near zero, rounding moves a weight by up to a step
         moved = (tensor - start[name]).norm()
-        assert (torch.from_numpy(weights[name]) - tensor).norm() <= 0.02 * moved, name
+        assert (weights[name] - tensor).norm() <= 0.02 * moved, name

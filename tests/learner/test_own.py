@@ -12,7 +12,6 @@ from stepcoder.deploy.config.load import load_config
 from stepcoder.errors import UserError
 from stepcoder.executor.suite import Case, Suite
 from tests.tools.learner import learner_config, make_groups, make_rank
-from tests.tools.tiny_model import build_tiny_model
 
 MODULE = """
 import torch
@@ -60,7 +59,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "own_parts", raising=False)
 
 
-def test_ones_own_estimator_and_loss_train_with_their_settings(tmp_path: Path) -> None:
+def test_ones_own_estimator_and_loss_train_with_their_settings(model: Path, tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(
         "learner:\n"
@@ -72,7 +71,7 @@ def test_ones_own_estimator_and_loss_train_with_their_settings(tmp_path: Path) -
     check_own(config)
     learner = config.learner
     assert learner.critic is None and learner.loss.arguments() == {"scale": 0.5}
-    model, losses = build_tiny_model(tmp_path / "model"), []
+    losses = []
     for factor in (2.0, 4.0):
         own = learner.advantage.model_copy(update={"settings": {"factor": factor}})
         rank = make_rank(model, learner_config(advantage=own, loss=learner.loss, kl=learner.kl))

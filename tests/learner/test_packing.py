@@ -1,6 +1,5 @@
 """Packed rows with shared prompts compute what plain transformers compute for one padded sequence at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,88 +9,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM
 
 from stepcoder.learner.networks import attention
-from stepcoder.learner.networks.architectures import PACKABLE, require_packable
-from stepcoder.learner.networks.attention import ATTENTION, Group, batches, shared_prompt_attention
-from stepcoder.learner.networks.heads import compute_in_fp32, require_own_logits
+from stepcoder.learner.networks.architectures import PACKABLE
+from stepcoder.learner.networks.attention import Group, batches, shared_prompt_attention
+from stepcoder.learner.networks.heads import compute_in_fp32
 from stepcoder.learner.networks.models import Critic, Policy, ValueHead, load_policy
-from stepcoder.learner.packing import Piece, Row, pack
+from stepcoder.learner.packing import Piece, pack
 from stepcoder.learner.rows import idle_row
 from stepcoder.learner.sft.update import sft_loss
-
-VOCABULARY, TEMPERATURE = 300, 0.7
-SIZES = dict(
-    vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-    intermediate_size=48, max_position_embeddings=128, pad_token_id=0, bos_token_id=1, eos_token_id=2,
-)  # fmt: skip
-SPECIAL = {
-    "gpt2": {"n_inner": 48, "scale_attn_by_inverse_layer_idx": True},
-    "gemma": {"head_dim": 8}, "qwen3": {"head_dim": 8}, "smollm3": {"no_rope_layers": [1, 0]},
-    "granite": dict(logits_scaling=6.0, embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.2),
-}  # fmt: skip
-# prompt length, lengths of the completions: single tokens, one completion, more than fits in a row
-GROUPS = ((9, (12, 1, 7, 5, 3)), (4, (1,)), (14, (21, 20, 1, 16, 2, 2)), (3, (6,)), (11, (1, 1, 4)))
-
-
-def network(kind: str, implementation: str = ATTENTION, **changes: object) -> PreTrainedModel:
-    """A tiny random model; equal weights whatever the attention."""
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, **(SIZES | SPECIAL.get(kind, {}) | {"initializer_range": 0.2} | changes))
-    for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
-        if hasattr(config, name):
-            setattr(config, name, 0.0)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation=implementation).train()
-    for p in model.parameters():  # biases and norms too, so that none hides a fault
-        with torch.no_grad():
-            p.add_(torch.randn_like(p) * 0.05)
-    return model
-
-
-def make_pieces(groups: Sequence[tuple[int, Sequence[int]]], seed: int = 0) -> list[Piece]:
-    draw, pieces, start = np.random.default_rng(seed), [], 0
-    for prompt, lengths in groups:
-        items = []
-        for n in lengths:
-            items.append((draw.integers(3, VOCABULARY, n), start))
-            start += n
-        pieces.append(Piece(draw.integers(3, VOCABULARY, prompt), tuple(items)))
-    return pieces
-
-
-def tokens(pieces: Sequence[Piece]) -> int:
-    return sum(len(ids) for piece in pieces for ids, _ in piece.items)
-
-
-def packed(net: nn.Module, rows: Sequence[Row], size: int) -> tuple[Tensor, Tensor]:
-    logprobs, entropies = torch.zeros(size), torch.zeros(size)
-    for row in rows:
-        a, b = net(row.input_ids, row.position_ids, row.layout, row.select, row.targets)
-        logprobs[row.flat], entropies[row.flat] = a, b
-    return logprobs, entropies
-
-
-def padded(trunk: PreTrainedModel, pieces: Sequence[Piece]) -> Iterator[tuple[Tensor, Tensor, Piece]]:
-    """(output of `trunk`, all of the model or a part, at the response's places, its ids) for each completion, alone and
-    padded to the longest."""
-    longest = max(len(p.prompt_ids) + len(ids) for p in pieces for ids, _ in p.items)
-    for piece in pieces:
-        for ids, _ in piece.items:
-            shown = torch.tensor([*piece.prompt_ids, *ids])
-            row = torch.nn.functional.pad(shown, (0, longest - len(shown)))[None]
-            mask = (torch.arange(longest) < len(shown)).long()[None]
-            out = trunk(input_ids=row, attention_mask=mask, use_cache=False)[0][0]
-            yield out[len(piece.prompt_ids) - 1 : len(shown) - 1], torch.tensor(ids), piece
-
-
-def assert_same_gradients(ours: nn.Module, plain: nn.Module) -> None:
-    expected = dict(plain.named_parameters())
-    assert expected
-    for name, p in ours.named_parameters():
-        assert p.grad is not None and expected[name].grad is not None, name
-        error, size = float((p.grad - expected[name].grad).norm()), float(expected[name].grad.norm())
-        assert error <= 1e-5 * size, (name, error, size)
+from tests.tools.packing import (
+    GROUPS,
+    TEMPERATURE,
+    VOCABULARY,
+    assert_same_gradients,
+    make_pieces,
+    network,
+    packed,
+    padded,
+    tokens,
+)
 
 
 def compare(kind: str, *, budget: int, checkpointing: bool = False, **changes: object) -> None:
@@ -134,46 +72,6 @@ def test_loss_and_gradients_are_those_of_padded_sequences(
 @pytest.mark.parametrize("kind", sorted(PACKABLE - {"llama", "qwen2", "gpt2"}))
 def test_every_accepted_architecture_is_exact(kind: str) -> None:
     compare(kind, budget=90)
-
-
-@pytest.mark.parametrize("kind", sorted(PACKABLE))
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_every_accepted_architectures_output_layer_is_its_own(kind: str, dtype: torch.dtype) -> None:
-    model = network(kind).to(dtype)
-    trunk = model.get_decoder()
-    require_own_logits(model)
-    assert model.get_decoder() is trunk
-
-
-def test_a_model_that_changes_its_logits_by_itself_is_refused_when_it_is_loaded() -> None:
-    model = network("llama")
-    forward = model.forward
-
-    def capped(**inputs: object) -> object:  # as remote code may do, whatever it calls the option
-        out = forward(**inputs)
-        out.logits = 2 * torch.tanh(out.logits / 2)
-        return out
-
-    model.forward = capped
-    with pytest.raises(ValueError, match="a llama model changes its logits"):
-        require_own_logits(model)
-
-
-@pytest.mark.parametrize(
-    ("kind", "option"),
-    [
-        ("llama", dict(logits_scaling=8.0)),
-        ("gemma", dict(final_logit_softcapping=30.0)),
-        ("qwen2", dict(logit_scale=0.0625)),
-        ("mistral", dict(lm_head_multiplier=0.5)),
-        ("llama", dict(dim_model_base=256)),
-    ],
-)
-def test_an_option_of_the_output_layer_that_nobody_honours_is_refused(kind: str, option: dict[str, float]) -> None:
-    name, value = next(iter(option.items()))
-    assert f"{name} = {value} in its config.json changes its logits" in refusal(kind, **option)
-    require_packable(AutoConfig.for_model("granite", logits_scaling=8.0), 64)
-    require_packable(AutoConfig.for_model(kind, **{name: None}), 64)
 
 
 def test_fine_tuning_has_the_loss_of_transformers_own_forward(tmp_path: Path) -> None:
@@ -281,7 +179,7 @@ class Sizes(TorchDispatchMode):
         super().__init__()
         self.shapes: set[tuple[int, ...]] = set()
 
-    def __torch_dispatch__(self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None) -> object:  # type: ignore[override]
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         self.shapes |= {tuple(x.shape) for x in (out if isinstance(out, tuple | list) else [out]) if torch.is_tensor(x)}
         return out
@@ -378,41 +276,3 @@ def test_attention_is_that_of_a_dense_mask(layout: list[Group], shared: int, blo
 def test_completions_are_batched_with_those_of_like_length() -> None:
     assert list(batches([10, 100, 92, 9, 74, 100])) == [[1, 5, 2], [4], [0, 3]]
     assert list(batches([])) == []
-
-
-def refusal(kind: str, longest: int | None = None, **settings: object) -> str:
-    with pytest.raises(ValueError) as error:
-        require_packable(AutoConfig.for_model(kind, **settings), longest)
-    return str(error.value)
-
-
-def test_architectures_that_packing_cannot_express_are_refused() -> None:
-    for kind in ("bloom", "mpt", "mamba2", "falcon_h1", "gemma2", "gpt_oss", "recurrent_gemma"):
-        assert f"a {kind} model" in refusal(kind) and "qwen2" in refusal(kind)
-    assert "encoder-decoder" in refusal("t5")
-    assert "use_bidirectional_attention" in refusal("gemma", use_bidirectional_attention=True)
-    assert "add_cross_attention" in refusal("gpt2", add_cross_attention=True)
-
-
-def test_a_sliding_window_is_refused_when_a_sequence_can_be_longer() -> None:
-    assert "64 tokens (sliding_window)" in refusal("mistral", 65, sliding_window=64)
-    assert "may have 65" in refusal("qwen2", 65, use_sliding_window=True, sliding_window=64, max_window_layers=0)
-    require_packable(AutoConfig.for_model("mistral", sliding_window=64), 64)
-    require_packable(AutoConfig.for_model("mistral", sliding_window=None), 10**6)
-    require_packable(AutoConfig.for_model("qwen2", use_sliding_window=False, sliding_window=64), 65)
-
-
-def test_positions_whose_angles_depend_on_other_sequences_are_refused() -> None:
-    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
-    assert "(dynamic) changes" in refusal("llama", 129, max_position_embeddings=128, rope_parameters=rope)
-    require_packable(AutoConfig.for_model("llama", max_position_embeddings=128, rope_parameters=rope), 128)
-    long = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "rope_theta": 1e4}
-    sizes = SIZES | {"original_max_position_embeddings": 64, "rope_parameters": long}
-    assert "longer than 64" in refusal("phi3", 65, **sizes)
-
-
-def test_a_window_that_nobody_asked_about_is_refused_in_the_layer() -> None:
-    model = network("mistral", sliding_window=16)
-    (row,) = pack(make_pieces([(9, [12])]), 100)
-    with pytest.raises(ValueError, match="sees 16 tokens; a prompt and its completion have 20"):
-        Policy(model, 1)(row.input_ids, row.position_ids, row.layout, row.select, row.targets)

@@ -1,66 +1,59 @@
-"""Several learner processes over gloo against one: the same three steps, whatever the split.
+"""Two learner processes over gloo against one: the same three steps, whatever the split.
 
 Tolerances: metrics 2e-3 relative, a network's weights 2% of the way they moved in three steps, in fp32.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import ray
-import torch
-from transformers import AutoModelForCausalLM
 
 from stepcoder.learner.config import OffloadConfig
 from stepcoder.learner.networks import state
-from tests.tools.learner import learner_config, make_groups, train
-from tests.tools.tiny_model import build_tiny_model
+from stepcoder.learner.rank import LearnerRank
+from stepcoder.rollout.trajectory import Trajectory
+from tests.tools.learner import full_weights, learner_config, loaded, make_groups, make_rank
+from tests.tools.ranks import RANKS, Seat, Seats
 
 IN_PLACE, OPTIMIZER_ASIDE = OffloadConfig(), OffloadConfig(optimizer=True)
 ALL_ASIDE = OffloadConfig(optimizer=True, parameters=True)
+STEPS = [make_groups(seed=step) for step in (1, 2, 3)]  # three groups: two ranks get uneven shares
+ALIKE = (
+    "policy/loss", "value/loss", "kl/reference", "policy/entropy", "value/error", "executed_share",
+    "grad_norm/policy", "grad_norm/critic",
+)  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+def steps(rank: LearnerRank, shares: Sequence[Sequence[list[Trajectory]]], out: Path) -> list[dict[str, float]]:
+    metrics = [rank.step(number, *groups) for number, groups in enumerate(shares, 1)]
+    rank.save(str(out))
+    return metrics
 
 
-def three_steps(
-    model: Path, out: Path, ranks: int, zero_stage: int, offload: OffloadConfig = IN_PLACE
-) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
-    steps = [make_groups(seed=step) for step in (1, 2, 3)]  # three groups: two ranks get uneven shares
-    return train(model, out, learner_config(ranks=ranks, zero_stage=zero_stage, offload=offload), steps)[1:]
+def two_ranks(seat: Seat, model: Path, zero_stage: int, offload: OffloadConfig, out: Path) -> list[dict[str, float]]:
+    rank = seat.build(model, learner_config(ranks=RANKS, zero_stage=zero_stage, offload=offload))
+    return steps(rank, [seat.share(groups) for groups in STEPS], out)
 
 
-def test_two_ranks_and_every_zero_stage_equal_one_rank(cluster, tmp_path: Path):
-    model = build_tiny_model(tmp_path / "model")
-    start = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).state_dict()
-    expected, weights = three_steps(model, tmp_path / "one", ranks=1, zero_stage=0)
+def test_two_ranks_and_every_zero_stage_equal_one_rank(seats: Seats, model: Path, tmp_path: Path):
+    alone = make_rank(model, learner_config())
+    start = full_weights(alone)
+    expected = steps(alone, STEPS, tmp_path / "one")
+    weights = loaded(tmp_path / "one" / "policy")
     expected_critic, _ = state.read(tmp_path / "one" / "learner" / "critic")
-    assert any(not torch.equal(start[name], p) for name, p in weights.items())
     for stage, offload in ((0, IN_PLACE), (2, IN_PLACE), (3, IN_PLACE), (2, OPTIMIZER_ASIDE), (3, ALL_ASIDE)):
         place = tmp_path / f"two-{stage}-{offload.optimizer}"
-        metrics, found = three_steps(model, place, ranks=2, zero_stage=stage, offload=offload)
+        metrics = seats.run(two_ranks, model, stage, offload, place)
         for ours, theirs in zip(metrics, expected, strict=True):
-            for key in (
-                "policy/loss",
-                "value/loss",
-                "kl/reference",
-                "executed_share",
-                "policy/entropy",
-                "value/error",
-                "grad_norm/critic",
-            ):
+            for key in ALIKE:
                 assert ours[key] == pytest.approx(theirs[key], rel=2e-3, abs=1e-5), (stage, key)
-            assert ours["grad_norm/policy"] == pytest.approx(theirs["grad_norm/policy"], rel=2e-3), stage
-        for name, p in found.items():
+        for name, p in loaded(place / "policy").items():
             # Adam divides by the gradient's size: where that is near zero, rounding moves a weight by up to a step
             moved = (weights[name] - start[name]).norm()
-            assert (p - weights[name]).norm() <= 0.02 * moved, (stage, name)
+            assert 0 < moved and (p - weights[name]).norm() <= 0.02 * moved, (stage, name)
         critic, _ = state.read(place / "learner" / "critic")
-        for name, one in expected_critic.items():
+        for name, one_rank in expected_critic.items():
             from_trunk = start.get("model." + name.removeprefix("trunk."))
-            moved = (one["weight"] - (0.0 if from_trunk is None else from_trunk)).norm()  # the head begins at 0
-            assert (critic[name]["weight"] - one["weight"]).norm() <= 0.02 * moved, (stage, name)
-            assert float(critic[name]["step"]) == float(one["step"]) == 3
+            moved = (one_rank["weight"] - (0.0 if from_trunk is None else from_trunk)).norm()  # the head begins at 0
+            assert (critic[name]["weight"] - one_rank["weight"]).norm() <= 0.02 * moved, (stage, name)
+            assert float(critic[name]["step"]) == float(one_rank["step"]) == 3

@@ -1,43 +1,29 @@
 """A checkpoint goes on with another number of ranks under another ZeRO stage: the same state, the same next steps."""
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 
 from stepcoder.learner.config import LearnerConfig
 from stepcoder.learner.networks import state
-from stepcoder.learner.rank import LearnerRank, learner_environment
-from stepcoder.learner.service import deal
+from stepcoder.learner.rank import LearnerRank
 from stepcoder.rollout.trajectory import Trajectory
 from tests.tools.learner import learner_config, make_groups, make_rank
-from tests.tools.tiny_model import build_tiny_model
+from tests.tools.ranks import Seat, Seats
 
-ROOT = Path(__file__).resolve().parents[2]
 TIMELESS = ("policy/loss", "value/loss", "kl/reference", "policy/entropy", "grad_norm/policy", "grad_norm/critic")
 
 
-class Seat:
-    """One of two processes, which is a rank of one learner after the other: their start takes most of the time."""
-
-    def __init__(self, rank: int) -> None:
-        self.rank = rank
-
-    def one_step(
-        self, model: Path, config: LearnerConfig, port: int, step: int, groups: Sequence[list[Trajectory]], old: Path
-    ) -> dict[str, float]:
-        """Load `old`, save it again beside it, make a step, save that."""
-        rank = LearnerRank(
-            self.rank, 2, str(model), config, seed=0, total_updates=100, temperature=1.0, cuda=False
-        )  # fmt: skip
-        rank.build("127.0.0.1", port)
-        return step_on(rank, step, groups, old)
+def one_step(
+    seat: Seat, model: Path, config: LearnerConfig, step: int, groups: Sequence[list[Trajectory]], old: Path
+) -> dict[str, float]:
+    return step_on(seat.build(model, config), step, seat.share(groups), old)
 
 
 def step_on(rank: LearnerRank, step: int, groups: Sequence[list[Trajectory]], old: Path) -> dict[str, float]:
+    """Load `old`, save it again beside it, make a step, save that."""
     rank.load(str(old))
     rank.save(str(old.with_name(f"{old.name}-again")))
     metrics = rank.step(step, *groups)
@@ -45,21 +31,9 @@ def step_on(rank: LearnerRank, step: int, groups: Sequence[list[Trajectory]], ol
     return metrics
 
 
-@pytest.fixture(scope="module")
-def seats():
-    paths = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    environment = {"env_vars": learner_environment(cuda=False, ranks=2) | paths}
-    actor = ray.remote(Seat).options(num_cpus=0, runtime_env=environment)
-    yield [actor.remote(rank) for rank in range(2)]
-    ray.shutdown()
-
-
-def test_every_change_of_ranks_and_zero_stage_keeps_the_state_and_goes_on_as_one_rank_would(seats, tmp_path: Path):
-    model = build_tiny_model(tmp_path / "model")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def test_every_change_of_ranks_and_zero_stage_keeps_the_state_and_goes_on_as_one_rank_would(
+    seats: Seats, model: Path, tmp_path: Path
+):
     straight = make_rank(model, learner_config())
     straight.save(str(tmp_path / "straight-0"))
     expected = {1: straight.step(1, *make_groups(seed=1))}
@@ -71,13 +45,7 @@ def test_every_change_of_ranks_and_zero_stage_keeps_the_state_and_goes_on_as_one
         if ranks == 1:
             metrics = step_on(make_rank(model, config), step, groups, old)
         else:
-            shares = deal([sum(len(t.response_ids) for t in group) for group in groups], 2)
-            metrics = ray.get(
-                [
-                    seat.one_step.remote(model, config, port, step, [groups[i] for i in share], old)
-                    for seat, share in zip(seats, shares, strict=True)
-                ]
-            )[0]
+            metrics = seats.run(one_step, model, config, step, groups, old)
         expected[step] = straight.step(step, *groups)
         for key in TIMELESS:
             assert metrics[key] == pytest.approx(expected[step][key], rel=2e-3, abs=1e-5), (step, ranks, stage, key)
@@ -106,8 +74,7 @@ def same_state(first: Path, second: Path) -> None:
             assert torch.equal(tensor, theirs[name][key]), (name, key)
 
 
-def test_a_state_without_a_part_or_of_another_network_is_refused(tmp_path: Path):
-    model = build_tiny_model(tmp_path / "model")
+def test_a_state_without_a_part_or_of_another_network_is_refused(model: Path, tmp_path: Path):
     rank = make_rank(model, learner_config())
     rank.save(str(tmp_path / "checkpoint"))
     (part,) = (tmp_path / "checkpoint" / "learner" / "policy").glob("part-*.pt")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import ray
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -20,12 +19,6 @@ from stepcoder.learner.sft.examples import Example, encode
 from stepcoder.learner.sft.service import SFTRank, SFTService
 from stepcoder.learner.sft.update import sft_loss
 from stepcoder.rollout.text.extract import extract
-from tests.tools.tiny_model import build_tiny_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("model"))
 
 
 def config(**changes: object) -> LearnerConfig:
@@ -180,11 +173,7 @@ def test_two_ranks_equal_one(model: Path, tmp_path: Path):
         finally:
             service.close()
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        found = asyncio.run(together())
-    finally:
-        ray.shutdown()
+    found = asyncio.run(together())
     for ours, theirs in zip(found, expected, strict=True):
         for key in theirs.keys() - {"tokens/trained", "tokens_per_s/train"}:
             assert ours[key] == pytest.approx(theirs[key], rel=2e-3), key

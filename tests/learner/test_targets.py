@@ -38,7 +38,6 @@ from stepcoder.learner.tally import Reduce, Tally
 from stepcoder.learner.update import PolicyUpdate, Targets, Weights
 from stepcoder.rollout.trajectory import Trajectory
 from tests.tools.learner import learner_config, make_groups, make_rank, with_critic
-from tests.tools.tiny_model import build_tiny_model
 
 
 def completion(ticket: int, sample: int, reward: float, executed: list[int]) -> Trajectory:
@@ -62,8 +61,8 @@ OTHER_RANK = torch.tensor([1.0, 5.0, 25.0], dtype=torch.float64)  # moments of o
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> PolicyUpdate:
-    rank = make_rank(build_tiny_model(tmp_path_factory.mktemp("model")), learner_config())
+def whole(model: Path) -> PolicyUpdate:
+    rank = make_rank(model, learner_config())
     rank.step(1, *make_groups())  # a new critic says 0 everywhere
     return rank._update
 
@@ -224,8 +223,8 @@ SCALED = [1.5, -1.5, -1.5, -1.5, 0, 0, 0, 0, 0]
     ids=["group baseline", "reinforce_plus_plus_baseline", "rloo", "dr_grpo", "grpo"],
 )
 @pytest.mark.parametrize("reward", [RewardConfig(), RewardConfig(normalize=True)], ids=["plain", "normalised"])
-def test_a_group_that_always_fails_gets_nothing(tmp_path: Path, advantage: AdvantageConfig, reward: RewardConfig):
-    rank = make_rank(build_tiny_model(tmp_path / "model"), learner_config())  # its critic says 0 everywhere
+def test_a_group_that_always_fails_gets_nothing(model: Path, advantage: AdvantageConfig, reward: RewardConfig):
+    rank = make_rank(model, learner_config())  # its critic says 0 everywhere
     batch = build_batch(UNEVEN, FGO(), step=1, seed=0)
     update = changed(rank._update, advantage=advantage, reward=reward)
     found = update._targets(batch, update._rows(batch, range(4)), Tally())
@@ -233,9 +232,9 @@ def test_a_group_that_always_fails_gets_nothing(tmp_path: Path, advantage: Advan
     assert found.advantages.tolist()[4:] == [0.0] * 5
 
 
-def test_without_a_comparison_within_the_group_the_mean_over_tokens_is_the_baseline(tmp_path: Path):
+def test_without_a_comparison_within_the_group_the_mean_over_tokens_is_the_baseline(model: Path):
     # returns 1 and eight of -0.6: mean -3.8/9, so that plain PPO and REINFORCE++ push every failure down
-    rank = make_rank(build_tiny_model(tmp_path / "model"), learner_config())
+    rank = make_rank(model, learner_config())
     batch = build_batch(UNEVEN, FGO(), step=1, seed=0)
     for advantage in (with_critic(lam=1.0), ReinforcePlusPlus()):
         update = changed(rank._update, advantage=advantage)
@@ -314,8 +313,8 @@ def test_every_step_epoch_and_seed_has_its_own_minibatches(whole: PolicyUpdate):
     assert len({split(1, 0), split(1, 1), split(2, 0), split(1, 0, seed=1)}) == 4
 
 
-def test_the_value_losss_weight_scales_the_critics_gradient(tmp_path: Path):
-    model, norms = build_tiny_model(tmp_path / "model"), []
+def test_the_value_losss_weight_scales_the_critics_gradient(model: Path):
+    norms = []
     for weight in (0.5, 1.0):
         rank = make_rank(model, learner_config(advantage=with_critic(critic=SeparateCritic(loss_weight=weight))))
         norms.append(rank.step(1, *make_groups())["grad_norm/critic"])

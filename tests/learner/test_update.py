@@ -15,40 +15,7 @@ from stepcoder.learner.networks import state
 from stepcoder.learner.networks.attention import ATTENTION
 from stepcoder.learner.networks.models import Policy
 from stepcoder.learner.packing import Piece, pack
-from tests.tools.learner import learner_config, make_groups, make_rank
-from tests.tools.tiny_model import build_tiny_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("model"))
-
-
-def plain_ppo(logprobs, values, rewards, lengths, clip=0.2, gamma=1.0, lam=0.95):
-    """Plain PPO's policy and value loss, token means, one update: no curriculum, no mask, no KL."""
-    old, advantages, at = logprobs.detach(), [], 0
-    for reward, n in zip(rewards, lengths, strict=True):
-        v = values[at : at + n]
-        nxt = torch.cat([v[1:], torch.zeros(1)])
-        r = torch.zeros(n)
-        r[-1] = reward
-        delta = (r + gamma * nxt - v).tolist()
-        a, running = [0.0] * n, 0.0
-        for t in reversed(range(n)):
-            running = delta[t] + gamma * lam * running
-            a[t] = running
-        advantages.append(torch.tensor(a))
-        at += n
-    adv = torch.cat(advantages)
-    share = torch.full((len(adv),), 1.0 / len(adv))
-    value_loss = ((values - (adv + values)).square() * share).sum()
-    x = adv.double()
-    mean = float(x.sum()) / len(x)
-    std = max(float(x.square().sum()) / len(x) - mean * mean, 0.0) ** 0.5
-    adv = ((x - mean) / (std + 1e-8)).float()
-    ratio = torch.exp(logprobs - old)
-    surrogate = torch.minimum(ratio * adv, torch.clamp(ratio, 1 - clip, 1 + clip) * adv)
-    return -(surrogate * share).sum(), value_loss
+from tests.tools.learner import learner_config, make_groups, make_rank, plain_ppo
 
 
 @pytest.mark.parametrize("credit", ["off", "all ones"])

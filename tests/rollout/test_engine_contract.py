@@ -24,6 +24,7 @@ from stepcoder.rollout.lifeline import tie_to_parent
 from stepcoder.rollout.trajectory import Trajectory
 from stepcoder.rollout.weights import WeightPublisher
 from tests.tools.learner import learner_config, make_groups, make_rank
+from tests.tools.loop import alive, engine_processes
 from tests.tools.patience import HANG_S, until
 
 CONFIG = RolloutConfig(
@@ -70,12 +71,12 @@ class Served:
         self.engine.close()
 
 
-def serve(kind: str, model: str) -> Any:
+def serve(kind: str, model: Path) -> Any:
     config = CONFIG.model_copy(update={"engine": kind})
     actor = ray.remote(Served).options(
         num_cpus=0, max_concurrency=64, runtime_env={"env_vars": engine_environment(config)}
     )
-    return actor.remote(model, config)
+    return actor.remote(str(model), config)
 
 
 @pytest.fixture(scope="module", params=["vllm", "transformers"])
@@ -84,15 +85,15 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def engine(cluster: None, kind: str, model: str) -> Any:
+def engine(cluster: None, kind: str, model: Path) -> Any:
     return serve(kind, model)
 
 
 @pytest.fixture(scope="module")
-def adapted(model: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[LearnerRank, str]:
+def adapted(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[LearnerRank, str]:
     """A learner with adapters on the first model and a critic on its trunk, after three steps, and what it saved."""
     config = learner_config(lora=LoRAConfig(rank=4), advantage=GAE(critic=SharedCritic()))
-    rank, folder = make_rank(Path(model), config), tmp_path_factory.mktemp("adapted")
+    rank, folder = make_rank(model, config), tmp_path_factory.mktemp("adapted")
     for step in (1, 2, 3):
         rank.step(step, *make_groups(seed=step))
     rank.save(str(folder))
@@ -135,7 +136,7 @@ def test_a_seed_decides_what_is_sampled_whatever_else_is_in_flight(engine: Any) 
 
 @pytest.mark.parametrize("truncation", [{}, {"top_p": 0.8}, {"top_k": 3}, {"top_p": 0.9, "top_k": 20}])
 def test_logprobs_are_those_of_the_sampled_tokens_at_the_sampling_temperature(
-    engine: Any, model: str, truncation: dict[str, Any]
+    engine: Any, model: Path, truncation: dict[str, Any]
 ) -> None:
     (completion,) = generate(engine, Sampling(temperature=0.7, max_new_tokens=16, **truncation), [5])
     ids = completion.response_ids
@@ -150,7 +151,7 @@ def test_logprobs_are_those_of_the_sampled_tokens_at_the_sampling_temperature(
     assert completion.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
 
 
-def test_a_completion_says_why_it_ended(engine: Any, model: str) -> None:
+def test_a_completion_says_why_it_ended(engine: Any, model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model)
     before = ray.get(engine.stats.remote(), timeout=HANG_S)
     (long,) = generate(engine, Sampling(temperature=1.0, max_new_tokens=12), [7])
@@ -248,19 +249,18 @@ def test_merged_adapters_write_what_a_fresh_model_writes(
     rank._publisher.close()
 
 
-def alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
 def processes(engine: Any) -> tuple[psutil.Process, list[psutil.Process]]:
     """The actor's, and those of the engine in it."""
     actor = psutil.Process(ray.get(engine.pid.remote(), timeout=HANG_S))
     children = actor.children(recursive=True)
-    assert any(word in " ".join(child.cmdline()) for child in children for word in ("EngineCore", "spawn_main"))
+    assert engine_processes(children)
     return actor, children
 
 
-def test_its_processes_die_with_an_actor_that_was_killed(engine: Any) -> None:
+# `tests/rollout/test_worker.py` kills an actor with vLLM
+@pytest.mark.parametrize("own", ["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
+def test_its_processes_die_with_an_actor_that_was_killed(cluster: None, own: str, model: Path) -> None:
+    engine = serve(own, model)
     actor, children = processes(engine)
     actor.send_signal(signal.SIGKILL)
     until(lambda: not any(map(alive, children)), lambda: [child for child in children if alive(child)])
@@ -268,8 +268,7 @@ def test_its_processes_die_with_an_actor_that_was_killed(engine: Any) -> None:
         WeightPublisher("gloo", "float32", deadline_s=HANG_S).connect([engine], [("a", (1,))], host="127.0.0.1")
 
 
-def test_who_waits_for_an_engine_that_dies_is_told_and_so_is_everyone_after(kind: str, model: str) -> None:
-    engine = serve(kind, model)
+def test_who_waits_for_an_engine_that_dies_is_told_and_so_is_everyone_after(engine: Any) -> None:
     _, children = processes(engine)
     waiting = [engine.generate.remote(PROMPT, Sampling(1.0, max_new_tokens=240), seed) for seed in range(16)]
     for child in children:

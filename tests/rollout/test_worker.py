@@ -1,9 +1,14 @@
 """A rollout actor with the real engine and the real executor."""
 
 import dataclasses
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import ray
 from transformers import AutoTokenizer
@@ -21,7 +26,8 @@ from stepcoder.rollout.engine import Sampling
 from stepcoder.rollout.engines import engine_environment
 from stepcoder.rollout.trajectory import Group, Unjudged
 from stepcoder.rollout.worker import NotJudged, RolloutWorker, _not_judged
-from tests.tools.patience import HANG_S
+from tests.tools.loop import alive, engine_processes
+from tests.tools.patience import HANG_S, until
 
 CONFIG = RolloutConfig(
     dtype="float32",
@@ -61,19 +67,23 @@ class Failing:
 
 
 @pytest.fixture(scope="module")
-def worker(cluster: None, model: str) -> Any:
+def worker(cluster: None, model: Path) -> Iterator[Any]:
     config = ExecutorConfig()
     actor = ray.remote(RolloutWorker).options(
         num_cpus=0, max_concurrency=64, runtime_env={"env_vars": engine_environment(CONFIG)}
     )
-    return actor.remote(model, CONFIG, PromptConfig(), Failing(ExecutorPool(config)), config.reward, 7)
+    pool = ExecutorPool(config)
+    started = actor.remote(str(model), CONFIG, PromptConfig(), Failing(pool), config.reward, 7)
+    yield started
+    ray.kill(started)
+    pool.close()
 
 
 def run(worker: Any, ticket: int, prefix: str = "", **options: Any) -> Group:
     return ray.get(worker.run.remote(Subtask(ticket, PROBLEM, 1, prefix), **options), timeout=HANG_S)
 
 
-def test_a_group_is_graded_and_its_arrays_fit_together(worker: Any, model: str) -> None:
+def test_a_group_is_graded_and_its_arrays_fit_together(worker: Any, model: Path) -> None:
     group = run(worker, 3, PREFIX)
     tokenizer = AutoTokenizer.from_pretrained(model)
     assert group.outcome.ticket == 3 and group.outcome.total == len(group.trajectories) == 4
@@ -111,7 +121,7 @@ def test_a_subtask_issued_again_draws_the_same_and_another_ticket_does_not(worke
     assert len({tuple(sample) for sample in ids[0]}) == 4
 
 
-def test_a_program_that_does_not_compile_has_nothing_executed(worker: Any, model: str) -> None:
+def test_a_program_that_does_not_compile_has_nothing_executed(worker: Any, model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model)
     group = run(worker, 8, PREFIX)
     for trajectory in group.trajectories:
@@ -128,3 +138,11 @@ def test_an_evaluation_samples_with_its_own_settings(worker: Any) -> None:
     assert first == second and len(first) <= 6
     assert ray.get(worker.greedy.remote(group.trajectories[0].prompt_ids.tolist(), 6)) == first
     assert ray.get(worker.stats.remote()).generated_tokens >= 12 and ray.get(worker.version.remote()) == 0
+
+
+def test_the_engines_processes_die_with_a_worker_that_was_killed(worker: Any) -> None:
+    pid = ray.get(worker.__ray_call__.remote(lambda _: os.getpid()), timeout=HANG_S)
+    children = psutil.Process(pid).children(recursive=True)
+    assert engine_processes(children)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(map(alive, children)), lambda: [child for child in children if alive(child)])

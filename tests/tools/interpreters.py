@@ -1,15 +1,12 @@
-"""Other interpreters of this machine, for tests of what depends on the version of Python that runs programs."""
+"""The interpreters of this machine, for tests of what depends on the version of Python that runs programs.
 
-from pathlib import Path
+Tests take their parameters from what is there. `tests/deploy/test_machine.py` is skipped for each version that is not.
+"""
 
-import pytest
+import sys
 
 from stepcoder.executor.interpreters import find
 
-
-def require(version: str) -> Path:
-    """As `find`; the test is skipped where there is none."""
-    path = find(version)
-    if path is None:
-        pytest.skip(f"no working python{version} on PATH or kept by pyenv or uv: install one to test programs on it")
-    return path
+SUPPORTED = ("3.11", "3.12", "3.13")
+OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
+OTHERS = tuple(version for version in SUPPORTED if version != OWN and find(version))

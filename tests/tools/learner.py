@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,23 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from stepcoder.executor.report import Verdict
-from stepcoder.learner.config import GAE, LearnerConfig, OptimizerConfig, RewardKL, SeparateCritic
+from stepcoder.learner.config import (
+    GAE,
+    LearnerConfig,
+    LoRAConfig,
+    OptimizerConfig,
+    ParallelConfig,
+    RewardKL,
+    SeparateCritic,
+    SharedCritic,
+)
+from stepcoder.learner.networks.engine import TrainedModel
 from stepcoder.learner.rank import LearnerRank
 from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.trajectory import Trajectory
+
+LORA = LoRAConfig(rank=4)
+SHARED = GAE(critic=SharedCritic())
 
 
 def make_groups(groups: int = 3, completions: int = 4, seed: int = 0, vocabulary: int = 300) -> list[list[Trajectory]]:
@@ -85,7 +99,7 @@ def train(
     """Real learner processes over Ray, one step for each list of groups: what was built, metrics, policy weights."""
 
     async def run() -> tuple[dict[str, float], list[dict[str, float]]]:
-        service = LearnerService(str(model), config, seed=0, total_updates=10, temperature=1.0)
+        service = LearnerService(str(model), config, seed=0, total_updates=100, temperature=1.0)
         try:
             built = await service.build()
             found = []
@@ -101,3 +115,51 @@ def train(
     built, metrics = asyncio.run(run())
     saved = AutoModelForCausalLM.from_pretrained(out / "policy", dtype=torch.float32)
     return built, metrics, {name: p.detach() for name, p in saved.named_parameters()}
+
+
+def plain_ppo(logprobs, values, rewards, lengths, clip=0.2, gamma=1.0, lam=0.95):
+    """Plain PPO's policy and value loss, token means, one update: no curriculum, no mask, no KL."""
+    old, advantages, at = logprobs.detach(), [], 0
+    for reward, n in zip(rewards, lengths, strict=True):
+        v = values[at : at + n]
+        nxt = torch.cat([v[1:], torch.zeros(1)])
+        r = torch.zeros(n)
+        r[-1] = reward
+        delta = (r + gamma * nxt - v).tolist()
+        a, running = [0.0] * n, 0.0
+        for t in reversed(range(n)):
+            running = delta[t] + gamma * lam * running
+            a[t] = running
+        advantages.append(torch.tensor(a))
+        at += n
+    adv = torch.cat(advantages)
+    share = torch.full((len(adv),), 1.0 / len(adv))
+    value_loss = ((values - (adv + values)).square() * share).sum()
+    x = adv.double()
+    mean = float(x.sum()) / len(x)
+    std = max(float(x.square().sum()) / len(x) - mean * mean, 0.0) ** 0.5
+    adv = ((x - mean) / (std + 1e-8)).float()
+    ratio = torch.exp(logprobs - old)
+    surrogate = torch.minimum(ratio * adv, torch.clamp(ratio, 1 - clip, 1 + clip) * adv)
+    return -(surrogate * share).sum(), value_loss
+
+
+def full_weights(rank: LearnerRank) -> dict[str, torch.Tensor]:
+    """What the engines would be sent."""
+    return {name: tensor.clone() for name, tensor in rank._full_weights()}
+
+
+def loaded(folder: Path) -> dict[str, torch.Tensor]:
+    saved = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return {name: p.detach() for name, p in saved.named_parameters()}
+
+
+def partition_everything(settings: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """DeepSpeed leaves tensors of a tiny model's size whole under ZeRO 3, so that nothing would be gathered."""
+
+    def partitioned(self: TrainedModel, config: ParallelConfig) -> dict[str, Any]:
+        found = settings(self, config)
+        found["zero_optimization"]["stage3_param_persistence_threshold"] = 0
+        return found
+
+    return partitioned

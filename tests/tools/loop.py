@@ -1,13 +1,16 @@
 """Small runs of the real loop, started as a user starts them."""
 
+import contextlib
 import itertools
 import json
 import os
 import random
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from stepcoder.executor.judging.reward import reward
@@ -72,3 +75,18 @@ def metrics(run: Path) -> dict[int, dict[str, object]]:
 def step_lines(run: Path) -> dict[int, dict[str, Any]]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return {line["step"]: line for line in lines if "eval" not in line}
+
+
+def engine_processes(family: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those of `family` that an engine of either kind runs in."""
+    found = []
+    for process in family:
+        with contextlib.suppress(psutil.Error):
+            said = " ".join((process.name(), *process.cmdline()))
+            if "EngineCore" in said or "spawn_main" in said:
+                found.append(process)
+    return found
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

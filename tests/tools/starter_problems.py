@@ -160,13 +160,19 @@ def shape_faults(splits: dict[str, list[Problem]]) -> list[str]:
     return faults
 
 
-def run_faults(problems: Sequence[Problem], pool: LocalPool) -> list[str]:
-    """Solutions that fail a test and mutants that pass them all."""
+def solution_faults(problems: Sequence[Problem], pool: LocalPool) -> list[str]:
+    """Solutions that fail a test."""
     faults: list[str] = []
     solutions = pool.map((problem.solution, problem.suite) for problem in problems)
     for problem, report in zip(problems, solutions, strict=True):
         if not _passed(report):
             faults.append(f"{problem.id}: the solution does not pass: {report.verdict} {report.error or ''}")
+    return faults
+
+
+def mutant_faults(problems: Sequence[Problem], pool: LocalPool) -> list[str]:
+    """Mutants of solutions that pass all tests."""
+    faults: list[str] = []
     changed = [(problem, mutant) for problem in problems for mutant in mutants(problem.solution)]
     reports = pool.map((mutant.source, problem.suite) for problem, mutant in changed)
     for (problem, mutant), report in zip(changed, reports, strict=True):
@@ -186,7 +192,7 @@ def main() -> int:
     faults = shape_faults(splits)
     with LocalPool(LIMITS) as pool:
         for problems in splits.values():
-            faults += run_faults(problems, pool)
+            faults += solution_faults(problems, pool) + mutant_faults(problems, pool)
     for name, problems in splits.items():
         counts = Counter((problem.level, problem.suite.style) for problem in problems)
         print(f"{name}: {len(problems)} problems, {len({family(problem) for problem in problems})} families")

@@ -14,9 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.tools.loop import ROOT, metrics, write_config
+from tests.tools.loop import ROOT, alive, engine_processes, metrics, write_config
 from tests.tools.patience import HANG_S, until
-from tests.tools.tiny_model import build_tiny_model
 
 EXCLUDES = '{"excludes": [".venv", ".cache", "runs", ".git"]}'
 
@@ -67,7 +66,7 @@ class Head:
         return self.job(
             "submit", *([] if wait else ["--no-wait"]), "--submission-id", name, "--working-dir", ".",
             "--runtime-env-json", EXCLUDES, "--", "python", "-m", "deploy.train", "--config", str(config),
-            "--run.steps", str(steps),
+            "--run.steps", str(steps), "--rollout.engine", "transformers",
         )  # fmt: skip
 
     def close(self) -> None:
@@ -99,20 +98,16 @@ def head(tmp_path: Path) -> Iterator[Head]:
     found.close()
 
 
-def engines() -> list[psutil.Process]:
-    return [p for p in psutil.process_iter(["name"]) if "EngineCore" in (p.info["name"] or "")]
-
-
-def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, tmp_path: Path) -> None:
-    config = write_config(
-        tmp_path, build_tiny_model(tmp_path / "model"), "job", eval={"at_start": False, "at_end": False}
-    )
-    run, before = tmp_path / "job", set(engines())
+def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, model: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, model, "job", eval={"at_start": False, "at_end": False})
+    run = tmp_path / "job"
     head.submit("first", config, 500, wait=False)
     until((run / "checkpoints" / "step-00000002").is_dir, lambda: head.job("logs", "first"))
     assert "step   1/500" in head.job("logs", "first")
+    engines = engine_processes(psutil.Process(head.process.pid).children(recursive=True))
+    assert engines
     head.job("stop", "first")
-    until(lambda: not set(engines()) - before, lambda: "an engine outlived its job")
+    until(lambda: not any(map(alive, engines)), lambda: engines)
     reached = max(int(folder.name.split("-")[1]) for folder in (run / "checkpoints").glob("step-*"))
     output = head.submit("second", config, reached + 2, wait=True)
     assert f"going on from the checkpoint of step {reached} of {reached + 2}" in output
