@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     if options.check:
         import yaml
 
-        print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), end="")
+        print(yaml.safe_dump(config.settings(), sort_keys=False), end="")
         return 0
 
     signal.signal(signal.SIGTERM, stop)

@@ -29,7 +29,7 @@ def unknown_types(given: Layer, tree: Tree) -> dict[str, str]:
     """A line for every type that there is not, by the section that it was given for."""
     chosen = tree.chosen(values(given))
     known = tree.under(chosen)
-    keys = {f"{section}.type": section for section, kind in chosen.items() if kind not in tree.unions[section]}
+    keys = {f"{name}.type": name for name, kinds in tree.unions.items() if chosen.get(name, kinds[0]) not in kinds}
     keys |= {ALGORITHM: ALGORITHM} if ALGORITHM in known else {}  # one that is known has become its settings
     return {section: impossible(key, given[key], known[key]) for key, section in keys.items() if key in given}
 
@@ -43,9 +43,11 @@ def unknown_key(key: str, item: Given, tree: Tree, chosen: Mapping[str, str], ro
         names = [leaf for leaf in tree.under(chosen) if within(leaf, key)]
         return f"{key} ({item.origin}) is a section, not a value; its keys are {', '.join(names)}."
     if elsewhere := [leaf.when for leaf in tree.leaves if leaf.key == key]:
-        union = next(name for name, kind in elsewhere[0].items() if chosen.get(name) != kind)
-        types = " or ".join(dict.fromkeys(when[union] for when in elsewhere))
-        return f"{key} ({item.origin}) has no effect with {union}.type {chosen[union]}; it belongs to type {types}."
+        choice = next(name for name, kind in elsewhere[0].items() if chosen.get(name) != kind)
+        deciding = tree.choices()[choice]
+        kinds = " or ".join(dict.fromkeys(when[choice] for when in elsewhere))
+        word = deciding.rpartition(".")[2]
+        return f"{key} ({item.origin}) has no effect with {deciding} {chosen[choice]}; it belongs to {word} {kinds}."
     now = new_key(key)
     larger = None if root.larger is None else flatten(root.larger)
     if larger is not None and (now or key) in larger.sections.union(larger.keys):

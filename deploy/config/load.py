@@ -1,8 +1,9 @@
 """From YAML files, the environment and the command line to one validated configuration.
 
-Command line over environment over YAML over defaults. A source that changes the type of a section, or names an
-algorithm, begins that section anew: what lower sources say of it was meant for the other type. Every value remembers
-where it came from, so that an unknown key or an impossible value is refused with its place, and all of them at once.
+Command line over environment over YAML over defaults. A source that changes the type of a section, names an algorithm
+or changes the engine begins what that decides on anew: what lower sources say of it was meant for another one. Every
+value remembers where it came from, so that an unknown key or an impossible value is refused with its place, and all of
+them at once.
 Nothing heavy is imported here.
 """
 
@@ -65,13 +66,14 @@ def merged(layers: Iterable[Layer], tree: Tree, recipes: Mapping[str, Mapping[st
 
 
 def lay(found: Layer, layer: Layer, tree: Tree, *, anew: bool = False) -> None:
-    """Put a layer over what is found. A section whose type it gives, and changes (or `anew`), is emptied first."""
+    """Put a layer over what is found. What a type or switch decides on is emptied first where the layer gives that,
+    and changes it (or `anew`)."""
     chosen = tree.chosen(values(found))
-    for union in tree.unions:
-        item = layer.get(f"{union}.type")
-        before = found.get(f"{union}.type")
-        if item is not None and (anew or changes(item.value, before and before.value, chosen.get(union))):
-            for key in [key for key in found if within(key, union)]:
+    for choice, deciding in tree.choices().items():
+        item = layer.get(deciding)
+        before = found.get(deciding)
+        if item is not None and (anew or changes(item.value, before and before.value, chosen.get(choice))):
+            for key in tree.decided(choice) & found.keys():
                 del found[key]
     found.update(layer)
 

@@ -42,6 +42,12 @@ def test_a_source_that_changes_a_type_begins_the_section_anew(tmp_path: Path) ->
     assert same.loss.normalizer.type == "all_tokens"
 
 
+def test_a_source_that_changes_the_engine_drops_what_lower_ones_say_of_the_other() -> None:
+    rollout = load_config(STARTER, ["--rollout.engine", "transformers"], {}).rollout
+    assert rollout.max_model_len == 384 and "max_num_seqs" not in rollout.model_dump()
+    assert load_config(STARTER, ["--rollout.engine", "vllm"], {}).rollout.max_num_seqs == 96
+
+
 def test_the_default_of_a_choice_within_a_choice_is_that_of_the_outer_type() -> None:
     learner = load_config(None, ["--learner.loss", "cispo"], {}).learner
     assert learner.loss.normalizer.type == "all_tokens"
