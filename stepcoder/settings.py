@@ -30,7 +30,9 @@ class Settings(BaseModel):
     def unread(self) -> dict[str, Only]:
         """The fields that have no effect with the values of others."""
         rules = ((name, rule) for name, info in type(self).model_fields.items() for rule in info.metadata)
-        return {name: rule for name, rule in rules if isinstance(rule, Only) and getattr(self, rule.field) != rule.value}
+        return {
+            name: rule for name, rule in rules if isinstance(rule, Only) and getattr(self, rule.field) != rule.value
+        }
 
 
 class Variant(Settings):

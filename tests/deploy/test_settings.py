@@ -134,6 +134,34 @@ def test_broken_yaml_and_double_keys_are_refused(tmp_path: Path) -> None:
         load_config(write(tmp_path, "run:\n  seed: 1\n  seed: 2\n"), [], {})
 
 
+KL = "learner.kl .*and learner.kl.type .* are one setting"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "variables", "said"),
+    [
+        (
+            "",
+            [],
+            ["LEARNER__KL", "LEARNER__KL__TYPE"],
+            "STEPCODER_LEARNER__KL. and .*STEPCODER_LEARNER__KL__TYPE. are one",
+        ),
+        ("", [], ["LEARNER__KL__TYPE", "LEARNER__KL"], KL),
+        ("", [], ["RUN__SEED", "run__seed"], "run.seed is given twice .*STEPCODER_RUN__SEED and .*STEPCODER_run__seed"),
+        ("", ["--learner.kl", "none", "--learner.kl.type", "loss"], [], KL),
+        ("learner:\n  kl: {type: loss}\n  kl: none\n", [], [], "learner.kl is given twice .*line 2 and .*line 3"),
+        ("learner:\n  kl: none\n  kl: {coef: 0.1}\n", [], [], "learner.kl is given twice .*line 2 and .*line 3"),
+        ("run: {seed: 1}\nrun: {steps: 1}\n", [], [], "run is given twice .*line 1 and .*line 2"),
+    ],
+)
+def test_one_setting_twice_in_one_source_is_refused_by_name(
+    tmp_path: Path, text: str, words: list[str], variables: list[str], said: str
+) -> None:
+    environment = {f"STEPCODER_{name}": "none" if "KL" in name else "1" for name in variables}
+    with pytest.raises(UserError, match=said):
+        load_config(write(tmp_path, text), words, environment)
+
+
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_configurations_are_valid(file: Path) -> None:
     load_config(file, [], {}, root=root_of(file))
