@@ -61,8 +61,7 @@ class EngineConfig(Settings):
             value, default = getattr(self, name), type(self).model_fields[name].default
             if value != default:
                 raise ValueError(
-                    f"rollout.{name} = {value} needs rollout.engine {rule.value}; {self.engine} does not read it: leave "
-                    "it out"
+                    f"rollout.{name} = {value} needs rollout.engine {rule.value}; {self.engine} does not read it"
                 )
         return self
 

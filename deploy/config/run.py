@@ -123,7 +123,7 @@ def _uncorrected(config: Config) -> str | None:
     learner = config.learner
     if config.max_staleness and learner.samples_are_old and not learner.loss.has_ratio:
         return (
-            f"learner.loss {learner.loss.type} has no ratio, and learner.old_logprobs sampler no importance weight: with "
+            f"learner.loss {learner.loss.type} has no ratio, learner.old_logprobs sampler no importance weight: with "
             f"max_staleness = {config.max_staleness} nothing would correct for completions of older weights. Set "
             "max_staleness to 0, or learner.old_logprobs to learner"
         )

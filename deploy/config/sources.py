@@ -128,7 +128,7 @@ def twice(key: str, *places: str) -> UserError:
 
 
 def types_alone(layer: Layer, tree: Tree) -> Layer:
-    """The layer with `kl.type` for a plain value at `kl`, where `kl` is a choice of types. Raises UserError for both."""
+    """The layer with `kl.type` for a plain value at `kl`, where `kl` is a choice of types; UserError for both."""
     found: Layer = {}
     for key, item in layer.items():
         full = f"{key}.type" if key in tree.unions else key
