@@ -54,7 +54,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         target = checkpoint.policy
         own = checkpoint.path.parent.parent / "config.yaml"
         file = file or (own if own.is_file() else None)
-    config = load_config(file, settings, root=root_of(file))
+    config = load_config(file, settings, root=root_of(file), kept=options.config is None)
     if target is not None:
         config = config.model_copy(update={"model": str(target)})
     config, _ = settle(config)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from stepcoder.deploy.config.complaints import bad_values, misplaced, unknown_types, values
 from stepcoder.deploy.config.fields import Leaf, Tree, flatten, variants, within
+from stepcoder.deploy.config.moved import translated
 from stepcoder.deploy.config.recipes import ALGORITHM
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
@@ -32,14 +33,21 @@ def load_config(
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     root: type[Root] = Config,
+    *,
+    kept: bool = False,
 ) -> Root:
     """The run's configuration, a `root`; raises UserError that names every bad key and value.
 
     `arguments` are what the command line has left after its own options: `--learner.policy.lr 1e-5`,
-    `--learner.policy.lr=1e-5` or `--set learner.policy.lr=1e-5`.
+    `--learner.policy.lr=1e-5` or `--set learner.policy.lr=1e-5`. `kept`: the file is what a run was started with,
+    by an earlier version perhaps.
     """
     tree = flatten(root)
-    layers = read_yaml(Path(path), tree) if path is not None else []
+    if path is not None and kept:
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        layers = [{key: Given(value, str(path)) for key, value in translated(settings, root).items()}]
+    else:
+        layers = read_yaml(Path(path), tree) if path is not None else []
     layers += [
         read_environment(os.environ if environment is None else environment, tree),
         read_arguments(arguments, tree),

@@ -14,14 +14,14 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import yaml
 
-from stepcoder.deploy.config.moved import ADDED, moved
+from stepcoder.deploy.config.moved import flat, translated
 from stepcoder.deploy.config.run import Config, RunConfig
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
@@ -44,17 +44,6 @@ HARMLESS = (
 log = logging.getLogger(__name__)
 
 
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
-
-
 def harmless(key: str) -> bool:
     return any(key == name or (name.endswith(".") and key.startswith(name)) for name in HARMLESS)
 
@@ -62,23 +51,11 @@ def harmless(key: str) -> bool:
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """`key: old -> new` for every setting that a resumed run may not change. Settings unknown to either count too."""
     before, after = flat(old), flat(new)
-    before = {key: value for key, value in ADDED.items() if key in after} | before
     changed = []
     for key in sorted(before.keys() | after.keys()):
         if not harmless(key) and before.get(key) != after.get(key):
             changed.append(f"{key}: {before.get(key)!r} -> {after.get(key)!r}")
     return changed
-
-
-def renamed(file: Path, keys: Mapping[str, str]) -> str:
-    """What to do about a run of an earlier version, whose file of settings has `keys` that have other names now."""
-    listed = "\n  ".join(f"{old} is {new} now" for old, new in keys.items())
-    return (
-        f"run.directory: {file.parent} holds a run of an earlier version, whose settings have other names now:\n"
-        f"  {listed}\n"
-        f"To go on with it, give the same settings by these names and put what 'stepcoder ... --check' prints of them "
-        f"into {file}. Or give another --run.directory for a new run."
-    )
 
 
 def _comments(text: str) -> str:
@@ -164,11 +141,9 @@ class RunDirectory:
         notes = "".join(f"# {note}\n" for note in self.notes)
         if file.is_file():
             old = file.read_text(encoding="utf-8")
-            before = yaml.safe_load(old) or {}
-            if all(flat(before).get(key) == flat(settings).get(key) for key in FORMATS):
+            before = translated(yaml.safe_load(old) or {}, type(self.config))
+            if all(before.get(key) == flat(settings).get(key) for key in FORMATS):
                 notes = notes or _comments(old)
-            if self._begun() and (old_keys := moved(flat(before))):
-                raise UserError(renamed(file, old_keys))
             changed = differences(before, settings)
             if changed and self._begun():
                 listed = "\n  ".join(changed)
