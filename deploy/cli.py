@@ -40,7 +40,7 @@ start here:
   stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl   judge programs, sandboxed, without training
   stepcoder data convert --from apps APPS/train P.jsonl   one's own problems: then 'data refine', 'check', 'show'
 
-'stepcoder COMMAND --help' explains each command; 'stepcoder train --help' explains every setting."""
+'stepcoder COMMAND --help' explains each command; 'stepcoder train --help' lists the sections of settings."""
 
 
 class CurrentStderr(logging.StreamHandler[IO[str]]):

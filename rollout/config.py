@@ -73,7 +73,7 @@ class EngineConfig(Settings):
 
 
 class RolloutConfig(EngineConfig):
-    """How completions are generated. The one home of these defaults."""
+    """How completions are generated."""
 
     group_size: int = Field(default=16, ge=1)
     """Completions of one subtask. Source: StepCoder."""

@@ -32,7 +32,7 @@ examples:
   stepcoder data refine raw.jsonl train.jsonl --against humaneval:HumanEval.jsonl.gz --against mbpp:mbpp.jsonl
   stepcoder data refine raw.jsonl train.jsonl --split 0.1 --mutants 5 --executor.cpu_s 10
 
-Every setting under executor. of 'stepcoder train --help' may follow. Exit code: 0, also where problems are dropped; 1
+Every setting of 'stepcoder train --help executor' may follow. Exit code: 0, also where problems are dropped; 1
 where the sandbox failed for some; 2 for a mistake in files or options; 130 after Ctrl-C."""
 
 

@@ -15,7 +15,7 @@ examples:
   stepcoder eval --run runs/starter --step 20 --eval.samples 32
   stepcoder eval --config configs/starter.yaml --model smollm2-135m --out before.json
 
-Any setting of 'stepcoder train --help' may follow; those under eval., data. and rollout. matter."""
+Any setting of 'stepcoder train --help all' may follow; those under eval., data. and rollout. matter."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -32,7 +32,7 @@ examples:
   stepcoder grade --problems starter:heldout --samples S.jsonl --out R.jsonl --workers 16 --no-coverage
   stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl --executor.cpu_s 10 --executor.memory_mib 2048
 
-Every setting under executor. of 'stepcoder train --help' may follow. Exit code: 0 also where programs fail, 1 where
+Every setting of 'stepcoder train --help executor' may follow. Exit code: 0 also where programs fail, 1 where
 the sandbox could not judge some (infra_error), 2 for a mistake in files or options, 130 after Ctrl-C.
 docs/executor.md explains verdicts, rewards, limits and what the sandbox does not cover."""
 

@@ -35,11 +35,10 @@ then:
 
 
 class Help(SettingsHelp):
-    def reference(self) -> str:
-        from stepcoder.deploy.config.help import settings_reference
+    def root(self) -> "type[SFTRunConfig]":
         from stepcoder.deploy.config.sft import SFTRunConfig
 
-        return settings_reference(root=SFTRunConfig)
+        return SFTRunConfig
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

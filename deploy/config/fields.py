@@ -36,12 +36,9 @@ class Leaf:
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """The values of a Literal (inside an optional or not); empty for other types."""
-        found: tuple[Any, ...] = ()
-        for part in alternatives(self.annotation):
-            if get_origin(part) is Literal:
-                found += get_args(part)
-        return found
+        """The values of a Literal, inside an optional or a list or not; empty for other types."""
+        parts = (get_args(part)[0] if self.many else part for part in alternatives(self.annotation))
+        return tuple(value for part in parts if get_origin(part) is Literal for value in get_args(part))
 
     @property
     def optional(self) -> bool:
@@ -221,11 +218,17 @@ def nearest_keys(key: str, known: list[str], limit: int = 1) -> list[str]:
     """The known dotted keys that `key` was most likely meant to be, best first."""
     from difflib import SequenceMatcher
 
-    last = key.rpartition(".")[2]
+    section, _, last = key.rpartition(".")
 
-    def score(candidate: str) -> float:
-        whole = SequenceMatcher(None, key, candidate).ratio()
-        return whole + SequenceMatcher(None, last, candidate.rpartition(".")[2]).ratio()
+    def alike(a: str, b: str) -> float:
+        return SequenceMatcher(None, a, b).ratio()
 
-    ranked = sorted(known, key=score, reverse=True)
-    return [candidate for candidate in ranked[:limit] if score(candidate) > 0.9]
+    def near(candidate: str) -> bool:
+        """The same name in another section, or nearly the same name in nearly the same section."""
+        inside, _, name = candidate.rpartition(".")
+        return name == last or (
+            alike(last, name) >= 0.75 and (inside.startswith(section) or alike(section, inside) >= 0.8)
+        )
+
+    found = sorted(filter(near, known), key=lambda name: alike(key, name) + alike(last, name.rpartition(".")[2]))
+    return found[::-1][:limit]

@@ -133,7 +133,7 @@ def over(given: dict[str, Any], default: BaseModel, types: Mapping[str, type[Var
 
 def coerce(leaf: Leaf, value: Any) -> Any:
     """Text from a file, variable or argument as the leaf's type would write it; pydantic judges the rest."""
-    for choice in leaf.choices:
+    for choice in () if leaf.many else leaf.choices:
         if str(value) == str(choice) and isinstance(value, str | int):
             return choice
     if leaf.optional and isinstance(value, str) and value.lower() in ("none", "null"):

@@ -60,9 +60,9 @@ class PassRateConfig(Settings):
     samples: int = Field(default=8, ge=1)
     """Completions of each problem (completions); more of them, a smaller standard error."""
     temperature: float = Field(default=0.2, ge=0, le=2)
-    """Sampling temperature; 0 is greedy. Source: paper, recalled."""
+    """Sampling temperature; 0 is greedy. Source: paper, from memory."""
     top_p: float = Field(default=0.95, gt=0, le=1)
-    """Nucleus of the sampler (probability). Source: paper, recalled."""
+    """Nucleus of the sampler (probability). Source: paper, from memory."""
     train_limit: int | None = Field(default=None, ge=1)
     """Evaluate only so many training problems, always the same (problems); none for all."""
 

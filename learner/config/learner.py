@@ -1,6 +1,6 @@
 """The learner of reinforcement learning: its networks, and what they learn from.
 
-"paper" is Dou et al. 2024 (arXiv 2402.01391) or the code of the same group.
+"paper" is Dou et al. 2024 (arXiv 2402.01391), "the authors' PPO code" what the same authors have published.
 """
 
 from pydantic import Field, model_validator

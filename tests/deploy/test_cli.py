@@ -79,9 +79,26 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
 
 
 def test_train_help_explains_every_setting_and_imports_nothing_heavy() -> None:
-    heavy, shown = heavy_imports("train", "--help")
+    heavy, shown = heavy_imports("train", "--help", "all")
     assert heavy <= {"numpy"}
     assert "--learner.policy.lr" in shown and "default 5e-07" in shown
+
+
+@pytest.mark.parametrize("command", ["train", "sft"])
+def test_help_is_a_page_that_names_the_sections(command: str) -> None:
+    _, shown = heavy_imports(command, "--help")
+    assert len(shown.splitlines()) < 70 and "learner.policy " in shown and "--help SECTION" in shown
+    assert "--learner.policy.lr  " not in shown
+
+
+def test_help_of_a_section_or_a_setting_shows_it_alone() -> None:
+    _, loss = heavy_imports("train", "--help", "learner.loss")
+    assert "--learner.loss.clip_high" in loss and "--learner.loss.normalizer" in loss and "learner.kl" not in loss
+    _, lr = heavy_imports("train", "--help", "learner.policy.lr")
+    assert "Peak learning rate" in lr and len(lr.splitlines()) == 2
+    assert "--algorithm" in heavy_imports("train", "--help", "top")[1]
+    assert "did you mean learner.loss?" in refused("train", "--help", "learner.los")
+    assert "there are top, data, run" in refused("sft", "--help", "elsewhere")
 
 
 def test_version() -> None:

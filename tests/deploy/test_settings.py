@@ -61,7 +61,6 @@ def test_a_section_given_in_part_keeps_the_rest_of_its_parents_defaults() -> Non
     ("key", "meant"),
     [
         ("learner.lr", "learner.policy.lr"),
-        ("learner.policy.learning_rat", "learner.policy.lr"),
         ("run.step", "run.steps"),
         ("rolout.group_size", "rollout.group_size"),
         ("group_size", "rollout.group_size"),
@@ -70,9 +69,38 @@ def test_a_section_given_in_part_keeps_the_rest_of_its_parents_defaults() -> Non
     ],
 )
 def test_an_unknown_key_names_the_nearest_known_one(key: str, meant: str) -> None:
-    nearest = "" if key == "learner.policy.learning_rat" else f" The nearest known key is {meant}."
-    with pytest.raises(UserError, match=f"unknown key {key} .command line..{nearest}"):
+    with pytest.raises(UserError, match=f"unknown key {key} .command line.. The nearest known key is {meant}."):
         load_config(None, [f"--{key}", "1"], {})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--dry-run", "'stepcoder train --check' checks everything and starts nothing"),
+        ("--chek", "There is an option --check"),
+        ("--resume", "The same command goes on"),
+        ("--verbose", "There are algorithm, model, max_unjudged_share, data, run"),
+        ("--foo.bar 1", "There are algorithm, model"),
+        ("--learner.loss.foo 3", "learner.loss has type, normalizer, clip_low, clip_high."),
+        ("--learner.loss gspo --learner.loss.foo 3", "learner.loss has type, normalizer, clip_low, clip_high."),
+        ("--lerner.foo 3", "learner has ranks, device"),
+        ("--learner.advantage.lambda 1", "learner.advantage has type, normalize, clip, gamma, lam, reward_baseline"),
+    ],
+)
+def test_a_key_that_is_near_to_none_gets_the_keys_that_there_are(words: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_config(None, words.split(), {})
+    assert said in str(caught.value) and "nearest" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "hint"), [("easy", ""), ("interview,intro", " Did you mean introductory?")])
+def test_a_wrong_item_of_a_list_is_refused_with_the_choices(value: str, hint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_config(None, ["--data.levels", value], {})
+    assert str(caught.value) == (
+        f"data.levels = '{value}' (command line) is not possible: allowed is list of "
+        "introductory|interview|competition, not empty; the default is introductory, interview, competition." + hint
+    )
 
 
 def test_a_wrong_file_is_refused_with_line_and_all_its_faults(tmp_path: Path) -> None:
