@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError, nearest
+from stepcoder.words import plural
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     console = Console(highlight=False)
     console.print(marked(problem.solution, found), soft_wrap=True)
     note = "" if parse(problem.solution) else "; the solution does not parse, so that it has no start points"
-    console.print(f"{problem.id}: {len(found)} stages{note}", markup=False, style="dim")
+    console.print(f"{problem.id}: {plural(len(found), 'stage')}{note}", markup=False, style="dim")
     return 0
 
 

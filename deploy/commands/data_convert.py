@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from stepcoder.deploy.commands.common import RAW, console, kind_option
+from stepcoder.words import plural
 
 DESCRIPTION = """\
 Write a data set as JSON lines in the native format. Entries that cannot be used are counted by reason and written to
@@ -37,10 +38,10 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     for table in tables(counts):
         console().print(table)
     styles = ", ".join(f"{count:,} {style} style" for style, count in sorted(counts.styles.items()))
-    print(f"{counts.tests:,} tests; {styles}")
+    print(f"{plural(counts.tests, 'test')}; {styles}")
     if counts.solutions > counts.problems:
         print(
-            f"{counts.solutions - counts.problems:,} further solutions are left out; "
+            f"{plural(counts.solutions - counts.problems, 'further solution is', 'further solutions are')} left out; "
             f"'stepcoder data refine --from {kind}' can choose among all"
         )
     print(f"problems   {options.out}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepcoder.deploy.commands.common import RAW, console, executor_config, kind_option, stop
+from stepcoder.words import plural
 
 if TYPE_CHECKING:
     from stepcoder.curriculum.data.keep import Outcome
@@ -164,7 +165,7 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
     if outcome.dropped:
         console().print(table)
     kept, later = len(outcome.kept), sum(problem.held_out for problem in outcome.kept)
-    print(f"{kept:,} of {outcome.entries:,} problems are kept ({kept / outcome.entries:.1%})")
+    print(f"{kept:,} of {plural(outcome.entries, 'problem is', 'problems are')} kept ({kept / outcome.entries:.1%})")
     print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
     if options.split:
         print(f"held out  {held_out_file(options.out)} ({later:,})")

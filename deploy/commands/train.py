@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from stepcoder.deploy.commands.common import RAW, SettingsHelp, stop
+from stepcoder.words import plural
 
 if TYPE_CHECKING:
     from stepcoder.deploy.config.run import Config
@@ -96,6 +97,6 @@ def finish(config: "Config", run: "RunDirectory") -> None:
 def cut_short(done: int, steps: int, minutes: float) -> str:
     """How far a run came whose time was over, and how it goes on."""
     return (
-        f"after {done} of {steps} steps: run.max_minutes = {minutes:g}; the same command goes on for as long again, "
-        "with --run.max_minutes N for N minutes"
+        f"after {done} of {plural(steps, 'step')}: run.max_minutes = {minutes:g}; the same command goes on for as long "
+        "again, with --run.max_minutes N for N minutes"
     )

@@ -30,6 +30,7 @@ from stepcoder.deploy.run.manifest import MANIFEST, ManifestError
 from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores
 from stepcoder.errors import UserError
 from stepcoder.files import write_whole
+from stepcoder.words import plural
 
 CONFIG = "config.yaml"
 FORMATS = ("rollout.dtype", "learner.precision")  # what the comments at the head of CONFIG explain
@@ -158,7 +159,7 @@ class RunDirectory:
         if self.checkpoint is not None and not self.finished:
             self._say(f"going on from the checkpoint of step {self.checkpoint.step} of {self.steps}")
         elif self.checkpoint is not None:
-            self._say(f"all {self.steps} steps are done; raise {self.config.length} to go on")
+            self._say(f"all {plural(self.steps, 'step is', 'steps are')} done; raise {self.config.length} to go on")
         elif self._begun():
             self._say("no complete checkpoint was left: starting from the first step")
 

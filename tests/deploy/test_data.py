@@ -165,7 +165,7 @@ def test_check_names_every_fault(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "3 problems are sound (2 introductory, 1 interview), 4 tests" in capsys.readouterr().out
     assert main(["data", "check", str(good), "--run", "--workers", "1"]) == 1
     said = capsys.readouterr().out
-    assert "wrong_output" in said and "2 problems are sound" in said and "1 are not" in said
+    assert "wrong_output" in said and "2 problems are sound" in said and "1 is not" in said
     bad = write_lines(tmp_path / "bad.jsonl", DOUBLE, DOUBLE, ECHO | {"tests": []}, b"{")
     assert main(["data", "check", str(bad)]) == 1
     said = capsys.readouterr().out
