@@ -23,13 +23,14 @@ class EngineKind:
 
     `make` takes what `make_engine` takes, `environment` what `engine_environment` takes. `whole_logprobs`: the devices
     on which its log-probabilities are those of the untruncated distribution. `direct`: whether weights reach it from
-    GPU to GPU.
+    GPU to GPU. `batches`: whether it samples completions together, as estimates of a run's length assume.
     """
 
     make: Callable[..., Engine]
     environment: Callable[[EngineConfig, str, str], dict[str, str]]
     whole_logprobs: frozenset[str]
     direct: bool
+    batches: bool
 
 
 def _vllm(model: str, config: RolloutConfig, *, device: str, backend: str, version: int) -> Engine:
@@ -51,8 +52,8 @@ def _transformers(model: str, config: RolloutConfig, *, device: str, backend: st
 
 
 ENGINES: Mapping[str, EngineKind] = {
-    "vllm": EngineKind(_vllm, _vllm_environment, frozenset({"cpu"}), direct=True),
-    "transformers": EngineKind(_transformers, lambda *_: {}, frozenset({"cpu", "cuda"}), direct=False),
+    "vllm": EngineKind(_vllm, _vllm_environment, frozenset({"cpu"}), direct=True, batches=True),
+    "transformers": EngineKind(_transformers, lambda *_: {}, frozenset({"cpu", "cuda"}), direct=False, batches=False),
 }
 
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stepcoder.errors import UserError
+from stepcoder.words import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from stepcoder.deploy.checks.preflight import Ready
     from stepcoder.deploy.config.shared import BaseConfig
     from stepcoder.executor.config import ExecutorConfig
 
@@ -38,6 +40,22 @@ class SettingsHelp(argparse.Action):
         from stepcoder.deploy.config.run import Config
 
         return Config
+
+
+def announcement(config: "BaseConfig", ready: "Ready", file: str | None) -> str:
+    """What is about to be trained, and for how long; without a `file` of settings, how to choose one."""
+    data = f"{plural(len(ready.train), 'problem')}, {len(ready.heldout)} held out"
+    told = f"{config.run.directory}: {config.model} on {data}; {config.about()}"
+    return told if file else f"{told}\n{no_file(config)}"
+
+
+def no_file(config: "BaseConfig") -> str:
+    """That the defaults are what runs, and what to give for a run that a small machine can do."""
+    starter = {"train": "starter.yaml", "sft": "sft-starter.yaml"}[config.command]
+    return (
+        f"without --config every setting not given is the default, of the paper's size; --config configs/{starter} "
+        "suits a small machine"
+    )
 
 
 def stop(signum: int, frame: object) -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, stop
+from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, stop
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -68,7 +68,11 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     ready = preflight(config)
     data = prepare(config, ready)
     updates = config.updates(len(data.train))
-    told = (*data.messages, f"{plural(len(data.train), 'prompt')} to train on: {plural(updates, 'update')}")
+    told = (
+        announcement(config, ready, options.config),
+        *data.messages,
+        f"{plural(len(data.train), 'prompt')} to train on: {plural(updates, 'update')}",
+    )
     print("\n".join(told), file=sys.stderr)
     if options.check:
         import yaml

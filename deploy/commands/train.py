@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, stop
+from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, stop
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     config = load_config(options.config, settings)
     config, notes = settle(config, kept_settings(config.run.directory))
     ready = preflight(config)
+    print(announcement(config, ready, options.config), file=sys.stderr)
     if options.check:
         import yaml
 

@@ -13,6 +13,7 @@ from stepcoder.learner.config import LearnerConfig, Overlong
 from stepcoder.learner.config.credit import Executed
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.rollout.engines import ENGINES
+from stepcoder.words import plural
 
 
 class RunConfig(PlaceConfig):
@@ -63,6 +64,11 @@ class Config(BaseConfig):
     rollout: RolloutConfig = RolloutConfig.model_validate({})
     executor: ExecutorConfig = ExecutorConfig.model_validate({})
     learner: LearnerConfig = LearnerConfig()
+
+    def about(self) -> str:
+        each = f"{self.subtasks_per_step} x {self.rollout.group_size} completions"
+        types = f"{self.learner.advantage.type}, {self.learner.loss.type}"
+        return f"{plural(self.run.steps, 'step')} of {each}, {self.rollout.max_new_tokens} tokens at most ({types})"
 
     @model_validator(mode="after")
     def parts_agree(self) -> "Config":

@@ -14,6 +14,7 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.learner.config import AdamConfig, LearnerConfig, NoKL, OptimizerConfig, ParallelConfig, ReinforcePlusPlus
 from stepcoder.settings import Settings
+from stepcoder.words import plural
 
 
 class SFTConfig(Settings):
@@ -55,6 +56,9 @@ class SFTRunConfig(BaseConfig):
 
     sft: SFTConfig = SFTConfig()
     learner: ParallelConfig = ParallelConfig(policy=AdamConfig(lr=2e-5, schedule="linear"))  # paper, from memory
+
+    def about(self) -> str:
+        return f"{plural(self.sft.epochs, 'pass', 'passes')} in updates of {plural(self.sft.batch_size, 'problem')}"
 
     def updates_per_epoch(self, examples: int) -> int:
         return -(-examples // self.sft.batch_size)

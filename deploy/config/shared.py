@@ -121,6 +121,10 @@ class BaseConfig(Settings):
             )
         return self
 
+    def about(self) -> str:
+        """What the run computes, in half a line."""
+        raise NotImplementedError
+
     def settings(self) -> dict[str, Any]:
         """Every setting, nested, as JSON has it."""
         return self.model_dump(mode="json")

@@ -124,6 +124,17 @@ def test_check_prints_the_resolved_settings_and_leaves_nothing(tiny: Path, tmp_p
     assert not place.exists()
 
 
+@pytest.mark.parametrize("file", [None, "configs/starter.yaml"])
+def test_a_run_says_first_what_it_trains_and_without_a_file_that_defaults_run(tiny: Path, file: str | None) -> None:
+    words = ["--model", str(tiny), "--data.levels", "introductory", "--data.limit", "1", "--run.steps", "1"]
+    words += (
+        [] if file else ["--subtasks_per_step", "2", "--rollout.max_model_len", "1000", "--rollout.max_new_tokens=9"]
+    )
+    told = stepcoder("train", "--check", *words, *(["--config", file] if file else [])).stderr
+    assert f"{tiny} on 1 problem, 1 held out; 1 step of " in told
+    assert ("without --config" in told and "configs/starter.yaml" in told) == (file is None)
+
+
 def test_a_wrong_model_path_is_refused() -> None:
     assert "model: './no-such-model' was not found" in refused("train", *STARTER, "--model", "./no-such-model")
 
@@ -291,6 +302,8 @@ def test_doctor_names_each_fault_and_what_to_do(tiny: Path) -> None:
         "problems",
     ):
         assert word in good.stdout
+    assert "the run" in good.stdout and "36 steps" in good.stdout
+    assert good.stdout.rstrip().endswith(f"Ready: stepcoder train --config configs/starter.yaml --model {tiny}")
     bad = stepcoder("doctor", *STARTER, "--model", "./nothing", "--data.train", "nothing.jsonl")
     assert bad.returncode == 1
     assert "Not ready to train: model, problems." in bad.stdout

@@ -169,7 +169,7 @@ def test_check_names_every_fault(tmp_path: Path, capsys: pytest.CaptureFixture[s
     bad = write_lines(tmp_path / "bad.jsonl", DOUBLE, DOUBLE, ECHO | {"tests": []}, b"{")
     assert main(["data", "check", str(bad)]) == 1
     said = capsys.readouterr().out
-    assert all(reason in said for reason in ("duplicate_id", "no_tests", "bad_json", "1 problems are sound"))
+    assert all(reason in said for reason in ("duplicate_id", "no_tests", "bad_json", "1 problem is sound"))
 
 
 def test_show_prints_a_problem_and_nothing_steers_the_terminal(
