@@ -60,7 +60,7 @@ class Advantage(Variant):
         return self.group
 
     def arguments(self) -> dict[str, Any]:
-        """What the estimator's function takes beside the episodes."""
+        """What the estimator's function takes beside the completions."""
         return {}
 
 
@@ -134,7 +134,7 @@ class ReinforcePlusPlusBaseline(Advantage):
 
 
 class OwnAdvantage(OwnVariant, Advantage):
-    """A user's own estimator: a function of `Episodes` that gives one advantage a token."""
+    """A user's own estimator: a function of `Completions` that gives one advantage a token."""
 
     def arguments(self) -> dict[str, Any]:
         return self.settings
