@@ -23,7 +23,7 @@ class SettingsHelp(argparse.Action):
     """`--help` of a command that takes settings: its own options and the sections; with a name, the settings there."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **_: Any) -> None:
-        about = "show this page, or a section's settings (learner.loss), or all of them (all)"
+        about = "show this page, or a section's settings (learner.policy), or all of them (all)"
         super().__init__(option_strings, dest, nargs="?", metavar="SECTION", help=about)
 
     def __call__(self, parser: argparse.ArgumentParser, _: object, name: Any, *__: object) -> NoReturn:

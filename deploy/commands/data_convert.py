@@ -19,7 +19,7 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )  # fmt: skip
     kind_option(convert, required=True)
     convert.add_argument("input", metavar="IN", help="file, folder, or hub:NAME[,config=C][,split=S][,revision=R]")
-    convert.add_argument("out", metavar="OUT", type=Path, help="problems; packed where the name ends in .gz")
+    convert.add_argument("out", metavar="OUT", type=Path, help="problems; gzip-compressed where the name ends in .gz")
     convert.add_argument("--force", action="store_true", help="replace OUT where it exists")
 
 

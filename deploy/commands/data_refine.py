@@ -45,7 +45,9 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )  # fmt: skip
     kind_option(refine)
     refine.add_argument("input", metavar="IN", help="problems: a file, a folder or hub:NAME (see data convert)")
-    refine.add_argument("out", metavar="OUT", type=Path, help="what is kept; packed where the name ends in .gz")
+    refine.add_argument(
+        "out", metavar="OUT", type=Path, help="what is kept; gzip-compressed where the name ends in .gz"
+    )
     refine.add_argument("--report", metavar="FILE", type=Path, help="also write a page (HTML) for a browser")
     refine.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
     refine.add_argument("--compare", metavar="strict|apps", help="output comparison (default: strict, as in training)")

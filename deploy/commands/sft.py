@@ -32,7 +32,7 @@ examples:
   stepcoder sft --config configs/sft-starter.yaml --data.train mine.jsonl --data.heldout '[]'
   stepcoder sft --config configs/sft-starter.yaml --check          only check, and print the resolved settings
 then:
-  stepcoder train --config configs/starter.yaml --model runs/sft-starter/checkpoints/step-00000012/policy"""
+  stepcoder train --config configs/starter.yaml --model runs/sft-starter/checkpoints/step-00000018/policy"""
 
 
 class Help(SettingsHelp):

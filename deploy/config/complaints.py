@@ -68,7 +68,7 @@ def unknown_key(key: str, item: Given, tree: Tree, chosen: Mapping[str, str], ro
     if now is not None:
         return f"unknown key {key} ({item.origin}). It is {now} now."
     known = [*(name.removesuffix(".type") for name in tree.keys), *sorted(tree.sections)]
-    if advice := INSTEAD.get(key):
+    if (advice := INSTEAD.get(key)) and not any(name.endswith(f".{key}") for name in known):
         hint = advice
     elif "." not in key and (option := nearest(key, OPTIONS, cutoff=0.75)):
         hint = f"There is an option --{option[0]}."
