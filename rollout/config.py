@@ -52,8 +52,8 @@ class EngineConfig(Settings):
     """Run without compilation: starts in 16 s instead of 76 s, 15% slower on CPU. Turn off for long runs on GPUs."""
 
     cpu_threads: int = Field(default=0, ge=0)
-    """Threads of an engine without a GPU; 0 takes every core that the process may use. With several engines on
-    a node give each its share."""
+    """Threads of an engine without a GPU; 0 takes every core that the process may use, and fewer while
+    other programs want them. With several engines on a node give each its share."""
 
     @model_validator(mode="after")
     def engine_reads_what_is_set(self) -> "EngineConfig":

@@ -1,10 +1,11 @@
 """vLLM's CPU worker, prepared for this project before it builds the model.
 
 It ties the process to its parent, makes our weight-transfer engine known to vLLM (whose
-registry lives in the worker process), switches on AMX tiles where a machine has them and
-gives the model runner a faster sampler and faster layers.
+registry lives in the worker process), switches on AMX tiles where a machine has them,
+gives the model runner a faster sampler and faster layers, and leaves cores to other programs.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from stepcoder.rollout.libraries import release_freed_memory
 from stepcoder.rollout.lifeline import tie_to_parent
 from stepcoder.rollout.vllm.cpu_layers import use_kernels
 from stepcoder.rollout.vllm.cpu_sampler import InverseSampler
+from stepcoder.rollout.vllm.cpu_sharing import SharedCores
 
 
 class TiedCPUWorker(CPUWorker):
@@ -31,6 +33,12 @@ class TiedCPUWorker(CPUWorker):
     def init_device(self) -> None:
         super().init_device()
         self.model_runner.sampler = InverseSampler()
+        options: Any = self.vllm_config.additional_config
+        self.cores = SharedCores(torch.get_num_threads()) if options["share_cores"] else None
+
+    def execute_model(self, *args: Any, **kwargs: Any) -> Any:
+        with self.cores.step() if self.cores else nullcontext():
+            return super().execute_model(*args, **kwargs)
 
     def load_model(self, *args: Any, **kwargs: Any) -> None:
         super().load_model(*args, **kwargs)

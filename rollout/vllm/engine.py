@@ -22,6 +22,7 @@ from stepcoder.rollout.engine import (
     longest_response,
     settled_dtype,
 )
+from stepcoder.rollout.threads import shares_cores
 from stepcoder.rollout.vllm.kernels import honour_restriction, loaded
 
 _LOOK_S = 1.0  # how often a request asks whether the engine is still there
@@ -71,6 +72,7 @@ class VLLMEngine:
         )
         if device == "cpu":
             arguments["worker_cls"] = "stepcoder.rollout.vllm.cpu_worker.TiedCPUWorker"
+            arguments["additional_config"] = {"share_cores": shares_cores(config.cpu_threads)}
             # vLLM takes back the random number of a prompt that it computed in part, which CPU generators cannot
             # do (it dies): whole prompts only.
             arguments["enable_chunked_prefill"] = False

@@ -8,7 +8,7 @@ from stepcoder.deploy.config.fields import flatten
 from stepcoder.deploy.config.help import settings_reference
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
-from stepcoder.deploy.config.sft import root_of
+from stepcoder.deploy.config.sft import SFTRunConfig, root_of
 from stepcoder.errors import UserError
 from stepcoder.learner.config import OptimizerConfig, SeparateCritic
 
@@ -91,6 +91,13 @@ def test_a_key_that_is_near_to_none_gets_the_keys_that_there_are(words: str, sai
     with pytest.raises(UserError) as caught:
         load_config(None, words.split(), {})
     assert said in str(caught.value) and "nearest" not in str(caught.value)
+
+
+def test_what_one_command_lacks_another_may_have() -> None:
+    with pytest.raises(UserError, match="A step has subtasks_per_step x rollout.group_size completions"):
+        load_config(None, ["--batch_size", "4"], {})
+    with pytest.raises(UserError, match="The nearest known key is sft.batch_size."):
+        load_config(None, ["--batch_size", "4"], {}, root=SFTRunConfig)
 
 
 @pytest.mark.parametrize(("value", "hint"), [("easy", ""), ("interview,intro", " Did you mean introductory?")])

@@ -29,7 +29,7 @@ def write_config(folder: Path, model: Path, name: str, **changes: object) -> Pat
         "curriculum": {"schedule": {"visit_cap": 1}, "prompt": {"max_prompt_tokens": 900}},
         "rollout": {
             "group_size": 4, "max_new_tokens": 12, "temperature": 1.0, "top_p": 1.0, "max_model_len": 1024,
-            "dtype": "float32", "kv_cache_gib": 1, "cpu_threads": "0",
+            "dtype": "float32", "kv_cache_gib": 1, "cpu_threads": "2",
         },
         # The last bits of the engine's log-probabilities depend on which requests shared a batch, so the loss must not
         # use them where two runs are compared bit for bit: no importance weights.
