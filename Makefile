@@ -42,7 +42,7 @@ $(STAMP): $(LOCKS) pyproject.toml
 	$(PIP) --no-deps --require-hashes -r requirements/engine-cpu.txt
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
-	@$(BIN)/stepcoder doctor || true
+	@$(BIN)/stepcoder doctor --config $(CONFIG) || true
 
 train: $(STAMP)
 	$(BIN)/stepcoder train --config $(CONFIG) $(ARGS)

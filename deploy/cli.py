@@ -26,12 +26,12 @@ TRAINS = ("train", "sft", "eval")
 TRAINING = "ray torch transformers deepspeed peft tensorboard matplotlib psutil fsspec gguf accelerate".split()
 
 DESCRIPTION = """\
-Train a code model with reinforcement learning from unit tests (StepCoder, arXiv 2402.01391): PPO with a curriculum of
-completion subtasks, and a policy loss on executed tokens only."""
+Train a code model with reinforcement learning from unit tests (StepCoder, arXiv 2402.01391): a curriculum of completion
+subtasks, a policy loss on executed tokens only, and PPO, GRPO or another algorithm."""
 
 EXAMPLES = """\
 start here:
-  stepcoder doctor                                    what this machine has and lacks
+  stepcoder doctor --config configs/starter.yaml      what this machine has, lacks and needs for that run
   stepcoder train --config configs/starter.yaml       train the starter model; the same line again resumes
   stepcoder sft --config configs/sft-starter.yaml     fine-tune on the problems' solutions, the stage before it
   stepcoder eval --run runs/starter                   pass rate of the newest checkpoint
@@ -40,7 +40,7 @@ start here:
   stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl   judge programs, sandboxed, without training
   stepcoder data convert --from apps APPS/train P.jsonl   one's own problems: then 'data refine', 'check', 'show'
 
-'stepcoder COMMAND --help' explains each command; 'stepcoder train --help' explains every setting."""
+'stepcoder COMMAND --help' explains each command; 'stepcoder train --help' lists the sections of settings."""
 
 
 class CurrentStderr(logging.StreamHandler[IO[str]]):

@@ -3,23 +3,22 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from stepcoder.executor.judging.reward import check_name
 from stepcoder.executor.sandbox.values.codec import MAX_DEPTH, MAX_PARTS
+from stepcoder.settings import Settings
 
 
-class ProgramConfig(BaseModel):
+class ProgramConfig(Settings):
     """How programs are run, limited and isolated."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     level: Literal["auto", 1, 2, 3, 4] = "auto"
     """Isolation: auto takes the best level of 1-3 that this machine allows and refuses to start without one; 4 is no
     isolation and has to be asked for."""
 
     actors: int = Field(default=1, ge=1)
-    """Executor actors of the Ray pool (count)."""
+    """Executor actors of the Ray pool."""
 
     workers: int = Field(default=2, ge=1, le=256)
     """Programs run at once by one actor or local pool."""
@@ -49,19 +48,19 @@ class ProgramConfig(BaseModel):
     """Nesting of a returned value (levels)."""
 
     result_parts: int = Field(default=MAX_PARTS, ge=1)
-    """Values inside a returned value, itself included (count)."""
+    """Values inside a returned value, itself included."""
 
     open_files: int = Field(default=64, ge=16)
-    """Open descriptors of a program (count)."""
+    """Open descriptors of a program."""
 
     threads: int = Field(default=64, ge=1)
-    """Threads of a program (count)."""
+    """Threads of a program."""
 
     stack_mib: int = Field(default=512, ge=8)
     """Stack of a program's main thread (MiB)."""
 
     max_timeouts: int = Field(default=1, ge=1)
-    """Timeouts in one program after which its other tests are not run (count)."""
+    """Timeouts in one program after which its other tests are not run."""
 
     isolate_tests: bool = False
     """A fresh process for every test, also of programs that are proven to leave nothing: 3x slower."""

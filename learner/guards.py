@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any
 
 from stepcoder.learner.config import GuardsConfig
+from stepcoder.words import plural
 
 GAP, ALARM = "gap/logprob_abs_mean", "gap/alarm"
 LOSSES = ("policy/loss", "value/loss")
@@ -59,9 +60,9 @@ class Guards:
         if self._alarms >= self.config.gap_alarms:
             stops.append(
                 f"engine and learner disagreed by more than learner.guards.max_gap {self.config.max_gap:g} nats a "
-                f"token in {self._alarms} steps in a row ({GAP} {metrics[GAP]:.3g}): what is learned from is not what "
-                "the policy would write.\nThe weights in an engine may be damaged: the same command goes on from the "
-                "checkpoint, with fresh engines. If it comes back, start a new run with max_staleness 0 or "
+                f"token in {plural(self._alarms, 'step')} in a row ({GAP} {metrics[GAP]:.3g}): what is learned from is "
+                "not what the policy would write.\nThe weights in an engine may be damaged: the same command goes on "
+                "from the checkpoint, with fresh engines. If it comes back, start a new run with max_staleness 0 or "
                 "rollout.dtype float32, or raise the limit."
             )
         self._remember(metrics)

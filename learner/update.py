@@ -18,7 +18,7 @@ from torch import Tensor
 
 from stepcoder.learner.advantages import estimate
 from stepcoder.learner.advantages.common import moments, scale, whiten, without_group_mean
-from stepcoder.learner.advantages.episodes import Episodes
+from stepcoder.learner.advantages.completions import Completions
 from stepcoder.learner.batch import Batch, build_batch, token_positions
 from stepcoder.learner.config import (
     GAE,
@@ -160,7 +160,7 @@ class PolicyUpdate:
         assert old is not None
         groups = tuple(t.ticket for t in batch.trajectories)
         penalties = self._penalties(batch, old, reference)
-        advantages = estimate(c.advantage, Episodes(self._rewards(batch), penalties, values, batch.lengths, groups))
+        advantages = estimate(c.advantage, Completions(self._rewards(batch), penalties, values, batch.lengths, groups))
         returns = None if values is None else advantages + values
         if c.advantage.normalize == "batch":
             total = self.reduce.sum(moments([advantages[batch.credit]]))

@@ -1,24 +1,26 @@
 """Settings of the rollout service: the engines, how they sample, and how weights reach them."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from stepcoder.settings import Only, Settings
+
+VLLM = Only("engine", "vllm")
 
 
-class EngineConfig(BaseModel):
+class EngineConfig(Settings):
     """The engines, and how long their completions are."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     engine: Literal["vllm", "transformers"] = "vllm"
     """What generates. transformers is a plain loop over the Hugging Face model, to compare with: slow, one completion
     at a time, without a key-value cache that completions share."""
 
     engines: int = Field(default=1, ge=1)
-    """Rollout actors, one engine each (count)."""
+    """Rollout actors, one engine each."""
 
-    tensor_parallel: int = Field(default=1, ge=1)
-    """Devices that share one engine (count); vllm only."""
+    tensor_parallel: Annotated[int, VLLM] = Field(default=1, ge=1)
+    """Devices that share one engine."""
 
     max_new_tokens: int = Field(default=1024, ge=1)
     """Longest completion (tokens). Source: StepCoder."""
@@ -34,41 +36,47 @@ class EngineConfig(BaseModel):
     max_model_len: int = Field(default=2048, ge=16)
     """Longest prompt and completion together (tokens)."""
 
-    max_num_seqs: int = Field(default=128, ge=1)
-    """Completions decoded at once by an engine (count); vllm only."""
+    max_num_seqs: Annotated[int, VLLM] = Field(default=128, ge=1)
+    """Completions decoded at once by an engine."""
 
-    block_size: int = Field(default=32, ge=16)
-    """Key-value cache block (tokens); prompts share whole blocks only. vllm only."""
+    block_size: Annotated[int, VLLM] = Field(default=32, ge=16)
+    """Key-value cache block (tokens); prompts share whole blocks only."""
 
-    kv_cache_gib: int = Field(default=2, ge=1)
-    """Memory of an engine's key-value cache without a GPU (GiB); vllm only."""
+    kv_cache_gib: Annotated[int, VLLM] = Field(default=2, ge=1)
+    """Memory of an engine's key-value cache without a GPU (GiB)."""
 
-    gpu_memory_utilization: float = Field(default=0.85, gt=0.0, le=1.0)
-    """Share of a GPU's memory that an engine takes; vllm only."""
+    gpu_memory_utilization: Annotated[float, VLLM] = Field(default=0.85, gt=0.0, le=1.0)
+    """Share of a GPU's memory that an engine takes."""
 
-    enforce_eager: bool = True
-    """Run without compilation: starts in 16 s instead of 76 s, 15% slower on CPU. Turn off for long runs on GPUs.
-    vllm only."""
+    enforce_eager: Annotated[bool, VLLM] = True
+    """Run without compilation: starts in 16 s instead of 76 s, 15% slower on CPU. Turn off for long runs on GPUs."""
 
     cpu_threads: int = Field(default=0, ge=0)
-    """Threads of an engine without a GPU (count); 0 takes every core that the process may use, and fewer while
+    """Threads of an engine without a GPU; 0 takes every core that the process may use, and fewer while
     other programs want them. With several engines on a node give each its share."""
 
     @model_validator(mode="after")
-    def one_device_for_the_reference(self) -> "EngineConfig":
-        if self.engine == "transformers" and self.tensor_parallel > 1:
-            raise ValueError(
-                f"rollout.tensor_parallel = {self.tensor_parallel} needs rollout.engine vllm; transformers takes one "
-                "device an engine"
-            )
+    def engine_reads_what_is_set(self) -> "EngineConfig":
+        for name, rule in self.unread().items():
+            value, default = getattr(self, name), type(self).model_fields[name].default
+            if value != default:
+                raise ValueError(
+                    f"rollout.{name} = {value} needs rollout.engine {rule.value}; {self.engine} does not read it"
+                )
         return self
+
+    @model_serializer(mode="wrap")
+    def what_is_read(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the settings that the engine does not read."""
+        unread = self.unread()
+        return {name: value for name, value in dump(self).items() if name not in unread}
 
 
 class RolloutConfig(EngineConfig):
-    """How completions are generated. The one home of these defaults."""
+    """How completions are generated."""
 
     group_size: int = Field(default=16, ge=1)
-    """Completions of one subtask (count). Source: StepCoder."""
+    """Completions of one subtask. Source: StepCoder."""
 
     temperature: float = Field(default=0.8, gt=0.0, le=2.0)
     """Sampling temperature; the learner's logits get it too. Source: StepCoder."""
@@ -77,7 +85,7 @@ class RolloutConfig(EngineConfig):
     """Nucleus mass kept when sampling. Source: StepCoder."""
 
     top_k: int = Field(default=0, ge=0)
-    """Most likely tokens kept when sampling (count); 0 keeps all."""
+    """Most likely tokens kept when sampling; 0 keeps all."""
 
     weights_deadline_s: float = Field(default=300.0, gt=0.0)
     """Longest wait for one step of a weight update (s)."""

@@ -7,15 +7,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from stepcoder.words import duration, plural
+
 PLAIN_LINE_S = 10.0
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `7 min`, `1 h 05 min`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class WorkProgress:
@@ -48,7 +42,7 @@ class WorkProgress:
         self.done, self.total, self._before = done, total, done
         self._started = self._told = time.monotonic()
         if done:
-            self.message(f"{done:,} of {total:,} results are there already: going on from them")
+            self.message(f"{done:,} of {plural(total, 'result is', 'results are')} there already: going on from them")
         if self.console.is_terminal:
             columns = (MofNCompleteColumn(), BarColumn(bar_width=32), TextColumn("{task.description}"))
             self._bar = Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=self.console)

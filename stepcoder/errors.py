@@ -20,8 +20,8 @@ class DataFileError(UserError):
         return f"{where}: {self.reason}" if self.field is None else f"{where}, field `{self.field}`: {self.reason}"
 
 
-def nearest(word: str, known: list[str], limit: int = 1) -> list[str]:
-    """Up to `limit` entries of `known` that look most like `word`; empty when none is close."""
+def nearest(word: str, known: list[str], limit: int = 1, cutoff: float = 0.5) -> list[str]:
+    """Up to `limit` entries of `known` that look most like `word`; empty when none is close (1 is equal)."""
     from difflib import get_close_matches
 
-    return get_close_matches(word, known, n=limit, cutoff=0.5)
+    return get_close_matches(word, known, n=limit, cutoff=cutoff)

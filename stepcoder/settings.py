@@ -5,6 +5,7 @@ its own defaults. A user's own function stands in the same place, as `type: pack
 """
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,10 +14,25 @@ DOTTED = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*"
 OWN = "package.module:function"  # how a user's own function is written; the name of its variant of a union
 
 
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Marks a field that is read only where `field`, before it in the same section, has this value."""
+
+    field: str
+    value: str
+
+
 class Settings(BaseModel):
     """A section of the configuration."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def unread(self) -> dict[str, Only]:
+        """The fields that have no effect with the values of others."""
+        rules = ((name, rule) for name, info in type(self).model_fields.items() for rule in info.metadata)
+        return {
+            name: rule for name, rule in rules if isinstance(rule, Only) and getattr(self, rule.field) != rule.value
+        }
 
 
 class Variant(Settings):

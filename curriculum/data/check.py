@@ -20,6 +20,7 @@ from stepcoder.curriculum.data.readers.record import Record, Rejected
 from stepcoder.curriculum.data.soundness import fault as fault_of
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
+from stepcoder.words import plural
 
 _TESTS_SHOWN = 20
 _CELL = 200  # characters
@@ -93,13 +94,13 @@ def problem_page(record: Record) -> RenderableType:
     parts += [Text(), _tests(record)]
     more = len(suite.cases) - _TESTS_SHOWN
     if more > 0:
-        parts.append(Text(f"and {more:,} more tests", "dim"))
+        parts.append(Text(f"and {plural(more, 'more test')}", "dim"))
     return Group(*parts)
 
 
 def _tests(record: Record) -> Table:
     suite = record.problem.suite
-    table = Table(title=f"{len(suite.cases):,} tests", title_justify="left", show_lines=suite.style != "call")
+    table = Table(title=plural(len(suite.cases), "test"), title_justify="left", show_lines=suite.style != "call")
     table.add_column("#", justify="right", style="dim")
     for title in ("test",) if suite.style == "assert" else ("input", "expected"):
         table.add_column(title, overflow="fold")

@@ -9,6 +9,7 @@ from stepcoder.curriculum.data.near_duplicates import EvaluationTexts
 from stepcoder.curriculum.data.refinement import Refinement
 from stepcoder.errors import UserError
 from stepcoder.executor.grading.files import ResultFile, read_results
+from stepcoder.words import plural
 
 
 def refine(
@@ -26,16 +27,15 @@ def refine(
     with pools:
         if anew:
             results.discard()
+        entries = plural(job.source.entries, "entry", "entries")
         if results.finished():
             progress.message(f"{results.out}: everything was run before; --force runs it anew")
         else:
-            progress.message(f"running the solutions of {job.source.entries:,} entries")
+            progress.message(f"running the solutions of {entries}")
             with results:
                 judge(job, pools, results, progress)
         if (found := sum(1 for _ in read_results(results.out, KEYS))) != job.source.entries:
-            raise UserError(
-                f"{results.out}: {found:,} findings for {job.source.entries:,} entries; --force begins anew"
-            )
+            raise UserError(f"{results.out}: {plural(found, 'finding')} for {entries}; --force begins anew")
         progress.message("looking for duplicates and writing what is kept")
         findings = (Finding.from_json(record) for record in read_results(results.out, KEYS))
         return sort_out(job, findings, against, pools.solutions, progress)

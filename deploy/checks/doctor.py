@@ -18,7 +18,7 @@ from stepcoder.deploy.checks.duration import run_seconds
 from stepcoder.deploy.checks.footprint import model_shape, parts
 from stepcoder.deploy.checks.formats import figures, on_gpus, settle, shape_of
 from stepcoder.deploy.checks.machine import GIB
-from stepcoder.deploy.checks.preflight import check_model_is_there, problems
+from stepcoder.deploy.checks.preflight import check_gpus, check_model_is_there, own_machine, problems
 from stepcoder.deploy.checks.starter_model import STARTER, cache_directory
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
@@ -26,6 +26,9 @@ from stepcoder.deploy.run.manifest import ManifestError, verify
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.interpreters import examine, faster
+from stepcoder.rollout.engines import ENGINES
+from stepcoder.words import duration as time_in_words
+from stepcoder.words import plural
 
 State = Literal["ok", "note", "problem"]
 # (package, module to import, what it is for). vLLM's CPU build has another distribution name and the same module.
@@ -52,6 +55,7 @@ class Finding:
 
 def findings(config: BaseConfig) -> Iterator[Finding]:
     config, numbers = formats(config)
+    yield Finding("the run", f"{config.model}; {config.about()}")
     yield from hardware(config)
     yield from software()
     yield from helpers()
@@ -65,7 +69,13 @@ def hardware(config: BaseConfig) -> Iterator[Finding]:
     cores = machine.cores()
     yield Finding("cores", str(cores), "ok" if cores >= 2 else "note", "" if cores >= 2 else "two or more train faster")
     graphics = machine.gpus()
-    yield Finding("GPUs", "\n".join(graphics) or "none", "ok", "" if graphics else "none needed for the starter model")
+    fault = ""
+    try:
+        if own_machine(config):
+            check_gpus(config)
+    except UserError as error:
+        fault = str(error)
+    yield Finding("GPUs", "\n".join(graphics) or "none", "problem" if fault else "ok", fault)
     total, free = machine.memory_total(), machine.memory_available()
     shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
     need = sum(parts(config, shape).values()) if shape is not None and not graphics else 0.0
@@ -124,10 +134,10 @@ def imports() -> Iterator[Finding]:
     except (subprocess.TimeoutExpired, ValueError, IndexError) as error:
         yield Finding("torch loads", type(error).__name__, "problem", "run 'make setup' again")
         return
-    build = f"CUDA {cuda} build, {count} GPUs" if cuda else "CPU build"
+    build = f"CUDA {cuda} build, {plural(count, 'GPU')}" if cuda else "CPU build"
     blind = bool(machine.gpus()) and not count
     advice = "the machine has GPUs that this torch can't use: install its CUDA build" if blind else ""
-    yield Finding("torch loads", f"{build}, {threads} threads", "note" if blind else "ok", advice)
+    yield Finding("torch loads", f"{build}, {plural(threads, 'thread')}", "note" if blind else "ok", advice)
 
 
 def helpers() -> Iterator[Finding]:
@@ -179,16 +189,16 @@ def duration(config: BaseConfig) -> Iterator[Finding]:
     """How long the run will take, by the speed of its number formats; nothing where that can't be told."""
     if not isinstance(config, Config) or config.rollout.dtype == "auto" or on_gpus(config):
         return
+    if not ENGINES[config.rollout.engine].batches:
+        return
     try:
         data, found = problems(config), figures(config)
     except UserError:  # said elsewhere
         return
-    seconds = run_seconds(config, found, shape_of(config.model), len(data["train"]), len(data["heldout"]))
+    seconds = run_seconds(config, found, shape_of(config.model), data["train"], data["heldout"])
     limit = config.run.max_minutes
     ends = f"; run.max_minutes ends it after {limit:g}" if limit is not None and limit < 1.5 * seconds / 60 else ""
-    yield Finding(
-        "the run will take", f"about {seconds / 60:.0f} minutes, two thirds to one and a half times that{ends}"
-    )
+    yield Finding("the run will take", f"about {time_in_words(seconds)}, two thirds to one and a half times that{ends}")
 
 
 def isolation(config: BaseConfig) -> Iterator[Finding]:

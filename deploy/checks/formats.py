@@ -21,8 +21,9 @@ from typing import Any, Literal, TypeVar, cast
 from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, ModelShape, model_shape
 from stepcoder.deploy.checks.starter_model import cache_directory
+from stepcoder.deploy.config.moved import flat
 from stepcoder.deploy.config.shared import BaseConfig
-from stepcoder.deploy.run.settings import FORMATS, flat
+from stepcoder.deploy.run.settings import FORMATS
 from stepcoder.errors import UserError
 from stepcoder.files import write_json
 from stepcoder.rollout.engines import engine_environment

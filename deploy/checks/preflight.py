@@ -27,6 +27,7 @@ from stepcoder.deploy.training.placement import placement
 from stepcoder.errors import DataFileError, UserError
 from stepcoder.executor.judging import reward
 from stepcoder.settings import OWN, variant
+from stepcoder.words import plural
 
 log = logging.getLogger(__name__)
 
@@ -126,8 +127,9 @@ def problems(config: BaseConfig) -> dict[str, tuple[Problem, ...]]:
     heldout = chosen(config.data, config.data.heldout, "data.heldout")
     shared = {problem.id for problem in train} & {problem.id for problem in heldout}
     if shared:
+        count = plural(len(shared), "problem is", "problems are")
         raise UserError(
-            f"data.heldout: {len(shared)} problems are also in data.train, {min(shared)!r} among them. "
+            f"data.heldout: {count} also in data.train, {min(shared)!r} among them. "
             "A held-out problem must not be trained on: remove them from one of the two."
         )
     return {"train": train, "heldout": heldout}

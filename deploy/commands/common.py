@@ -7,29 +7,55 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stepcoder.errors import UserError
+from stepcoder.words import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from stepcoder.deploy.checks.preflight import Ready
+    from stepcoder.deploy.config.shared import BaseConfig
     from stepcoder.executor.config import ExecutorConfig
 
 RAW = argparse.RawDescriptionHelpFormatter
 
 
 class SettingsHelp(argparse.Action):
-    """`--help` of a command that takes settings: its own options, then every setting."""
+    """`--help` of a command that takes settings: its own options and the sections; with a name, the settings there."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **_: Any) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="show this help with every setting and exit")
+        about = "show this page, or a section's settings (learner.policy), or all of them (all)"
+        super().__init__(option_strings, dest, nargs="?", metavar="SECTION", help=about)
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        print(f"{parser.format_help()}\n{self.reference()}")
+    def __call__(self, parser: argparse.ArgumentParser, _: object, name: Any, *__: object) -> NoReturn:
+        from stepcoder.deploy.config.help import settings_of, settings_overview
+
+        try:
+            page = "" if name else f"{parser.format_help()}\n{settings_overview(self.root())}"
+            print(page or settings_of(name, self.root()))
+        except UserError as error:
+            parser.exit(2, f"stepcoder: {error}\n")
         parser.exit(0)
 
-    def reference(self) -> str:
-        from stepcoder.deploy.config.help import settings_reference
+    def root(self) -> "type[BaseConfig]":
+        from stepcoder.deploy.config.run import Config
 
-        return settings_reference()
+        return Config
+
+
+def announcement(config: "BaseConfig", ready: "Ready", file: str | None) -> str:
+    """What is about to be trained, and for how long; without a `file` of settings, how to choose one."""
+    data = f"{plural(len(ready.train), 'problem')}, {len(ready.heldout)} held out"
+    told = f"{config.run.directory}: {config.model} on {data}; {config.about()}"
+    return told if file else f"{told}\n{no_file(config)}"
+
+
+def no_file(config: "BaseConfig") -> str:
+    """That the defaults are what runs, and what to give for a run that a small machine can do."""
+    starter = {"train": "starter.yaml", "sft": "sft-starter.yaml"}[config.command]
+    return (
+        f"without --config every setting not given is the default, of the paper's size; --config configs/{starter} "
+        "suits a small machine"
+    )
 
 
 def stop(signum: int, frame: object) -> None:

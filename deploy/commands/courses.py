@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError, nearest
+from stepcoder.words import plural
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -21,11 +22,11 @@ list, nearest the end first, full generation last: [{"stage", "line", "prefix"},
 EXAMPLES = """\
 examples:
   stepcoder courses starter:train --id starter/sign/sign
-  stepcoder courses problems.jsonl.gz --id my/clamp --mode paper
+  stepcoder courses problems.jsonl.gz --id my/clamp --reading paper
   stepcoder courses problems.jsonl --id my/clamp --conditionals extended | jq '.[].line'
 
 A run also drops start points whose prompt is longer than curriculum.prompt.max_prompt_tokens, which depends on its
-model. docs/curriculum.md explains stages and modes."""
+model. docs/curriculum.md explains stages and readings."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     courses.add_argument("file", metavar="FILE", help="problems; 'starter:train' and 'starter:heldout' are shipped")
     courses.add_argument("--id", metavar="ID", required=True, help="the problem")
     courses.add_argument(
-        "--mode", choices=("ours", "paper"), default="ours",
+        "--reading", choices=("ours", "paper"), default="ours",
         help="ours: full generation is a stage after n courses; paper: literal, n stages in all (default: ours)",
     )  # fmt: skip
     courses.add_argument(
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     if options.id not in problems:
         raise unknown(options.id, list(problems), options.file)
     problem = problems[options.id]
-    found = courses(problem, options.mode, options.conditionals)
+    found = courses(problem, options.reading, options.conditionals)
     if not sys.stdout.isatty():
         print(json.dumps([{"stage": c.stage, "line": c.line, "prefix": c.prefix} for c in found]))
         return 0
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     console = Console(highlight=False)
     console.print(marked(problem.solution, found), soft_wrap=True)
     note = "" if parse(problem.solution) else "; the solution does not parse, so that it has no start points"
-    console.print(f"{problem.id}: {len(found)} stages{note}", markup=False, style="dim")
+    console.print(f"{problem.id}: {plural(len(found), 'stage')}{note}", markup=False, style="dim")
     return 0
 
 

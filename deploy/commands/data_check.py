@@ -4,6 +4,7 @@ import argparse
 from typing import get_args
 
 from stepcoder.deploy.commands.common import RAW, console, executor_config
+from stepcoder.words import plural
 
 
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -37,9 +38,10 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         if len(checked.faults) > 100:
             print(f"and {len(checked.faults) - 100:,} more")
     levels = ", ".join(f"{checked.levels[level]:,} {level}" for level in get_args(Level) if checked.levels[level])
-    print(f"{checked.sound:,} problems are sound ({levels or 'none'}), {checked.tests:,} tests")
+    sound = plural(checked.sound, "problem is", "problems are")
+    print(f"{sound} sound ({levels or 'none'}), {plural(checked.tests, 'test')}")
     if not options.run and not checked.faults:
         print("their solutions were not run: --run does that")
     if checked.faults:
-        print(f"{len(checked.faults):,} are not: correct them, or let 'stepcoder data refine' drop them")
+        print(f"{plural(len(checked.faults), 'is', 'are')} not: correct them, or let 'stepcoder data refine' drop them")
     return 1 if checked.faults or not checked.sound else 0

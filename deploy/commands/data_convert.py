@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from stepcoder.deploy.commands.common import RAW, console, kind_option
+from stepcoder.words import plural
 
 DESCRIPTION = """\
 Write a data set as JSON lines in the native format. Entries that cannot be used are counted by reason and written to
@@ -18,7 +19,7 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )  # fmt: skip
     kind_option(convert, required=True)
     convert.add_argument("input", metavar="IN", help="file, folder, or hub:NAME[,config=C][,split=S][,revision=R]")
-    convert.add_argument("out", metavar="OUT", type=Path, help="problems; packed where the name ends in .gz")
+    convert.add_argument("out", metavar="OUT", type=Path, help="problems; gzip-compressed where the name ends in .gz")
     convert.add_argument("--force", action="store_true", help="replace OUT where it exists")
 
 
@@ -37,10 +38,10 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     for table in tables(counts):
         console().print(table)
     styles = ", ".join(f"{count:,} {style} style" for style, count in sorted(counts.styles.items()))
-    print(f"{counts.tests:,} tests; {styles}")
+    print(f"{plural(counts.tests, 'test')}; {styles}")
     if counts.solutions > counts.problems:
         print(
-            f"{counts.solutions - counts.problems:,} further solutions are left out; "
+            f"{plural(counts.solutions - counts.problems, 'further solution is', 'further solutions are')} left out; "
             f"'stepcoder data refine --from {kind}' can choose among all"
         )
     print(f"problems   {options.out}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepcoder.deploy.commands.common import RAW, console, executor_config, kind_option, stop
+from stepcoder.words import plural
 
 if TYPE_CHECKING:
     from stepcoder.curriculum.data.keep import Outcome
@@ -32,7 +33,7 @@ examples:
   stepcoder data refine raw.jsonl train.jsonl --against humaneval:HumanEval.jsonl.gz --against mbpp:mbpp.jsonl
   stepcoder data refine raw.jsonl train.jsonl --split 0.1 --mutants 5 --executor.cpu_s 10
 
-Every setting under executor. of 'stepcoder train --help' may follow. Exit code: 0, also where problems are dropped; 1
+Every setting of 'stepcoder train --help executor' may follow. Exit code: 0, also where problems are dropped; 1
 where the sandbox failed for some; 2 for a mistake in files or options; 130 after Ctrl-C."""
 
 
@@ -44,7 +45,9 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )  # fmt: skip
     kind_option(refine)
     refine.add_argument("input", metavar="IN", help="problems: a file, a folder or hub:NAME (see data convert)")
-    refine.add_argument("out", metavar="OUT", type=Path, help="what is kept; packed where the name ends in .gz")
+    refine.add_argument(
+        "out", metavar="OUT", type=Path, help="what is kept; gzip-compressed where the name ends in .gz"
+    )
     refine.add_argument("--report", metavar="FILE", type=Path, help="also write a page (HTML) for a browser")
     refine.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
     refine.add_argument("--compare", metavar="strict|apps", help="output comparison (default: strict, as in training)")
@@ -164,7 +167,7 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
     if outcome.dropped:
         console().print(table)
     kept, later = len(outcome.kept), sum(problem.held_out for problem in outcome.kept)
-    print(f"{kept:,} of {outcome.entries:,} problems are kept ({kept / outcome.entries:.1%})")
+    print(f"{kept:,} of {plural(outcome.entries, 'problem is', 'problems are')} kept ({kept / outcome.entries:.1%})")
     print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
     if options.split:
         print(f"held out  {held_out_file(options.out)} ({later:,})")

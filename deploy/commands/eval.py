@@ -15,7 +15,7 @@ examples:
   stepcoder eval --run runs/starter --step 20 --eval.samples 32
   stepcoder eval --config configs/starter.yaml --model smollm2-135m --out before.json
 
-Any setting of 'stepcoder train --help' may follow; those under eval., data. and rollout. matter."""
+Any setting of 'stepcoder train --help all' may follow; those under eval., data. and rollout. matter."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         target = checkpoint.policy
         own = checkpoint.path.parent.parent / "config.yaml"
         file = file or (own if own.is_file() else None)
-    config = load_config(file, settings, root=root_of(file))
+    config = load_config(file, settings, root=root_of(file), kept=options.config is None)
     if target is not None:
         config = config.model_copy(update={"model": str(target)})
     config, _ = settle(config)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from stepcoder.deploy.commands.common import RAW
+from stepcoder.words import plural
 
 EXAMPLES = """\
 examples:
@@ -42,5 +43,5 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     else:
         checkpoint = best_checkpoint(options.run, options.best)
     out = write(checkpoint, options.out, options.dtype)
-    print(f"{out}: the policy after {checkpoint.step} steps")
+    print(f"{out}: the policy after {plural(checkpoint.step, 'step')}")
     return 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 from stepcoder.deploy.commands.common import RAW, executor_config, stop
 from stepcoder.errors import UserError
+from stepcoder.words import plural
 
 if TYPE_CHECKING:
     from stepcoder.executor.grading.grade import Tests
@@ -32,7 +33,7 @@ examples:
   stepcoder grade --problems starter:heldout --samples S.jsonl --out R.jsonl --workers 16 --no-coverage
   stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl --executor.cpu_s 10 --executor.memory_mib 2048
 
-Every setting under executor. of 'stepcoder train --help' may follow. Exit code: 0 also where programs fail, 1 where
+Every setting of 'stepcoder train --help executor' may follow. Exit code: 0 also where programs fail, 1 where
 the sandbox could not judge some (infra_error), 2 for a mistake in files or options, 130 after Ctrl-C.
 docs/executor.md explains verdicts, rewards, limits and what the sandbox does not cover."""
 
@@ -100,7 +101,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
                     tally.add(record)
             else:
                 signal.signal(signal.SIGTERM, stop)
-                progress.message(f"{inputs.total:,} programs for {len(inputs.per_problem):,} problems")
+                progress.message(f"{plural(inputs.total, 'program')} for {plural(len(inputs.per_problem), 'problem')}")
                 try:
                     pool = LocalPool(config)
                 except RuntimeError as error:
@@ -111,7 +112,11 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
                     with results:
                         grade(inputs, pool, results, tally, progress)
         except KeyboardInterrupt:
-            kept = f"{progress.done:,} of {progress.total:,} results are kept" if progress.total else "nothing was run"
+            kept = (
+                f"{progress.done:,} of {plural(progress.total, 'result is', 'results are')} kept"
+                if progress.total
+                else "nothing was run"
+            )
             again = "the same command without --force" if options.force else "the same command"
             progress.message(f"stepcoder: stopped; {kept}; {again} goes on from there")
             return 130
@@ -152,21 +157,21 @@ def _tell(options: argparse.Namespace, tally: "Tally", ks: tuple[int, ...], here
     """The figures at the end, for a person on stdout and for a program in --summary."""
     from rich.console import Console
 
-    from stepcoder.bars import duration
     from stepcoder.executor.grading.summary import summarise, tables
+    from stepcoder.words import duration
 
     summary = summarise(tally, ks)
     console = Console(width=None if sys.stdout.isatty() else 110)
     for table in tables(summary):
         console.print(table)
     if here:
-        print(f"{here:,} programs in {duration(seconds)}, {here / max(seconds, 1e-6):,.0f} programs/s")
+        print(f"{plural(here, 'program')} in {duration(seconds)}, {here / max(seconds, 1e-6):,.0f} programs/s")
     print(f"results  {options.out}")
     if options.summary is not None:
         options.summary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     if tally.infra_errors:
         print(
-            f"stepcoder: {tally.infra_errors:,} programs could not be judged (infra_error, no reward): the sandbox "
-            "failed for them. See their `error` and 'stepcoder doctor'; --force grades anew",
+            f"stepcoder: {plural(tally.infra_errors, 'program')} could not be judged (infra_error, no reward): the "
+            "sandbox failed for them. See their `error` and 'stepcoder doctor'; --force grades anew",
             file=sys.stderr,
         )

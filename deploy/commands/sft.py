@@ -6,7 +6,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, stop
+from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, stop
+from stepcoder.words import plural
 
 if TYPE_CHECKING:
     from stepcoder.deploy.config.sft import SFTRunConfig
@@ -31,15 +32,14 @@ examples:
   stepcoder sft --config configs/sft-starter.yaml --data.train mine.jsonl --data.heldout '[]'
   stepcoder sft --config configs/sft-starter.yaml --check          only check, and print the resolved settings
 then:
-  stepcoder train --config configs/starter.yaml --model runs/sft-starter/checkpoints/step-00000012/policy"""
+  stepcoder train --config configs/starter.yaml --model runs/sft-starter/checkpoints/step-00000018/policy"""
 
 
 class Help(SettingsHelp):
-    def reference(self) -> str:
-        from stepcoder.deploy.config.help import settings_reference
+    def root(self) -> "type[SFTRunConfig]":
         from stepcoder.deploy.config.sft import SFTRunConfig
 
-        return settings_reference(root=SFTRunConfig)
+        return SFTRunConfig
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -68,7 +68,11 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     ready = preflight(config)
     data = prepare(config, ready)
     updates = config.updates(len(data.train))
-    told = (*data.messages, f"{len(data.train)} prompts to train on: {updates} updates")
+    told = (
+        announcement(config, ready, options.config),
+        *data.messages,
+        f"{plural(len(data.train), 'prompt')} to train on: {plural(updates, 'update')}",
+    )
     print("\n".join(told), file=sys.stderr)
     if options.check:
         import yaml

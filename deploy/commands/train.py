@@ -6,7 +6,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, stop
+from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, stop
+from stepcoder.words import plural
 
 if TYPE_CHECKING:
     from stepcoder.deploy.config.run import Config
@@ -49,10 +50,11 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     config = load_config(options.config, settings)
     config, notes = settle(config, kept_settings(config.run.directory))
     ready = preflight(config)
+    print(announcement(config, ready, options.config), file=sys.stderr)
     if options.check:
         import yaml
 
-        print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), end="")
+        print(yaml.safe_dump(config.settings(), sort_keys=False), end="")
         return 0
 
     signal.signal(signal.SIGTERM, stop)
@@ -96,6 +98,6 @@ def finish(config: "Config", run: "RunDirectory") -> None:
 def cut_short(done: int, steps: int, minutes: float) -> str:
     """How far a run came whose time was over, and how it goes on."""
     return (
-        f"after {done} of {steps} steps: run.max_minutes = {minutes:g}; the same command goes on for as long again, "
-        "with --run.max_minutes N for N minutes"
+        f"after {done} of {plural(steps, 'step')}: run.max_minutes = {minutes:g}; the same command goes on for as long "
+        "again, with --run.max_minutes N for N minutes"
     )

@@ -13,6 +13,17 @@ from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.config.sources import Given, Layer
 from stepcoder.errors import nearest
 
+# What people try that is no setting, and what does it here.
+CHECK = "'stepcoder train --check' checks everything and starts nothing."
+RESUME = "The same command goes on with the run in run.directory."
+INSTEAD = {
+    "dry_run": CHECK, "dryrun": CHECK, "validate": CHECK, "resume": RESUME, "continue": RESUME,
+    "output_dir": "run.directory says where the run lives.",
+    "batch_size": "A step has subtasks_per_step x rollout.group_size completions, and learner.minibatches updates.",
+}  # fmt: skip
+TOLD = ("greater", "less", "literal", "union", "too_short")  # kinds of complaint that `Leaf.allowed` says in words
+OPTIONS = ["check", "config"]  # of commands that take settings
+
 
 def misplaced(given: Layer, tree: Tree, root: type[BaseConfig]) -> list[str]:
     """One line for every key that is not a setting with the chosen types."""
@@ -29,7 +40,7 @@ def unknown_types(given: Layer, tree: Tree) -> dict[str, str]:
     """A line for every type that there is not, by the section that it was given for."""
     chosen = tree.chosen(values(given))
     known = tree.under(chosen)
-    keys = {f"{section}.type": section for section, kind in chosen.items() if kind not in tree.unions[section]}
+    keys = {f"{name}.type": name for name, kinds in tree.unions.items() if chosen.get(name, kinds[0]) not in kinds}
     keys |= {ALGORITHM: ALGORITHM} if ALGORITHM in known else {}  # one that is known has become its settings
     return {section: impossible(key, given[key], known[key]) for key, section in keys.items() if key in given}
 
@@ -43,9 +54,11 @@ def unknown_key(key: str, item: Given, tree: Tree, chosen: Mapping[str, str], ro
         names = [leaf for leaf in tree.under(chosen) if within(leaf, key)]
         return f"{key} ({item.origin}) is a section, not a value; its keys are {', '.join(names)}."
     if elsewhere := [leaf.when for leaf in tree.leaves if leaf.key == key]:
-        union = next(name for name, kind in elsewhere[0].items() if chosen.get(name) != kind)
-        types = " or ".join(dict.fromkeys(when[union] for when in elsewhere))
-        return f"{key} ({item.origin}) has no effect with {union}.type {chosen[union]}; it belongs to type {types}."
+        choice = next(name for name, kind in elsewhere[0].items() if chosen.get(name) != kind)
+        deciding = tree.choices()[choice]
+        kinds = " or ".join(dict.fromkeys(when[choice] for when in elsewhere))
+        word = deciding.rpartition(".")[2]
+        return f"{key} ({item.origin}) has no effect with {deciding} {chosen[choice]}; it belongs to {word} {kinds}."
     now = new_key(key)
     larger = None if root.larger is None else flatten(root.larger)
     if larger is not None and (now or key) in larger.sections.union(larger.keys):
@@ -54,18 +67,41 @@ def unknown_key(key: str, item: Given, tree: Tree, chosen: Mapping[str, str], ro
         return f"{key} ({item.origin}) has no effect in 'stepcoder {root.command}'; {advice}."
     if now is not None:
         return f"unknown key {key} ({item.origin}). It is {now} now."
-    close = nearest_keys(key.removesuffix(".type"), [name.removesuffix(".type") for name in tree.keys])
-    hint = f" The nearest known key is {close[0]}." if close else " 'stepcoder train --help' lists all keys."
-    return f"unknown key {key} ({item.origin}).{hint}"
+    known = [*(name.removesuffix(".type") for name in tree.keys), *sorted(tree.sections)]
+    if (advice := INSTEAD.get(key)) and not any(name.endswith(f".{key}") for name in known):
+        hint = advice
+    elif "." not in key and (option := nearest(key, OPTIONS, cutoff=0.75)):
+        hint = f"There is an option --{option[0]}."
+    elif close := nearest_keys(key.removesuffix(".type"), known):
+        hint = f"The nearest known key is {close[0]}."
+    else:
+        hint = valid_keys(key, tree, chosen)
+    return f"unknown key {key} ({item.origin}). {hint}"
+
+
+def valid_keys(key: str, tree: Tree, chosen: Mapping[str, str]) -> str:
+    """What there is in the innermost section of a key that exists."""
+    parts = key.split(".")
+    parts[:1] = nearest(parts[0], [name for name in tree.sections if "." not in name], cutoff=0.75) or parts[:1]
+    section = next(name for n in range(len(parts) - 1, -1, -1) if (name := ".".join(parts[:n])) in tree.sections)
+    inside = [name.removeprefix(f"{section}.") for name in tree.under(chosen) if within(name, section) or not section]
+    names = ", ".join(dict.fromkeys(name.partition(".")[0] for name in inside))
+    if section:
+        return f"{section} has {names}."
+    return f"There are {names}; 'stepcoder train --help' says what is in them."
 
 
 def impossible(key: str, item: Given, leaf: Leaf, reason: str = "") -> str:
     """A value that a setting does not take: what is allowed, the default, and the nearest choice."""
-    close = nearest(str(item.value), [str(choice) for choice in leaf.choices])
+    choices = [str(choice) for choice in leaf.choices]
+    words = item.value if isinstance(item.value, list | tuple) else str(item.value).split(",")
+    wrong = next((word for word in map(str, words) if word.strip() not in choices), "")
+    close = nearest(wrong, choices)
     hint = f" Did you mean {close[0]}?" if close else ""
+    default = ", ".join(map(str, leaf.default)) if isinstance(leaf.default, tuple) else repr(leaf.default)
     return (
         f"{key} = {item.value!r} ({item.origin}) is not possible{reason}: allowed is {leaf.allowed}; "
-        f"the default is {leaf.default!r}.{hint}"
+        f"the default is {default}.{hint}"
     )
 
 
@@ -84,8 +120,12 @@ def bad_values(error: ValidationError, given: Layer, known: Mapping[str, Leaf]) 
                 f"{section}: " * bool(section) + reason + (f" ({'; '.join(places)})." if places else ".")
             )
             continue
-        shown = "" if problem["type"].startswith(("greater", "less", "literal", "union")) else f" ({reason})"
-        lines[key] = impossible(key, given.get(key, Given(known[key].default, "default")), known[key], shown)
+        if key in lines:  # what follows from the first
+            continue
+        told = problem["type"].startswith(TOLD) or problem["type"].endswith(("_parsing", "_type"))
+        lines[key] = impossible(
+            key, given.get(key, Given(known[key].default, "default")), known[key], "" if told else f" ({reason})"
+        )
     return list(lines.values())
 
 

@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from stepcoder.deploy.config.recipes import ABOUT, ALGORITHM
-from stepcoder.settings import Variant, variant
+from stepcoder.settings import Only, Variant, variant
 
-Choices = Mapping[str, str]  # a union's key -> one of its types
+Choices = Mapping[str, str]  # the key of a union or switch -> one of its types or values
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,9 @@ class Leaf:
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """The values of a Literal (inside an optional or not); empty for other types."""
-        found: tuple[Any, ...] = ()
-        for part in alternatives(self.annotation):
-            if get_origin(part) is Literal:
-                found += get_args(part)
-        return found
+        """The values of a Literal, inside an optional or a list or not; empty for other types."""
+        parts = (get_args(part)[0] if self.many else part for part in alternatives(self.annotation))
+        return tuple(value for part in parts if get_origin(part) is Literal for value in get_args(part))
 
     @property
     def optional(self) -> bool:
@@ -71,11 +68,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Leaves and sections in order of definition, depth first, those of every type of a union; `unions`: their keys."""
+    """Leaves and sections in order of definition, depth first, those of every type of a union.
+
+    A switch is a plain setting that says which of its neighbours are read.
+    """
 
     leaves: list[Leaf]
     parts: list[Part]
     unions: dict[str, list[str]]  # key -> its types, the tree's default first
+    switches: set[str]
 
     @property
     def sections(self) -> set[str]:
@@ -90,15 +91,27 @@ class Tree:
         wanted = f"{key}.type" if key in self.unions else key
         return next((leaf for leaf in self.leaves if leaf.key == wanted), None)
 
+    def choices(self) -> dict[str, str]:
+        """Every union and switch, with the key of the setting that decides it."""
+        return {union: f"{union}.type" for union in self.unions} | {switch: switch for switch in self.switches}
+
     def chosen(self, given: Mapping[str, Any]) -> dict[str, str]:
-        """The type of every union that exists, where `given` holds values by dotted key; the default where it holds
-        none."""
+        """The type of every union that exists and the value of every switch, where `given` holds values by dotted key;
+        the default where it holds none."""
         found: dict[str, str] = {}
+        deciding = {key: choice for choice, key in self.choices().items()}
         for leaf in self.leaves:
-            union = leaf.key.removesuffix(".type")
-            if union in self.unions and union != leaf.key and holds(leaf.when, found):
-                found[union] = variant({"type": given.get(leaf.key, leaf.default)})
+            if leaf.key in deciding and holds(leaf.when, found):
+                kind = variant({"type": given.get(leaf.key, leaf.default)})
+                known = leaf.key not in self.switches or kind in leaf.choices
+                found[deciding[leaf.key]] = kind if known else leaf.default
         return found
+
+    def decided(self, choice: str) -> set[str]:
+        """The keys that a union or switch decides on: a whole section, or some neighbours."""
+        if choice in self.switches:
+            return {leaf.key for leaf in self.leaves if choice in leaf.when}
+        return {key for key in self.keys if within(key, choice)}
 
     def under(self, chosen: Choices) -> dict[str, Leaf]:
         """The leaves that exist with these types, by key."""
@@ -156,7 +169,7 @@ def flatten(model: type[BaseModel]) -> Tree:
 
     A leaf's default is the whole tree's: a parent may give a section other defaults than the section's model has.
     """
-    tree = Tree([], [], {})
+    tree = Tree([], [], {}, set())
 
     def union(key: str, about: str, models: dict[str, type[Variant]], default: Variant, when: Choices) -> None:
         names = [default.type, *(name for name in models if name != default.type)]
@@ -178,7 +191,10 @@ def flatten(model: type[BaseModel]) -> Tree:
             elif key not in when or name != "type":
                 bounds = limits(info)
                 allowed = type_name(info.annotation) + (f", {bounds}" if bounds else "")
-                tree.leaves.append(Leaf(inner, info.annotation, value, meaning, allowed, when))
+                also = {f"{key}.{rule.field}": rule.value for rule in info.metadata if isinstance(rule, Only)}
+                tree.switches.update(also)
+                meaning = " ".join([meaning, *(f"Only with {switch} {kind}." for switch, kind in also.items())])
+                tree.leaves.append(Leaf(inner, info.annotation, value, meaning, allowed, {**when, **also}))
 
     if recipes := getattr(model, "recipes", None):
         names = Literal[tuple(recipes)]  # pyright: ignore[reportInvalidTypeForm]
@@ -202,11 +218,17 @@ def nearest_keys(key: str, known: list[str], limit: int = 1) -> list[str]:
     """The known dotted keys that `key` was most likely meant to be, best first."""
     from difflib import SequenceMatcher
 
-    last = key.rpartition(".")[2]
+    section, _, last = key.rpartition(".")
 
-    def score(candidate: str) -> float:
-        whole = SequenceMatcher(None, key, candidate).ratio()
-        return whole + SequenceMatcher(None, last, candidate.rpartition(".")[2]).ratio()
+    def alike(a: str, b: str) -> float:
+        return SequenceMatcher(None, a, b).ratio()
 
-    ranked = sorted(known, key=score, reverse=True)
-    return [candidate for candidate in ranked[:limit] if score(candidate) > 0.9]
+    def near(candidate: str) -> bool:
+        """The same name in another section, or nearly the same name in nearly the same section."""
+        inside, _, name = candidate.rpartition(".")
+        return name == last or (
+            alike(last, name) >= 0.75 and (inside.startswith(section) or alike(section, inside) >= 0.8)
+        )
+
+    found = sorted(filter(near, known), key=lambda name: alike(key, name) + alike(last, name.rpartition(".")[2]))
+    return found[::-1][:limit]

@@ -1,22 +1,26 @@
-"""The reference of all settings that --help prints, read off the configuration itself."""
+"""What --help says of settings, read off the configuration itself: an overview, one section, or all of them."""
 
 import shutil
 import textwrap
 from typing import Any
 
-from stepcoder.deploy.config.fields import Choices, Leaf, Tree, flatten
+from stepcoder.deploy.config.fields import Choices, Leaf, Tree, flatten, nearest_keys, within
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
+from stepcoder.errors import UserError
 
-INTRODUCTION = (
+TOP = "top"  # what the settings outside of all sections are listed under
+LEAD = (
     "Settings. Each can be given in the YAML file (sections nested), as an environment variable, or on the command "
     "line; the command line wins over the environment, the environment over the file, the file over the default. A "
     "YAML file may begin with 'extends: other.yaml' and then holds only what differs from that file. Three ways to "
-    "say the same:",
-    "  learner: {policy: {lr: 1e-5}}\n  STEPCODER_LEARNER__POLICY__LR=1e-5\n  --learner.policy.lr 1e-5",
+    "say the same:"
+)
+EXAMPLE = "  learner: {policy: {lr: 1e-5}}\n  STEPCODER_LEARNER__POLICY__LR=1e-5\n  --learner.policy.lr 1e-5"
+CHOICES = (
     "A section with a type is a choice: each type has settings and defaults of its own, those of another type are "
     "refused, and the type alone may stand for the section (--learner.kl none). A source that changes a type begins "
-    "the section anew: what lower sources say of it is dropped.",
+    "the section anew: what lower sources say of it is dropped."
 )
 
 
@@ -42,14 +46,61 @@ def entry(leaf: Leaf, width: int) -> str:
     return "\n".join(lines)
 
 
+def terminal() -> int:
+    """Columns to write in."""
+    return min(110, shutil.get_terminal_size((100, 24)).columns)
+
+
+def settings_overview(root: type[BaseConfig] = Config, width: int | None = None) -> str:
+    """How settings are given, and the sections that there are with a line each."""
+    width, sections = width or terminal(), sections_of(flatten(root))
+    left = max(map(len, sections)) + 4
+    told = f"Sections; 'stepcoder {root.command} --help SECTION' lists the settings of one, '--help all' of all:"
+    lines = [textwrap.fill(LEAD, width), EXAMPLE, "", textwrap.fill(told, width)]
+    for key, meaning in sections.items():
+        lines.append(f"  {key}".ljust(left) + textwrap.shorten(meaning, width - left, placeholder=" ..."))
+    return "\n".join(lines)
+
+
+def sections_of(tree: Tree) -> dict[str, str]:
+    """Every section that has settings of its own, with what it is about in a sentence."""
+    found: dict[str, str] = {}
+    for part in tree.parts:
+        own = [leaf for leaf in tree.leaves if leaf.key.rpartition(".")[0] == part.key]
+        if own and part.key in tree.unions:
+            found.setdefault(part.key, own[0].description)
+        elif own:
+            found.setdefault(part.key or TOP, about(part.default))
+    return found
+
+
+def settings_of(name: str, root: type[BaseConfig] = Config, width: int | None = None) -> str:
+    """The settings of a section and of those inside it, or one setting. UserError where there is neither."""
+    width, tree = width or terminal(), flatten(root)
+    if name == "all":
+        return settings_reference(width, root)
+    key = name.lstrip("-").replace("-", "_").removesuffix(".type")
+    inside = [part.key for part in tree.parts if (part.key or TOP) == key or (part.key and within(part.key, key))]
+    if blocks := [section(tree, part, width) for part in dict.fromkeys(inside)]:
+        return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+    same: dict[str, list[str]] = {}
+    for leaf in tree.leaves:
+        if leaf.key == key:
+            types = {union: kind for union, kind in leaf.when.items() if union in tree.unions}
+            same.setdefault(entry(leaf, width), []).append(with_types(types).strip())
+    if same:
+        return "\n".join("\n".join(filter(None, [*types, text])) for text, types in same.items())
+    close = nearest_keys(key, [*sections_of(tree), *tree.keys])
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sections_of(tree))}."
+    raise UserError(f"--help {name}: no section or setting has this name; {hint}")
+
+
 def settings_reference(width: int | None = None, root: type[BaseConfig] = Config) -> str:
     """Every setting of `root` by section, wrapped to `width` columns (the terminal's by default, at most 110)."""
-    width = width or min(110, shutil.get_terminal_size((100, 24)).columns)
-    tree = flatten(root)
-    lead, example, choices = INTRODUCTION
-    blocks = [f"{textwrap.fill(lead, width)}\n{example}"]
+    width, tree = width or terminal(), flatten(root)
+    blocks = [f"{textwrap.fill(LEAD, width)}\n{EXAMPLE}"]
     if tree.unions:
-        blocks[0] += f"\n{textwrap.fill(choices, width)}"
+        blocks[0] += f"\n{textwrap.fill(CHOICES, width)}"
     for key in dict.fromkeys(part.key for part in tree.parts):
         if lines := section(tree, key, width):
             blocks.append("\n".join(lines))
@@ -62,7 +113,7 @@ def section(tree: Tree, key: str, width: int) -> list[str]:
     if not own:
         return []
     parts = [part for part in tree.parts if part.key == key]
-    title = key or "run as a whole"
+    title = key or TOP
     if key not in tree.unions:
         lines = [textwrap.fill(f"{title}{with_types(parts[0].when)}: {about(parts[0].default)}", width)]
         return [*lines, *(entry(leaf, width) for leaf in own)]

@@ -1,8 +1,9 @@
 """From YAML files, the environment and the command line to one validated configuration.
 
-Command line over environment over YAML over defaults. A source that changes the type of a section, or names an
-algorithm, begins that section anew: what lower sources say of it was meant for the other type. Every value remembers
-where it came from, so that an unknown key or an impossible value is refused with its place, and all of them at once.
+Command line over environment over YAML over defaults. A source that changes the type of a section, names an algorithm
+or changes the engine begins what that decides on anew: what lower sources say of it was meant for another one. Every
+value remembers where it came from, so that an unknown key or an impossible value is refused with its place, and all of
+them at once.
 Nothing heavy is imported here.
 """
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from stepcoder.deploy.config.complaints import bad_values, misplaced, unknown_types, values
 from stepcoder.deploy.config.fields import Leaf, Tree, flatten, variants, within
+from stepcoder.deploy.config.moved import translated
 from stepcoder.deploy.config.recipes import ALGORITHM
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
@@ -31,14 +33,21 @@ def load_config(
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     root: type[Root] = Config,
+    *,
+    kept: bool = False,
 ) -> Root:
     """The run's configuration, a `root`; raises UserError that names every bad key and value.
 
     `arguments` are what the command line has left after its own options: `--learner.policy.lr 1e-5`,
-    `--learner.policy.lr=1e-5` or `--set learner.policy.lr=1e-5`.
+    `--learner.policy.lr=1e-5` or `--set learner.policy.lr=1e-5`. `kept`: the file is what a run was started with,
+    by an earlier version perhaps.
     """
     tree = flatten(root)
-    layers = read_yaml(Path(path), tree) if path is not None else []
+    if path is not None and kept:
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        layers = [{key: Given(value, str(path)) for key, value in translated(settings, root).items()}]
+    else:
+        layers = read_yaml(Path(path), tree) if path is not None else []
     layers += [
         read_environment(os.environ if environment is None else environment, tree),
         read_arguments(arguments, tree),
@@ -65,13 +74,14 @@ def merged(layers: Iterable[Layer], tree: Tree, recipes: Mapping[str, Mapping[st
 
 
 def lay(found: Layer, layer: Layer, tree: Tree, *, anew: bool = False) -> None:
-    """Put a layer over what is found. A section whose type it gives, and changes (or `anew`), is emptied first."""
+    """Put a layer over what is found. What a type or switch decides on is emptied first where the layer gives that,
+    and changes it (or `anew`)."""
     chosen = tree.chosen(values(found))
-    for union in tree.unions:
-        item = layer.get(f"{union}.type")
-        before = found.get(f"{union}.type")
-        if item is not None and (anew or changes(item.value, before and before.value, chosen.get(union))):
-            for key in [key for key in found if within(key, union)]:
+    for choice, deciding in tree.choices().items():
+        item = layer.get(deciding)
+        before = found.get(deciding)
+        if item is not None and (anew or changes(item.value, before and before.value, chosen.get(choice))):
+            for key in tree.decided(choice) & found.keys():
                 del found[key]
     found.update(layer)
 
@@ -123,7 +133,7 @@ def over(given: dict[str, Any], default: BaseModel, types: Mapping[str, type[Var
 
 def coerce(leaf: Leaf, value: Any) -> Any:
     """Text from a file, variable or argument as the leaf's type would write it; pydantic judges the rest."""
-    for choice in leaf.choices:
+    for choice in () if leaf.many else leaf.choices:
         if str(value) == str(choice) and isinstance(value, str | int):
             return choice
     if leaf.optional and isinstance(value, str) and value.lower() in ("none", "null"):

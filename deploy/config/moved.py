@@ -1,7 +1,11 @@
-"""Settings of earlier versions by their old keys, and where they are now: for messages alone."""
+"""Settings of earlier versions by their old keys, and where they are now: for messages, and for runs that go on."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from stepcoder.deploy.config.fields import flatten
+from stepcoder.deploy.config.recipes import ALGORITHM
+from stepcoder.deploy.config.shared import BaseConfig
 
 MOVED = {
     "learner.ppo.estimator": "learner.advantage.type",
@@ -55,6 +59,42 @@ def was_section(key: str) -> bool:
     return any(old.startswith(f"{key}.") for old in (*MOVED, *_SECTIONS))
 
 
-def moved(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Old key -> new key for the moved settings among these, by dotted key."""
-    return {key: new for key in settings if (new := new_key(key)) is not None}
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def translated(settings: Mapping[str, Any], root: type[BaseConfig]) -> dict[str, Any]:
+    """What a run was started with, by the keys that `root` has today. Settings that had no effect are left out.
+
+    What an earlier version did not know has the default of the types that the run chose.
+    """
+    tree, whole, before = flatten(root), flatten(root.larger or root), flat(settings)
+    earlier = any(new_key(key) for key in before)
+    found = {new_key(key) or key: value for key, value in before.items()}
+    found = {f"{key}.type" if key in whole.unions else key: value for key, value in found.items()}
+    if earlier:
+        found = _retyped(found)
+    known = tree.under(tree.chosen(found))
+    known.pop(ALGORITHM, None)  # never kept
+    added = {key: leaf.default for key, leaf in known.items()} if earlier else ADDED
+    added = {key: list(value) if isinstance(value, tuple) else value for key, value in added.items() if key in known}
+    elsewhere = {*tree.keys, *whole.keys}
+    return added | {key: value for key, value in found.items() if key in known or key not in elsewhere}
+
+
+def _retyped(found: Mapping[str, Any]) -> dict[str, Any]:
+    """With the types that earlier versions knew by another setting's value."""
+    types = {
+        "learner.kl.type": "none" if found.get("learner.kl.coef") == 0 else found.get("learner.kl.type"),
+        "learner.reward.overlong.type": "none" if found.get("learner.reward.overlong.start") is None else "linear",
+        "learner.advantage.normalize": found.get("learner.advantage.normalize"),
+    }
+    kept = {key: value for key, value in found.items() if key not in types}
+    return kept | {key: value for key, value in types.items() if value not in (None, "auto")}

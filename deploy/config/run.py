@@ -12,6 +12,8 @@ from stepcoder.executor.config import ExecutorConfig
 from stepcoder.learner.config import LearnerConfig, Overlong
 from stepcoder.learner.config.credit import Executed
 from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.engines import ENGINES
+from stepcoder.words import plural
 
 
 class RunConfig(PlaceConfig):
@@ -63,10 +65,15 @@ class Config(BaseConfig):
     executor: ExecutorConfig = ExecutorConfig.model_validate({})
     learner: LearnerConfig = LearnerConfig()
 
+    def about(self) -> str:
+        each = f"{self.subtasks_per_step} x {self.rollout.group_size} completions"
+        types = f"{self.learner.advantage.type}, {self.learner.loss.type}"
+        return f"{plural(self.run.steps, 'step')} of {each}, {self.rollout.max_new_tokens} tokens at most ({types})"
+
     @model_validator(mode="after")
     def parts_agree(self) -> "Config":
         """Settings of different parts that are each possible and together are not."""
-        for check in (_groups, _refilling, _unsampled, _overlong):
+        for check in (_groups, _refilling, _unsampled, _uncorrected, _overlong):
             if fault := check(self):
                 raise ValueError(fault)
         return self
@@ -97,23 +104,36 @@ def _refilling(config: Config) -> str | None:
 
 def _unsampled(config: Config) -> str | None:
     """What the learner is to use of the engines or the executor, and these do not give."""
-    faults, rollout, credit = [], config.rollout, config.learner.credit
+    faults, rollout, learner, credit = [], config.rollout, config.learner, config.learner.credit
     if isinstance(credit, Executed) and not config.executor.coverage:
         faults.append(
             f"learner.credit.type = {credit.type} needs the executed lines, which executor.coverage = false does not "
             "record: no token would take the loss. Set executor.coverage to true, or learner.credit to all"
         )
-    # The engine's sampler for CPUs gives those of the whole distribution.
-    if config.learner.samples_are_old and config.learner.device != "cpu":
+    devices = {"cpu", "cuda"} if learner.device == "auto" else {learner.device}
+    compared = learner.samples_are_old and (learner.loss.has_ratio or learner.has_reference)
+    if compared and not devices <= ENGINES[rollout.engine].whole_logprobs:
         for name, value, neutral in (("top_p", rollout.top_p, 1.0), ("top_k", rollout.top_k, 0)):
             if value != neutral:
                 faults.append(
                     f"learner.old_logprobs.type = sampler with rollout.{name} = {value}: the engine's "
                     "log-probabilities on a GPU are those of the truncated distribution, the learner's of the whole "
-                    "one, so that their ratio is no ratio of policies. "
+                    "one, so that neither a ratio nor a KL penalty can compare them. "
                     f"Set rollout.{name} to {neutral}, or learner.old_logprobs to learner, or learner.device to cpu"
                 )
     return "; ".join(faults) or None
+
+
+def _uncorrected(config: Config) -> str | None:
+    """Without a ratio, only importance weights correct for what older weights sampled."""
+    learner = config.learner
+    if config.max_staleness and learner.samples_are_old and not learner.loss.has_ratio:
+        return (
+            f"learner.loss {learner.loss.type} has no ratio, learner.old_logprobs sampler no importance weight: with "
+            f"max_staleness = {config.max_staleness} nothing would correct for completions of older weights. Set "
+            "max_staleness to 0, or learner.old_logprobs to learner"
+        )
+    return None
 
 
 def _overlong(config: Config) -> str | None:

@@ -14,6 +14,7 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.learner.config import AdamConfig, LearnerConfig, NoKL, OptimizerConfig, ParallelConfig, ReinforcePlusPlus
 from stepcoder.settings import Settings
+from stepcoder.words import plural
 
 
 class SFTConfig(Settings):
@@ -22,9 +23,9 @@ class SFTConfig(Settings):
     epochs: int = Field(default=3, ge=1)
     """Passes over the training problems (passes); raised, a run goes on. Source: paper."""
     batch_size: int = Field(default=64, ge=1)
-    """Problems of one update; problems with the same prompt count as one (problems). Source: paper, recalled."""
+    """Problems of one update; problems with the same prompt count as one (problems). Source: paper, from memory."""
     warmup_epochs: float = Field(default=0.3, ge=0)
-    """Time over which the learning rate rises from 0 (passes). Source: paper, recalled."""
+    """Time over which the learning rate rises from 0 (passes). Source: paper, from memory."""
     validate_every: int | None = Field(default=None, ge=1)
     """Loss of the held-out problems' solutions after every so many updates (updates); none for after every pass. Before
     the first and after the last it is always computed."""
@@ -54,7 +55,10 @@ class SFTRunConfig(BaseConfig):
     }
 
     sft: SFTConfig = SFTConfig()
-    learner: ParallelConfig = ParallelConfig(policy=AdamConfig(lr=2e-5, schedule="linear"))  # paper, recalled
+    learner: ParallelConfig = ParallelConfig(policy=AdamConfig(lr=2e-5, schedule="linear"))  # paper, from memory
+
+    def about(self) -> str:
+        return f"{plural(self.sft.epochs, 'pass', 'passes')} in updates of {plural(self.sft.batch_size, 'problem')}"
 
     def updates_per_epoch(self, examples: int) -> int:
         return -(-examples // self.sft.batch_size)

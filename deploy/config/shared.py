@@ -60,9 +60,9 @@ class PassRateConfig(Settings):
     samples: int = Field(default=8, ge=1)
     """Completions of each problem (completions); more of them, a smaller standard error."""
     temperature: float = Field(default=0.2, ge=0, le=2)
-    """Sampling temperature; 0 is greedy. Source: paper, recalled."""
+    """Sampling temperature; 0 is greedy. Source: paper, from memory."""
     top_p: float = Field(default=0.95, gt=0, le=1)
-    """Nucleus of the sampler (probability). Source: paper, recalled."""
+    """Nucleus of the sampler (probability). Source: paper, from memory."""
     train_limit: int | None = Field(default=None, ge=1)
     """Evaluate only so many training problems, always the same (problems); none for all."""
 
@@ -120,6 +120,10 @@ class BaseConfig(Settings):
                 f"curriculum.prompt.max_prompt_tokens {prompt} + rollout.max_new_tokens {new} = {prompt + new}"
             )
         return self
+
+    def about(self) -> str:
+        """What the run computes, in half a line."""
+        raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
         """Every setting, nested, as JSON has it."""

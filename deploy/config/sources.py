@@ -59,13 +59,15 @@ def _walk(
 ) -> list[Layer]:
     base: list[Layer] = []
     found: Layer = {}
+    places: dict[str, str] = {}  # of sections too
 
     def visit(node: yaml.MappingNode, prefix: str) -> None:
         for name_node, value_node in node.value:
             key = f"{prefix}{loader.construct_object(name_node)}"
             place = f"{path}, line {name_node.start_mark.line + 1}"
-            if key in found:
-                raise UserError(f"{key} is given twice ({found[key].origin} and {place}).")
+            if key in places:
+                raise twice(key, places[key], place)
+            places[key] = place
             if key == "extends":
                 other = (path.parent / str(loader.construct_object(value_node))).resolve()
                 if other in (*seen, path.resolve()):
@@ -84,11 +86,13 @@ def _walk(
 
 def read_environment(environment: Mapping[str, str], tree: Tree) -> Layer:
     """`STEPCODER_LEARNER__POLICY__LR=1e-5` gives learner.policy.lr."""
-    found = {}
+    found: Layer = {}
     for name, value in environment.items():
         if name.startswith(PREFIX) and name not in NOT_SETTINGS:
-            key = name[len(PREFIX) :].lower().replace("__", ".")
-            found[key] = Given(value, f"environment variable {name}")
+            key, origin = name[len(PREFIX) :].lower().replace("__", "."), f"environment variable {name}"
+            if key in found:
+                raise twice(key, found[key].origin, origin)
+            found[key] = Given(value, origin)
     return types_alone(found, tree)
 
 
@@ -118,6 +122,19 @@ def read_arguments(arguments: Sequence[str], tree: Tree) -> Layer:
     return types_alone(found, tree)
 
 
+def twice(key: str, *places: str) -> UserError:
+    """A file and an environment have no order in which one of two values wins."""
+    return UserError(f"{key} is given twice ({' and '.join(places)}); leave one of them out.")
+
+
 def types_alone(layer: Layer, tree: Tree) -> Layer:
-    """The layer with `kl.type` for a plain value at `kl`, where `kl` is a choice of types."""
-    return {f"{key}.type" if key in tree.unions else key: item for key, item in layer.items()}
+    """The layer with `kl.type` for a plain value at `kl`, where `kl` is a choice of types; UserError for both."""
+    found: Layer = {}
+    for key, item in layer.items():
+        full = f"{key}.type" if key in tree.unions else key
+        if full != key and full in layer:
+            raise UserError(
+                f"{key} ({item.origin}) and {full} ({layer[full].origin}) are one setting; leave one of them out."
+            )
+        found[full] = item
+    return found

@@ -21,16 +21,17 @@ from typing import Any, Self
 
 import yaml
 
-from stepcoder.deploy.config.moved import moved
+from stepcoder.deploy.config.moved import flat, translated
 from stepcoder.deploy.config.run import Config, RunConfig
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
 from stepcoder.deploy.run.lock import LOCK, RunLock
 from stepcoder.deploy.run.manifest import MANIFEST, ManifestError
 from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores
-from stepcoder.deploy.run.settings import FORMATS, differences, flat, renamed
+from stepcoder.deploy.run.settings import FORMATS, differences
 from stepcoder.errors import UserError
 from stepcoder.files import write_whole
+from stepcoder.words import plural
 
 CONFIG = "config.yaml"
 
@@ -120,11 +121,9 @@ class RunDirectory:
         notes = "".join(f"# {note}\n" for note in self.notes)
         if file.is_file():
             old = file.read_text(encoding="utf-8")
-            before = yaml.safe_load(old) or {}
-            if all(flat(before).get(key) == flat(settings).get(key) for key in FORMATS):
+            before = translated(yaml.safe_load(old) or {}, type(self.config))
+            if all(before.get(key) == flat(settings).get(key) for key in FORMATS):
                 notes = notes or _comments(old)
-            if self._begun() and (old_keys := moved(flat(before))):
-                raise UserError(renamed(file, old_keys))
             changed = differences(before, settings)
             if changed and self._begun():
                 listed = "\n  ".join(changed)
@@ -139,7 +138,7 @@ class RunDirectory:
         if self.checkpoint is not None and not self.finished:
             self._say(f"going on from the checkpoint of step {self.checkpoint.step} of {self.steps}")
         elif self.checkpoint is not None:
-            self._say(f"all {self.steps} steps are done; raise {self.config.length} to go on")
+            self._say(f"all {plural(self.steps, 'step is', 'steps are')} done; raise {self.config.length} to go on")
         elif self._begun():
             self._say("no complete checkpoint was left: starting from the first step")
 

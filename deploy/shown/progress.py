@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from stepcoder.bars import duration
+from stepcoder.words import duration
 
 LINE_EVERY_S = 60.0
 

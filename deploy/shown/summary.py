@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stepcoder.deploy.run.metrics import read_metrics
+from stepcoder.words import plural
 
 Z95 = 1.959963984540054  # two-sided 95% point of the normal distribution
 Counts = Mapping[str, Sequence[int]]  # problem id -> [passed, total]
@@ -159,7 +160,9 @@ def table(result: Mapping[str, Any]) -> Any:
     from rich.table import Table
 
     kind = "generated" if result["tokens_generated"] else "trained"
-    title = f"Pass rate at full generation, {result['steps']} steps, {result[f'tokens_{kind}']:,} {kind} tokens"
+    title = (
+        f"Pass rate at full generation, {plural(result['steps'], 'step')}, {result[f'tokens_{kind}']:,} {kind} tokens"
+    )
     view = Table(
         title=title, caption="95% intervals over problems; the difference is paired, each problem against itself"
     )
@@ -190,7 +193,9 @@ def comparison_table(reports: Mapping[str, Mapping[str, Any]]) -> Any:
         view.add_column(name, justify="left" if name == "run" else "right")
     for name, result in reports.items():
         pace = result["seconds_per_step"]
-        view.add_row(escape(name), "", f"{result['steps']} steps", f"{pace:.1f} s each" if pace else "", style="bold")
+        view.add_row(
+            escape(name), "", plural(result["steps"], "step"), f"{pace:.1f} s each" if pace else "", style="bold"
+        )
         for split, entry in result["splits"].items():
             change = entry.get("difference")
             shown = points(Interval(change["mean"], change["low"], change["high"]), signed=True) if change else "-"

@@ -19,7 +19,6 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, WorkerCrashedError
 
-from stepcoder.bars import duration
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.run import Config
@@ -39,6 +38,7 @@ from stepcoder.deploy.training.unjudged import parted, told, too_many, unjudged_
 from stepcoder.errors import UserError
 from stepcoder.learner.guards import Guards
 from stepcoder.rollout.service import IssuedGroup
+from stepcoder.words import duration, plural
 
 log = logging.getLogger(__name__)
 
@@ -271,7 +271,7 @@ class Life:
         if self.refused < self.config.learner.max_bad_steps:
             return None
         return (
-            f"the loss or its gradient was not finite in {self.refused} steps in a row.\n"
+            f"the loss or its gradient was not finite in {plural(self.refused, 'step')} in a row.\n"
             "Start a new run from the exported checkpoint with a lower learner.policy.lr and "
             "learner.advantage.critic.optimizer.lr, or with learner.precision fp32."
         )
@@ -298,8 +298,8 @@ class Life:
     async def _evaluate(self, step: int) -> None:
         self.progress.phase("evaluating")
         samples = self.config.eval.samples
-        count = evaluation_size(self.config, self.ready) // samples
-        self.progress.message(f"evaluating {count} problems, {samples} completions each, no prefix given")
+        problems = plural(evaluation_size(self.config, self.ready) // samples, "problem")
+        self.progress.message(f"evaluating {problems}, {plural(samples, 'completion')} each, no prefix given")
         times = self.start.told() if step == self.run.resumed_step else {}
         begun = time.monotonic()
         results = await evaluate_splits(self.services.rollout, self.config, self.ready, self.progress)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.errors import UserError
+from stepcoder.words import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ def placement(config: BaseConfig, gpus: float, who: Literal["both", "learner", "
         return Placement(cuda=True)
     if gpus >= 1 and ranks == engines == 1:
         return Placement(cuda=True, shared=True)
+    wanted = f"{plural(ranks, 'learner rank')} and {plural(engines, 'GPU')} for engines"
     raise UserError(
-        f"learner.device = {config.learner.device}: {ranks} learner ranks and {engines} GPUs for engines need "
-        f"{ranks + engines} GPUs, but there are {gpus:.0f}. Set --learner.device cpu, fewer ranks and engines, or "
-        "--ray.address of a cluster that has them."
+        f"learner.device = {config.learner.device}: {wanted} need {ranks + engines} GPUs, but there are "
+        f"{gpus:.0f}. Set --learner.device cpu, fewer ranks and engines, or --ray.address of a cluster that has them."
     )

@@ -34,6 +34,7 @@ from stepcoder.deploy.training.sft_data import SFTData
 from stepcoder.errors import UserError
 from stepcoder.learner.sft.examples import Example
 from stepcoder.learner.sft.service import SFTService
+from stepcoder.words import plural
 
 VALIDATION = "sft/validation_loss"
 
@@ -133,7 +134,7 @@ class _Life:
         self.refused = self.refused + 1 if refused else 0
         if self.refused >= self.config.learner.max_bad_steps:
             raise UserError(
-                f"the gradient was not finite in {self.refused} steps in a row; the run stops here.\n"
+                f"the gradient was not finite in {plural(self.refused, 'step')} in a row; the run stops here.\n"
                 "Lower learner.policy.lr, or set learner.precision to fp32."
             )
 
@@ -151,7 +152,9 @@ class _Life:
 
     async def _evaluate(self, step: int, model: Path) -> None:
         self.progress.phase("evaluating")
-        self.progress.message(f"evaluating, {self.config.eval.samples} completions a problem: starting the engines")
+        self.progress.message(
+            f"evaluating, {plural(self.config.eval.samples, 'completion')} a problem: starting the engines"
+        )
         results = await evaluate_model(self.config, replace(self.ready, model=model), self.progress)
         self.metrics.write_evaluation(step, results)
         self.progress.evaluation(step, results)

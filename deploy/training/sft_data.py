@@ -9,6 +9,7 @@ from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.sft import SFTRunConfig
 from stepcoder.errors import UserError
 from stepcoder.learner.sft.examples import Encoded, Example, encode
+from stepcoder.words import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +56,8 @@ def left_out(config: SFTRunConfig, key: str, total: int, found: Encoded) -> str:
     if found.unsolved:
         reasons.append(f"{len(found.unsolved)} without a solution ({found.unsolved[0]} ...)")
     count = len(found.too_long) + len(found.unsolved)
-    return f"{key}: {count} of {total} problems are left out, {' and '.join(reasons)}." if reasons else ""
+    return (
+        f"{key}: {count} of {plural(total, 'problem is', 'problems are')} left out, {' and '.join(reasons)}."
+        if reasons
+        else ""
+    )

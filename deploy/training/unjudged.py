@@ -9,6 +9,7 @@ from typing import Any
 
 from stepcoder.rollout.service import IssuedGroup
 from stepcoder.rollout.trajectory import Unjudged
+from stepcoder.words import plural
 
 
 def parted(found: Sequence[IssuedGroup | Unjudged]) -> tuple[list[IssuedGroup], list[Unjudged]]:
@@ -33,7 +34,7 @@ def too_many(lost: Sequence[Unjudged], judged: int, limit: float) -> str | None:
     if not lost or len(lost) <= limit * total:
         return None
     return (
-        f"the sandbox could not judge {len(lost)} of {total} groups, more than max_unjudged_share {limit:g}. "
-        f"The first, {lost[0].problem_id}: {lost[0].error}\n"
+        f"the sandbox could not judge {len(lost)} of {plural(total, 'group')}, more than max_unjudged_share {limit:g}."
+        f" The first, {lost[0].problem_id}: {lost[0].error}\n"
         "'stepcoder doctor' tries the sandbox. If it is sound, raise max_unjudged_share or executor.infra_retries."
     )

@@ -24,6 +24,7 @@ from stepcoder.executor.judging.reward import reward
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report, TestOutcome
 from stepcoder.executor.suite import Suite
+from stepcoder.words import plural
 
 FORMAT = 1
 DEFAULT_KS = (1, 5, 10)
@@ -78,7 +79,7 @@ def check_ks(ks: Sequence[int] | None, per_problem: Mapping[str, int]) -> tuple[
         return tuple(k for k in DEFAULT_KS if k <= min(per_problem.values()))
     most = max(per_problem.values())
     if too_many := [k for k in ks if k > most]:
-        raise UserError(f"--k {too_many[0]}: no problem has more than {most} samples")
+        raise UserError(f"--k {too_many[0]}: no problem has more than {plural(most, 'sample')}")
     return tuple(ks)
 
 

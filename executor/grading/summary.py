@@ -11,6 +11,7 @@ from math import comb, fsum
 from typing import Any
 
 from stepcoder.executor.report import Verdict
+from stepcoder.words import plural
 
 ALL = "all"
 
@@ -21,7 +22,7 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
     Chen et al. 2021 (arXiv 2107.03374), equation 1. ValueError unless 1 <= k <= samples.
     """
     if not 1 <= k <= samples:
-        raise ValueError(f"pass@{k} cannot be estimated from {samples} samples")
+        raise ValueError(f"pass@{k} cannot be estimated from {plural(samples, 'sample')}")
     return 1.0 - comb(samples - passed, k) / comb(samples, k)
 
 
@@ -104,7 +105,8 @@ def tables(summary: Mapping[str, Any]) -> list[Any]:
     from rich.table import Table
 
     groups: Mapping[str, Any] = summary["levels"]
-    rates = Table(title=f"{summary['samples']:,} programs, {summary['problems']:,} problems", caption=notes(summary))
+    title = f"{plural(summary['samples'], 'program')}, {plural(summary['problems'], 'problem')}"
+    rates = Table(title=title, caption=notes(summary))
     ks = list(next(iter(groups.values()))["pass_at_k"])
     for name in ("level", "problems", "programs", *(f"pass@{k}" for k in ks), "mean reward"):
         rates.add_column(name, justify="left" if name == "level" else "right")

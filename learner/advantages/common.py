@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def token_rewards(penalties: Float[Tensor, " R"], reward: float | Tensor) -> Float[Tensor, " R"]:
-    """The episode's reward on its last token, and a penalty on every token.
+    """The completion's reward on its last token, and a penalty on every token.
 
     r_t = -beta KL_t + [t = last] R   (Ziegler et al. 2019, eq. 2; StepCoder, section 3.1)
     """

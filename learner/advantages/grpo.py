@@ -4,33 +4,33 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from stepcoder.learner.advantages.common import group_mean
-from stepcoder.learner.advantages.episodes import Episodes
+from stepcoder.learner.advantages.completions import Completions
 
 EPS = 1e-6
 
 
-def grpo(episodes: Episodes) -> Float[Tensor, " N"]:
+def grpo(completions: Completions) -> Float[Tensor, " N"]:
     """A_i = (R_i - mean) / (std + 1e-6) over the completions of one prompt, at every token of i.
 
     DeepSeekMath (Shao et al. 2024, section 4.1.2), whose KL penalty is in the loss. std is the sample deviation
     (n - 1), as in TRL and verl; the paper does not say which. Equal rewards get exactly 0. Penalties in the reward are
     centred and not divided: where rewards are equal, their spread is all there is, and would become 1 however small.
     """
-    members = episodes.members()
-    rewards = _less_mean(episodes.rewards.double(), members)
-    penalties = _less_mean(episodes.scores() - episodes.rewards.double(), members)
+    members = completions.members()
+    rewards = _less_mean(completions.rewards.double(), members)
+    penalties = _less_mean(completions.scores() - completions.rewards.double(), members)
     count = members.bincount(minlength=1)[members]
     squares = group_mean(rewards.square(), members) * count / (count - 1).clamp(min=1)
-    return episodes.on_tokens(rewards / (squares.sqrt() + EPS) + penalties)
+    return completions.on_tokens(rewards / (squares.sqrt() + EPS) + penalties)
 
 
-def dr_grpo(episodes: Episodes) -> Float[Tensor, " N"]:
+def dr_grpo(completions: Completions) -> Float[Tensor, " N"]:
     """A_i = R_i - mean, at every token of i: GRPO without its division by the deviation, which favours prompts that
     are nearly always or nearly never solved   (Liu et al. 2025, "Understanding R1-Zero-like training").
 
     The other half of that paper is the loss's normaliser: `constant`.
     """
-    return episodes.on_tokens(_less_mean(episodes.scores(), episodes.members()))
+    return completions.on_tokens(_less_mean(completions.scores(), completions.members()))
 
 
 def _less_mean(scores: Float[Tensor, " B"], members: Int[Tensor, " B"]) -> Float[Tensor, " B"]:

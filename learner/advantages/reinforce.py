@@ -9,24 +9,24 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stepcoder.learner.advantages.common import gae, group_mean, token_rewards
-from stepcoder.learner.advantages.episodes import Episodes
+from stepcoder.learner.advantages.completions import Completions
 
 
-def reinforce_plus_plus(episodes: Episodes, gamma: float) -> Float[Tensor, " N"]:
+def reinforce_plus_plus(completions: Completions, gamma: float) -> Float[Tensor, " N"]:
     """A_t = sum_{s >= t} gamma^(s-t) r_s, with r_s the KL penalty and, at the last token, the completion's reward."""
-    return _returns_to_go(episodes, episodes.rewards, gamma)
+    return _returns_to_go(completions, completions.rewards, gamma)
 
 
-def reinforce_plus_plus_baseline(episodes: Episodes, gamma: float) -> Float[Tensor, " N"]:
+def reinforce_plus_plus_baseline(completions: Completions, gamma: float) -> Float[Tensor, " N"]:
     """The same with each reward less the mean of its group, itself included: for several completions of a prompt."""
-    rewards = episodes.rewards.double()
-    return _returns_to_go(episodes, (rewards - group_mean(rewards, episodes.members())).float(), gamma)
+    rewards = completions.rewards.double()
+    return _returns_to_go(completions, (rewards - group_mean(rewards, completions.members())).float(), gamma)
 
 
-def _returns_to_go(episodes: Episodes, rewards: Float[Tensor, " B"], gamma: float) -> Float[Tensor, " N"]:
+def _returns_to_go(completions: Completions, rewards: Float[Tensor, " B"], gamma: float) -> Float[Tensor, " N"]:
     """GAE with lambda 1 and no critic."""
-    advantages = torch.zeros_like(episodes.penalties)
-    for span, reward in zip(episodes.spans(), rewards, strict=True):
-        tokens = token_rewards(episodes.penalties[span], reward)
+    advantages = torch.zeros_like(completions.penalties)
+    for span, reward in zip(completions.spans(), rewards, strict=True):
+        tokens = token_rewards(completions.penalties[span], reward)
         advantages[span] = gae(tokens, torch.zeros_like(tokens), gamma, 1.0)
     return advantages

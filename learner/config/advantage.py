@@ -15,7 +15,7 @@ class Critic(Variant):
     """What every value model has."""
 
     value_clip: float | None = Field(default=0.2, gt=0)
-    """Clip range of the value change within one step; none for no clip. Source: paper's group."""
+    """Clip range of the value change within one step; none for no clip. Source: the authors' PPO code."""
     mask: Literal["all", "executed"] = "all"
     """Tokens in the value loss: all generated ones, or only those of the policy loss."""
     loss_weight: float = Field(default=0.5, gt=0)
@@ -60,7 +60,7 @@ class Advantage(Variant):
         return self.group
 
     def arguments(self) -> dict[str, Any]:
-        """What the estimator's function takes beside the episodes."""
+        """What the estimator's function takes beside the completions."""
         return {}
 
 
@@ -69,9 +69,9 @@ class GAE(Advantage):
 
     type: Literal["gae"] = "gae"
     gamma: float = Field(default=1.0, gt=0, le=1)
-    """Discount per token. Source: paper's group."""
+    """Discount per token. Source: the authors' PPO code."""
     lam: float = Field(default=0.95, ge=0, le=1)
-    """GAE lambda. Source: paper's group."""
+    """GAE lambda. Source: the authors' PPO code."""
     reward_baseline: Literal["none", "group"] = "none"
     """group: subtract from each reward the mean of the subtask's other completions: the critic then explains only the
     rest. Pays while the critic knows little. Source: RLOO, Ahmadian et al. 2024."""
@@ -134,7 +134,7 @@ class ReinforcePlusPlusBaseline(Advantage):
 
 
 class OwnAdvantage(OwnVariant, Advantage):
-    """A user's own estimator: a function of `Episodes` that gives one advantage a token."""
+    """A user's own estimator: a function of `Completions` that gives one advantage a token."""
 
     def arguments(self) -> dict[str, Any]:
         return self.settings

@@ -1,6 +1,6 @@
 """The learner of reinforcement learning: its networks, and what they learn from.
 
-"paper" is Dou et al. 2024 (arXiv 2402.01391) or the code of the same group.
+"paper" is Dou et al. 2024 (arXiv 2402.01391), "the authors' PPO code" what the same authors have published.
 """
 
 from pydantic import Field, model_validator
@@ -57,11 +57,6 @@ class LearnerConfig(ParallelConfig):
     @model_validator(mode="after")
     def parts_agree(self) -> "LearnerConfig":
         faults = []
-        if not self.loss.has_ratio and self.samples_are_old:
-            faults.append(
-                f"learner.loss {self.loss.type} has no ratio, so with learner.old_logprobs sampler nothing would "
-                "correct for the gap to the engine: set learner.old_logprobs to learner"
-            )
         masks = (("advantage.critic.mask", self.critic), ("kl.mask", self.penalty))
         for name, part in masks:
             if isinstance(self.credit, AllCredit) and part is not None and part.mask == "executed":

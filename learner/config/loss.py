@@ -60,9 +60,9 @@ class PPOClip(Loss):
 
     type: Literal["ppo_clip"] = "ppo_clip"
     clip_low: float = Field(default=0.2, gt=0, le=1)
-    """The ratio is clipped below at 1 - clip_low. Source: paper's group."""
+    """The ratio is clipped below at 1 - clip_low. Source: the authors' PPO code."""
     clip_high: float = Field(default=0.2, gt=0)
-    """The ratio is clipped above at 1 + clip_high. Source: paper's group; clip-higher, DAPO's, is 0.28."""
+    """The ratio is clipped above at 1 + clip_high. Source: the authors' PPO code; clip-higher, DAPO's, is 0.28."""
 
 
 class DualClip(PPOClip):

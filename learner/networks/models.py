@@ -97,7 +97,8 @@ def _products(device: torch.device, autocast: bool) -> AbstractContextManager[ob
 def _hidden(trunk: nn.Module, input_ids: Tensor, position_ids: Tensor, layout: Sequence[Group]) -> Float[Tensor, "L D"]:
     if idle := idle_tokens(input_ids.shape[1], input_ids.device):
         input_ids, position_ids = F.pad(input_ids, (0, idle)), F.pad(position_ids, (0, idle))
-        layout = (*layout, Group(idle))
+        longest = max(group.longest for group in layout)  # a fill is no longer sequence than a sliding window allows
+        layout = (*layout, *(Group(min(longest, idle - at)) for at in range(0, idle, longest)))
     out = trunk(input_ids=input_ids, position_ids=position_ids, layout=layout, use_cache=False)
     return out.last_hidden_state[0]
 

@@ -42,6 +42,12 @@ def test_a_source_that_changes_a_type_begins_the_section_anew(tmp_path: Path) ->
     assert same.loss.normalizer.type == "all_tokens"
 
 
+def test_a_source_that_changes_the_engine_drops_what_lower_ones_say_of_the_other() -> None:
+    rollout = load_config(STARTER, ["--rollout.engine", "transformers"], {}).rollout
+    assert rollout.max_model_len == 384 and "max_num_seqs" not in rollout.model_dump()
+    assert load_config(STARTER, ["--rollout.engine", "vllm"], {}).rollout.max_num_seqs == 96
+
+
 def test_the_default_of_a_choice_within_a_choice_is_that_of_the_outer_type() -> None:
     learner = load_config(None, ["--learner.loss", "cispo"], {}).learner
     assert learner.loss.normalizer.type == "all_tokens"
@@ -104,20 +110,75 @@ def test_older_sections_are_known_by_their_names_too() -> None:
     assert new_key("learner.kl.coef") is new_key("learner.critical") is None
 
 
-def test_a_run_of_an_earlier_version_is_refused_with_what_to_write(tmp_path: Path) -> None:
-    config = load_config(None, ["--run.directory", str(tmp_path)], {})
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "reward/mean": 0.0}\n')
-    old = {"learner": {"ppo": {"lam": 1.0}, "kl": {"coef": 0.02, "place": "reward"}}, "curriculum": {"rho": 0.4}}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
-    with pytest.raises(UserError) as caught:
-        RunDirectory.open(config)
-    message = str(caught.value)
-    for line in (
-        "holds a run of an earlier version",
-        "learner.ppo.lam is learner.advantage.lam now",
-        "learner.kl.place is learner.kl.type now",
-        "curriculum.rho is curriculum.schedule.rho now",
-        f"{tmp_path / 'config.yaml'}",
-        "--check",
-    ):
-        assert line in message
+EARLIER = {  # what a run of an earlier version kept, of the settings that have moved
+    "learner": {
+        "ppo": {
+            "estimator": "gae", "loss": "ppo_clip", "gamma": 1.0, "lam": 1.0, "clip_low": 0.2, "clip_high": 0.2,
+            "dual_clip": 3.0, "epochs": 1, "minibatches": 1, "drop_equal_groups": False, "reward_baseline": "group",
+            "normalize_advantage": "auto", "advantage_clip": None, "normalizer": "masked_tokens",
+            "normalizer_tokens": None, "old_logprobs": "learner", "importance_cap": 2.0,
+        },
+        "critic": {"kind": "separate", "detach": False, "layers": 8, "optimizer": {"lr": 1.5e-6}},
+        "kl": {"coef": 0.02, "place": "reward", "estimator": "k1"},
+        "credit": {"tokens": "all", "compile_error": "all"},
+        "reward": {"overlong_start": None, "overlong_end": None, "overlong_penalty": 1.0},
+    },
+    "curriculum": {
+        "schedule": "threshold", "rho": 0.4, "linear_subtasks": 10000, "sampling": "uniform",
+        "level_weights": {"interview": 1.0}, "learnability_floor": 0.1,
+    },
+}  # fmt: skip
+SAME = (
+    "--learner.advantage.lam 1 --learner.advantage.reward_baseline group --learner.advantage.critic.layers 8 "
+    "--learner.kl.coef 0.02 --learner.credit all --curriculum.schedule.rho 0.4"
+).split()
+
+
+def earlier_run(folder: Path, **learner: dict[str, object]) -> None:
+    (folder / "metrics.jsonl").write_text('{"step": 1, "reward/mean": 0.0}\n')
+    sections = {name: EARLIER["learner"][name] | changes for name, changes in learner.items()}
+    settings = EARLIER | {"learner": EARLIER["learner"] | sections}
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+
+
+def differing(folder: Path, *words: str) -> list[str]:
+    """The settings that keep the run from going on."""
+    same = folder / "same.yaml"
+    same.write_text(yaml.safe_dump(load_config(None, SAME, {}).settings()))
+    config = load_config(same, ["--run.directory", str(folder), *words], {})
+    try:
+        RunDirectory.open(config).close()
+    except UserError as error:
+        first, *listed, last = str(error).splitlines()
+        assert "holds a run with other settings" in first and "Set them back" in last
+        return [line.strip() for line in listed]
+    return []
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_the_settings_it_had(tmp_path: Path) -> None:
+    earlier_run(tmp_path)
+    assert differing(tmp_path) == []
+    kept = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert kept["learner"]["advantage"]["lam"] == 1.0 and "ppo" not in kept["learner"]
+
+
+def test_only_what_differs_from_a_run_of_an_earlier_version_is_listed_by_its_name_of_today(tmp_path: Path) -> None:
+    earlier_run(tmp_path, ppo={"lam": 0.9}, critic={"layers": 4})
+    assert differing(tmp_path, "--curriculum.schedule.rho", "0.5") == [
+        "curriculum.schedule.rho: 0.4 -> 0.5",
+        "learner.advantage.critic.layers: 4 -> 8",
+        "learner.advantage.lam: 0.9 -> 1.0",
+    ]
+
+
+def test_types_that_earlier_versions_knew_by_a_value(tmp_path: Path) -> None:
+    earlier_run(tmp_path, kl={"coef": 0.0}, reward={"overlong_start": 50, "overlong_end": 90})
+    long = "--learner.kl none --learner.reward.overlong linear --learner.reward.overlong.start 50".split()
+    assert differing(tmp_path, *long, "--learner.reward.overlong.end", "90") == []
+    earlier_run(tmp_path, kl={"coef": 0.0})
+    assert "learner.kl.type: 'none' -> 'reward'" in differing(tmp_path)
+
+
+def test_what_an_earlier_version_kept_is_read_as_settings(tmp_path: Path) -> None:
+    earlier_run(tmp_path)
+    assert load_config(tmp_path / "config.yaml", [], {}, kept=True) == load_config(None, SAME, {})

@@ -92,9 +92,26 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
 
 
 def test_train_help_explains_every_setting_and_imports_nothing_heavy() -> None:
-    heavy, shown = heavy_imports("train", "--help")
+    heavy, shown = heavy_imports("train", "--help", "all")
     assert heavy <= {"numpy"}
     assert "--learner.policy.lr" in shown and "default 5e-07" in shown
+
+
+@pytest.mark.parametrize("command", ["train", "sft"])
+def test_help_is_a_page_that_names_the_sections(command: str) -> None:
+    _, shown = heavy_imports(command, "--help")
+    assert len(shown.splitlines()) < 70 and "learner.policy " in shown and "--help SECTION" in shown
+    assert "--learner.policy.lr  " not in shown
+
+
+def test_help_of_a_section_or_a_setting_shows_it_alone() -> None:
+    _, loss = heavy_imports("train", "--help", "learner.loss")
+    assert "--learner.loss.clip_high" in loss and "--learner.loss.normalizer" in loss and "learner.kl" not in loss
+    _, lr = heavy_imports("train", "--help", "learner.policy.lr")
+    assert "Peak learning rate" in lr and len(lr.splitlines()) == 2
+    assert "--algorithm" in heavy_imports("train", "--help", "top")[1]
+    assert "did you mean learner.loss?" in refused("train", "--help", "learner.los")
+    assert "there are top, data, run" in refused("sft", "--help", "elsewhere")
 
 
 def test_version() -> None:
@@ -117,6 +134,17 @@ def test_check_prints_the_resolved_settings_and_leaves_nothing(model: Path, tmp_
     assert again == settle(load_config(ROOT / "configs/starter.yaml", words, {}))[0]
     assert "auto" not in (again.rollout.dtype, again.learner.precision)
     assert not place.exists()
+
+
+@pytest.mark.parametrize("file", [None, "configs/starter.yaml"])
+def test_a_run_says_first_what_it_trains_and_without_a_file_that_defaults_run(model: Path, file: str | None) -> None:
+    words = ["--model", str(model), "--data.levels", "introductory", "--data.limit", "1", "--run.steps", "1"]
+    words += (
+        [] if file else ["--subtasks_per_step", "2", "--rollout.max_model_len", "1000", "--rollout.max_new_tokens=9"]
+    )
+    told = stepcoder("train", "--check", *words, *(["--config", file] if file else [])).stderr
+    assert f"{model} on 1 problem, 1 held out; 1 step of " in told
+    assert ("without --config" in told and "configs/starter.yaml" in told) == (file is None)
 
 
 def test_a_wrong_model_path_is_refused() -> None:
@@ -285,6 +313,8 @@ def test_doctor_names_each_fault_and_what_to_do(model: Path) -> None:
         "problems",
     ):
         assert word in good.stdout
+    assert "the run" in good.stdout and "36 steps" in good.stdout
+    assert good.stdout.rstrip().endswith(f"Ready: stepcoder train --config configs/starter.yaml --model {model}")
     bad = stepcoder("doctor", *STARTER, "--model", "./nothing", "--data.train", "nothing.jsonl")
     assert bad.returncode == 1
     assert "Not ready to train: model, problems." in bad.stdout

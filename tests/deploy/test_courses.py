@@ -23,14 +23,14 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("mode", ["ours", "paper"])
-def test_a_json_list_nearest_the_end_first(capsys: pytest.CaptureFixture[str], mode: str) -> None:
+@pytest.mark.parametrize("reading", ["ours", "paper"])
+def test_a_json_list_nearest_the_end_first(capsys: pytest.CaptureFixture[str], reading: str) -> None:
     (problem,) = [problem for problem in load_problems("starter:train") if problem.id == ID]
-    found = listed(capsys, "starter:train", "--id", ID, "--mode", mode)
-    expected = courses(problem, mode)  # type: ignore[arg-type]
+    found = listed(capsys, "starter:train", "--id", ID, "--reading", reading)
+    expected = courses(problem, reading)  # type: ignore[arg-type]
     assert found == [{"stage": c.stage, "line": c.line, "prefix": c.prefix} for c in expected]
     assert found[-1] == {"stage": 0, "line": 1, "prefix": ""}
-    assert [course["line"] for course in found] == ([4, 3, 1] if mode == "ours" else [4, 1])
+    assert [course["line"] for course in found] == ([4, 3, 1] if reading == "ours" else [4, 1])
 
 
 def test_conditionals_are_chosen(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

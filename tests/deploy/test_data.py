@@ -165,11 +165,11 @@ def test_check_names_every_fault(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "3 problems are sound (2 introductory, 1 interview), 4 tests" in capsys.readouterr().out
     assert main(["data", "check", str(good), "--run", "--workers", "1"]) == 1
     said = capsys.readouterr().out
-    assert "wrong_output" in said and "2 problems are sound" in said and "1 are not" in said
+    assert "wrong_output" in said and "2 problems are sound" in said and "1 is not" in said
     bad = write_lines(tmp_path / "bad.jsonl", DOUBLE, DOUBLE, ECHO | {"tests": []}, b"{")
     assert main(["data", "check", str(bad)]) == 1
     said = capsys.readouterr().out
-    assert all(reason in said for reason in ("duplicate_id", "no_tests", "bad_json", "1 problems are sound"))
+    assert all(reason in said for reason in ("duplicate_id", "no_tests", "bad_json", "1 problem is sound"))
 
 
 def test_show_prints_a_problem_and_nothing_steers_the_terminal(

@@ -12,6 +12,7 @@ from stepcoder.deploy.checks.duration import run_seconds
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, learner_bytes, network_parameters, parts
 from stepcoder.deploy.checks.formats import Figures
 from stepcoder.deploy.checks.machine import GIB
+from stepcoder.deploy.checks.preflight import problems
 from stepcoder.deploy.config.load import load_config
 from stepcoder.executor import interpreters
 from tests.tools.interpreters import SUPPORTED
@@ -28,7 +29,8 @@ def starter(*arguments: str) -> "formats.Config":
 
 def minutes(figures: Figures, dtype: str, precision: str) -> float:
     config = starter("--rollout.dtype", dtype, "--learner.precision", precision)
-    return run_seconds(config, figures, STARTER_SHAPE, 86, 34) / 60
+    data = problems(config)
+    return run_seconds(config, figures, STARTER_SHAPE, data["train"], data["heldout"]) / 60
 
 
 def test_the_time_follows_the_figures() -> None:

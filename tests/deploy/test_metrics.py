@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from ray.exceptions import ActorDiedError
 from rich.console import Console
 
-from stepcoder.bars import duration
 from stepcoder.deploy.cli import main
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics, scores, truncate
 from stepcoder.deploy.shown.counting import counted
 from stepcoder.deploy.shown.plot import learning_curve, smooth
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.shown.summary import difference, evaluation, interval, report, sampling_error, table
+from stepcoder.words import duration
 
 LEVELS = {"a": "introductory", "b": "introductory", "c": "interview"}
 

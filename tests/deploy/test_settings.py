@@ -8,7 +8,7 @@ from stepcoder.deploy.config.fields import flatten
 from stepcoder.deploy.config.help import settings_reference
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
-from stepcoder.deploy.config.sft import root_of
+from stepcoder.deploy.config.sft import SFTRunConfig, root_of
 from stepcoder.errors import UserError
 from stepcoder.learner.config import OptimizerConfig, SeparateCritic
 
@@ -61,7 +61,6 @@ def test_a_section_given_in_part_keeps_the_rest_of_its_parents_defaults() -> Non
     ("key", "meant"),
     [
         ("learner.lr", "learner.policy.lr"),
-        ("learner.policy.learning_rat", "learner.policy.lr"),
         ("run.step", "run.steps"),
         ("rolout.group_size", "rollout.group_size"),
         ("group_size", "rollout.group_size"),
@@ -70,9 +69,45 @@ def test_a_section_given_in_part_keeps_the_rest_of_its_parents_defaults() -> Non
     ],
 )
 def test_an_unknown_key_names_the_nearest_known_one(key: str, meant: str) -> None:
-    nearest = "" if key == "learner.policy.learning_rat" else f" The nearest known key is {meant}."
-    with pytest.raises(UserError, match=f"unknown key {key} .command line..{nearest}"):
+    with pytest.raises(UserError, match=f"unknown key {key} .command line.. The nearest known key is {meant}."):
         load_config(None, [f"--{key}", "1"], {})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--dry-run", "'stepcoder train --check' checks everything and starts nothing"),
+        ("--chek", "There is an option --check"),
+        ("--resume", "The same command goes on"),
+        ("--verbose", "There are algorithm, model, max_unjudged_share, data, run"),
+        ("--foo.bar 1", "There are algorithm, model"),
+        ("--learner.loss.foo 3", "learner.loss has type, normalizer, clip_low, clip_high."),
+        ("--learner.loss gspo --learner.loss.foo 3", "learner.loss has type, normalizer, clip_low, clip_high."),
+        ("--lerner.foo 3", "learner has ranks, device"),
+        ("--learner.advantage.lambda 1", "learner.advantage has type, normalize, clip, gamma, lam, reward_baseline"),
+    ],
+)
+def test_a_key_that_is_near_to_none_gets_the_keys_that_there_are(words: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_config(None, words.split(), {})
+    assert said in str(caught.value) and "nearest" not in str(caught.value)
+
+
+def test_what_one_command_lacks_another_may_have() -> None:
+    with pytest.raises(UserError, match="A step has subtasks_per_step x rollout.group_size completions"):
+        load_config(None, ["--batch_size", "4"], {})
+    with pytest.raises(UserError, match="The nearest known key is sft.batch_size."):
+        load_config(None, ["--batch_size", "4"], {}, root=SFTRunConfig)
+
+
+@pytest.mark.parametrize(("value", "hint"), [("easy", ""), ("interview,intro", " Did you mean introductory?")])
+def test_a_wrong_item_of_a_list_is_refused_with_the_choices(value: str, hint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_config(None, ["--data.levels", value], {})
+    assert str(caught.value) == (
+        f"data.levels = '{value}' (command line) is not possible: allowed is list of "
+        "introductory|interview|competition, not empty; the default is introductory, interview, competition." + hint
+    )
 
 
 def test_a_wrong_file_is_refused_with_line_and_all_its_faults(tmp_path: Path) -> None:
@@ -132,6 +167,34 @@ def test_broken_yaml_and_double_keys_are_refused(tmp_path: Path) -> None:
         load_config(write(tmp_path, "run: [1,\n"), [], {})
     with pytest.raises(UserError, match="run.seed is given twice"):
         load_config(write(tmp_path, "run:\n  seed: 1\n  seed: 2\n"), [], {})
+
+
+KL = "learner.kl .*and learner.kl.type .* are one setting"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "variables", "said"),
+    [
+        (
+            "",
+            [],
+            ["LEARNER__KL", "LEARNER__KL__TYPE"],
+            "STEPCODER_LEARNER__KL. and .*STEPCODER_LEARNER__KL__TYPE. are one",
+        ),
+        ("", [], ["LEARNER__KL__TYPE", "LEARNER__KL"], KL),
+        ("", [], ["RUN__SEED", "run__seed"], "run.seed is given twice .*STEPCODER_RUN__SEED and .*STEPCODER_run__seed"),
+        ("", ["--learner.kl", "none", "--learner.kl.type", "loss"], [], KL),
+        ("learner:\n  kl: {type: loss}\n  kl: none\n", [], [], "learner.kl is given twice .*line 2 and .*line 3"),
+        ("learner:\n  kl: none\n  kl: {coef: 0.1}\n", [], [], "learner.kl is given twice .*line 2 and .*line 3"),
+        ("run: {seed: 1}\nrun: {steps: 1}\n", [], [], "run is given twice .*line 1 and .*line 2"),
+    ],
+)
+def test_one_setting_twice_in_one_source_is_refused_by_name(
+    tmp_path: Path, text: str, words: list[str], variables: list[str], said: str
+) -> None:
+    environment = {f"STEPCODER_{name}": "none" if "KL" in name else "1" for name in variables}
+    with pytest.raises(UserError, match=said):
+        load_config(write(tmp_path, text), words, environment)
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)

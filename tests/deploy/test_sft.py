@@ -118,7 +118,7 @@ def test_learner_and_engines_each_need_their_own_gpus_only() -> None:
 
 def test_help_teaches_what_counts_here_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["sft", "--help"])
+        main(["sft", "--help", "all"])
     shown = capsys.readouterr().out
     assert "--sft.epochs" in shown and "--learner.policy.lr  number, > 0; default 2e-05" in shown
     for absent in ("--learner.advantage", "--learner.kl", "--run.steps", "--curriculum.alpha", "--subtasks_per_step"):

@@ -6,7 +6,7 @@ from transformers import AutoConfig
 
 from stepcoder.learner.networks.architectures import PACKABLE, require_packable
 from stepcoder.learner.networks.heads import require_own_logits
-from stepcoder.learner.networks.models import Policy
+from stepcoder.learner.networks.models import Critic, Policy
 from stepcoder.learner.packing import pack
 from tests.tools.packing import SIZES, make_pieces, network
 
@@ -87,3 +87,17 @@ def test_a_window_that_nobody_asked_about_is_refused_in_the_layer() -> None:
     (row,) = pack(make_pieces([(9, [12])]), 100)
     with pytest.raises(ValueError, match="sees 16 tokens; a prompt and its completion have 20"):
         Policy(model, 1)(row.input_ids, row.position_ids, row.layout, row.select, row.targets)
+
+
+@pytest.mark.parametrize("window", [1, 5, 16])
+@pytest.mark.parametrize("critic", [False, True])
+def test_tokens_that_only_fill_a_row_are_no_sequence(window: int, critic: bool) -> None:
+    model = network("mistral", sliding_window=window)
+    prompt = window // 2 + 1
+    (row,) = pack(make_pieces([(prompt, [window - prompt + 1])]), 100)
+    assert row.layout[0].longest == window  # the last token is only predicted
+    inputs = (row.input_ids, row.position_ids, row.layout, row.select)
+    if critic:
+        Critic(model.get_decoder(), autocast=True)(*inputs).sum().backward()
+    else:
+        Policy(model, 1, autocast=True)(*inputs, row.targets)[0].sum().backward()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stepcoder.deploy.config.fields import variants
 from stepcoder.learner.advantages import FUNCTIONS, estimate
-from stepcoder.learner.advantages.episodes import Episodes
+from stepcoder.learner.advantages.completions import Completions
 from stepcoder.learner.config.advantage import AdvantageConfig
 from stepcoder.settings import OWN
 
@@ -22,17 +22,17 @@ REWARDS = torch.tensor([1.0, -0.3, 0.0, -1.0, 1.0])
 MODELS = {name: model for name, model in variants(get_args(AdvantageConfig)[0]).items() if name != OWN}
 
 
-def advantages(name: str, whole: Episodes, **changes: float) -> torch.Tensor:
+def advantages(name: str, whole: Completions, **changes: float) -> torch.Tensor:
     """By the estimator `name`, its settings the defaults but for `changes`, where it has them."""
     known = {key: value for key, value in changes.items() if key in MODELS[name].model_fields}
     return estimate(MODELS[name](**known), whole)  # type: ignore[arg-type]
 
 
-def episodes(**changes: object) -> Episodes:
+def completions(**changes: object) -> Completions:
     fields: dict[str, object] = dict(
         rewards=REWARDS, penalties=torch.zeros(sum(LENGTHS)), values=None, lengths=LENGTHS, groups=GROUPS
     )
-    return Episodes(**(fields | changes))  # type: ignore[arg-type]
+    return Completions(**(fields | changes))  # type: ignore[arg-type]
 
 
 def test_every_type_has_a_function():
@@ -43,7 +43,7 @@ def test_gae_by_hand():
     # two completions, gamma 0.9, lambda 0.5
     # first: rewards 0, 0, 1, values 0.2, 0.4, 0.6 -> 0.304, 0.32, 0.4 (A_2 = 1 - 0.6; A_1 = 0.9*0.6 - 0.4 + 0.45*0.4;
     # A_0 = 0.9*0.4 - 0.2 + 0.45*0.32); second: -1 less the value 0.5, and a penalty of 0.1: -1.6
-    two = episodes(
+    two = completions(
         rewards=torch.tensor([1.0, -1.0]), penalties=torch.tensor([0.0, 0.0, 0.0, -0.1]),
         values=torch.tensor([0.2, 0.4, 0.6, 0.5]), lengths=(3, 1), groups=(1, 2),
     )  # fmt: skip
@@ -54,41 +54,41 @@ def test_gae_by_hand():
 def test_grpo_by_hand():
     # prompt 7: 1, 0, -1: mean 0, deviation sqrt((1 + 0 + 1) / 2) = 1 -> 1, 0, -1
     # prompt 9: -0.3, 1: mean 0.35, deviation sqrt(2 * 0.65^2 / 1) = 0.9192 -> -0.7071, 0.7071
-    found = advantages("grpo", episodes())
+    found = advantages("grpo", completions())
     half = 1 / math.sqrt(2)
     assert found.tolist() == pytest.approx([1, 1, -half, 0, -1, half, half], abs=1e-5)
 
 
 def test_dr_grpo_by_hand():
     # the same without the division
-    assert advantages("dr_grpo", episodes()).tolist() == pytest.approx([1, 1, -0.65, 0, -1, 0.65, 0.65])
+    assert advantages("dr_grpo", completions()).tolist() == pytest.approx([1, 1, -0.65, 0, -1, 0.65, 0.65])
 
 
 def test_rloo_by_hand():
     # prompt 7: 1 - (0 - 1)/2, 0 - (1 - 1)/2, -1 - (1 + 0)/2; prompt 9: -0.3 - 1, 1 + 0.3
-    assert advantages("rloo", episodes()).tolist() == pytest.approx([1.5, 1.5, -1.3, 0, -1.5, 1.3, 1.3])
+    assert advantages("rloo", completions()).tolist() == pytest.approx([1.5, 1.5, -1.3, 0, -1.5, 1.3, 1.3])
 
 
 def test_reinforce_plus_plus_by_hand():
     # returns to go with gamma 0.5 and penalties -0.1, -0.2 on the first completion:
     # A_1 = 1 - 0.2 = 0.8, A_0 = -0.1 + 0.5 * 0.8 = 0.3; the last completion: A_1 = 1, A_0 = 0.5
     penalties = torch.tensor([-0.1, -0.2, 0.0, 0.0, 0.0, 0.0, 0.0])
-    found = advantages("reinforce_plus_plus", episodes(penalties=penalties), gamma=0.5)
+    found = advantages("reinforce_plus_plus", completions(penalties=penalties), gamma=0.5)
     assert found.tolist() == pytest.approx([0.3, 0.8, -0.3, 0.0, -1.0, 0.5, 1.0])
 
 
 def test_reinforce_plus_plus_with_baseline_by_hand():
     # group means 0 and 0.35 are taken from the rewards, not from the penalties
     penalties = torch.tensor([-0.1, -0.2, 0.0, 0.0, 0.0, 0.0, 0.0])
-    found = advantages("reinforce_plus_plus_baseline", episodes(penalties=penalties), gamma=0.5)
+    found = advantages("reinforce_plus_plus_baseline", completions(penalties=penalties), gamma=0.5)
     assert found.tolist() == pytest.approx([0.3, 0.8, -0.65, 0.0, -1.0, 0.325, 0.65])
 
 
 def test_group_estimators_compare_rewards_with_their_penalties():
     # prompt 7 with penalties of -0.5 in all on the first: 0.5, 0, -1: mean -1/6
     penalties = torch.tensor([-0.3, -0.2, 0.0, 0.0, 0.0, 0.0, 0.0])
-    assert advantages("dr_grpo", episodes(penalties=penalties)).tolist()[:2] == pytest.approx([2 / 3, 2 / 3])
-    assert advantages("rloo", episodes(penalties=penalties)).tolist()[:2] == pytest.approx([1.0, 1.0])
+    assert advantages("dr_grpo", completions(penalties=penalties)).tolist()[:2] == pytest.approx([2 / 3, 2 / 3])
+    assert advantages("rloo", completions(penalties=penalties)).tolist()[:2] == pytest.approx([1.0, 1.0])
 
 
 def test_grpo_divides_rewards_by_their_own_deviation_and_penalties_by_nothing():
@@ -96,7 +96,7 @@ def test_grpo_divides_rewards_by_their_own_deviation_and_penalties_by_nothing():
     # prompt 9: equal rewards; penalties -0.02, -0.06: 0.02, -0.02, not -+0.7
     found = advantages(
         "grpo",
-        episodes(
+        completions(
             rewards=torch.tensor([1.0, -0.6, 0.0, -1.0, -0.6]),
             penalties=torch.tensor([-0.2, -0.1, -0.02, 0.0, 0.0, -0.06, 0.0]),
         ),
@@ -110,7 +110,7 @@ def test_a_group_of_equal_rewards_has_no_advantage(name: str, size: int):
     # -0.3 has no exact binary form: a mean in single precision divided by a tiny deviation would be noise, not 0
     found = advantages(
         name,
-        episodes(
+        completions(
             rewards=torch.full((size,), -0.3), penalties=torch.zeros(size), lengths=(1,) * size, groups=(4,) * size
         ),
     )
@@ -119,7 +119,7 @@ def test_a_group_of_equal_rewards_has_no_advantage(name: str, size: int):
 
 def test_a_completion_alone_in_its_group():
     # is its own mean, deviation 0; it has no others to be compared with, so that RLOO leaves its reward as it is
-    alone = episodes(rewards=torch.tensor([0.7]), penalties=torch.zeros(2), lengths=(2,), groups=(4,))
+    alone = completions(rewards=torch.tensor([0.7]), penalties=torch.zeros(2), lengths=(2,), groups=(4,))
     found = {name: advantages(name, alone).tolist() for name in ("grpo", "dr_grpo", "rloo")}
     assert found == {"grpo": [0, 0], "dr_grpo": [0, 0], "rloo": pytest.approx([0.7, 0.7])}
 
@@ -127,11 +127,11 @@ def test_a_completion_alone_in_its_group():
 @pytest.mark.parametrize("name", MODELS)
 def test_a_rank_without_completions_is_no_fault(name: str):
     none = torch.zeros(0)
-    found = advantages(name, episodes(rewards=none, penalties=none, values=none, lengths=(), groups=()))
+    found = advantages(name, completions(rewards=none, penalties=none, values=none, lengths=(), groups=()))
     assert found.tolist() == []
 
 
-def part(whole: Episodes, indices: list[int]) -> Episodes:
+def part(whole: Completions, indices: list[int]) -> Completions:
     """The given completions of `whole`, in the given order."""
     spans = whole.spans()
 
@@ -139,7 +139,7 @@ def part(whole: Episodes, indices: list[int]) -> Episodes:
         return torch.cat([flat[spans[i]] for i in indices]) if indices else flat[:0]
 
     assert whole.values is not None
-    return Episodes(
+    return Completions(
         whole.rewards[indices], tokens(whole.penalties), tokens(whole.values),
         tuple(whole.lengths[i] for i in indices), tuple(whole.groups[i] for i in indices),
     )  # fmt: skip
@@ -153,7 +153,7 @@ def test_neither_order_nor_the_split_over_ranks_changes_an_advantage(name: str, 
     groups = tuple(g for g, size in enumerate(sizes) for _ in range(size))
     lengths = tuple(data.draw(st.lists(st.integers(1, 6), min_size=len(groups), max_size=len(groups))))
     draw = torch.Generator().manual_seed(data.draw(st.integers(0, 1000)))
-    whole = Episodes(
+    whole = Completions(
         torch.tensor([1.0, -0.3, -0.6, -1.0])[torch.randint(4, (len(groups),), generator=draw)],
         torch.randn(sum(lengths), generator=draw) * 0.1, torch.randn(sum(lengths), generator=draw),
         lengths, groups,

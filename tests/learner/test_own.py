@@ -21,13 +21,13 @@ import numpy as np
 
 constant = 3
 
-def centred(episodes, factor=1.0):
-    return episodes.on_tokens(factor * (episodes.rewards - episodes.rewards.mean()))
+def centred(completions, factor=1.0):
+    return completions.on_tokens(factor * (completions.rewards - completions.rewards.mean()))
 
-def by_completion(episodes):
-    return episodes.rewards
+def by_completion(completions):
+    return completions.rewards
 
-def broken(episodes):
+def broken(completions):
     return 1 / 0
 
 def squared(tokens, scale=1.0):

@@ -55,7 +55,20 @@ ROOT = Path(__file__).resolve().parents[2]
             "dual_clip",
         ),
         ("--learner.loss gspo --learner.loss.clip_low 0.2", "set them to 0.0003 and 0.0004"),
-        ("--learner.loss reinforce --learner.old_logprobs sampler", "nothing would correct"),
+        (
+            "--learner.loss reinforce --learner.old_logprobs sampler --rollout.top_p 1",
+            "with max_staleness = 1 nothing would correct",
+        ),
+        (
+            "--learner.loss reinforce --learner.old_logprobs sampler --max_staleness 0",
+            "learner.old_logprobs.type = sampler with rollout.top_p = 0.9",
+        ),
+        (
+            "--rollout.engine transformers --rollout.kv_cache_gib 2",
+            "rollout.kv_cache_gib (command line) has no effect with rollout.engine transformers; it belongs to engine "
+            "vllm",
+        ),
+        ("--rollout.engine vlm --rollout.kv_cache_gib 2", "rollout.engine = 'vlm' (command line) is not possible"),
         ("--learner.loss.normalizer.tokens 100", "normalizer.type masked_tokens; it belongs to type constant"),
         (
             "--learner.old_logprobs sampler --learner.old_logprobs.importance_mask_high 5",
@@ -124,7 +137,11 @@ def test_settings_that_would_do_nothing_or_cannot_be_are_refused_with_their_plac
 
 
 def test_what_the_engines_and_the_executor_give_is_accepted():
+    on_policy = "--learner.loss reinforce --learner.old_logprobs sampler --max_staleness 0"
     for arguments in (
+        f"{on_policy} --rollout.top_p 1",
+        f"{on_policy} --learner.kl none",  # nothing compares with the engine's numbers
+        "--learner.old_logprobs sampler --rollout.engine transformers --rollout.top_k 50 --learner.device cuda",
         "--learner.old_logprobs sampler --rollout.top_p 1 --rollout.temperature 0.7",
         "--executor.coverage false --learner.credit all",
         "--learner.old_logprobs learner --rollout.top_p 0.9 --rollout.top_k 50",
@@ -139,13 +156,12 @@ def test_all_faults_of_a_learner_are_named_at_once():
     with pytest.raises(ValidationError) as caught:
         LearnerConfig.model_validate(
             {
-                "loss": {"type": "reinforce"},
-                "old_logprobs": {"type": "sampler"},
+                "advantage": {"type": "gae", "critic": {"type": "separate", "mask": "executed"}},
                 "credit": {"type": "all"},
                 "kl": {"type": "reward", "mask": "executed"},
             }
         )
-    assert all(key in str(caught.value) for key in ("learner.loss reinforce has no ratio", "learner.kl.mask"))
+    assert all(key in str(caught.value) for key in ("learner.advantage.critic.mask", "learner.kl.mask"))
 
 
 def test_the_command_of_the_documentation_is_valid():

@@ -1,5 +1,7 @@
 """How the reference engine truncates and draws, by hand."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -36,6 +38,13 @@ def test_draws_in_proportion_and_reports_the_whole_distribution() -> None:
     assert (token, logprob) == (1, pytest.approx(-0.693147, abs=1e-5))
 
 
-def test_it_takes_one_device() -> None:
+@pytest.mark.parametrize("setting", [{"tensor_parallel": 2}, {"max_num_seqs": 4}, {"enforce_eager": False}])
+def test_it_refuses_what_it_does_not_read(setting: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="needs rollout.engine vllm"):
-        RolloutConfig(engine="transformers", tensor_parallel=2)
+        RolloutConfig(engine="transformers", **setting)
+
+
+def test_what_it_does_not_read_is_no_part_of_its_settings() -> None:
+    kept = RolloutConfig(engine="transformers").model_dump()
+    assert RolloutConfig.model_validate(kept).model_dump() == kept
+    assert "max_model_len" in kept and "max_num_seqs" not in kept

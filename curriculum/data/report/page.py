@@ -17,6 +17,7 @@ from stepcoder.curriculum.data.keep import Outcome
 from stepcoder.curriculum.data.readers.record import REASONS
 from stepcoder.curriculum.data.refinement import Refinement
 from stepcoder.curriculum.problems.problem import Level
+from stepcoder.words import plural
 
 _ROWS = 2000  # of the table of dropped problems: a browser searches so many at once
 _WEAKEST = 50
@@ -155,7 +156,7 @@ def _histograms(outcome: Outcome, findings: list[Finding]) -> list[_Histogram]:
     if not tried:
         return [executed, tests, lengths]
     without = len(findings) - len(tried)
-    unit = f"% of a problem's mutants{f'; {without:,} problems have none' if without else ''}"
+    unit = f"% of a problem's mutants{f'; without any: {without:,}' if without else ''}"
     caught = _histogram("Mutants that the tests catch", [_caught(f) for f in tried], _TENTHS, unit, percent=True)
     return [executed, caught, tests, lengths]
 
@@ -236,4 +237,4 @@ def _ranges(numbers: Sequence[int]) -> str:
         else:
             runs.append([number, number])
     told = ", ".join(f"{a}" if a == b else f"{a}–{b}" for a, b in runs[:_RANGES])
-    return told + (f" and {len(runs) - _RANGES} more places" if len(runs) > _RANGES else "")
+    return told + (f" and {plural(len(runs) - _RANGES, 'more place')}" if len(runs) > _RANGES else "")

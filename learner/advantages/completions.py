@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Episodes:
+class Completions:
     """B completions with N tokens in all, laid end to end.
 
     `rewards` come at a completion's last token, `penalties` (the KL penalty in the reward, else 0) at every
