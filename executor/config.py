@@ -43,8 +43,11 @@ class ProgramConfig(BaseModel):
     memory_mib: int = Field(default=1024, ge=64)
     """Address space of a program beyond the sandbox's (MiB)."""
 
-    output_kib: int = Field(default=1024, ge=1, le=1 << 20)
-    """Output of one test, each of stdout, stderr and result (KiB)."""
+    output_kib: int = Field(default=16 << 10, ge=1, le=1 << 20)
+    """Output of one test, each of stdout and stderr (KiB)."""
+
+    result_kib: int = Field(default=1024, ge=1, le=1 << 18)
+    """Value that a test returns, as JSON (KiB)."""
 
     result_depth: int = Field(default=MAX_DEPTH, ge=1, le=250)
     """Nesting of a returned value (levels)."""

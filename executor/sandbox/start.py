@@ -55,7 +55,7 @@ def main(argument: str) -> None:
         if options.level == 3:
             library.install()
         cells = syscalls.map_shared(options.coverage, options.coverage_bytes)
-        writer = board.Writer(options.board, options.limits.output_bytes)
+        writer = board.Writer(options.board, options.limits.output_bytes, options.limits.result_bytes)
         os.close(options.coverage)
         os.close(options.board)
         own_bytes = _address_space()
@@ -146,6 +146,7 @@ def _warm(options: Options, cells: memoryview, writer: board.Writer, snapshot: S
                 "code": compiler.packed(code, table),
                 "lines": lines,
                 "first": 0,
+                "prelude": False,
                 "alone": False,
                 "output_bytes": options.limits.output_bytes,
                 "suite": marshal.dumps({"setup": "", "nodes": False, "cases": [case] * 3}),
