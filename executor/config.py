@@ -1,7 +1,7 @@
 """Settings of the executor. Units are in the names; every default has its home here."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -90,6 +90,9 @@ class ProgramConfig(BaseModel):
 
     site_packages: bool = False
     """Let programs import the packages installed for that interpreter."""
+
+    packages: tuple[Annotated[str, Field(pattern=r"^[^\W\d]\w*$")], ...] = ()
+    """Modules of installed packages, such as numpy, that are imported beforehand for the programs that name them."""
 
 
 class ExecutorConfig(ProgramConfig):

@@ -17,7 +17,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,11 +85,12 @@ class Compiled:
 class ForkServer:
     """One fork server. Life cycle: construct (may raise InfraError), `compile` and `run` in turn, `close`."""
 
-    def __init__(self, config: ExecutorConfig, level: int) -> None:
+    def __init__(self, config: ExecutorConfig, level: int, packages: Sequence[str] = ()) -> None:
+        """`packages`: modules of installed packages that are imported beforehand."""
         self._process: subprocess.Popen[bytes] | None = None
         self._owned: list[int] = []
         try:
-            self._start(config, level)
+            self._start(config, level, packages)
         except (OSError, subprocess.SubprocessError) as error:
             self.close()
             raise InfraError(f"the fork server did not start at level {level}: {error}") from error
@@ -97,12 +98,12 @@ class ForkServer:
             self.close()
             raise
 
-    def _start(self, config: ExecutorConfig, level: int) -> None:
+    def _start(self, config: ExecutorConfig, level: int, packages: Sequence[str]) -> None:
         with _standard_numbers_taken():
-            self._start_process(config, level)
+            self._start_process(config, level, packages)
         self._hello(level)
 
-    def _start_process(self, config: ExecutorConfig, level: int) -> None:
+    def _start_process(self, config: ExecutorConfig, level: int, packages: Sequence[str]) -> None:
         self._oom_kills, self._looked = _oom_kills(), time.monotonic()
         self._output_bytes, result_bytes = config.output_kib << 10, config.result_kib << 10
         coverage, self.cells = self._shared("coverage", MAP_BYTES)
@@ -132,7 +133,8 @@ class ForkServer:
             "coverage_bytes": MAP_BYTES,
             "streams": streams,
             "limits": _limits(config),
-            "site_packages": config.site_packages,
+            "site_packages": config.site_packages or bool(packages),
+            "packages": packages,
         }
         boot = _BOOT.format(root=str(IMPORT_ROOT))
         try:
