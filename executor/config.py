@@ -1,12 +1,13 @@
 """Settings of the executor. Units are in the names; every default has its home here."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from stepcoder.executor.judging.reward import check_name
 from stepcoder.executor.sandbox.values.codec import MAX_DEPTH, MAX_PARTS
+from stepcoder.executor.suite import CompareType
 from stepcoder.settings import Settings
 
 
@@ -24,7 +25,10 @@ class ProgramConfig(Settings):
     """Programs run at once by one actor or local pool."""
 
     cpu_s: float = Field(default=4.0, gt=0, le=600)
-    """CPU time of one test, which decides (seconds)."""
+    """CPU time of one test, which decides, and the most that a problem's own limit may be (seconds)."""
+
+    cpu_factor: float = Field(default=1.0, gt=0, le=1000)
+    """A problem's own limit of CPU time is multiplied by this: many are made for faster languages."""
 
     wall_s: float = Field(default=20.0, gt=0, le=3600)
     """Wall-clock backstop of one test, for programs that sleep (seconds)."""
@@ -41,8 +45,11 @@ class ProgramConfig(Settings):
     memory_mib: int = Field(default=1024, ge=64)
     """Address space of a program beyond the sandbox's (MiB)."""
 
-    output_kib: int = Field(default=1024, ge=1, le=1 << 20)
-    """Output of one test, each of stdout, stderr and result (KiB)."""
+    output_kib: int = Field(default=16 << 10, ge=1, le=1 << 20)
+    """Output of one test, each of stdout and stderr (KiB)."""
+
+    result_kib: int = Field(default=1024, ge=1, le=1 << 18)
+    """Value that a test returns, as JSON (KiB)."""
 
     result_depth: int = Field(default=MAX_DEPTH, ge=1, le=250)
     """Nesting of a returned value (levels)."""
@@ -65,8 +72,8 @@ class ProgramConfig(Settings):
     isolate_tests: bool = False
     """A fresh process for every test, also of programs that are proven to leave nothing: 3x slower."""
 
-    compare: Literal["strict", "apps"] = "strict"
-    """Output comparison: strict for training, apps as published APPS figures."""
+    compare: CompareType | Literal["problem"] = "problem"
+    """Output comparison: as each problem says (strict where it says nothing), or one of these for all problems."""
 
     coverage: bool = True
     """Record the executed lines. Source: StepCoder, section 3.3."""
@@ -85,6 +92,9 @@ class ProgramConfig(Settings):
 
     site_packages: bool = False
     """Let programs import the packages installed for that interpreter."""
+
+    packages: tuple[Annotated[str, Field(pattern=r"^[^\W\d]\w*$")], ...] = ()
+    """Modules of installed packages, such as numpy, that are imported beforehand for the programs that name them."""
 
 
 class ExecutorConfig(ProgramConfig):

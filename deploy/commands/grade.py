@@ -50,7 +50,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--out", metavar="FILE", required=True, type=Path,
         help="results; until they are complete they are in FILE.partial, and what they belong to in FILE.inputs.json",
     )  # fmt: skip
-    grade.add_argument("--compare", metavar="strict|apps", help="output comparison (default: strict)")
+    grade.add_argument(
+        "--compare",
+        metavar="KIND",
+        help="output comparison of all problems: strict, tokens, lines, lcb, apps, yesno (default: as each says)",
+    )
+    grade.add_argument(
+        "--extract", choices=("auto", "none", "last-fence"), default="auto",
+        help="the program in a chat's answer: in its first fence unless all of it is Python (auto), in its last fence",
+    )  # fmt: skip
     grade.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
     grade.add_argument(
         "--reward",
@@ -93,7 +101,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         try:
             inputs = check_inputs(read_tests(options.problems), options.samples)
             ks = check_ks(options.k, inputs.per_problem)
-            results = ResultFile(options.out, identity(inputs, config, version()))
+            results = ResultFile(options.out, identity(inputs, config, version(), options.extract))
             tally = Tally(inputs.tests.levels, get_args(Level))
             if not options.force and results.finished():
                 progress.message(f"{options.out}: already graded; --force grades anew")
@@ -110,7 +118,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
                     if options.force:
                         results.discard()
                     with results:
-                        grade(inputs, pool, results, tally, progress)
+                        grade(inputs, pool, results, tally, progress, options.extract)
         except KeyboardInterrupt:
             kept = (
                 f"{progress.done:,} of {plural(progress.total, 'result is', 'results are')} kept"
@@ -129,7 +137,7 @@ def read_tests(source: str) -> "Tests":
     from stepcoder.curriculum.problems.load import line_of, load_problems, resolve
     from stepcoder.executor.grading.grade import Tests
 
-    problems = load_problems(source)
+    problems = load_problems(source, judging=True)
     with resolve(source).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Tests(

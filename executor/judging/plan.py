@@ -10,14 +10,18 @@ own process.
 import ast
 import json
 import marshal
+import re
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
 from stepcoder.executor.judging.asserts import Unsupported, question
+from stepcoder.executor.judging.checkers.source import source
+from stepcoder.executor.judging.compare import same_text
+from stepcoder.executor.judging.suites import module
 from stepcoder.executor.sandbox.values import codec
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
-from stepcoder.executor.suite import Case, Suite
+from stepcoder.executor.suite import Case, Compare, Limits, Suite
 
 MOST_DEPTH = 250  # levels of a value that its readers can take
 _NODE_TAGS = ('{"l": [', '{"n": [')  # of codec
@@ -34,6 +38,7 @@ class PlannedCase:
     wire: dict[str, Any]
     expected: Any = None
     stdin: bytes = b""
+    checked: bool = False  # by the problem's checker, and not compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +47,24 @@ class Plan:
 
     `wire`: the inputs and the setup, constants only, as marshal data. `context`: the code that runs in the program's
     namespace beside it, the setup and guarded tests. `inputs`: the texts for standard input, one after the other;
-    `largest_input` is the size in bytes of the longest one. `output_kib`, `depth` and `parts`: what an answer like the
+    `largest_input` is the size in bytes of the longest one. `output_kib` and those after it: what an answer like the
     expected ones may need, see executor.config.ExecutorConfig; no setting is to be below them.
     """
 
     cases: tuple[PlannedCase, ...]
     setup: str
+    prelude: bool
     nodes: bool  # whether any test is about lists or trees
     wire: bytes
     context: bytes
     inputs: bytes
     largest_input: int
+    compare: Compare
+    limits: Limits
+    checker: str  # as it is compiled; empty where answers are compared
+    checked: tuple[Case, ...]  # what it is asked about
     output_kib: int
+    result_kib: int
     depth: int
     parts: int
 
@@ -72,8 +83,9 @@ def plan(suite: Suite) -> Plan:
         compile(suite.setup, "<setup>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"the suite's setup does not compile: {error}") from error
-    make = {"stdin": _stdin, "call": _call, "assert": _assertion}[suite.style]
-    cases = tuple(make(case, suite.entry_point, number) for number, case in enumerate(suite.cases, 1))
+    make = {"stdin": _stdin, "call": _call, "assert": _assertion, "pytest": _of_module}[suite.style]
+    cases = tuple(make(case, suite, number) for number, case in enumerate(suite.cases, 1))
+    checker = source(suite.checker) if suite.checker else ""
     place = 0
     for case in cases:
         if case.kind == "text":
@@ -81,32 +93,41 @@ def plan(suite: Suite) -> Plan:
             place += len(case.stdin)
     wires = [case.wire for case in cases]
     nodes = suite.style != "stdin" and _nodes(suite, wires)
-    context = "\n".join([suite.setup, *(case.wire.get("code", "") for case in cases)]).encode("utf-8", "surrogatepass")
+    guarded = [case.wire.get("code", "") for case in cases if suite.style != "pytest" or case is cases[0]]
+    context = "\n".join([suite.setup, *guarded]).encode("utf-8", "surrogatepass")
     inputs = [case.stdin for case in cases]
-    needs = [_needs(planned, case) for planned, case in zip(cases, suite.cases, strict=True)]
-    size, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
+    needs = [_needs(*pair, number) for number, pair in enumerate(zip(cases, suite.cases, strict=True), 1)]
+    output, result, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
     return Plan(
-        cases, suite.setup, nodes, _suite(wires, suite.setup, nodes), context, b"".join(inputs), max(map(len, inputs)),
-        1 << (2 * size >> 10).bit_length(), depth, parts,
+        cases, suite.setup, suite.prelude, nodes, _suite(wires, suite.setup, nodes), context, b"".join(inputs),
+        max(map(len, inputs)), suite.compare, suite.limits, checker, suite.cases if checker else (), _roomy_kib(output),
+        _roomy_kib(result), depth, parts,
     )  # fmt: skip
+
+
+def _roomy_kib(size: int) -> int:
+    """A power of two that is more than twice as much."""
+    return 1 << (2 * size >> 10).bit_length()
 
 
 def _suite(wires: list[dict[str, Any]], setup: str, nodes: bool) -> bytes:
     return marshal.dumps({"cases": wires, "setup": setup, "nodes": nodes})
 
 
-def _needs(planned: PlannedCase, case: Case) -> tuple[int, int, int]:
-    """(bytes, levels, parts) of the expected answer; of a check, whose code is longer than what it compares with, none
-    but its length."""
+def _needs(planned: PlannedCase, case: Case, number: int) -> tuple[int, int, int, int]:
+    """(bytes of output, bytes of a result, levels, parts) of the expected answer.
+
+    Of a check, whose code is longer than what it compares with, nothing but its length.
+    """
     if planned.kind == "text":
-        return len(case.output.encode("utf-8", "surrogateescape")), 0, 0
+        return len(case.output.encode("utf-8", "surrogateescape")), 0, 0, 0
     if planned.kind != "value":
-        return len(case.input), 0, 0
+        return 0, len(case.input), 0, 0
     try:
         data, depth, parts = codec.measured(case.output, MOST_DEPTH)
-    except codec.TooLarge:
-        return 0, 0, 0  # no answer can be like it
-    return len(json.dumps(data)), depth, parts
+    except codec.TooLarge as error:
+        raise ValueError(f"test {number}: no program can return the expected value: {error}") from None
+    return 0, len(json.dumps(data)), depth, parts
 
 
 def _nodes(suite: Suite, wires: list[dict[str, Any]]) -> bool:
@@ -115,19 +136,33 @@ def _nodes(suite: Suite, wires: list[dict[str, Any]]) -> bool:
     return any(tag in text for tag in _NODE_TAGS) or any(_needs_nodes(case) for case in suite.cases)
 
 
-def _stdin(case: Case, entry: str | None, number: int) -> PlannedCase:
+def _stdin(case: Case, suite: Suite, number: int) -> PlannedCase:
+    entry = suite.entry_point
     if not isinstance(case.input, str) or not isinstance(case.output, str):
         raise ValueError(f"test {number}: a test in stdin style has a text as input and a text as output")
+    if not suite.checker and "nan" in case.output.lower() and not same_text(case.output, case.output, suite.compare):
+        raise ValueError(
+            f"test {number}: no output can pass, because NaN equals nothing; `compare: tokens` takes texts"
+        )
     return PlannedCase(
-        "text", {"fn": entry} if entry else {}, case.output, case.input.encode("utf-8", "surrogateescape")
+        "text",
+        {"fn": entry} if entry else {},
+        case.output,
+        case.input.encode("utf-8", "surrogateescape"),
+        bool(suite.checker),
     )
 
 
-def _call(case: Case, entry: str | None, number: int) -> PlannedCase:
+def _call(case: Case, suite: Suite, number: int) -> PlannedCase:
     if not isinstance(case.input, list | tuple):
         raise ValueError(f"test {number}: a test in call style has a list of positional arguments as input")
+    answer = suite.answer
+    there = answer in case.keywords if isinstance(answer, str) else answer is None or 0 <= answer < len(case.input)
+    if not there:
+        raise ValueError(f"test {number}: the answer is to be argument {answer!r}, which the call does not have")
     try:
-        return PlannedCase("value", _wire(str(entry), list(case.input), case.keywords), case.output)
+        wire = _wire(str(suite.entry_point), list(case.input), case.keywords)
+        return PlannedCase("value", wire | {"listed": True, "answer": answer}, case.output, checked=bool(suite.checker))
     except codec.TooLarge as error:
         raise ValueError(f"test {number}: the arguments are too large: {error}") from error
 
@@ -153,7 +188,7 @@ def _has_nodes(value: Any) -> bool:
     return isinstance(value, LinkedList | BinaryTree)
 
 
-def _assertion(case: Case, entry: str | None, number: int) -> PlannedCase:
+def _assertion(case: Case, suite: Suite, number: int) -> PlannedCase:
     if not isinstance(case.input, str):
         raise ValueError(f"test {number}: a test in assert style is Python code as a text")
     try:
@@ -169,5 +204,19 @@ def _assertion(case: Case, entry: str | None, number: int) -> PlannedCase:
             wire["views"] = views
         return PlannedCase("check", wire, asked.check)
     except (Unsupported, codec.TooLarge):
-        seal = secrets.token_hex(16)
-        return PlannedCase("code", {"code": case.input, "seal": seal}, seal)
+        return _guarded(case.input)
+
+
+def _of_module(case: Case, suite: Suite, number: int) -> PlannedCase:
+    try:
+        code = module.code(suite.module, str(case.input))
+    except ValueError as error:
+        raise ValueError(f"test {number}: {error}") from None
+    if not re.search(r"\bassert|raises\b|\bfail\(", suite.module):
+        raise ValueError("no test of the module has an assert, so none could fail")
+    return _guarded(code)
+
+
+def _guarded(code: str) -> PlannedCase:
+    seal = secrets.token_hex(16)
+    return PlannedCase("code", {"code": code, "seal": seal}, seal)

@@ -17,12 +17,12 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.config import ExecutorConfig, ProgramConfig
 from stepcoder.executor.judging.plan import Plan
 from stepcoder.executor.sandbox import board
 from stepcoder.executor.sandbox.protocol import END, ENDED, JOB, REQUEST
@@ -85,11 +85,12 @@ class Compiled:
 class ForkServer:
     """One fork server. Life cycle: construct (may raise InfraError), `compile` and `run` in turn, `close`."""
 
-    def __init__(self, config: ExecutorConfig, level: int) -> None:
+    def __init__(self, config: ExecutorConfig, level: int, packages: Sequence[str] = ()) -> None:
+        """`packages`: modules of installed packages that are imported beforehand."""
         self._process: subprocess.Popen[bytes] | None = None
         self._owned: list[int] = []
         try:
-            self._start(config, level)
+            self._start(config, level, packages)
         except (OSError, subprocess.SubprocessError) as error:
             self.close()
             raise InfraError(f"the fork server did not start at level {level}: {error}") from error
@@ -97,16 +98,16 @@ class ForkServer:
             self.close()
             raise
 
-    def _start(self, config: ExecutorConfig, level: int) -> None:
+    def _start(self, config: ExecutorConfig, level: int, packages: Sequence[str]) -> None:
         with _standard_numbers_taken():
-            self._start_process(config, level)
+            self._start_process(config, level, packages)
         self._hello(level)
 
-    def _start_process(self, config: ExecutorConfig, level: int) -> None:
+    def _start_process(self, config: ExecutorConfig, level: int, packages: Sequence[str]) -> None:
         self._oom_kills, self._looked = _oom_kills(), time.monotonic()
-        self._output_bytes = config.output_kib << 10
+        self._output_bytes, result_bytes = config.output_kib << 10, config.result_kib << 10
         coverage, self.cells = self._shared("coverage", MAP_BYTES)
-        board_fd, self.board = self._shared("board", board.size(self._output_bytes))
+        board_fd, self.board = self._shared("board", board.size(self._output_bytes, result_bytes))
         self._inputs, self.stdin, self.stdout, self.stderr = (
             self._own(os.memfd_create(name, os.MFD_CLOEXEC)) for name in ("inputs", "stdin", "stdout", "stderr")
         )
@@ -116,7 +117,7 @@ class ForkServer:
         os.set_blocking(self._trouble, False)
         self._control, control = socket.socketpair()
         self._compiler, compiler_end = socket.socketpair()
-        self._cpu_s, self._wall_s, self._compile_s = config.cpu_s, config.wall_s, config.compile_s
+        self._memory_mib, self._wall_s, self._compile_s = config.memory_mib, config.wall_s, config.compile_s
         python = str(config.python or sys.executable)
         streams = {"inputs": inputs, "stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}
         passed = {
@@ -132,7 +133,8 @@ class ForkServer:
             "coverage_bytes": MAP_BYTES,
             "streams": streams,
             "limits": _limits(config),
-            "site_packages": config.site_packages,
+            "site_packages": config.site_packages or bool(packages),
+            "packages": packages,
         }
         boot = _BOOT.format(root=str(IMPORT_ROOT))
         try:
@@ -176,19 +178,21 @@ class ForkServer:
         self.applied: tuple[str, ...] = tuple(hello["applied"])
         self.python: str = hello["python"]
 
-    def compile(self, source: bytes, lines: int, context: bytes) -> Compiled:
-        """`lines`: up to which coverage is wanted, 0 for none. `context`: judging.plan.Plan's.
+    def compile(self, source: bytes, lines: int, context: bytes, prelude: bool) -> Compiled:
+        """`lines`: up to which coverage is wanted, 0 for none. `context`, `prelude`: judging.plan.Plan's.
 
         InfraError when the compiler died or takes too long.
         """
         self._compiler.settimeout(_COMPILE_S)
-        _send(self._compiler, REQUEST.pack(lines, len(context)) + context + source)
+        _send(self._compiler, REQUEST.pack(lines, len(context), prelude) + context + source)
         reply = _receive(self._compiler)
         size = struct.unpack_from("<I", reply, 1)[0]
         return Compiled(reply[:1], json.loads(reply[5 : 5 + size]), reply[5 + size :])
 
-    def run(self, plan: Plan, job: dict[str, Any], tests: int, cpu_s: float) -> End:
+    def run(self, plan: Plan, job: dict[str, Any], tests: int, cpu_s: float, limits: ProgramConfig) -> End:
         """Runs at most `tests` tests in one process, in at most `cpu_s` CPU seconds.
+
+        `limits`: those of a test are of CPU time, and of memory where that is less than for other problems.
 
         What they left is then in `cells`, `board` and `stdout`.
         """
@@ -200,9 +204,10 @@ class ForkServer:
         apart, start = job["code"] is None, time.monotonic()
         # The file and CPU limits of the process stand behind the verdicts, which are made from outputs and clocks.
         largest = max(self._output_bytes, plan.largest_input)
-        backstop_s = math.ceil(min((tests + 1) * self._cpu_s + self._compile_s, cpu_s + 1))
+        backstop_s = math.ceil(min((tests + 1) * limits.cpu_s + self._compile_s, cpu_s + 1))
         self._control.settimeout((tests + 1) * self._wall_s + 2 * self._compile_s + _ANSWER_S)
-        head = JOB.pack(apart, job["alone"], tests, largest, cpu_s, backstop_s)
+        memory = limits.memory_mib << 20 if limits.memory_mib < self._memory_mib else 0
+        head = JOB.pack(apart, job["alone"], tests, largest, cpu_s, backstop_s, limits.cpu_s, memory)
         _send(self._control, head + marshal.dumps(job))
         reply = _receive(self._control)
         if reply[:1] != ENDED:
@@ -301,6 +306,7 @@ def _limits(config: ExecutorConfig) -> dict[str, float]:
     return {
         "memory_mib": config.memory_mib,
         "output_bytes": config.output_kib << 10,
+        "result_bytes": config.result_kib << 10,
         "cpu_s": config.cpu_s,
         "wall_s": config.wall_s,
         "idle_s": config.idle_s,

@@ -1,18 +1,24 @@
 """What is known of a program while its tests run, and its report at the end."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from stepcoder.executor.judging.judge import Judgement
 from stepcoder.executor.pool.fork_server import MAP_BYTES
 from stepcoder.executor.report import Report, TestOutcome, Verdict
+from stepcoder.executor.suite import Compare
 
 
 @dataclass(slots=True)
 class Progress:
-    """Of one program that has `tests` tests; coverage is recorded up to line `lines`, with none up to 0."""
+    """Of one program that has `tests` tests; coverage is recorded up to line `lines`, with none up to 0.
+
+    `compare`: how answers are compared.
+    """
 
     tests: int
     lines: int
+    compare: Compare
     outcomes: list[TestOutcome] = field(default_factory=list)
     recordable: frozenset[int] = frozenset()
     codeless: set[int] | None = None  # lines without code, where the program's own process says what is recordable
@@ -22,14 +28,12 @@ class Progress:
     peak_mib: float = 0.0
     refusal: Judgement | None = None  # of a program that does not compile
     ordinary: bool = False
+    answers: dict[int, Any] = field(default_factory=dict)  # by the number of the test, which a checker has to judge
+    timeouts: int = 0  # of the outcomes up to the last process
 
     @property
     def done(self) -> bool:
         return len(self.outcomes) >= self.tests or self.refusal is not None
-
-    @property
-    def timeouts(self) -> int:
-        return sum(test.verdict is Verdict.TIMEOUT for test in self.outcomes)
 
     def skip(self, why: str) -> None:
         """The tests left are not run."""

@@ -7,19 +7,23 @@ their outputs in this process (judging.judge), where the program cannot have com
 
 import json
 import os
+import re
 import time
 from dataclasses import replace
 from typing import Any
 
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.judging import judge
+from stepcoder.executor.judging.checkers.checker import CheckerFailed
 from stepcoder.executor.judging.plan import Plan, PlannedCase
+from stepcoder.executor.pool.checking import Checking
 from stepcoder.executor.pool.fork_server import MAP_BYTES, End, ForkServer, InfraError
 from stepcoder.executor.pool.progress import Progress
 from stepcoder.executor.report import Report, TestOutcome, Verdict
 from stepcoder.executor.sandbox import board
 from stepcoder.executor.sandbox.protocol import COMPILED, ORDINARY, REFUSED
 from stepcoder.executor.spans import codeless_lines
+from stepcoder.executor.suite import Compare
 
 _LONGEST_S = 1e6  # what a program says of its own time is cut to this; NaN fails every comparison
 _LARGEST_COMPILED = 1 << 16  # bytes of a source; a larger one is compiled in its own process, under its limits
@@ -31,14 +35,18 @@ class Slot:
 
     def __init__(self, config: ExecutorConfig, level: int) -> None:
         self._asked = config
-        self._config = config  # with limits that grow with the expected answers
+        self._started = config  # with limits that grow with the expected answers: those of the fork servers
+        self._config = config  # and with those of the problem
         self._level = level
-        self._server: ForkServer | None = None
+        self._servers: dict[bool, ForkServer] = {}  # by whether installed packages are ready there
+        self._packages = re.compile(rf"\b(?:{'|'.join(config.packages)})\b") if config.packages else None
+        self._checking = Checking(config, level)
 
     def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+        self._checking.close()
 
     def run(self, program: str, plan: Plan) -> Report:
         """Compiled in the program's own process when the compiler cannot, or does not survive it."""
@@ -54,28 +62,38 @@ class Slot:
     def _once(self, program: str, source: bytes, plan: Plan, apart: bool) -> Report:
         start = time.monotonic()
         config = _roomy(self._asked, plan)
-        if config != self._config:
+        if config != self._started:
             self.close()
-            self._config = config
+            self._started = config
+        self._config = _limited(config, plan)
         try:
-            if self._server is None:
-                self._server = ForkServer(self._config, self._level)
-            return self._run(self._server, program, source, plan, start, apart)
+            return self._run(self._server(program, plan), program, source, plan, start, apart)
+        except CheckerFailed as error:
+            return Report(Verdict.INFRA_ERROR, error=str(error))
         except (InfraError, OSError) as error:
             self.close()
             if isinstance(error, InfraError):
                 raise
             raise InfraError(f"{type(error).__name__}: {error}") from error
 
+    def _server(self, program: str, plan: Plan) -> ForkServer:
+        """Where a program runs: one that names a package beside others of its kind, so that no other is slower."""
+        named = self._packages is not None and any(map(self._packages.search, (program, plan.context.decode())))
+        if named not in self._servers:
+            self._servers[named] = ForkServer(self._started, self._level, self._started.packages if named else ())
+        return self._servers[named]
+
     def _run(self, server: ForkServer, program: str, source: bytes, plan: Plan, start: float, apart: bool) -> Report:
         lines = program.count("\n") + program.count("\r") + program.count("\f") + 1
-        progress = Progress(len(plan.cases), min(lines, MAP_BYTES - 1) if self._config.coverage else 0)
+        most = min(lines, MAP_BYTES - 1) if self._config.coverage else 0
+        progress = Progress(len(plan.cases), most, _compare(self._config, plan))
         code = None if apart else self._compiled(server, source, plan, progress)
         alone = self._config.isolate_tests or not progress.ordinary
         job = {
             "code": code,
             "source": program if alone else None,
             "lines": progress.lines,
+            "prelude": plan.prelude,
             "alone": alone,
             "output_bytes": self._config.output_kib << 10,
             "depth": self._config.result_depth,
@@ -83,15 +101,29 @@ class Slot:
             "suite": plan.wire,
         }
         while not progress.done:
+            before = len(progress.outcomes)
             self._process(server, plan, job, progress)
+            self._check(plan, progress)
+            progress.timeouts += sum(test.verdict is Verdict.TIMEOUT for test in progress.outcomes[before:])
             if progress.timeouts >= self._config.max_timeouts:
                 progress.skip("not run: the program timed out before")
         return progress.report(lines, time.monotonic() - start)
 
+    def _check(self, plan: Plan, progress: Progress) -> None:
+        """Has the checker judge what a process answered, before the next one answers more."""
+        if not progress.answers:
+            return
+        for number, found in self._checking.judge(plan, progress.answers).items():
+            outcome = progress.outcomes[number]
+            if not outcome.passed:  # for the time that the process took
+                continue
+            progress.outcomes[number] = replace(outcome, verdict=found.verdict, error=found.error)
+        progress.answers.clear()
+
     def _compiled(self, server: ForkServer, source: bytes, plan: Plan, progress: Progress) -> bytes | None:
         """The code; None, and the refusal in `progress`, for a program that does not compile."""
         try:
-            compiled = server.compile(source, progress.lines, plan.context)
+            compiled = server.compile(source, progress.lines, plan.context, plan.prelude)
         except InfraError as error:
             self.close()
             raise _CompilerFailed from error
@@ -114,10 +146,10 @@ class Slot:
             progress.skip("not run: the program had used its CPU time before")
             return
         part = {"first": 0, "suite": plan.wire_of(first)} if job["alone"] else {"first": first}
-        end = server.run(plan, job | part, tests, left_s)
+        end = server.run(plan, job | part, tests, left_s, self._config)
         progress.cpu_s += end.cpu_s
         progress.peak_mib = max(progress.peak_mib, end.peak_mib)
-        frames = board.read(server.board, tests + 1, self._config.output_kib << 10)
+        frames = board.read(server.board, tests + 1, self._config.output_kib << 10, self._config.result_kib << 10)
         if job["code"] is None:
             if not end.begun:
                 progress.refusal = judge.of_compiling(frames[0] if frames else None, end.code, end.late)
@@ -180,13 +212,15 @@ class Slot:
         says = frame.says
         progress.forged |= "unwatched" in says
         cpu, wall = _seconds(says.get("cpu")), _seconds(says.get("wall"))
-        text = frame.output.decode("utf-8", "surrogateescape")
+        number, text = len(progress.outcomes), frame.output.decode("utf-8", "surrogateescape")
         if cpu >= self._config.cpu_s or wall >= self._config.wall_s:
             found = judge.late(self._config)
         else:
-            found = judge.of_answer(case, says, text, self._config)
+            found = judge.of_answer(case, says, text, self._config, progress.compare)
         if "over" in says and found.verdict not in _BEFORE_OUTPUT:
             found = judge.over(self._config)
+        if found.open:
+            progress.answers[number] = found.answer
         try:
             cells = bytes.fromhex(says["lines"][: 2 * (progress.lines + 1)])
         except (KeyError, TypeError, ValueError):
@@ -205,9 +239,11 @@ class Slot:
         elif end.late:
             found = judge.late(self._config)
         elif end.code == 0 and case.kind == "text":
-            found = judge.of_text(case, text, self._config)
+            found = judge.of_text(case, text, progress.compare)
         else:
             found = judge.of_exit(end.code)
+        if found.open:
+            progress.answers[len(progress.outcomes)] = found.answer
         return self._outcome(found, cpu, end.wall_s, text, progress.lines_of(server.cells[: progress.lines + 1]))
 
     def _outcome(
@@ -219,9 +255,30 @@ class Slot:
 
 def _roomy(config: ExecutorConfig, plan: Plan) -> ExecutorConfig:
     """The settings, with no limit below what the expected answers need."""
-    least = {"output_kib": plan.output_kib, "result_depth": plan.depth, "result_parts": plan.parts}
+    least = {
+        "output_kib": plan.output_kib,
+        "result_kib": plan.result_kib,
+        "result_depth": plan.depth,
+        "result_parts": plan.parts,
+    }
     larger = {name: value for name, value in least.items() if value > getattr(config, name)}
     return config.model_copy(update=larger) if larger else config
+
+
+def _limited(config: ExecutorConfig, plan: Plan) -> ExecutorConfig:
+    """The settings, with the limits of the problem where they are lower."""
+    cpu_s, memory_mib = plan.limits.cpu_s, plan.limits.memory_mib
+    lower: dict[str, Any] = {}
+    if cpu_s is not None and cpu_s * config.cpu_factor < config.cpu_s:
+        lower["cpu_s"] = cpu_s * config.cpu_factor
+    if memory_mib is not None and memory_mib < config.memory_mib:
+        lower["memory_mib"] = memory_mib
+    return config.model_copy(update=lower) if lower else config
+
+
+def _compare(config: ExecutorConfig, plan: Plan) -> Compare:
+    """How answers are compared: as the problem says, or as all are to be."""
+    return plan.compare if config.compare == "problem" else replace(plan.compare, type=config.compare)
 
 
 class _CompilerFailed(Exception):

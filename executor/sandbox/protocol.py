@@ -3,8 +3,9 @@
 import struct
 
 # A job's head: whether its process compiles the program, and runs one test only; answers to expect of tests; largest
-# file (bytes); CPU seconds, and those at which the kernel kills.
-JOB = struct.Struct("<??IQdI")
+# file (bytes); CPU seconds, and those at which the kernel kills; CPU seconds of a test; memory of the program where it
+# is less than the fork server's (bytes, else 0).
+JOB = struct.Struct("<??IQdIdQ")
 # Exit code (negative for a signal), CPU seconds, whether the program itself began, CPU seconds before that, peak MiB,
 # killed by the clock.
 END = struct.Struct("<id?dd?")
@@ -12,4 +13,5 @@ BEGUN = struct.Struct("<dd")  # CPU and monotonic seconds at which a program beg
 ENDED, FORK_FAILED = b"E", b"F"
 # Of the compiler: ORDINARY as COMPILED, of a program whose tests can share a process (sharing.ordinary).
 COMPILED, ORDINARY, REFUSED, APART = b"C", b"O", b"R", b"A"
-REQUEST = struct.Struct("<II")  # lines of the map; bytes of the context, which follows, and then the source
+# Lines of the map; bytes of the context, which follows, and then the source; whether the prelude is offered.
+REQUEST = struct.Struct("<II?")

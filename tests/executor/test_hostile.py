@@ -18,7 +18,7 @@ from tests.executor.hostile.processes import processes
 from tests.executor.hostile.programs import innocent, programs
 
 # More slots than cores: some programs only wait for their limit.
-CONFIG = ExecutorConfig(workers=4, cpu_s=0.5, wall_s=6.0, compile_s=5.0, memory_mib=128, output_kib=64)
+CONFIG = ExecutorConfig(workers=4, cpu_s=0.5, wall_s=6.0, compile_s=5.0, memory_mib=128, output_kib=64, result_kib=64)
 LEVELS = (1, 2, 3)
 SERVICE = {49, 50, 51}  # tests/executor/test_hostile_service.py
 

@@ -25,7 +25,7 @@ from tests.tools.patience import HANG_S, until
 DOUBLE = "print(int(input()) * 2)\n"
 SUITE = Suite("stdin", (Case("2", "4"), Case("3", "6")))
 POOL_LOG = "stepcoder.executor.pool.local"
-CONFIG = ExecutorConfig(workers=2, cpu_s=1.0, wall_s=60.0, memory_mib=256, output_kib=64)
+CONFIG = ExecutorConfig(workers=2, cpu_s=1.0, wall_s=60.0, memory_mib=256, output_kib=64, result_kib=64)
 
 
 def descendants() -> set[int]:
@@ -275,7 +275,7 @@ def test_a_cancelled_program_costs_no_slot() -> None:
 def test_a_large_program_is_judged_like_a_small_one() -> None:
     """Over 64 KiB a program is compiled in its own process."""
     program = "def f(x):\n    return x if x == 0 else f(x - 1)\n"
-    suite = Suite("call", (Case([900], 0), Case([3000], 0)), "f")
+    suite = Suite("call", (Case([900], 0), Case([60_000], 0)), "f")
     with LocalPool(ExecutorConfig(workers=1)) as pool:
         reports = [pool.run(program + "# " + "x" * size + "\n", suite) for size in (0, 1 << 17)]
         assert [[t.verdict for t in r.tests] for r in reports] == [[Verdict.PASSED, Verdict.RUNTIME_ERROR]] * 2
