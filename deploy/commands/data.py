@@ -33,6 +33,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    if settings and options.action in ("convert", "show"):
+    if settings and options.action == "show":
         raise UserError(f"data {options.action} does not know {' '.join(settings)}")
     return _ACTIONS[options.action].run(options, settings)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW, console, kind_option
+from stepcoder.deploy.commands.common import RAW, console, executor_config, kind_option
 
 DESCRIPTION = """\
 Write a data set as JSON lines in the native format. Entries that cannot be used are counted by reason and written to
@@ -32,17 +32,20 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     kind, source = check_kind(options.kind), check_location(options.input)
     for out in (options.out, beside(options.out, "rejected.jsonl")):
         check_output(out, "OUT", [source] if isinstance(source, Path) else [], options.force)
+    config = executor_config("data convert", {}, settings)
     with WorkProgress(unit="entries") as progress:
-        counts = convert(kind, source, options.out, progress)
+        counts = convert(kind, source, options.out, config, progress)
     for table in tables(counts):
         console().print(table)
     styles = ", ".join(f"{count:,} {style} style" for style, count in sorted(counts.styles.items()))
     print(f"{counts.tests:,} tests; {styles}")
-    if counts.solutions > counts.problems:
-        print(
-            f"{counts.solutions - counts.problems:,} further solutions are left out; "
-            f"'stepcoder data refine --from {kind}' can choose among all"
-        )
+    for what, count in counts.repaired.items():
+        print(f"{what}: settled in {count:,} entries")
+    if counts.unsolved:
+        print(f"{counts.unsolved:,} problems have no solution: full generation only; 'stepcoder data solve' finds some")
+    further = counts.solutions + counts.unsolved - counts.problems
+    if further:
+        print(f"{further:,} further solutions are left out; 'stepcoder data refine --from {kind}' can choose among all")
     print(f"problems   {options.out}")
     if counts.reasons:
         print(f"set aside  {beside(options.out, 'rejected.jsonl')}")
