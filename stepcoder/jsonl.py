@@ -4,6 +4,7 @@ Invariant: a line is an object without a repeated key, or it is refused with fil
 """
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,8 +38,8 @@ def numbered_lines(file: Path, longest: int | None = None) -> Iterator[tuple[int
 def parse_object(raw: bytes, file: str, number: int, plain_numbers: bool = False) -> dict[str, Any]:
     """The object of a line; `file` and `number` only go into the error.
 
-    Integers may have any length, NaN and Infinity are refused. With `plain_numbers` it is the other way round, as in
-    the module json: what is read can be written again.
+    Integers may have any length; NaN, Infinity and numbers that no float holds are refused. With `plain_numbers` it is
+    the other way round, as in the module json: what is read can be written again.
     """
 
     def fail(reason: str, field: str | None = None) -> NoReturn:
@@ -46,6 +47,11 @@ def parse_object(raw: bytes, file: str, number: int, plain_numbers: bool = False
 
     def refuse_constant(name: str) -> NoReturn:
         fail(f"{name} is not JSON and never equals an output; give the value as a string or drop the test")
+
+    def finite(text: str) -> float:
+        if math.isinf(number := float(text)):
+            fail(f"{text} is larger than any float and would be read as Infinity; give the value as a string")
+        return number
 
     def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
@@ -55,7 +61,9 @@ def parse_object(raw: bytes, file: str, number: int, plain_numbers: bool = False
             fail(f"key `{twice}` given twice in one object", twice)
         return result
 
-    rules: dict[str, Any] = {} if plain_numbers else {"parse_int": parse_int, "parse_constant": refuse_constant}
+    rules: dict[str, Any] = (
+        {} if plain_numbers else {"parse_int": parse_int, "parse_float": finite, "parse_constant": refuse_constant}
+    )
     try:
         data = json.loads(raw.decode("utf-8"), object_pairs_hook=unique_keys, **rules)
     except UnicodeDecodeError as error:

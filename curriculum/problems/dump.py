@@ -2,11 +2,13 @@
 
 import json
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.problems.sources import defaults
 from stepcoder.curriculum.problems.values import to_json
-from stepcoder.executor.suite import Case, Style
+from stepcoder.executor.suite import Case, Style, Suite
 
 
 def problem_line(problem: Problem) -> str:
@@ -20,11 +22,9 @@ def problem_line(problem: Problem) -> str:
         "starter_code": problem.starter_code,
         "solution": problem.solution,
         "style": suite.style,
-        "entry_point": suite.entry_point,
-        "setup": suite.setup,
+        **_told(suite, problem.source),
         "tests": [test_data(case, suite.style) for case in suite.cases],
     }
-    line = {key: value for key, value in line.items() if key not in ("entry_point", "setup") or value}
     digits = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)  # real data sets hold integers of any length
     try:
@@ -35,9 +35,30 @@ def problem_line(problem: Problem) -> str:
     return text
 
 
+def _told(suite: Suite, source: str) -> dict[str, Any]:
+    """What a line says of its tests, less what it need not say."""
+    usual = defaults(source, suite.style, suite.entry_point)
+    told: dict[str, Any] = {
+        "entry_point": suite.entry_point or None,
+        "setup": suite.setup or None,
+        "prelude": suite.prelude if suite.prelude != usual.prelude else None,
+        "limits": {key: value for key, value in asdict(suite.limits).items() if value is not None} or None,
+        "module": suite.module or None,
+    }
+    if suite.style in ("stdin", "call"):
+        told |= {
+            "compare": suite.compare.type if suite.compare.type != usual.compare else None,
+            "tolerance": suite.compare.tolerance,
+            "unordered": suite.compare.unordered or None,
+            "answer": None if suite.answer is None else {"argument": suite.answer},
+            "checker": suite.checker or None,
+        }
+    return {key: value for key, value in told.items() if value is not None}
+
+
 def test_data(case: Case, style: Style) -> dict[str, Any]:
     """A test as it stands in a line, before it becomes text. ValueError for a value that the format cannot hold."""
-    if style == "assert":
-        return {"code": case.input}
+    if style in ("assert", "pytest"):
+        return {"code" if style == "assert" else "name": case.input}
     test = {"input": to_json(case.input), "output": to_json(case.output)}
     return test | ({"keywords": to_json(case.keywords)} if case.keywords else {})

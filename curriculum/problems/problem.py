@@ -10,7 +10,11 @@ Level = Literal["introductory", "interview", "competition"]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem. `id` is stable: every state of a run is keyed by it."""
+    """One problem. `id` is stable: every state of a run is keyed by it.
+
+    `solution` is empty where none is known: such a problem has full generation only. A problem that programs are only
+    judged by may have no statement.
+    """
 
     id: str
     source: str

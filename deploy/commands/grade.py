@@ -124,7 +124,7 @@ def read_tests(source: str) -> "Tests":
     from stepcoder.curriculum.problems.load import line_of, load_problems, resolve
     from stepcoder.executor.grading.grade import Tests
 
-    problems = load_problems(source)
+    problems = load_problems(source, judging=True)
     with resolve(source).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Tests(

@@ -72,7 +72,9 @@ def plan(suite: Suite) -> Plan:
         compile(suite.setup, "<setup>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"the suite's setup does not compile: {error}") from error
-    make = {"stdin": _stdin, "call": _call, "assert": _assertion}[suite.style]
+    make = {"stdin": _stdin, "call": _call, "assert": _assertion}.get(suite.style)
+    if make is None:
+        raise ValueError(f"suites in {suite.style} style cannot be run yet")
     cases = tuple(make(case, suite.entry_point, number) for number, case in enumerate(suite.cases, 1))
     place = 0
     for case in cases:

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepcoder.curriculum.problems.load import SCHEMA_FILE, load_problems, parse_line, schema_text
+from stepcoder.curriculum.problems.dump import problem_line
+from stepcoder.curriculum.problems.line import schema_text
+from stepcoder.curriculum.problems.load import SCHEMA_FILE, load_problems, parse_line
 from stepcoder.errors import DataFileError
-from stepcoder.executor.suite import Case, Suite
+from stepcoder.executor.suite import Case, Compare, Limits, Suite
 
 CALL: dict[str, Any] = {
     "id": "a/double",
@@ -61,6 +63,59 @@ def test_three_styles_are_read_in_order(tmp_path: Path) -> None:
     assert assertion.suite == Suite("assert", (Case("assert double(2) == 4"),))
 
 
+def test_how_answers_are_compared(tmp_path: Path) -> None:
+    more = {"tolerance": 1e-9, "unordered": "deep", "answer": {"argument": 0}, "limits": {"cpu_s": 2.5}}
+    (problem,) = load_problems(write(tmp_path / "p.jsonl", CALL | {"compare": "tokens", "prelude": True} | more))
+    suite = problem.suite
+    assert suite.compare == Compare("tokens", 1e-9, "deep")
+    assert (suite.answer, suite.prelude, suite.limits) == (0, True, Limits(2.5))
+    assert parse_line(problem_line(problem).encode(), "f", 1) == problem
+    check = STDIN | {"checker": "def check(input, output, expected):\n    return True\n"}
+    (problem,) = load_problems(write(tmp_path / "c.jsonl", check))
+    assert "return True" in problem.suite.checker and parse_line(problem_line(problem).encode(), "f", 1) == problem
+
+
+@pytest.mark.parametrize(
+    ("line", "compare", "prelude"),
+    [
+        (CALL, "strict", False),
+        (CALL | {"source": "leetcode"}, "strict", True),
+        (CALL | {"source": "LeetCode/42"}, "strict", True),
+        (STDIN | {"source": "leetcode"}, "strict", False),
+        (STDIN | {"source": "livecodebench"}, "lcb", True),
+        (STDIN | {"source": "codecontests"}, "tokens", False),
+        (STDIN | {"source": "codecontests", "compare": "strict", "prelude": True}, "strict", True),
+        (CALL | {"entry_point": "Solution().f", "solution": ""}, "strict", True),
+        (CALL | {"source": "leetcode", "prelude": False}, "strict", False),
+    ],
+)
+def test_defaults_by_source(line: dict[str, Any], compare: str, prelude: bool) -> None:
+    problem = parse_line(json.dumps(line).encode(), "f", 1)
+    assert (problem.suite.compare.type, problem.suite.prelude) == (compare, prelude)
+    assert parse_line(problem_line(problem).encode(), "f", 1) == problem
+
+
+def test_a_module_of_tests(tmp_path: Path) -> None:
+    line = {"style": "pytest", "module": "def test_a():\n    assert f(1) == 1\n", "tests": [{"name": "test_a"}]}
+    kept = {key: value for key, value in STDIN.items() if key not in line}
+    (problem,) = load_problems(write(tmp_path / "p.jsonl", kept | line))
+    assert problem.suite == Suite("pytest", (Case("test_a"),), module=str(line["module"]))
+    assert parse_line(problem_line(problem).encode(), "f", 1) == problem
+
+
+def test_judging_needs_tests_only() -> None:
+    line = {"id": "a", "style": "call", "entry_point": "f", "tests": [{"input": [1], "output": 2}]}
+    problem = parse_line(json.dumps(line).encode(), "f", 1, judging=True)
+    assert (problem.statement, problem.solution, problem.level) == ("", "", "interview")
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1.8e308"])
+def test_a_number_that_no_float_holds(number: str) -> None:
+    line = json.dumps(CALL).replace("-6", number)
+    with pytest.raises(DataFileError, match="larger than any float"):
+        parse_line(line.encode(), "f", 1)
+
+
 def test_gzip_reads_like_plain(tmp_path: Path) -> None:
     plain = write(tmp_path / "p.jsonl", CALL, STDIN)
     packed = tmp_path / "p.jsonl.gz"
@@ -99,7 +154,7 @@ def test_integers_beyond_the_digit_limit(first: int, digits: int, negative: bool
     assert parse_line(line.encode(), "f", 1).suite.cases[1].output == expected
 
 
-@pytest.mark.parametrize("key", sorted(CALL))
+@pytest.mark.parametrize("key", ["entry_point", "id", "statement", "style", "tests"])
 def test_missing_key(tmp_path: Path, key: str) -> None:
     line = {name: value for name, value in CALL.items() if name != key} | ({} if key == "id" else {"id": "b"})
     error = refused(tmp_path, line)
@@ -124,7 +179,15 @@ def test_missing_key(tmp_path: Path, key: str) -> None:
         ({"style": []}, "style", "not one of"),
         ({"style": "assert", "tests": ASSERT["tests"]}, "entry_point", "only call style and stdin"),
         ({"statement": 5}, "statement", "valid string (got int)"),
-        ({"statement": ""}, "statement", "at least 1 character"),
+        ({"statement": ""}, "statement", "missing"),
+        ({"compare": "token"}, "compare", "did you mean `tokens`?"),
+        ({"tolerance": -1}, "tolerance", "greater than or equal to 0"),
+        ({"tolerance": "1e-6"}, "tolerance", "valid number"),
+        ({"limits": {"cpu": 1}}, "limits.cpu", "unknown key, did you mean `cpu_s`?"),
+        ({"limits": {"cpu_s": 0}}, "limits.cpu_s", "greater than 0"),
+        ({"answer": {"arg": 0}}, "answer.arg", "known: argument"),
+        ({"module": "x = 1"}, "module", "only for problems in pytest style"),
+        ({"checker": "def check(:"}, "checker", "does not parse"),
         ({"id": 7}, "id", "valid string (got int)"),
         ({"entry_point": "not a name"}, "entry_point", "match pattern"),
         ({"id": "a/double"}, "id", "duplicate id 'a/double', first used in line 1"),
