@@ -73,8 +73,10 @@ def convert(kind: str, source: Location, out: Path, config: ExecutorConfig, prog
 def _nothing(kind: str, source: Location, counts: Converted) -> str:
     if not counts.reasons:
         return f"{source}: holds no entry"
-    told = ", ".join(f"{reason}: {count:,}" for reason, count in counts.reasons.most_common())
-    return f"{source}: none of its {counts.reasons.total():,} entries is a problem of {kind} ({told}). Is --from right?"
+    told = [f"{reason}: {count:,}" for reason, count in counts.reasons.most_common()]
+    first = [f"  {rejection.reason}: {told_of(rejection)}" for rejection in counts.told]
+    none = f"{source}: none of its {counts.reasons.total():,} entries is a problem of {kind} ({', '.join(told)})."
+    return "\n".join([f"{none} Is --from right? --from auto looks at the fields.", *first])
 
 
 def tables(counts: Converted) -> list[Table]:
@@ -90,14 +92,15 @@ def tables(counts: Converted) -> list[Table]:
     return [kept, set_aside(counts.reasons, counts.told, total)] if counts.reasons else [kept]
 
 
-def set_aside(reasons: Counter[Cause], told: Sequence[Rejection], total: int) -> Table:
+def set_aside(reasons: Counter[Cause], told: Sequence[Rejection], total: int, done: str = "set aside") -> Table:
     """By reason: how many, what helps, and the first details."""
-    table = Table("set aside", "entries", "share", "why, and the first of them")
+    table = Table(done, "entries", "share", "why, and the first of them")
     table.columns[3].overflow = "fold"
     for reason, count in reasons.most_common():
         first = [told_of(rejection) for rejection in told if rejection.reason == reason][:DETAILS]
         hint = f" ({HINTS[reason]})" if reason in HINTS else ""
-        table.add_row(reason.value, f"{count:,}", f"{count / total:.1%}", "\n".join([REASONS[reason] + hint, *first]))
+        words = "\n".join(map(escape, [REASONS[reason] + hint, *first]))
+        table.add_row(reason.value, f"{count:,}", f"{count / total:.1%}", words)
     for column in table.columns[1:3]:
         column.justify = "right"
     return table
@@ -107,4 +110,4 @@ def told_of(rejection: Rejection) -> str:
     """One line: the entry, and what is wrong with it."""
     where = rejection.id or rejection.where
     text = f"{where}: {rejection.detail}" if rejection.detail else where
-    return escape(text if len(text) <= _TOLD else f"{text[:_TOLD]}...")
+    return text if len(text) <= _TOLD else f"{text[:_TOLD]}..."

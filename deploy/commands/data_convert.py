@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW, console, executor_config, kind_option
+from stepcoder.deploy.commands.common import RAW, chosen_format, console, executor_config, kind_option
 
 DESCRIPTION = """\
 Write a data set as JSON lines in the native format. Entries that cannot be used are counted by reason and written to
@@ -29,7 +29,9 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.run.outputs import check_output
 
     check_packing(options.out)
-    kind, source = check_kind(options.kind), check_location(options.input)
+    check_kind(options.kind)
+    source = check_location(options.input)
+    kind = chosen_format(options.kind, source)
     for out in (options.out, beside(options.out, "rejected.jsonl")):
         check_output(out, "OUT", [source] if isinstance(source, Path) else [], options.force)
     config = executor_config("data convert", {}, settings)

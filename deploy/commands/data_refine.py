@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, console, executor_config, kind_option, stop
+from stepcoder.deploy.commands.common import RAW, chosen_format, console, executor_config, kind_option, stop
 
 if TYPE_CHECKING:
     from stepcoder.curriculum.data.keep import Outcome
@@ -100,7 +100,9 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.cli import version
 
     check_packing(options.out)
-    kind, path = check_kind(options.kind), check_location(options.input)
+    check_kind(options.kind)
+    path = check_location(options.input)
+    kind = chosen_format(options.kind, path)
     named = {"workers": options.workers, "compare": options.compare}
     config = executor_config("data refine", named, settings)
     against = [_against(text) for text in options.against]
@@ -128,11 +130,12 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 
 def _against(text: str) -> "tuple[str, Location]":
-    from stepcoder.curriculum.data.files import check_kind, check_location
+    from stepcoder.curriculum.data.files import AUTO, check_kind, check_location, format_of
     from stepcoder.curriculum.data.readers import FORMATS
 
-    if named := re.fullmatch(rf"({'|'.join(FORMATS)}|[\w.]+:[^\W\d]\w*):(.+)", text):
-        return check_kind(named[1]), check_location(named[2])
+    if named := re.fullmatch(rf"({'|'.join([AUTO, *FORMATS])}|[\w.]+:[^\W\d]\w*):(.+)", text):
+        place = check_location(named[2])
+        return format_of(check_kind(named[1]), place), place
     return "native", check_location(text)
 
 
@@ -151,18 +154,12 @@ def _check_outputs(options: argparse.Namespace, locations: "list[Location]", our
 
 
 def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
-    from rich.table import Table
-
+    from stepcoder.curriculum.data.convert import set_aside
     from stepcoder.curriculum.data.files import beside
     from stepcoder.curriculum.data.keep import held_out_file
-    from stepcoder.curriculum.data.readers.record import REASONS
 
-    table = Table("dropped", "problems", "why")
-    table.columns[1].justify = "right"
-    for reason, count in outcome.reasons.most_common():
-        table.add_row(reason.value, f"{count:,}", REASONS[reason])
     if outcome.dropped:
-        console().print(table)
+        console().print(set_aside(outcome.reasons, outcome.dropped, outcome.entries, "dropped"))
     kept, later = len(outcome.kept), sum(problem.held_out for problem in outcome.kept)
     print(f"{kept:,} of {outcome.entries:,} problems are kept ({kept / outcome.entries:.1%})")
     print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FORMATS = (
     "apps", "apps_plus", "taco", "mbpp", "mbpp_plus", "humaneval", "humaneval_plus", "leetcode", "codecontests",
-    "livecodebench", "deepcoder", "primeintellect", "acecode", "verl", "rstar_coder", "open_r1_codeforces",
+    "livecodebench", "deepcoder", "primeintellect", "acecode", "kodcode", "verl", "rstar_coder", "open_r1_codeforces",
     "nemotron", "native",
 )  # fmt: skip
 _ELSEWHERE = {"humaneval_plus": "evalplus", "mbpp_plus": "evalplus"}  # modules that read several formats

@@ -20,6 +20,7 @@ from stepcoder.curriculum.data.readers.files import decoded, loads
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.data.readers.suites import paired_suite
+from stepcoder.executor.suite import Compare
 
 
 def read_apps(path: Location) -> Iterator[Record | Rejected]:
@@ -60,7 +61,7 @@ def _file(path: Path) -> str:
 def _problem(entry: Entry, number: int) -> Record:
     found = solutions(decoded(entry.get("solutions")))
     starter_code = text(entry, "starter_code", default="")
-    suite = paired_suite(decoded(entry.get("input_output")), starter_code, found)
+    suite = paired_suite(decoded(entry.get("input_output")), starter_code, found, Compare())
     return record(
         id=f"apps/{entry.get('problem_id', number)}",
         source="apps",

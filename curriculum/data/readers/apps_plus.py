@@ -26,7 +26,7 @@ from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rej
 from stepcoder.curriculum.data.readers.suites import SETUP, paired_suite
 from stepcoder.curriculum.problems.problem import Level
 from stepcoder.curriculum.stages.conditionals import parse
-from stepcoder.executor.suite import Suite
+from stepcoder.executor.suite import Compare, Suite
 
 # Version 1 has no levels.
 _DEFAULT_LEVEL: Level = "interview"
@@ -51,7 +51,7 @@ def _problem(entry: Entry, number: int) -> Record:
         suite = Suite("stdin", stdin_cases(inputs, outputs), entry_point, SETUP)
     else:
         name = name or _function(starter_code, found)
-        suite = paired_suite({"inputs": inputs, "outputs": outputs, "fn_name": name}, starter_code, found)
+        suite = paired_suite({"inputs": inputs, "outputs": outputs, "fn_name": name}, starter_code, found, Compare())
     return record(
         id=f"apps_plus/{_first(entry, 'id', 'problem_id', 'task_id', default=number)}",
         source="apps_plus",

@@ -4,12 +4,14 @@ import ast
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, get_args
 
 from stepcoder.curriculum.data.readers.files import entries
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Pending, Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.problems.problem import Level, Problem
+from stepcoder.curriculum.problems.sources import defaults
 from stepcoder.curriculum.stages.conditionals import parse
 from stepcoder.executor.judging.plan import plan
 from stepcoder.executor.suite import Case, Suite
@@ -55,11 +57,17 @@ def record(
     pending: Pending | None = None,
     wrapped: bool = False,
 ) -> Record:
-    """Refuse for an empty statement, or a suite that cannot judge. `solutions` may be empty."""
+    """Refuse for an empty statement, or a suite that cannot judge. `solutions` may be empty.
+
+    A suite that names no comparison is compared as its source does (curriculum.problems.sources).
+    """
     if not statement.strip():
         raise Refuse(Reason.NO_STATEMENT)
     if pending and not solutions:
         raise Refuse(Reason.NO_SOLUTION, "it would give the expected outputs")
+    usual = defaults(source, suite.style, suite.entry_point)
+    kind = usual.compare if suite.compare.type == "strict" else suite.compare.type
+    suite = replace(suite, compare=replace(suite.compare, type=kind), prelude=suite.prelude or usual.prelude)
     try:
         plan(suite)
     except ValueError as error:

@@ -1,12 +1,13 @@
 """CodeContests (arXiv 2203.07814), CodeContests+ (arXiv 2506.05817) and CodeContests-O: standard input and output.
 
 Columns: `name`, `description`, `difficulty`, `solutions` and three kinds of tests, each as parallel lists, a list of
-objects or either as a text. `+` has `title`, `correct_submissions`, `test_cases` and a checker in C++; of checkers those
-of testlib are known that compare numbers or tokens. Flat: `id`, `statement`, `solution`, `inputs`, `outputs`.
+objects or either as a text. `+` has `title`, `correct_submissions`, `test_cases` and a checker in C++, which is kept
+where it is one that testlib comes with. Flat: `id`, `statement`, `solution`, `inputs`, `outputs`.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from stepcoder.curriculum.data.readers.build import (
@@ -21,9 +22,10 @@ from stepcoder.curriculum.data.readers.build import (
 )
 from stepcoder.curriculum.data.readers.files import decoded, decoded_list
 from stepcoder.curriculum.data.readers.hub import Location
+from stepcoder.curriculum.data.readers.limits import limits
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.problems.problem import Level
-from stepcoder.executor.suite import Suite
+from stepcoder.executor.suite import Compare, Limits, Suite
 
 _PYTHON3 = 3  # of the column `language`
 _CODEFORCES = re.compile(r"\d+_([A-Za-z])(?![A-Za-z])")  # a name begins with the contest and the problem's letter
@@ -57,6 +59,7 @@ def _problem(entry: Entry, number: int) -> Record:
     entry_point = wrapper(found[0]) if found else None
     tests = _tests(entry)
     cases = stdin_cases([given for given, _ in tests], [wanted for _, wanted in tests])
+    suite = Suite("stdin", cases, entry_point)
     return record(
         id=f"codecontests/{name}",
         source="codecontests",
@@ -64,8 +67,16 @@ def _problem(entry: Entry, number: int) -> Record:
         statement=text(entry, "statement", "description", default=""),
         starter_code="",
         solutions=found,
-        suite=checked(Suite("stdin", cases, entry_point), text(entry, "checker", default="")),
+        suite=replace(checked(suite, text(entry, "checker", default="")), limits=_limits(entry)),
     )
+
+
+def _limits(entry: Entry) -> Limits:
+    """`+` counts milliseconds and MB, CodeContests a duration and bytes."""
+    memory, size = entry.get("memory_limit"), 1.0
+    if memory is None:
+        memory, size = entry.get("memory_limit_bytes"), 2.0**-20
+    return limits(entry.get("time_limit"), memory, seconds=1e-3, mebibytes=size)
 
 
 def _python3(value: Any) -> Any:
@@ -106,7 +117,27 @@ def checked(suite: Suite, checker: str) -> Suite:
     """The suite with what a checker in C++ compares, where it is one of testlib's own. Refuse for any other."""
     if not checker.strip():
         return suite
-    raise Refuse(Reason.CHECKER, "written in C++")
+    named = re.search(r'setName\(\s*"([^"]*)"', checker)
+    name = named[1] if named else ""
+    compare = next((compare for start, compare in _TESTLIB.items() if name.startswith(start)), None)
+    error = re.search(r"\bEPS\s*=\s*([0-9.]+(?:[eE]-?[0-9]+)?)", checker)
+    if compare is None and "max absolute" in name and "error" in name and error:
+        compare = Compare("tokens", float(error[1]))
+    if compare is None:
+        raise Refuse(Reason.CHECKER, f"in C++: {name}" if name else "in C++")
+    return replace(suite, compare=compare)
+
+
+# The names that testlib's checkers give themselves: wcmp; ncmp, icmp, hcmp; lcmp, fcmp; yesno, nyesno.
+_TESTLIB = {
+    "compare sequences of tokens": Compare("tokens", 0.0),
+    "compare ordered sequences of signed int": Compare("tokens", 0.0),
+    "compare two signed": Compare("tokens", 0.0),
+    "compare files as sequence of lines": Compare("lines"),
+    "compare two sequences of lines": Compare("lines"),
+    "multiple YES/NO (case insensitive)": Compare("yesno"),
+    "YES or NO (case insensitive)": Compare("yesno"),
+}
 
 
 def _level(name: str, difficulty: Any) -> Level:

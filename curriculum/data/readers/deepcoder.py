@@ -1,4 +1,4 @@
-"""DeepCoder-Preview: `problem`, `tests`, `solutions`, `starter_code`, `metadata`, with tests in the form of each subset.
+"""DeepCoder-Preview: `problem`, `tests`, `solutions`, `starter_code`, `metadata`; each subset has its form of tests.
 
 `tests` is a list of `{"input", "output", "testtype"}` or `{..., "type", "fn_name"}`, or `{"inputs", "outputs",
 "fn_name"}`. Solutions stand in fences. Rows have no id, so they are numbered.

@@ -9,6 +9,7 @@ import binascii
 import pickletools
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from stepcoder.curriculum.data.readers.build import Entry, called, read_entries, record, text
@@ -16,6 +17,7 @@ from stepcoder.curriculum.data.readers.files import decoded, loads
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.data.readers.suites import listed_suite
+from stepcoder.executor.suite import Compare
 
 COLUMNS = (
     "question_title", "question_content", "platform", "question_id", "starter_code", "difficulty",
@@ -42,7 +44,7 @@ def _problem(entry: Entry, number: int) -> Record:
         statement=text(entry, "question_content", default=""),
         starter_code=starter_code,
         solutions=[],
-        suite=listed_suite(tests, name, starter_code, []),
+        suite=replace(listed_suite(tests, name, starter_code, []), compare=Compare("lcb")),
     )
 
 

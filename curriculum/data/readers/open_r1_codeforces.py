@@ -6,13 +6,38 @@ from typing import Any
 from stepcoder.curriculum.data.readers.build import Entry, rated, read_entries, record, stdin_cases, text
 from stepcoder.curriculum.data.readers.files import decoded
 from stepcoder.curriculum.data.readers.hub import Location
+from stepcoder.curriculum.data.readers.limits import limits
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.suites import TOKENS
+from stepcoder.curriculum.stages.conditionals import parse
 from stepcoder.executor.suite import Suite
 
 COLUMNS = (
     "id", "title", "description", "input_format", "output_format", "interaction_format", "note", "examples",
     "official_tests", "input_mode", "time_limit", "memory_limit", "rating", "generated_checker",
 )  # fmt: skip
+# Its checkers are scripts: `checker.py INPUT EXPECTED OUTPUT` prints 1, or 0.
+_SCRIPT = """\
+import contextlib
+import io
+import sys
+
+SCRIPT = compile({script!r}, "checker.py", "exec")
+
+
+def check(input, output, expected):
+    files = {{"input.txt": input, "expected.txt": expected, "output.txt": output}}
+
+    def open_text(name, *_, **__):
+        return io.StringIO(files[str(name)])
+
+    sys.argv = ["checker.py", *files]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        exec(SCRIPT, {{"__name__": "__main__", "open": open_text}})
+    said = printed.getvalue().split()
+    return float(said[-1]) >= 1, " ".join(said)
+"""
 _PARTS = {"input_format": "Input", "output_format": "Output", "note": "Note"}
 
 
@@ -26,8 +51,9 @@ def _problem(entry: Entry, number: int) -> Record:
     mode = text(entry, "input_mode", default="stdio")
     if mode != "stdio":
         raise Refuse(Reason.FILE_IO, f"`input_mode` is {mode!r:.60}")
-    if text(entry, "generated_checker", default="").strip():
-        raise Refuse(Reason.CHECKER, "`generated_checker`")
+    checker = text(entry, "generated_checker", default="")
+    if checker.strip() and parse(checker) is None:
+        raise Refuse(Reason.CHECKER, "`generated_checker` is no Python")
     examples, tests = _tests(entry, "examples"), _tests(entry, "official_tests")
     whole = examples + [test for test in tests if test not in examples]
     return record(
@@ -37,7 +63,13 @@ def _problem(entry: Entry, number: int) -> Record:
         statement=_statement(entry, examples),
         starter_code="",
         solutions=[],
-        suite=Suite("stdin", stdin_cases([given for given, _ in whole], [wanted for _, wanted in whole])),
+        suite=Suite(
+            "stdin",
+            stdin_cases([given for given, _ in whole], [wanted for _, wanted in whole]),
+            compare=TOKENS,
+            checker=_SCRIPT.format(script=checker) if checker.strip() else "",
+            limits=limits(entry.get("time_limit"), entry.get("memory_limit")),
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from stepcoder.curriculum.data.readers.build import pairs
 from stepcoder.curriculum.data.readers.record import Reason, Refuse
 from stepcoder.executor.judging.asserts import Unsupported, program_call, question
-from stepcoder.executor.suite import Case, Suite
+from stepcoder.executor.suite import Case, Compare, Suite
 
 _ABSOLUTE, _RELATIVE = 1e-6, 1e-7  # EvalPlus's tolerances for floats
 _PLAIN = (int, float, str, bytes, complex, type(None))
@@ -82,8 +82,9 @@ def judged_by_values(asked: Asked, inputs: list[list[Any]], outputs: list[Any], 
         return Suite("assert", tuple(Case(f"assert set({_call(asked, a)}) == set({_text(b)})") for a, b in found))
     if all(not _has_float(wanted) or isinstance(wanted, float) for _, wanted in found):
         return Suite("assert", tuple(Case(_assert(asked, a, b, tolerance)) for a, b in found))
+    compare = Compare(tolerance=tolerance or _ABSOLUTE)
     if all(_is_json(value) for pair in found for value in pair):
-        return Suite("call", tuple(Case(list(given), wanted) for given, wanted in found), asked.name)
+        return Suite("call", tuple(Case(list(given), wanted) for given, wanted in found), asked.name, compare=compare)
     return Suite("assert", tuple(Case(_close(asked, a, b, tolerance)) for a, b in found))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from stepcoder.curriculum.data.readers.build import call_cases, stdin_cases
 from stepcoder.curriculum.data.readers.files import decoded, loads
 from stepcoder.curriculum.data.readers.record import Reason, Refuse
-from stepcoder.executor.suite import Case, Suite
+from stepcoder.executor.suite import Case, Compare, Suite
 
 # The names that the official harness of APPS puts before every program; numpy's is left out, as programs cannot import
 # it here.
@@ -19,17 +19,21 @@ from itertools import accumulate, combinations, permutations, product
 from math import ceil, cos, exp, fabs, floor, gcd, log, log2, sin, sqrt, tan
 from typing import List, Tuple
 """
+TOKENS = Compare("tokens")
 _FUNCTION = ("functional", "function_call", "call", "function")
 _STDIN = ("stdin", "stdin_stdout", "io", "standard_input")
 
 
-def paired_suite(tests: Any, starter_code: str, solutions: Sequence[str]) -> Suite:
-    """The suite of `{"inputs", "outputs", "fn_name"}`; call style where there is a `fn_name`."""
+def paired_suite(tests: Any, starter_code: str, solutions: Sequence[str], compare: Compare = TOKENS) -> Suite:
+    """The suite of `{"inputs", "outputs", "fn_name"}`; call style where there is a `fn_name`.
+
+    `compare`: of what is printed.
+    """
     if not isinstance(tests, dict):
         raise Refuse(Reason.NO_TESTS)
     inputs, outputs, name = decoded(tests.get("inputs")), decoded(tests.get("outputs")), tests.get("fn_name")
     if name is None:
-        return Suite("stdin", stdin_cases(inputs, outputs), setup=SETUP)
+        return Suite("stdin", stdin_cases(inputs, outputs), setup=SETUP, compare=compare)
     if isinstance(inputs, list) and isinstance(outputs, list):
         inputs = [integer_keys(given, inside=True) for given in inputs]
         outputs = [integer_keys(integer_keys(wanted), inside=True) for wanted in outputs]
@@ -53,7 +57,7 @@ def listed_suite(tests: Any, name: Any, starter_code: str, solutions: Sequence[s
     if None in inputs:
         raise Refuse(Reason.MISSING_INPUT)
     if kinds == {"stdin"}:
-        return Suite("stdin", stdin_cases(inputs, outputs), setup=SETUP)
+        return Suite("stdin", stdin_cases(inputs, outputs), setup=SETUP, compare=TOKENS)
     by_line = "testtype" in tests[0]
     inputs = [argument_lines(given) if by_line else decoded(given) for given in inputs]
     cases = call_cases(inputs, [decoded(wanted) for wanted in outputs])

@@ -1,6 +1,8 @@
-"""Rows of Parquet and Arrow files, a few in memory at a time: the forms in which the Hugging Face hub and its `datasets`
-library keep data sets. Only the columns that a reader names are read. A folder means all such files in it, by path; where `datasets` saved it (its
-`state.json`), those that belong to the data set, not what the library cached beside them.
+"""Rows of Parquet and Arrow files, a few in memory at a time: the forms in which the Hugging Face hub and its
+`datasets` library keep data sets. Only the columns that a reader names are read.
+
+A folder means all such files in it, by path; where `datasets` saved it (its `state.json`), those that belong to the
+data set, not what the library cached beside them. What a writer put into one page of Parquet is unpacked at once.
 """
 
 import json

@@ -1,10 +1,12 @@
 """TACO (arXiv 2312.14852) and TACO-verified: APPS's fields, and `name`, `tags`, `skill_types`, limits, `url`."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from stepcoder.curriculum.data.readers.build import Entry, called, read_entries, record, solutions, text
 from stepcoder.curriculum.data.readers.files import decoded
 from stepcoder.curriculum.data.readers.hub import Location
+from stepcoder.curriculum.data.readers.limits import limits
 from stepcoder.curriculum.data.readers.record import Record, Rejected
 from stepcoder.curriculum.data.readers.suites import paired_suite
 
@@ -28,6 +30,6 @@ def _problem(entry: Entry, number: int) -> Record:
         statement=text(entry, "question", default=""),
         starter_code=starter_code,
         solutions=found,
-        suite=suite,
+        suite=replace(suite, limits=limits(entry.get("time_limit"), entry.get("memory_limit"))),
         wrapped=suite.style == "call",
     )
