@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stepcoder.executor.judging.reward import check_name
 from stepcoder.executor.sandbox.values.codec import MAX_DEPTH, MAX_PARTS
+from stepcoder.executor.suite import CompareType
 
 
 class ProgramConfig(BaseModel):
@@ -66,8 +67,8 @@ class ProgramConfig(BaseModel):
     isolate_tests: bool = False
     """A fresh process for every test, also of programs that are proven to leave nothing: 3x slower."""
 
-    compare: Literal["strict", "apps"] = "strict"
-    """Output comparison: strict for training, apps as published APPS figures."""
+    compare: CompareType | Literal["problem"] = "problem"
+    """Output comparison: as each problem says (strict where it says nothing), or one of these for all problems."""
 
     coverage: bool = True
     """Record the executed lines. Source: StepCoder, section 3.3."""

@@ -47,7 +47,7 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     refine.add_argument("out", metavar="OUT", type=Path, help="what is kept; packed where the name ends in .gz")
     refine.add_argument("--report", metavar="FILE", type=Path, help="also write a page (HTML) for a browser")
     refine.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
-    refine.add_argument("--compare", metavar="strict|apps", help="output comparison (default: strict, as in training)")
+    refine.add_argument("--compare", metavar="KIND", help="output comparison of all problems (default: as each says)")
     refine.add_argument(
         "--solution", choices=("first", "shortest", "conditionals"), default="first",
         help="of several that pass keep the first (default), the shortest or the one with most conditionals",

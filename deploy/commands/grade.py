@@ -49,7 +49,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--out", metavar="FILE", required=True, type=Path,
         help="results; until they are complete they are in FILE.partial, and what they belong to in FILE.inputs.json",
     )  # fmt: skip
-    grade.add_argument("--compare", metavar="strict|apps", help="output comparison (default: strict)")
+    grade.add_argument(
+        "--compare",
+        metavar="KIND",
+        help="output comparison of all problems: strict, tokens, lines, lcb, apps, yesno (default: as each says)",
+    )
     grade.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
     grade.add_argument(
         "--reward",

@@ -13,6 +13,7 @@ from stepcoder.executor.judging.plan import PlannedCase
 from stepcoder.executor.report import Verdict
 from stepcoder.executor.sandbox.board import Frame
 from stepcoder.executor.sandbox.values import codec
+from stepcoder.executor.suite import Compare
 
 _MAX_LINE = (1 << 31) - 1
 _KINDS = {"MemoryError": Verdict.MEMORY_LIMIT, "TooLarge": Verdict.OUTPUT_LIMIT}
@@ -39,14 +40,14 @@ def over(config: ExecutorConfig) -> Judgement:
     return Judgement(Verdict.OUTPUT_LIMIT, f"more than {config.output_kib} KiB of output")
 
 
-def of_answer(case: PlannedCase, says: dict[str, Any], text: str, config: ExecutorConfig) -> Judgement:
+def of_answer(case: PlannedCase, says: dict[str, Any], text: str, config: ExecutorConfig, how: Compare) -> Judgement:
     """Of a test that came to its end in time: `says` is what its process says, `text` its standard output."""
     if "flood" in says:
         return Judgement(Verdict.OUTPUT_LIMIT, f"a result of more than {config.output_kib} KiB")
     if "error" in says:
         return Judgement(_KINDS.get(str(says.get("kind")), Verdict.RUNTIME_ERROR), _message(says), _line(says))
     if case.kind == "text":
-        return of_text(case, text, config)
+        return of_text(case, text, how)
     if case.kind == "code":
         if says.get("done") is False:
             return Judgement(Verdict.WRONG_ANSWER, "an assert of the test failed")
@@ -58,13 +59,13 @@ def of_answer(case: PlannedCase, says: dict[str, Any], text: str, config: Execut
         answer = codec.decode(says["value"])
         if case.kind == "check":
             return _compared(case.expected.holds(answer))
-        return _compared(same_value(case.expected, answer, config.compare))
+        return _compared(same_value(case.expected, answer, how))
     except (ValueError, TypeError, RecursionError, AttributeError, IndexError):
         return DISTURBED
 
 
-def of_text(case: PlannedCase, text: str, config: ExecutorConfig) -> Judgement:
-    return _compared(same_text(case.expected, text, config.compare))
+def of_text(case: PlannedCase, text: str, how: Compare) -> Judgement:
+    return _compared(same_text(case.expected, text, how))
 
 
 def _compared(same: bool) -> Judgement:

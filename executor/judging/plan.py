@@ -17,7 +17,7 @@ from typing import Any
 from stepcoder.executor.judging.asserts import Unsupported, question
 from stepcoder.executor.sandbox.values import codec
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
-from stepcoder.executor.suite import Case, Suite
+from stepcoder.executor.suite import Case, Compare, Suite
 
 MOST_DEPTH = 250  # levels of a value that its readers can take
 _NODE_TAGS = ('{"l": [', '{"n": [')  # of codec
@@ -53,6 +53,7 @@ class Plan:
     context: bytes
     inputs: bytes
     largest_input: int
+    compare: Compare
     output_kib: int
     depth: int
     parts: int
@@ -75,7 +76,7 @@ def plan(suite: Suite) -> Plan:
     make = {"stdin": _stdin, "call": _call, "assert": _assertion}.get(suite.style)
     if make is None:
         raise ValueError(f"suites in {suite.style} style cannot be run yet")
-    cases = tuple(make(case, suite.entry_point, number) for number, case in enumerate(suite.cases, 1))
+    cases = tuple(make(case, suite, number) for number, case in enumerate(suite.cases, 1))
     place = 0
     for case in cases:
         if case.kind == "text":
@@ -89,7 +90,7 @@ def plan(suite: Suite) -> Plan:
     size, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
     return Plan(
         cases, suite.setup, nodes, _suite(wires, suite.setup, nodes), context, b"".join(inputs), max(map(len, inputs)),
-        1 << (2 * size >> 10).bit_length(), depth, parts,
+        suite.compare, 1 << (2 * size >> 10).bit_length(), depth, parts,
     )  # fmt: skip
 
 
@@ -117,7 +118,8 @@ def _nodes(suite: Suite, wires: list[dict[str, Any]]) -> bool:
     return any(tag in text for tag in _NODE_TAGS) or any(_needs_nodes(case) for case in suite.cases)
 
 
-def _stdin(case: Case, entry: str | None, number: int) -> PlannedCase:
+def _stdin(case: Case, suite: Suite, number: int) -> PlannedCase:
+    entry = suite.entry_point
     if not isinstance(case.input, str) or not isinstance(case.output, str):
         raise ValueError(f"test {number}: a test in stdin style has a text as input and a text as output")
     return PlannedCase(
@@ -125,11 +127,16 @@ def _stdin(case: Case, entry: str | None, number: int) -> PlannedCase:
     )
 
 
-def _call(case: Case, entry: str | None, number: int) -> PlannedCase:
+def _call(case: Case, suite: Suite, number: int) -> PlannedCase:
     if not isinstance(case.input, list | tuple):
         raise ValueError(f"test {number}: a test in call style has a list of positional arguments as input")
+    answer = suite.answer
+    there = answer in case.keywords if isinstance(answer, str) else answer is None or 0 <= answer < len(case.input)
+    if not there:
+        raise ValueError(f"test {number}: the answer is to be argument {answer!r}, which the call does not have")
     try:
-        return PlannedCase("value", _wire(str(entry), list(case.input), case.keywords), case.output)
+        wire = _wire(str(suite.entry_point), list(case.input), case.keywords)
+        return PlannedCase("value", wire | {"listed": True, "answer": answer}, case.output)
     except codec.TooLarge as error:
         raise ValueError(f"test {number}: the arguments are too large: {error}") from error
 
@@ -163,7 +170,7 @@ def _can_fail(node: ast.AST) -> bool:
     return isinstance(node, ast.Assert | ast.Raise)
 
 
-def _assertion(case: Case, entry: str | None, number: int) -> PlannedCase:
+def _assertion(case: Case, suite: Suite, number: int) -> PlannedCase:
     if not isinstance(case.input, str):
         raise ValueError(f"test {number}: a test in assert style is Python code as a text")
     try:

@@ -5,14 +5,19 @@ from dataclasses import dataclass, field
 from stepcoder.executor.judging.judge import Judgement
 from stepcoder.executor.pool.fork_server import MAP_BYTES
 from stepcoder.executor.report import Report, TestOutcome, Verdict
+from stepcoder.executor.suite import Compare
 
 
 @dataclass(slots=True)
 class Progress:
-    """Of one program that has `tests` tests; coverage is recorded up to line `lines`, with none up to 0."""
+    """Of one program that has `tests` tests; coverage is recorded up to line `lines`, with none up to 0.
+
+    `compare`: how answers are compared.
+    """
 
     tests: int
     lines: int
+    compare: Compare
     outcomes: list[TestOutcome] = field(default_factory=list)
     recordable: frozenset[int] = frozenset()
     codeless: set[int] | None = None  # lines without code, where the program's own process says what is recordable

@@ -20,6 +20,7 @@ from stepcoder.executor.report import Report, TestOutcome, Verdict
 from stepcoder.executor.sandbox import board
 from stepcoder.executor.sandbox.protocol import COMPILED, ORDINARY, REFUSED
 from stepcoder.executor.spans import codeless_lines
+from stepcoder.executor.suite import Compare
 
 _LONGEST_S = 1e6  # what a program says of its own time is cut to this; NaN fails every comparison
 _LARGEST_COMPILED = 1 << 16  # bytes of a source; a larger one is compiled in its own process, under its limits
@@ -69,7 +70,8 @@ class Slot:
 
     def _run(self, server: ForkServer, program: str, source: bytes, plan: Plan, start: float, apart: bool) -> Report:
         lines = program.count("\n") + program.count("\r") + program.count("\f") + 1
-        progress = Progress(len(plan.cases), min(lines, MAP_BYTES - 1) if self._config.coverage else 0)
+        most = min(lines, MAP_BYTES - 1) if self._config.coverage else 0
+        progress = Progress(len(plan.cases), most, _compare(self._config, plan))
         code = None if apart else self._compiled(server, source, plan, progress)
         alone = self._config.isolate_tests or not progress.ordinary
         job = {
@@ -184,7 +186,7 @@ class Slot:
         if cpu >= self._config.cpu_s or wall >= self._config.wall_s:
             found = judge.late(self._config)
         else:
-            found = judge.of_answer(case, says, text, self._config)
+            found = judge.of_answer(case, says, text, self._config, progress.compare)
         if "over" in says and found.verdict not in _BEFORE_OUTPUT:
             found = judge.over(self._config)
         try:
@@ -205,7 +207,7 @@ class Slot:
         elif end.late:
             found = judge.late(self._config)
         elif end.code == 0 and case.kind == "text":
-            found = judge.of_text(case, text, self._config)
+            found = judge.of_text(case, text, progress.compare)
         else:
             found = judge.of_exit(end.code)
         return self._outcome(found, cpu, end.wall_s, text, progress.lines_of(server.cells[: progress.lines + 1]))
@@ -222,6 +224,11 @@ def _roomy(config: ExecutorConfig, plan: Plan) -> ExecutorConfig:
     least = {"output_kib": plan.output_kib, "result_depth": plan.depth, "result_parts": plan.parts}
     larger = {name: value for name, value in least.items() if value > getattr(config, name)}
     return config.model_copy(update=larger) if larger else config
+
+
+def _compare(config: ExecutorConfig, plan: Plan) -> Compare:
+    """How answers are compared: as the problem says, or as all are to be."""
+    return plan.compare if config.compare == "problem" else replace(plan.compare, type=config.compare)
 
 
 class _CompilerFailed(Exception):

@@ -110,7 +110,7 @@ def test_a_finished_file_is_kept_and_shown_again(whole: tuple[Path, Run]) -> Non
     assert again.returncode == 0 and "already graded" in again.stderr
     assert again.stdout.splitlines()[:12] == first.stdout.splitlines()[:12]
     other = grade(folder, "--compare", "apps")
-    assert other.returncode == 2 and "executor.compare: 'strict' -> 'apps'" in other.stderr
+    assert other.returncode == 2 and "executor.compare: 'problem' -> 'apps'" in other.stderr
     assert (folder / "R.jsonl").read_bytes() == content
 
 

@@ -17,7 +17,9 @@ from stepcoder.executor.judging.compare import same_text, same_value
 from stepcoder.executor.judging.plan import plan
 from stepcoder.executor.sandbox.values import codec
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
-from stepcoder.executor.suite import Case, Suite
+from stepcoder.executor.suite import Case, Compare, Suite
+
+STRICT, APPS = Compare(), Compare("apps")
 
 TEXTS = [  # expected, actual, strict, apps
     ("1\n", "1", True, True),
@@ -60,8 +62,8 @@ TEXTS = [  # expected, actual, strict, apps
 
 @pytest.mark.parametrize(("expected", "actual", "strict", "apps"), TEXTS)
 def test_text(expected: str, actual: str, strict: bool, apps: bool) -> None:
-    assert same_text(expected, actual, "strict") is strict
-    assert same_text(expected, actual, "apps") is apps
+    assert same_text(expected, actual, STRICT) is strict
+    assert same_text(expected, actual, APPS) is apps
 
 
 VALUES = [  # expected, actual, strict, apps
@@ -94,8 +96,8 @@ VALUES = [  # expected, actual, strict, apps
     ({"1.0": 6}, {1.0: "junk", "1.0": 6}, False, False),
     ({"null": 6}, {None: "junk", "null": 6}, False, False),
     ([{"k": {"1": 6}}], [{"k": {1: "junk", "1": 6}}], False, False),
-    ([1, 2], deque([1, 2]), False, False),
-    ([0, 1], range(2), False, False),
+    ([1, 2], deque([1, 2]), True, False),
+    ([0, 1], range(2), True, False),
     (2, Fraction(2), False, False),
     (2.0, Decimal(2), False, False),
     ({"a": 2}, Counter("aa"), True, True),
@@ -108,8 +110,8 @@ VALUES = [  # expected, actual, strict, apps
 
 @pytest.mark.parametrize(("expected", "actual", "strict", "apps"), VALUES)
 def test_value(expected: object, actual: object, strict: bool, apps: bool) -> None:
-    assert same_value(expected, actual, "strict") is strict
-    assert same_value(expected, actual, "apps") is apps
+    assert same_value(expected, actual, STRICT) is strict
+    assert same_value(expected, actual, APPS) is apps
 
 
 def test_expected_outputs_are_not_in_what_the_child_gets() -> None:
@@ -172,7 +174,7 @@ def test_codec_keeps_values_and_types(value: object) -> None:
 
 @given(DATA)
 def test_what_is_equal_passes(value: object) -> None:
-    assert same_value(value, codec.decode(codec.encode(value)), "strict")
+    assert same_value(value, codec.decode(codec.encode(value)), STRICT)
 
 
 STANDARD = [
@@ -243,7 +245,7 @@ def test_a_flood_of_blanks_costs_no_step_for_each(printed: str) -> None:
 
     sys.setprofile(count)
     try:
-        same = same_text("6\n", printed, "strict")
+        same = same_text("6\n", printed, STRICT)
     finally:
         sys.setprofile(None)
     assert not same and calls < 1_000

@@ -80,7 +80,7 @@ def pickled_text(raw: bytes) -> str:
     try:
         for instruction, argument, _ in pickletools.genops(raw):
             if instruction.name in _TEXTS and not found:
-                found.append(argument)
+                found.append(str(argument))
             elif instruction.name not in _REST:
                 raise Refuse(Reason.NOT_KEPT, f"a pickle of more than one text ({instruction.name}) is not read")
     except Refuse:

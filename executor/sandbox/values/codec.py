@@ -85,8 +85,8 @@ def own_operators(names: set[str]) -> list[str]:
 
 
 class _Encoder:
-    def __init__(self, depth: int, parts: int, views: Iterable[str]) -> None:
-        self.nodes, self.most, self.deepest, self.views = 0, parts, depth, tuple(views)
+    def __init__(self, depth: int, parts: int, views: Iterable[str], listed: bool = False) -> None:
+        self.nodes, self.most, self.deepest, self.views, self.listed = 0, parts, depth, tuple(views), listed
         self.as_text = not {"str", "repr"}.isdisjoint(self.views)
 
     def encode(self, value: Any, depth: int = 0) -> Any:
@@ -154,6 +154,8 @@ class _Encoder:
     def _opaque(self, value: Any, kind: type, name: str, depth: int) -> Any:
         """Its views run code of the program, whose texts and numbers they take as data."""
         names, views = methods(kind), {}
+        if self.listed and {"__iter__", "__next__"} <= names:
+            views["items"] = [self.encode(item, depth + 1) for item in value]
         for view in self.views:
             if view in ("str", "repr"):  # what is inside of something shows its repr
                 shown = str(value) if view == "str" and not depth else repr(value)
@@ -176,12 +178,15 @@ class _Encoder:
         return found
 
 
-def encode(value: Any, depth: int = MAX_DEPTH, parts: int = MAX_PARTS, views: Iterable[str] = ()) -> Any:
+def encode(
+    value: Any, depth: int = MAX_DEPTH, parts: int = MAX_PARTS, views: Iterable[str] = (), listed: bool = False
+) -> Any:
     """JSON-able form of `value`; TooLarge where it nests deeper than `depth`, is cyclic, or has more than `parts`.
 
     `views`: of what has no data form, see `Opaque`; `items` and `len` of the value itself only.
+    `listed`: iterators are read, wherever they are, and their items are a view.
     """
-    return _Encoder(depth, parts, views).encode(value)
+    return _Encoder(depth, parts, views, listed).encode(value)
 
 
 class _Measuring(_Encoder):
