@@ -254,6 +254,7 @@ def test_leetcode(tmp_path: Path) -> None:
         ),
         "Solution().f",
         "from typing import *\n",
+        prelude=True,
     )
     other = LEETCODE | {"test": "def check(candidate):\n    assert sorted(candidate(1)) == [1]\n"}
     assert one("leetcode", tmp_path, other).problem.suite.cases == (Case("assert sorted(Solution().f(1)) == [1]"),)

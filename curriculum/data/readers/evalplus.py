@@ -143,7 +143,7 @@ def _listed(test: str) -> tuple[list[list[Any]], list[Any] | None, float, bool]:
                 if "results" not in lists and referred is None:
                     break
                 inputs = [list(given) for given in lists["inputs"]]
-                return inputs, lists.get("results"), float(tolerance.value), shape == "set"
+                return inputs, lists.get("results"), float(str(tolerance.value)), shape == "set"
     raise Refuse(Reason.NOT_KEPT, "`test` is no list of inputs with their results")
 
 
