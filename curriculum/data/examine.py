@@ -25,6 +25,7 @@ from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.executor.report import Report
 from stepcoder.executor.suite import Suite
 
+NO_SOLUTION = -1
 _MISSED = 200  # lines and survivors told of one problem
 
 
@@ -44,9 +45,10 @@ class Run:
 class Finding:
     """What was found out about one entry of a data set. `reason` says why the problem is dropped, None that it is kept.
 
-    Of a kept problem: `solution` is the number of its solution, `unwrapped` whether expected values came out of their
-    lists, `lines` counts [lines with executed code, lines with any text], `missed` holds the lines that no test
-    executes, `mutants` counts those that were judged, `survivors` holds [line, change] of those that passed all tests.
+    Of a kept problem: `solution` is the number of its solution, -1 where it has none, `unwrapped` whether expected
+    values came out of their lists, `lines` counts [lines with executed code, lines with any text], `missed` holds the
+    lines that no test executes, `mutants` counts those that were judged, `survivors` holds [line, change] of those that
+    passed all tests.
     """
 
     id: str
@@ -81,22 +83,37 @@ class Finding:
 Examination = Generator[list[Run], list[Report], Finding]
 
 
-def examine(entry: Record | Rejected, where: str, preference: Preference, most_mutants: int) -> Examination:
+def examine(
+    entry: Record | Rejected,
+    where: str,
+    preference: Preference,
+    most_mutants: int,
+    unsolved: bool = False,
+    repair: bool = True,
+) -> Examination:
     """Tries the solutions in the preferred order until one passes; then a few of its mutants. Never sent an empty list.
 
-    A problem whose sandbox failed is NOT_JUDGED; a mutant whose sandbox failed does not count.
+    `unsolved`: a problem without a solution is kept. `repair`: line ends and the like are made uniform, and expected
+    values may come out of their lists; else the problem is taken as it is. A problem whose sandbox failed is
+    NOT_JUDGED; a mutant whose sandbox failed does not count.
     """
     if isinstance(entry, Rejected):
         return Finding("", "", entry.where, entry.reason, entry.detail)
-    problem, solutions = uniform(entry.problem), [plain(solution) for solution in entry.solutions]
+    problem, solutions = entry.problem, list(entry.solutions)
+    if repair:
+        problem, solutions = uniform(problem), list(map(plain, solutions))
     nothing = Finding(problem.id, problem.level, where)
-    found = fault(problem, solutions)
+    if entry.pending is not None:
+        return replace(nothing, reason=Reason.NO_ANSWERS)
+    found = fault(problem)
     if found is not None:
         return replace(nothing, reason=found.reason, detail=found.detail)
+    if unsolved and not any(map(str.strip, solutions)):
+        return replace(nothing, solution=NO_SOLUTION, tests=len(problem.suite.cases))
     failure: Fault | None = None
     order = preferred(solutions, preference)
     for number in order:
-        for suite in _forms(problem.suite):
+        for suite in _forms(problem.suite) if repair else (problem.suite,):
             (report,) = yield [Run(solutions[number], suite)]
             if not report.verdict.judged:
                 return replace(nothing, reason=Reason.NOT_JUDGED, detail=report.error or "")
@@ -113,7 +130,8 @@ def refined(record: Record, finding: Finding) -> Problem:
     """The problem as it is kept."""
     problem = uniform(record.problem)
     suite = (unwrapped(problem.suite) if finding.unwrapped else None) or problem.suite
-    return replace(problem, solution=plain(record.solutions[finding.solution]), suite=suite)
+    solution = "" if finding.solution == NO_SOLUTION else plain(record.solutions[finding.solution])
+    return replace(problem, solution=solution, suite=suite)
 
 
 def _forms(suite: Suite) -> Iterator[Suite]:

@@ -81,12 +81,10 @@ def unwrapped(suite: Suite) -> Suite | None:
     return replace(suite, cases=tuple(replace(case, output=case.output[0]) for case in suite.cases))
 
 
-def fault(problem: Problem, solutions: Sequence[str]) -> Fault | None:
+def fault(problem: Problem) -> Fault | None:
     """What makes a problem useless whatever its programs do."""
     if not problem.statement.strip():
         return Fault(Reason.NO_STATEMENT)
-    if not any(solution.strip() for solution in solutions):
-        return Fault(Reason.NO_SOLUTION)
     suite = problem.suite
     if suite.style == "stdin" and not any(case.output.strip() for case in suite.cases):
         return Fault(Reason.MISSING_OUTPUT, "no test expects any output")

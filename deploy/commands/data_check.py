@@ -38,6 +38,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
             print(f"and {len(checked.faults) - 100:,} more")
     levels = ", ".join(f"{checked.levels[level]:,} {level}" for level in get_args(Level) if checked.levels[level])
     print(f"{checked.sound:,} problems are sound ({levels or 'none'}), {checked.tests:,} tests")
+    if checked.unsolved:
+        print(f"{checked.unsolved:,} of them have no solution: full generation only; 'stepcoder data solve' finds some")
     if not options.run and not checked.faults:
         print("their solutions were not run: --run does that")
     if checked.faults:

@@ -56,6 +56,10 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--mutants", metavar="N", type=_count, default=0,
         help="run up to N one-edit mutants of each kept solution and report which its tests let pass (default: 0)",
     )  # fmt: skip
+    refine.add_argument(
+        "--keep-unsolved", action="store_true",
+        help="keep problems without a solution, which nothing was run for: full generation only",
+    )  # fmt: skip
     refine.add_argument("--keep-duplicates", action="store_true", help="do not look for near-duplicates")
     refine.add_argument(
         "--against", metavar="[FORMAT:]FILE", action="append", default=[],
@@ -107,7 +111,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     config = executor_config("data refine", named, settings)
     against = [_against(text) for text in options.against]
     contamination = CONTAMINATION if options.contamination is None else options.contamination
-    effort = Effort(options.solution, options.mutants)
+    effort = Effort(options.solution, options.mutants, options.keep_unsolved)
     findings = beside(options.out, "findings.jsonl")
     ours = options.force or findings.with_name(f"{findings.name}.inputs.json").exists()
     _check_outputs(options, [path, *(file for _, file in against)], ours)
@@ -155,6 +159,7 @@ def _check_outputs(options: argparse.Namespace, locations: "list[Location]", our
 
 def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
     from stepcoder.curriculum.data.convert import set_aside
+    from stepcoder.curriculum.data.examine import NO_SOLUTION
     from stepcoder.curriculum.data.files import beside
     from stepcoder.curriculum.data.keep import held_out_file
 
@@ -162,6 +167,8 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
         console().print(set_aside(outcome.reasons, outcome.dropped, outcome.entries, "dropped"))
     kept, later = len(outcome.kept), sum(problem.held_out for problem in outcome.kept)
     print(f"{kept:,} of {outcome.entries:,} problems are kept ({kept / outcome.entries:.1%})")
+    if unsolved := sum(problem.finding.solution == NO_SOLUTION for problem in outcome.kept):
+        print(f"{unsolved:,} of them have no solution, so that nothing was run for them")
     print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
     if options.split:
         print(f"held out  {held_out_file(options.out)} ({later:,})")
