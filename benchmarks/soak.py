@@ -34,7 +34,15 @@ from tests.executor.hostile.processes import is_ours, processes
 from tests.executor.hostile.programs import programs
 
 # Hostile programs end by CPU time: a short limit keeps the run short, a long backstop keeps the machine's load out.
-_LIMITS = {"cpu_s": 0.4, "wall_s": 60.0, "compile_s": 5.0, "memory_mib": 128, "output_kib": 64, "infra_retries": 1000}
+_LIMITS = {
+    "cpu_s": 0.4,
+    "wall_s": 60.0,
+    "compile_s": 5.0,
+    "memory_mib": 128,
+    "output_kib": 64,
+    "result_kib": 64,
+    "infra_retries": 1000,
+}
 _GROWTH = 1.1  # resident memory at the end, of that after the first tenth
 _FEW = 8  # descriptors
 _KILL_PAUSE_S = 0.5  # at most; a fork server starts in about 0.15 s and then judges some programs before it dies

@@ -1,7 +1,7 @@
 """Settings of the executor. Units are in the names; every default has its home here."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -43,8 +43,11 @@ class ProgramConfig(BaseModel):
     memory_mib: int = Field(default=1024, ge=64)
     """Address space of a program beyond the sandbox's (MiB)."""
 
-    output_kib: int = Field(default=1024, ge=1, le=1 << 20)
-    """Output of one test, each of stdout, stderr and result (KiB)."""
+    output_kib: int = Field(default=16 << 10, ge=1, le=1 << 20)
+    """Output of one test, each of stdout and stderr (KiB)."""
+
+    result_kib: int = Field(default=1024, ge=1, le=1 << 18)
+    """Value that a test returns, as JSON (KiB)."""
 
     result_depth: int = Field(default=MAX_DEPTH, ge=1, le=250)
     """Nesting of a returned value (levels)."""
@@ -87,6 +90,9 @@ class ProgramConfig(BaseModel):
 
     site_packages: bool = False
     """Let programs import the packages installed for that interpreter."""
+
+    packages: tuple[Annotated[str, Field(pattern=r"^[^\W\d]\w*$")], ...] = ()
+    """Modules of installed packages, such as numpy, that are imported beforehand for the programs that name them."""
 
 
 class ExecutorConfig(ProgramConfig):

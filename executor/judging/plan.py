@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepcoder.executor.judging.asserts import Unsupported, question
+from stepcoder.executor.judging.checkers.source import source
 from stepcoder.executor.sandbox.values import codec
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
 from stepcoder.executor.suite import Case, Compare, Suite
@@ -34,6 +35,7 @@ class PlannedCase:
     wire: dict[str, Any]
     expected: Any = None
     stdin: bytes = b""
+    checked: bool = False  # by the problem's checker, and not compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +44,23 @@ class Plan:
 
     `wire`: the inputs and the setup, constants only, as marshal data. `context`: the code that runs in the program's
     namespace beside it, the setup and guarded tests. `inputs`: the texts for standard input, one after the other;
-    `largest_input` is the size in bytes of the longest one. `output_kib`, `depth` and `parts`: what an answer like the
+    `largest_input` is the size in bytes of the longest one. `output_kib` and those after it: what an answer like the
     expected ones may need, see executor.config.ExecutorConfig; no setting is to be below them.
     """
 
     cases: tuple[PlannedCase, ...]
     setup: str
+    prelude: bool
     nodes: bool  # whether any test is about lists or trees
     wire: bytes
     context: bytes
     inputs: bytes
     largest_input: int
     compare: Compare
+    checker: str  # as it is compiled; empty where answers are compared
+    checked: tuple[Case, ...]  # what it is asked about
     output_kib: int
+    result_kib: int
     depth: int
     parts: int
 
@@ -77,6 +83,7 @@ def plan(suite: Suite) -> Plan:
     if make is None:
         raise ValueError(f"suites in {suite.style} style cannot be run yet")
     cases = tuple(make(case, suite, number) for number, case in enumerate(suite.cases, 1))
+    checker = source(suite.checker) if suite.checker else ""
     place = 0
     for case in cases:
         if case.kind == "text":
@@ -87,29 +94,37 @@ def plan(suite: Suite) -> Plan:
     context = "\n".join([suite.setup, *(case.wire.get("code", "") for case in cases)]).encode("utf-8", "surrogatepass")
     inputs = [case.stdin for case in cases]
     needs = [_needs(planned, case) for planned, case in zip(cases, suite.cases, strict=True)]
-    size, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
+    output, result, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
     return Plan(
-        cases, suite.setup, nodes, _suite(wires, suite.setup, nodes), context, b"".join(inputs), max(map(len, inputs)),
-        suite.compare, 1 << (2 * size >> 10).bit_length(), depth, parts,
+        cases, suite.setup, suite.prelude, nodes, _suite(wires, suite.setup, nodes), context, b"".join(inputs),
+        max(map(len, inputs)), suite.compare, checker, suite.cases if checker else (), _roomy_kib(output),
+        _roomy_kib(result), depth, parts,
     )  # fmt: skip
+
+
+def _roomy_kib(size: int) -> int:
+    """A power of two that is more than twice as much."""
+    return 1 << (2 * size >> 10).bit_length()
 
 
 def _suite(wires: list[dict[str, Any]], setup: str, nodes: bool) -> bytes:
     return marshal.dumps({"cases": wires, "setup": setup, "nodes": nodes})
 
 
-def _needs(planned: PlannedCase, case: Case) -> tuple[int, int, int]:
-    """(bytes, levels, parts) of the expected answer; of a check, whose code is longer than what it compares with, none
-    but its length."""
+def _needs(planned: PlannedCase, case: Case) -> tuple[int, int, int, int]:
+    """(bytes of output, bytes of a result, levels, parts) of the expected answer.
+
+    Of a check, whose code is longer than what it compares with, nothing but its length.
+    """
     if planned.kind == "text":
-        return len(case.output.encode("utf-8", "surrogateescape")), 0, 0
+        return len(case.output.encode("utf-8", "surrogateescape")), 0, 0, 0
     if planned.kind != "value":
-        return len(case.input), 0, 0
+        return 0, len(case.input), 0, 0
     try:
         data, depth, parts = codec.measured(case.output, MOST_DEPTH)
     except codec.TooLarge:
-        return 0, 0, 0  # no answer can be like it
-    return len(json.dumps(data)), depth, parts
+        return 0, 0, 0, 0  # no answer can be like it
+    return 0, len(json.dumps(data)), depth, parts
 
 
 def _nodes(suite: Suite, wires: list[dict[str, Any]]) -> bool:
@@ -123,7 +138,11 @@ def _stdin(case: Case, suite: Suite, number: int) -> PlannedCase:
     if not isinstance(case.input, str) or not isinstance(case.output, str):
         raise ValueError(f"test {number}: a test in stdin style has a text as input and a text as output")
     return PlannedCase(
-        "text", {"fn": entry} if entry else {}, case.output, case.input.encode("utf-8", "surrogateescape")
+        "text",
+        {"fn": entry} if entry else {},
+        case.output,
+        case.input.encode("utf-8", "surrogateescape"),
+        bool(suite.checker),
     )
 
 
@@ -136,7 +155,7 @@ def _call(case: Case, suite: Suite, number: int) -> PlannedCase:
         raise ValueError(f"test {number}: the answer is to be argument {answer!r}, which the call does not have")
     try:
         wire = _wire(str(suite.entry_point), list(case.input), case.keywords)
-        return PlannedCase("value", wire | {"listed": True, "answer": answer}, case.output)
+        return PlannedCase("value", wire | {"listed": True, "answer": answer}, case.output, checked=bool(suite.checker))
     except codec.TooLarge as error:
         raise ValueError(f"test {number}: the arguments are too large: {error}") from error
 

@@ -17,7 +17,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,11 +85,12 @@ class Compiled:
 class ForkServer:
     """One fork server. Life cycle: construct (may raise InfraError), `compile` and `run` in turn, `close`."""
 
-    def __init__(self, config: ExecutorConfig, level: int) -> None:
+    def __init__(self, config: ExecutorConfig, level: int, packages: Sequence[str] = ()) -> None:
+        """`packages`: modules of installed packages that are imported beforehand."""
         self._process: subprocess.Popen[bytes] | None = None
         self._owned: list[int] = []
         try:
-            self._start(config, level)
+            self._start(config, level, packages)
         except (OSError, subprocess.SubprocessError) as error:
             self.close()
             raise InfraError(f"the fork server did not start at level {level}: {error}") from error
@@ -97,16 +98,16 @@ class ForkServer:
             self.close()
             raise
 
-    def _start(self, config: ExecutorConfig, level: int) -> None:
+    def _start(self, config: ExecutorConfig, level: int, packages: Sequence[str]) -> None:
         with _standard_numbers_taken():
-            self._start_process(config, level)
+            self._start_process(config, level, packages)
         self._hello(level)
 
-    def _start_process(self, config: ExecutorConfig, level: int) -> None:
+    def _start_process(self, config: ExecutorConfig, level: int, packages: Sequence[str]) -> None:
         self._oom_kills, self._looked = _oom_kills(), time.monotonic()
-        self._output_bytes = config.output_kib << 10
+        self._output_bytes, result_bytes = config.output_kib << 10, config.result_kib << 10
         coverage, self.cells = self._shared("coverage", MAP_BYTES)
-        board_fd, self.board = self._shared("board", board.size(self._output_bytes))
+        board_fd, self.board = self._shared("board", board.size(self._output_bytes, result_bytes))
         self._inputs, self.stdin, self.stdout, self.stderr = (
             self._own(os.memfd_create(name, os.MFD_CLOEXEC)) for name in ("inputs", "stdin", "stdout", "stderr")
         )
@@ -132,7 +133,8 @@ class ForkServer:
             "coverage_bytes": MAP_BYTES,
             "streams": streams,
             "limits": _limits(config),
-            "site_packages": config.site_packages,
+            "site_packages": config.site_packages or bool(packages),
+            "packages": packages,
         }
         boot = _BOOT.format(root=str(IMPORT_ROOT))
         try:
@@ -176,13 +178,13 @@ class ForkServer:
         self.applied: tuple[str, ...] = tuple(hello["applied"])
         self.python: str = hello["python"]
 
-    def compile(self, source: bytes, lines: int, context: bytes) -> Compiled:
-        """`lines`: up to which coverage is wanted, 0 for none. `context`: judging.plan.Plan's.
+    def compile(self, source: bytes, lines: int, context: bytes, prelude: bool) -> Compiled:
+        """`lines`: up to which coverage is wanted, 0 for none. `context`, `prelude`: judging.plan.Plan's.
 
         InfraError when the compiler died or takes too long.
         """
         self._compiler.settimeout(_COMPILE_S)
-        _send(self._compiler, REQUEST.pack(lines, len(context)) + context + source)
+        _send(self._compiler, REQUEST.pack(lines, len(context), prelude) + context + source)
         reply = _receive(self._compiler)
         size = struct.unpack_from("<I", reply, 1)[0]
         return Compiled(reply[:1], json.loads(reply[5 : 5 + size]), reply[5 + size :])
@@ -301,6 +303,7 @@ def _limits(config: ExecutorConfig) -> dict[str, float]:
     return {
         "memory_mib": config.memory_mib,
         "output_bytes": config.output_kib << 10,
+        "result_bytes": config.result_kib << 10,
         "cpu_s": config.cpu_s,
         "wall_s": config.wall_s,
         "idle_s": config.idle_s,

@@ -5,9 +5,11 @@ start a process, or see this process.
 """
 
 import os
+import sys
 from dataclasses import dataclass, field
 
 from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.interpreters import missing
 from stepcoder.executor.judging.plan import plan
 from stepcoder.executor.pool.fork_server import InfraError
 from stepcoder.executor.pool.slot import Slot
@@ -83,6 +85,8 @@ def check(config: ExecutorConfig, level: int) -> str | None:
     slot = Slot(config.model_copy(update={"coverage": False, "isolate_tests": False}), level)
     try:
         report = slot.run(_ATTACK, plan(suite))
+        if report.passed and config.packages:  # and where these are ready
+            report = slot.run(f"{_ATTACK}# {config.packages[0]}\n", plan(suite))
     except InfraError as error:
         return str(error)
     finally:
@@ -94,6 +98,11 @@ def check(config: ExecutorConfig, level: int) -> str | None:
 
 def choose(config: ExecutorConfig) -> int:
     """The level to run at. RuntimeError when the wanted one cannot be had: never a weaker one in silence."""
+    if absent := missing(config.python, config.packages):
+        raise RuntimeError(
+            f"executor.packages: {', '.join(absent)} not installed for {config.python or sys.executable}. Install it "
+            "there, or make an interpreter that has it: stepcoder interpreter FOLDER " + " ".join(config.packages)
+        )
     if config.level == 4:
         return 4
     if config.level == "auto":

@@ -1,6 +1,7 @@
 """What is known of a program while its tests run, and its report at the end."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from stepcoder.executor.judging.judge import Judgement
 from stepcoder.executor.pool.fork_server import MAP_BYTES
@@ -27,14 +28,12 @@ class Progress:
     peak_mib: float = 0.0
     refusal: Judgement | None = None  # of a program that does not compile
     ordinary: bool = False
+    answers: dict[int, Any] = field(default_factory=dict)  # by the number of the test, which a checker has to judge
+    timeouts: int = 0  # of the outcomes up to the last process
 
     @property
     def done(self) -> bool:
         return len(self.outcomes) >= self.tests or self.refusal is not None
-
-    @property
-    def timeouts(self) -> int:
-        return sum(test.verdict is Verdict.TIMEOUT for test in self.outcomes)
 
     def skip(self, why: str) -> None:
         """The tests left are not run."""

@@ -7,13 +7,16 @@ their outputs in this process (judging.judge), where the program cannot have com
 
 import json
 import os
+import re
 import time
 from dataclasses import replace
 from typing import Any
 
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.judging import judge
+from stepcoder.executor.judging.checkers.checker import CheckerFailed
 from stepcoder.executor.judging.plan import Plan, PlannedCase
+from stepcoder.executor.pool.checking import Checking
 from stepcoder.executor.pool.fork_server import MAP_BYTES, End, ForkServer, InfraError
 from stepcoder.executor.pool.progress import Progress
 from stepcoder.executor.report import Report, TestOutcome, Verdict
@@ -34,12 +37,15 @@ class Slot:
         self._asked = config
         self._config = config  # with limits that grow with the expected answers
         self._level = level
-        self._server: ForkServer | None = None
+        self._servers: dict[bool, ForkServer] = {}  # by whether installed packages are ready there
+        self._packages = re.compile(rf"\b(?:{'|'.join(config.packages)})\b") if config.packages else None
+        self._checking = Checking(config, level)
 
     def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+        self._checking.close()
 
     def run(self, program: str, plan: Plan) -> Report:
         """Compiled in the program's own process when the compiler cannot, or does not survive it."""
@@ -59,14 +65,21 @@ class Slot:
             self.close()
             self._config = config
         try:
-            if self._server is None:
-                self._server = ForkServer(self._config, self._level)
-            return self._run(self._server, program, source, plan, start, apart)
+            return self._run(self._server(program, plan), program, source, plan, start, apart)
+        except CheckerFailed as error:
+            return Report(Verdict.INFRA_ERROR, error=str(error))
         except (InfraError, OSError) as error:
             self.close()
             if isinstance(error, InfraError):
                 raise
             raise InfraError(f"{type(error).__name__}: {error}") from error
+
+    def _server(self, program: str, plan: Plan) -> ForkServer:
+        """Where a program runs: one that names a package beside others of its kind, so that no other is slower."""
+        named = self._packages is not None and any(map(self._packages.search, (program, plan.context.decode())))
+        if named not in self._servers:
+            self._servers[named] = ForkServer(self._config, self._level, self._config.packages if named else ())
+        return self._servers[named]
 
     def _run(self, server: ForkServer, program: str, source: bytes, plan: Plan, start: float, apart: bool) -> Report:
         lines = program.count("\n") + program.count("\r") + program.count("\f") + 1
@@ -78,6 +91,7 @@ class Slot:
             "code": code,
             "source": program if alone else None,
             "lines": progress.lines,
+            "prelude": plan.prelude,
             "alone": alone,
             "output_bytes": self._config.output_kib << 10,
             "depth": self._config.result_depth,
@@ -85,15 +99,29 @@ class Slot:
             "suite": plan.wire,
         }
         while not progress.done:
+            before = len(progress.outcomes)
             self._process(server, plan, job, progress)
+            self._check(plan, progress)
+            progress.timeouts += sum(test.verdict is Verdict.TIMEOUT for test in progress.outcomes[before:])
             if progress.timeouts >= self._config.max_timeouts:
                 progress.skip("not run: the program timed out before")
         return progress.report(lines, time.monotonic() - start)
 
+    def _check(self, plan: Plan, progress: Progress) -> None:
+        """Has the checker judge what a process answered, before the next one answers more."""
+        if not progress.answers:
+            return
+        for number, found in self._checking.judge(plan, progress.answers).items():
+            outcome = progress.outcomes[number]
+            if not outcome.passed:  # for the time that the process took
+                continue
+            progress.outcomes[number] = replace(outcome, verdict=found.verdict, error=found.error)
+        progress.answers.clear()
+
     def _compiled(self, server: ForkServer, source: bytes, plan: Plan, progress: Progress) -> bytes | None:
         """The code; None, and the refusal in `progress`, for a program that does not compile."""
         try:
-            compiled = server.compile(source, progress.lines, plan.context)
+            compiled = server.compile(source, progress.lines, plan.context, plan.prelude)
         except InfraError as error:
             self.close()
             raise _CompilerFailed from error
@@ -119,7 +147,7 @@ class Slot:
         end = server.run(plan, job | part, tests, left_s)
         progress.cpu_s += end.cpu_s
         progress.peak_mib = max(progress.peak_mib, end.peak_mib)
-        frames = board.read(server.board, tests + 1, self._config.output_kib << 10)
+        frames = board.read(server.board, tests + 1, self._config.output_kib << 10, self._config.result_kib << 10)
         if job["code"] is None:
             if not end.begun:
                 progress.refusal = judge.of_compiling(frames[0] if frames else None, end.code, end.late)
@@ -182,13 +210,15 @@ class Slot:
         says = frame.says
         progress.forged |= "unwatched" in says
         cpu, wall = _seconds(says.get("cpu")), _seconds(says.get("wall"))
-        text = frame.output.decode("utf-8", "surrogateescape")
+        number, text = len(progress.outcomes), frame.output.decode("utf-8", "surrogateescape")
         if cpu >= self._config.cpu_s or wall >= self._config.wall_s:
             found = judge.late(self._config)
         else:
             found = judge.of_answer(case, says, text, self._config, progress.compare)
         if "over" in says and found.verdict not in _BEFORE_OUTPUT:
             found = judge.over(self._config)
+        if found.open:
+            progress.answers[number] = found.answer
         try:
             cells = bytes.fromhex(says["lines"][: 2 * (progress.lines + 1)])
         except (KeyError, TypeError, ValueError):
@@ -210,6 +240,8 @@ class Slot:
             found = judge.of_text(case, text, progress.compare)
         else:
             found = judge.of_exit(end.code)
+        if found.open:
+            progress.answers[len(progress.outcomes)] = found.answer
         return self._outcome(found, cpu, end.wall_s, text, progress.lines_of(server.cells[: progress.lines + 1]))
 
     def _outcome(
@@ -221,7 +253,12 @@ class Slot:
 
 def _roomy(config: ExecutorConfig, plan: Plan) -> ExecutorConfig:
     """The settings, with no limit below what the expected answers need."""
-    least = {"output_kib": plan.output_kib, "result_depth": plan.depth, "result_parts": plan.parts}
+    least = {
+        "output_kib": plan.output_kib,
+        "result_kib": plan.result_kib,
+        "result_depth": plan.depth,
+        "result_parts": plan.parts,
+    }
     larger = {name: value for name, value in least.items() if value > getattr(config, name)}
     return config.model_copy(update=larger) if larger else config
 

@@ -28,24 +28,24 @@ class Full(Exception):
     """A frame that is larger than a frame may be."""
 
 
-def size(output_bytes: int) -> int:
+def size(output_bytes: int, result_bytes: int) -> int:
     """Bytes of a board: the largest frame, and room for small ones before it."""
-    return 2 * largest(output_bytes)
+    return 2 * largest(output_bytes, result_bytes)
 
 
-def largest(output_bytes: int) -> int:
+def largest(output_bytes: int, result_bytes: int) -> int:
     """Bytes of the largest frame: an output and a result at their limits."""
-    return _FRAME.size + 2 * output_bytes + SPARE
+    return _FRAME.size + output_bytes + result_bytes + SPARE
 
 
 class Writer:
     """The program's end."""
 
-    __slots__ = ("_at", "_count", "_encode", "_limit", "_memory", "_output_bytes")
+    __slots__ = ("_at", "_count", "_encode", "_largest", "_memory", "_result_bytes")
 
-    def __init__(self, fd: int, output_bytes: int) -> None:
-        self._memory = syscalls.map_shared(fd, size(output_bytes))
-        self._output_bytes = output_bytes
+    def __init__(self, fd: int, output_bytes: int, result_bytes: int) -> None:
+        self._memory = syscalls.map_shared(fd, size(output_bytes, result_bytes))
+        self._largest, self._result_bytes = largest(output_bytes, result_bytes), result_bytes
         self._encode = json.JSONEncoder(check_circular=False).encode
         self.start()
 
@@ -64,12 +64,12 @@ class Writer:
 
     def has_room(self) -> bool:
         """Whether any frame would fit."""
-        return self._at + largest(self._output_bytes) <= len(self._memory)
+        return self._at + self._largest <= len(self._memory)
 
     def put(self, frame: dict[str, Any], output: bytes = b"") -> None:
         """Full when the frame's JSON is over the limit of a result: nothing is written then."""
         data = self._encode(frame).encode("ascii")
-        if len(data) > self._output_bytes + SPARE:
+        if len(data) > self._result_bytes + SPARE:
             raise Full
         memory, start = self._memory, self._at + _FRAME.size
         _FRAME.pack_into(memory, self._at, len(data), len(output))
@@ -89,7 +89,7 @@ def count(memory: Any) -> int:
     return struct.unpack_from("<I", memory, 0)[0]
 
 
-def read(memory: Any, most: int, output_bytes: int) -> list[Frame | None]:
+def read(memory: Any, most: int, output_bytes: int, result_bytes: int) -> list[Frame | None]:
     """At most `most` frames; None, and nothing after it, in place of one that cannot be read."""
     frames: list[Frame | None] = []
     at = _HEAD
@@ -99,7 +99,7 @@ def read(memory: Any, most: int, output_bytes: int) -> list[Frame | None]:
         json_size, output_size = _FRAME.unpack_from(memory, at)
         start = at + _FRAME.size
         at = start + json_size + output_size
-        if at > len(memory) or json_size > output_bytes + SPARE or output_size > output_bytes:
+        if at > len(memory) or json_size > result_bytes + SPARE or output_size > output_bytes:
             return [*frames, None]
         try:
             says = json.loads(bytes(memory[start : start + json_size]))

@@ -22,11 +22,13 @@ from stepcoder.executor.sandbox.confinement import confine
 from stepcoder.executor.sandbox.coverage import monitoring
 from stepcoder.executor.sandbox.coverage.probes import Probes, Table
 from stepcoder.executor.sandbox.options import Options
+from stepcoder.executor.sandbox.prelude import PRELUDE_FILE, prelude
 from stepcoder.executor.sandbox.protocol import APART, COMPILED, ORDINARY, REFUSED, REQUEST
 from stepcoder.executor.sandbox.sharing import ordinary
 
 PROGRAM_FILE = "<program>"
 RECURSION = 15_000
+get_recursion, set_recursion = sys.getrecursionlimit, sys.setrecursionlimit  # programs get others
 _LARGEST_CODE = 4 << 20  # bytes; more can only be a folded constant
 _LARGEST_PROVEN = 1 << 19  # bytes of code
 _WARM_PROGRAM = """
@@ -60,6 +62,7 @@ class Compiled:
     code: types.CodeType
     table: Table | None
     streams: int = ordinary.ALL
+    prelude: types.CodeType | None = None  # imports that the program need not make
 
 
 def compile_program(source: str, lines: int) -> tuple[types.CodeType, Table | None, list[int]]:
@@ -67,12 +70,12 @@ def compile_program(source: str, lines: int) -> tuple[types.CodeType, Table | No
 
     `lines` 0: no coverage. Raises as compile does.
     """
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(RECURSION)
+    limit = get_recursion()
+    set_recursion(RECURSION)
     try:
         return _compiled(source, lines)
     finally:
-        sys.setrecursionlimit(limit)
+        set_recursion(limit)
 
 
 def _compiled(source: str, lines: int) -> tuple[types.CodeType, Table | None, list[int]]:
@@ -96,37 +99,42 @@ def answer(request: bytes) -> tuple[bytes, dict[str, Any] | list[int], bytes]:
 
     The context is what else runs in the program's namespace: the suite's setup, and tests that are code.
     """
-    lines, size = REQUEST.unpack_from(request)
+    lines, size, offered = REQUEST.unpack_from(request)
     context = request[REQUEST.size : REQUEST.size + size]
     try:
         source = request[REQUEST.size + size :].decode("utf-8", "surrogatepass")
         code, table, recordable = compile_program(source, lines)
+        imports = prelude(code) if offered else ""
     except (MemoryError, RecursionError):
         return APART, [], b""
     except REFUSALS as error:
         return REFUSED, refusal(error), b""
     try:
-        data = packed(code, table)
+        data = packed(code, table, imports)
     except (MemoryError, ValueError):  # nested too deep for it
         return APART, [], b""
     if len(data) > _LARGEST_CODE:
         return APART, [], b""
     if len(data) <= _LARGEST_PROVEN:
-        around = _context(context)
+        around = _context(context).joined(_context(imports.encode())) if imports else _context(context)
         facts = around.joined(ordinary.facts(code, around.modules))
         if ordinary.ordinary(facts):
             return ORDINARY, recordable, bytes((ordinary.streams(facts),)) + data[1:]
     return COMPILED, recordable, data
 
 
-def packed(code: types.CodeType, table: Table | None) -> bytes:
+def packed(code: types.CodeType, table: Table | None, imports: str = "") -> bytes:
     """For the process that runs it: a byte, the streams that the program may name, and the code. Raises as marshal."""
-    return bytes((ordinary.ALL,)) + marshal.dumps((code, table))
+    return bytes((ordinary.ALL,)) + marshal.dumps((code, table, prelude_code(imports)))
+
+
+def prelude_code(imports: str) -> types.CodeType | None:
+    return compile(imports, PRELUDE_FILE, "exec", dont_inherit=True) if imports else None
 
 
 def unpacked(data: bytes) -> Compiled:
-    code, table = marshal.loads(memoryview(data)[1:])
-    return Compiled(code, table, data[0])
+    code, table, imports = marshal.loads(memoryview(data)[1:])
+    return Compiled(code, table, data[0], imports)
 
 
 @functools.lru_cache(maxsize=32)
@@ -149,7 +157,7 @@ def start(requests: socket.socket, control: socket.socket, options: Options, con
             os.close(fd)
         confine.confine_child(confinement, 0, resource.RLIM_INFINITY)
         for _ in range(20):
-            answer(REQUEST.pack(100, 0) + _WARM_PROGRAM.encode())
+            answer(REQUEST.pack(100, 0, False) + _WARM_PROGRAM.encode())
         gc.collect()
         gc.freeze()
         while (request := receive(requests)) is not None:

@@ -22,7 +22,8 @@ from stepcoder.executor.sandbox.coverage import monitoring
 from stepcoder.executor.sandbox.coverage.probes import Probes, Table
 from stepcoder.executor.sandbox.failures import failure
 from stepcoder.executor.sandbox.offered.surroundings import asks_for_null
-from stepcoder.executor.sandbox.sharing.ordinary import ALL, STDERR, STDIN, STDOUT
+from stepcoder.executor.sandbox.prelude import prelude
+from stepcoder.executor.sandbox.sharing.ordinary import ALL, STDERR, STDIN, STDOUT, calls
 from stepcoder.executor.sandbox.sharing.state import Snapshot, end_interpreter, flush_streams
 from stepcoder.executor.sandbox.streams import Streams, open_streams
 from stepcoder.executor.sandbox.values import codec, structures
@@ -45,8 +46,8 @@ class Harness:
         """`cells`: the coverage map, a byte a line from line 0, which does not exist; not zero: executed.
 
         `job`: code (bytes), source (text, unless the program is ordinary), lines, first, alone, null (a descriptor of
-        /dev/null), output_bytes, depth and parts (of a result), suite (judging.plan.Plan.wire). `begin` is called
-        before the program's own code runs.
+        /dev/null), output_bytes, depth and parts (of a result), prelude, suite (judging.plan.Plan.wire). `begin` is
+        called before the program's own code runs.
         """
         self._job = job
         self._streams = streams
@@ -57,6 +58,7 @@ class Harness:
         self._pristine = snapshot.pristine
         self._recorder: monitoring.LineMonitor | Probes | None = None
         self._setup: types.CodeType | None = None
+        self._prelude: types.CodeType | None = None
         self._source = _for_linecache(job["source"]) if job["source"] is not None else None
         self._named = self._used = ALL  # streams that the program may name; those that the next test finds anew
         self._nodes = False  # whether the tests are about lists and trees
@@ -70,14 +72,16 @@ class Harness:
         compiled = self._compile() if job["code"] is None else compiler.unpacked(job["code"])
         if compiled is None:
             return
-        self._named = compiled.streams
+        self._named, self._prelude = compiled.streams, compiled.prelude
         suite = marshal.loads(job["suite"])
         gc.freeze()  # the collection at the end of each test is not to go through all tests
         code = self._watched(compiled.code, compiled.table)
         setup, self._nodes = suite["setup"], suite["nodes"]
         self._setup = compile(setup, "<setup>", "exec", dont_inherit=True) if setup else None
         self._begin()
-        for case in suite["cases"][job["first"] :]:
+        cases = suite["cases"]  # frozen: a slice of it would be gone through after each test
+        for number in range(job["first"], len(cases)):
+            case = cases[number]
             cpu, wall = self._cpu(), self._wall()
             frame = self._test(code, case)
             frame["cpu"], frame["wall"] = self._cpu() - cpu, self._wall() - wall
@@ -97,15 +101,16 @@ class Harness:
             self._board.put(compiler.refusal(error))
             return None
         self._board.put({"recordable": lines})
-        return compiler.Compiled(code, table)
+        imports = prelude(code) if self._job["prelude"] else ""
+        return compiler.Compiled(code, table, prelude=compiler.prelude_code(imports))
 
     def _watched(self, code: types.CodeType, table: Table | None) -> types.CodeType:
         """The program with its lines recorded, where that is wanted."""
         if table is not None:
-            limit = sys.getrecursionlimit()
-            sys.setrecursionlimit(compiler.RECURSION)  # it goes as deep as functions nest
+            limit = compiler.get_recursion()
+            compiler.set_recursion(compiler.RECURSION)  # it goes as deep as functions nest
             self._recorder = probes = Probes(code, table, self._cells)
-            sys.setrecursionlimit(limit)
+            compiler.set_recursion(limit)
             return probes.code
         if self._job["lines"] and monitoring.AVAILABLE:
             self._recorder = monitoring.LineMonitor(code, self._cells)
@@ -154,12 +159,14 @@ class Harness:
         frame: dict[str, Any]
         try:
             try:
+                if self._prelude is not None:
+                    exec(self._prelude, namespace)
                 if self._setup is not None:
                     exec(self._setup, namespace)
                 given = dict(namespace) if "code" in case else {}
                 exec(code, namespace)
                 self._snapshot.restore_builtins()
-                frame = self._guarded(module, case, given) if "code" in case else self._answer(namespace, case)
+                frame = self._guarded(module, case, given) if "code" in case else self._answer(code, namespace, case)
             finally:
                 sys.settrace(None)
                 if is_program:
@@ -180,10 +187,10 @@ class Harness:
             frame["unwatched"] = frame["dirty"] = True
         return frame
 
-    def _answer(self, namespace: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, code: types.CodeType, namespace: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
         """What the case asks for, once the program itself has run."""
         if "stdin" in case:
-            if case.get("fn") in namespace:  # else the program is a script, and its output is there
+            if case.get("fn") in namespace and not calls(code, case["fn"]):  # else its output is there
                 _resolve(namespace, case["fn"])()
             return {"done": True}
         keywords = {name: codec.decode(value) for name, value in case.get("kwargs", {}).items()}

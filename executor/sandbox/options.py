@@ -24,6 +24,7 @@ class Options:
     streams: Streams
     limits: Limits
     site_packages: bool
+    packages: tuple[str, ...]  # modules beyond the library's to have ready
 
     @classmethod
     def parse(cls, text: str) -> "Options":

@@ -12,4 +12,5 @@ BEGUN = struct.Struct("<dd")  # CPU and monotonic seconds at which a program beg
 ENDED, FORK_FAILED = b"E", b"F"
 # Of the compiler: ORDINARY as COMPILED, of a program whose tests can share a process (sharing.ordinary).
 COMPILED, ORDINARY, REFUSED, APART = b"C", b"O", b"R", b"A"
-REQUEST = struct.Struct("<II")  # lines of the map; bytes of the context, which follows, and then the source
+# Lines of the map; bytes of the context, which follows, and then the source; whether the prelude is offered.
+REQUEST = struct.Struct("<II?")

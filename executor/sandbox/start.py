@@ -24,7 +24,7 @@ from stepcoder.executor.sandbox.harness import Harness
 from stepcoder.executor.sandbox.offered.surroundings import Surroundings
 from stepcoder.executor.sandbox.options import Options
 from stepcoder.executor.sandbox.server import Server, pipe
-from stepcoder.executor.sandbox.sharing.state import Snapshot
+from stepcoder.executor.sandbox.sharing.state import SEED, Snapshot
 from stepcoder.executor.sandbox.streams import open_streams
 
 PRELOAD = """
@@ -50,12 +50,12 @@ def main(argument: str) -> None:
             confine.detach_namespaces()
             _continue_as_first_process(options)
         confine.die_with_parent()
-        _preload(PRELOAD, options.site_packages)
+        _preload(PRELOAD, options)
         null = _highest(os.open(os.devnull, os.O_RDWR), options.limits.open_files)
         if options.level == 3:
             library.install()
         cells = syscalls.map_shared(options.coverage, options.coverage_bytes)
-        writer = board.Writer(options.board, options.limits.output_bytes)
+        writer = board.Writer(options.board, options.limits.output_bytes, options.limits.result_bytes)
         os.close(options.coverage)
         os.close(options.board)
         own_bytes = _address_space()
@@ -109,7 +109,7 @@ def _continue_as_first_process(options: Options) -> None:
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _preload(names: Sequence[str], site_packages: bool) -> None:
+def _preload(names: Sequence[str], options: Options) -> None:
     """Imports what programs use, adds the interactive names that `-S` leaves out, and hides this package."""
     for name in names:
         try:
@@ -117,8 +117,13 @@ def _preload(names: Sequence[str], site_packages: bool) -> None:
         except ImportError:
             continue  # an interpreter built without an optional library
     site = importlib.import_module("site")
-    if site_packages:
+    if options.site_packages:
         site.main()  # finds a virtual environment's too
+    for package in map(importlib.import_module, options.packages):
+        for name in getattr(package, "__all__", ()) if options.level == 3 else ():
+            getattr(package, name, None)  # what is loaded late could not be, where no file can be opened
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(SEED)
     site.setquit()
     site.setcopyright()
     site.sethelper()
@@ -146,6 +151,7 @@ def _warm(options: Options, cells: memoryview, writer: board.Writer, snapshot: S
                 "code": compiler.packed(code, table),
                 "lines": lines,
                 "first": 0,
+                "prelude": False,
                 "alone": False,
                 "output_bytes": options.limits.output_bytes,
                 "suite": marshal.dumps({"setup": "", "nodes": False, "cases": [case] * 3}),

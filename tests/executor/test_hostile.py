@@ -17,7 +17,7 @@ from tests.executor.hostile.canaries import canaries
 from tests.executor.hostile.processes import processes
 from tests.executor.hostile.programs import innocent, programs
 
-CONFIG = ExecutorConfig(workers=2, cpu_s=0.5, wall_s=4.0, compile_s=5.0, memory_mib=128, output_kib=64)
+CONFIG = ExecutorConfig(workers=2, cpu_s=0.5, wall_s=4.0, compile_s=5.0, memory_mib=128, output_kib=64, result_kib=64)
 LEVELS = (1, 2, 3)
 SERVICE = {49, 50, 51}  # tests/executor/test_hostile_service.py
 

@@ -24,7 +24,7 @@ from tests.executor.hostile.base import ECHO2, TWICE2
 from tests.executor.hostile.processes import is_ours, processes
 from tests.executor.hostile.programs import innocent
 
-CONFIG = ExecutorConfig(workers=2, cpu_s=0.5, wall_s=20.0, compile_s=5.0, memory_mib=128, output_kib=64)
+CONFIG = ExecutorConfig(workers=2, cpu_s=0.5, wall_s=20.0, compile_s=5.0, memory_mib=128, output_kib=64, result_kib=64)
 
 # What a program can do to its descriptors, and when. `fds`: all that it can reach beyond its three streams.
 _BREAKS = {

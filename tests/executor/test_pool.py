@@ -24,7 +24,7 @@ from tests.tools.patience import HANG_S, until
 DOUBLE = "print(int(input()) * 2)\n"
 SUITE = Suite("stdin", (Case("2", "4"), Case("3", "6")))
 POOL_LOG = "stepcoder.executor.pool.local"
-CONFIG = ExecutorConfig(workers=2, cpu_s=1.0, wall_s=60.0, memory_mib=256, output_kib=64)
+CONFIG = ExecutorConfig(workers=2, cpu_s=1.0, wall_s=60.0, memory_mib=256, output_kib=64, result_kib=64)
 
 
 def descendants() -> set[int]:

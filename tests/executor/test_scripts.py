@@ -113,7 +113,7 @@ def test_no_limit_is_below_what_the_expected_answers_need() -> None:
         ("def f(n):\n    a = []\n    for _ in range(n): a = [a]\n    return a", Suite("call", (Case([229], DEEP),), "f"), Verdict.PASSED),
         ("def f(n): return list(range(n))", Suite("call", (Case([5_000], []),), "f"), Verdict.OUTPUT_LIMIT),
     ]  # fmt: skip
-    config = ExecutorConfig(workers=1, memory_mib=256, output_kib=64, result_depth=20, result_parts=1000)
+    config = ExecutorConfig(workers=1, memory_mib=256, output_kib=64, result_kib=64, result_depth=20, result_parts=1000)
     with LocalPool(config) as pool:
         assert [pool.run(program, suite).verdict for program, suite, _ in rows] == [verdict for *_, verdict in rows]
 

@@ -16,7 +16,9 @@ PASSED, WRONG, RUNTIME, OUTPUT = Verdict.PASSED, Verdict.WRONG_ANSWER, Verdict.R
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[LocalPool]:
-    with LocalPool(ExecutorConfig(workers=2, cpu_s=2.0, wall_s=10.0, memory_mib=256, output_kib=64)) as pool:
+    with LocalPool(
+        ExecutorConfig(workers=2, cpu_s=2.0, wall_s=10.0, memory_mib=256, output_kib=64, result_kib=64)
+    ) as pool:
         yield pool
 
 

@@ -33,6 +33,7 @@ class Limits:
 
     memory_mib: int
     output_bytes: int
+    result_bytes: int
     cpu_s: float
     wall_s: float
     idle_s: float

@@ -22,7 +22,9 @@ try:
 except ImportError:  # an interpreter built without it
     _multiprocessing = None
 
-RECURSION = 1000  # of a plain interpreter
+RECURSION = 1000  # of a plain interpreter, which is what a program is told
+# Frames that every program may use all the same, as the big judges allow.
+_ALLOWED = 50_000
 # Frames of the harness below a program's own, counted generously: a program gets its thousand, not a few less.
 _BELOW = 24
 _NAMES = {0: "stdin", 1: "stdout", 2: "stderr"}
@@ -47,15 +49,15 @@ def asks_for_null(code: types.CodeType) -> bool:
 class Surroundings:
     """Installed once in the fork server, before anything is compared with how it was."""
 
-    __slots__ = ("_get_recursion", "_largest_stack", "_null", "_open", "_os_open", "_set_recursion", "_setrlimit",
-                 "_stack_size")  # fmt: skip
+    __slots__ = ("_largest_stack", "_null", "_open", "_os_open", "_recursion", "_set_recursion",
+                 "_setrlimit", "_stack_size")  # fmt: skip
 
     def __init__(self, null: int, largest_stack: int) -> None:
         """`null`: a descriptor of /dev/null that can be written to. `largest_stack`: of a thread (bytes)."""
         self._null, self._largest_stack = null, largest_stack
         self._open, self._os_open = builtins.open, os.open
         self._setrlimit, self._stack_size = resource.setrlimit, threading.stack_size
-        self._get_recursion, self._set_recursion = sys.getrecursionlimit, sys.setrecursionlimit
+        self._recursion, self._set_recursion = RECURSION, sys.setrecursionlimit
 
     def install(self) -> None:
         places: Any = (builtins, io, os, resource, threading, _thread, sys)
@@ -93,10 +95,13 @@ class Surroundings:
         return self._stack_size(min(size, self._largest_stack))
 
     def getrecursionlimit(self) -> int:
-        return self._get_recursion() - _BELOW
+        """What was set last: more is allowed, but a program that doubles this does not get less."""
+        return self._recursion
 
     def setrecursionlimit(self, limit: int) -> None:
-        self._set_recursion(limit + _BELOW if 0 < limit < (1 << 31) - _BELOW else limit)
+        usual = isinstance(limit, int) and 0 < limit < (1 << 31) - _BELOW
+        self._set_recursion(max(limit, _ALLOWED) + _BELOW if usual else limit)
+        self._recursion = int(limit)
 
     def _there(self, path: Any) -> int | None:
         """The open descriptor that stands for `path`, if one does."""

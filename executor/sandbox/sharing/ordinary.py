@@ -137,6 +137,7 @@ _CODES: list[tuple[int, int] | None] = [
     for name in (opcode.opname[n] if n < len(opcode.opname) else "" for n in range(256))
 ]
 _EXTENDED = opcode.opmap["EXTENDED_ARG"]
+_FUNCTION = 1  # CO_OPTIMIZED, which the body of a class is not
 
 
 @dataclass(slots=True)
@@ -257,6 +258,31 @@ def _is_special(name: str) -> bool:
 
 # Those of the module site come later.
 _INERT_BUILTINS = {n for n, v in vars(builtins).items() if not _is_frozen(v)} | {"exit", "quit"}
+
+
+def loaded(code: types.CodeType) -> set[str]:
+    """Variables that a program reads, but for the local ones of its functions."""
+    return {name for part in nested(code) for kind, name in _steps(part) if kind == _LOAD}
+
+
+def bound(code: types.CodeType) -> set[str]:
+    """Variables of a program's module."""
+    return {name for kind, name in _steps(code) if kind == _BIND}
+
+
+def calls(code: types.CodeType, name: str) -> bool:
+    """Whether what a program runs by itself, its module and what this names in turn, names the function `name`."""
+    inner = [part for part in code.co_consts if isinstance(part, types.CodeType)]
+    # Class bodies and what nests in them count with the module; so does what it does not bind to a name.
+    functions = {part.co_name: part for part in inner if part.co_flags & _FUNCTION and part.co_name[0] != "<"}
+    pending = [code, *(deep for part in inner if part not in functions.values() for deep in nested(part))]
+    while pending:
+        for kind, loaded in _steps(pending.pop()):
+            if kind == _LOAD and loaded == name:
+                return True
+            if kind == _LOAD and (part := functions.pop(loaded, None)) is not None:
+                pending.extend(nested(part))
+    return False
 
 
 def _steps(part: types.CodeType) -> Iterator[tuple[int, Any]]:

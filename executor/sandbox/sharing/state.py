@@ -113,7 +113,7 @@ class Snapshot:
         sys.settrace(None)
         sys.setprofile(None)
         sys.setrecursionlimit(RECURSION)
-        sys.set_int_max_str_digits(4300)
+        sys.set_int_max_str_digits(0)
         decimal.setcontext(self._context.copy())
         random.seed(SEED)
         threading.stack_size(THREAD_STACK)
