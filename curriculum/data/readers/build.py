@@ -56,10 +56,12 @@ def record(
     suite: Suite,
     pending: Pending | None = None,
     wrapped: bool = False,
+    shown: int = 0,
 ) -> Record:
     """Refuse for an empty statement, or a suite that cannot judge. `solutions` may be empty.
 
-    A suite that names no comparison is compared as its source does (curriculum.problems.sources).
+    The first `shown` tests are in the statement. A suite that names no comparison is compared as its source does
+    (curriculum.problems.sources).
     """
     if not statement.strip():
         raise Refuse(Reason.NO_STATEMENT)
@@ -72,7 +74,9 @@ def record(
         plan(suite)
     except ValueError as error:
         raise Refuse(Reason.BAD_TEST, str(error)) from error
-    problem = Problem(id, source, level, statement, starter_code, solutions[0] if solutions else "", suite)
+    problem = Problem(
+        id, source, level, statement, starter_code, solutions[0] if solutions else "", suite, tuple(range(shown))
+    )
     return Record(problem, tuple(solutions), pending, wrapped)
 
 

@@ -57,7 +57,7 @@ def _problem(entry: Entry, number: int) -> Record:
     ]
     name = str(entry.get("id") or entry.get("name") or number)
     entry_point = wrapper(found[0]) if found else None
-    tests = _tests(entry)
+    public, tests = _public(entry), _tests(entry)
     cases = stdin_cases([given for given, _ in tests], [wanted for _, wanted in tests])
     suite = Suite("stdin", cases, entry_point)
     return record(
@@ -68,6 +68,7 @@ def _problem(entry: Entry, number: int) -> Record:
         starter_code="",
         solutions=found,
         suite=replace(checked(suite, text(entry, "checker", default="")), limits=_limits(entry)),
+        shown=public,
     )
 
 
@@ -92,6 +93,12 @@ def _code(program: dict[str, Any]) -> str | None:
     language = str(program.get("language", _PYTHON3)).lower()
     known = language in ("3", "python3", "py3", "pypy3", "python")
     return (program.get("solution") or program.get("code")) if known else None
+
+
+def _public(entry: Entry) -> int:
+    """How many of the tests, which come first, are public."""
+    tests = None if "inputs" in entry else decoded(entry.get("public_tests"))
+    return len((tests.get("input") if isinstance(tests, dict) else tests) or [])
 
 
 def _tests(entry: Entry) -> list[tuple[Any, Any]]:

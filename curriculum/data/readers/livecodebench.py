@@ -36,7 +36,8 @@ def _problem(entry: Entry, number: int) -> Record:
     about = decoded(entry.get("metadata"))
     name = about.get("func_name") if isinstance(about, dict) else None
     starter_code = text(entry, "starter_code", default="")
-    tests = [*_listed(entry, "public_test_cases", decoded), *_listed(entry, "private_test_cases", private_tests)]
+    public = _listed(entry, "public_test_cases", decoded)
+    tests = public + _listed(entry, "private_test_cases", private_tests)
     return record(
         id=f"livecodebench/{entry.get('question_id') or number}",
         source="livecodebench",
@@ -45,6 +46,7 @@ def _problem(entry: Entry, number: int) -> Record:
         starter_code=starter_code,
         solutions=[],
         suite=replace(listed_suite(tests, name, starter_code, []), compare=Compare("lcb")),
+        shown=len(public),
     )
 
 

@@ -63,6 +63,7 @@ def _problem(entry: Entry, number: int) -> Record:
         statement=_statement(entry, examples),
         starter_code="",
         solutions=[],
+        shown=len(examples),
         suite=Suite(
             "stdin",
             stdin_cases([given for given, _ in whole], [wanted for _, wanted in whole]),
