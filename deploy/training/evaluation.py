@@ -76,7 +76,7 @@ async def evaluate_splits(
         own = [p for split, p in problems if split == name]
         if counts := {p.id: (outcomes[p.id].passed, outcomes[p.id].total) for p in own if p.id in outcomes}:
             results[name] = evaluation(counts, {p.id: p.level for p in own}) | {"unjudged": len(own) - len(counts)}
-            if fails := {p.id: fails_hidden[p.id] for p in own if fails_hidden.get(p.id) is not None}:
+            if fails := {p.id: n for p in own if (n := fails_hidden.get(p.id)) is not None}:
                 results[name]["fails_hidden"] = fails
                 progress.message(f"{name}: {told_hidden(fails, counts)}")
     return results
