@@ -10,12 +10,14 @@ own process.
 import ast
 import json
 import marshal
+import re
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
 from stepcoder.executor.judging.asserts import Unsupported, question
 from stepcoder.executor.judging.checkers.source import source
+from stepcoder.executor.judging.suites import module
 from stepcoder.executor.sandbox.values import codec
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
 from stepcoder.executor.suite import Case, Compare, Suite
@@ -79,9 +81,7 @@ def plan(suite: Suite) -> Plan:
         compile(suite.setup, "<setup>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"the suite's setup does not compile: {error}") from error
-    make = {"stdin": _stdin, "call": _call, "assert": _assertion}.get(suite.style)
-    if make is None:
-        raise ValueError(f"suites in {suite.style} style cannot be run yet")
+    make = {"stdin": _stdin, "call": _call, "assert": _assertion, "pytest": _of_module}[suite.style]
     cases = tuple(make(case, suite, number) for number, case in enumerate(suite.cases, 1))
     checker = source(suite.checker) if suite.checker else ""
     place = 0
@@ -91,7 +91,8 @@ def plan(suite: Suite) -> Plan:
             place += len(case.stdin)
     wires = [case.wire for case in cases]
     nodes = suite.style != "stdin" and _nodes(suite, wires)
-    context = "\n".join([suite.setup, *(case.wire.get("code", "") for case in cases)]).encode("utf-8", "surrogatepass")
+    guarded = [case.wire.get("code", "") for case in cases if suite.style != "pytest" or case is cases[0]]
+    context = "\n".join([suite.setup, *guarded]).encode("utf-8", "surrogatepass")
     inputs = [case.stdin for case in cases]
     needs = [_needs(planned, case) for planned, case in zip(cases, suite.cases, strict=True)]
     output, result, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
@@ -205,5 +206,19 @@ def _assertion(case: Case, suite: Suite, number: int) -> PlannedCase:
             wire["views"] = views
         return PlannedCase("check", wire, asked.check)
     except (Unsupported, codec.TooLarge):
-        seal = secrets.token_hex(16)
-        return PlannedCase("code", {"code": case.input, "seal": seal}, seal)
+        return _guarded(case.input)
+
+
+def _of_module(case: Case, suite: Suite, number: int) -> PlannedCase:
+    try:
+        code = module.code(suite.module, str(case.input))
+    except ValueError as error:
+        raise ValueError(f"test {number}: {error}") from None
+    if not re.search(r"\bassert|raises\b|\bfail\(", suite.module):
+        raise ValueError("no test of the module has an assert, so none could fail")
+    return _guarded(code)
+
+
+def _guarded(code: str) -> PlannedCase:
+    seal = secrets.token_hex(16)
+    return PlannedCase("code", {"code": code, "seal": seal}, seal)
