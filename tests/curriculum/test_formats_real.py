@@ -49,6 +49,10 @@ ROWS: dict[str, list[tuple[str, tuple[str, ...]] | Reason]] = {
     "deepcoder_taco.parquet": [SUM, WRAPPED],
     "eurus2.parquet": [SUM, TWICE, Reason.NOT_CODE],
     "humanevalplus_hf.jsonl": [(NEAR[0], ("def near(xs, t):\n    return False\n",))],
+    "kodcode.parquet": [
+        (DOUBLE[0], (DOUBLE[1][0], "def double_it(x):\n    return x\n")),
+        (DOUBLE[0], (DOUBLE[1][0], "def double_it(x):\n    return 2 * x if x else 0\n")),
+    ],
     "lcb_lite.jsonl": [SUM, SCALE],
     "mbppplus_hf.jsonl": [(BOTH[0], (*BOTH[1], "def both(a, b):\n    return list(set(a) & set(b))\n"))],
     "split.jsonl": [
@@ -83,7 +87,7 @@ def test_rows_convert_or_are_refused_by_name_and_wrong_programs_fail(name: str, 
 
 
 def test_every_file_is_recognised() -> None:
-    found = {name: detected(CASES / name) for name in (*ROWS, "kodcode.parquet")}
+    found = {name: detected(CASES / name) for name in ROWS}
     assert found == {
         "HumanEvalPlus.jsonl": "humaneval_plus",
         "MbppPlus.jsonl": "mbpp_plus",

@@ -12,7 +12,6 @@ import pyarrow.parquet
 import pytest
 
 from stepcoder.curriculum.data.readers import livecodebench, reader
-from stepcoder.curriculum.data.readers.kodcode import test_names as names_of_tests
 from stepcoder.curriculum.data.readers.limits import limits
 from stepcoder.curriculum.data.readers.livecodebench import private_tests
 from stepcoder.curriculum.data.readers.outputs import asked_like
@@ -214,19 +213,21 @@ def test_codecontests_plus(tmp_path: Path) -> None:
         assert read("codecontests", tmp_path, old) in ([Reason.NOT_KEPT], [Reason.NO_TESTS])
 
 
-def test_names_of_tests() -> None:
+def test_kodcode(tmp_path: Path) -> None:
     module = (
-        "import pytest, unittest\n"
-        "@pytest.mark.parametrize('a', [1, 2])\n@pytest.mark.parametrize('b', (1, 2, 3))\ndef test_p(a, b): assert a\n"
-        "class TestX:\n    def test_m(self): assert 1\n    def helper(self): ...\n"
-        "class Y(unittest.TestCase):\n    def testU(self): self.fail()\n"
-        "def helper(): ...\ndef test_z(): assert 1\n"
+        "import pytest\nimport unittest\nfrom solution import f\n\n"
+        "@pytest.mark.parametrize('a, b', [(1, 2), (2, 4)])\ndef test_p(a, b):\n    assert f(a) == b\n\n"
+        "class TestMore(unittest.TestCase):\n    def test_m(self):\n        self.assertEqual(f(5), 10)\n"
     )
-    wanted = [*(f"test_p[{n}]" for n in range(6)), "TestX.test_m", "Y.testU", "test_z"]
-    assert names_of_tests(module) == wanted
-    for bad in ("x = 1", "def f(:", "@pytest.mark.parametrize('a', make())\ndef test_p(a): assert a"):
-        with pytest.raises(Refuse):
-            names_of_tests(bad)
+    row = {"question_id": "k", "question": "Double.", "solution": "def f(a):\n    return 2 * a\n", "test": module}
+    problem = one("kodcode", tmp_path, row | {"gpt_difficulty": "hard"})
+    assert (problem.level, len(problem.suite.cases)) == ("competition", 3)
+    with LocalPool(ExecutorConfig(workers=1)) as pool:
+        wrong = ["{1: 2, 2: 4}.get(a)", "a + a - (a == 2)"]
+        programs = [problem.solution, *(f"def f(a):\n    return {text}\n" for text in wrong)]
+        assert [pool.run(program, problem.suite).passed for program in programs] == [True, False, False]
+    for bad in ("x = 1", "def f(:", ""):
+        assert read("kodcode", tmp_path, row | {"test": bad}) == [Reason.NOT_KEPT]
 
 
 @pytest.mark.parametrize(

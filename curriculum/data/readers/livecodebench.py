@@ -45,7 +45,7 @@ def _problem(entry: Entry, number: int) -> Record:
         statement=text(entry, "question_content", default=""),
         starter_code=starter_code,
         solutions=[],
-        suite=replace(listed_suite(tests, name, starter_code, []), compare=Compare("lcb")),
+        suite=replace(listed_suite(tests, name, starter_code, []), setup="", compare=Compare("lcb")),
         shown=len(public),
     )
 
