@@ -26,7 +26,10 @@ class ProgramConfig(BaseModel):
     """Programs run at once by one actor or local pool."""
 
     cpu_s: float = Field(default=4.0, gt=0, le=600)
-    """CPU time of one test, which decides (seconds)."""
+    """CPU time of one test, which decides, and the most that a problem's own limit may be (seconds)."""
+
+    cpu_factor: float = Field(default=1.0, gt=0, le=1000)
+    """A problem's own limit of CPU time is multiplied by this: many are made for faster languages."""
 
     wall_s: float = Field(default=20.0, gt=0, le=3600)
     """Wall-clock backstop of one test, for programs that sleep (seconds)."""

@@ -20,7 +20,7 @@ from stepcoder.executor.judging.checkers.source import source
 from stepcoder.executor.judging.suites import module
 from stepcoder.executor.sandbox.values import codec
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
-from stepcoder.executor.suite import Case, Compare, Suite
+from stepcoder.executor.suite import Case, Compare, Limits, Suite
 
 MOST_DEPTH = 250  # levels of a value that its readers can take
 _NODE_TAGS = ('{"l": [', '{"n": [')  # of codec
@@ -59,6 +59,7 @@ class Plan:
     inputs: bytes
     largest_input: int
     compare: Compare
+    limits: Limits
     checker: str  # as it is compiled; empty where answers are compared
     checked: tuple[Case, ...]  # what it is asked about
     output_kib: int
@@ -98,7 +99,7 @@ def plan(suite: Suite) -> Plan:
     output, result, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
     return Plan(
         cases, suite.setup, suite.prelude, nodes, _suite(wires, suite.setup, nodes), context, b"".join(inputs),
-        max(map(len, inputs)), suite.compare, checker, suite.cases if checker else (), _roomy_kib(output),
+        max(map(len, inputs)), suite.compare, suite.limits, checker, suite.cases if checker else (), _roomy_kib(output),
         _roomy_kib(result), depth, parts,
     )  # fmt: skip
 

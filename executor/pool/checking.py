@@ -60,7 +60,7 @@ class Checking:
         job = {"code": code, "source": None, "lines": 0, "prelude": False, "first": 0, "alone": False,
                "output_bytes": output, "depth": config.result_depth, "parts": config.result_parts,
                "suite": suite}  # fmt: skip
-        end = server.run(_NO_INPUT, job, len(calls), config.program_cpu_s)
+        end = server.run(_NO_INPUT, job, len(calls), config.program_cpu_s, config)
         frames = [frame for frame in board.read(server.board, len(calls), output, result) if frame is not None]
         if not frames:
             why = "took too long" if end.late else f"ended: {of_exit(end.code).error}"

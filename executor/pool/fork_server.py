@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.config import ExecutorConfig, ProgramConfig
 from stepcoder.executor.judging.plan import Plan
 from stepcoder.executor.sandbox import board
 from stepcoder.executor.sandbox.protocol import END, ENDED, JOB, REQUEST
@@ -117,7 +117,7 @@ class ForkServer:
         os.set_blocking(self._trouble, False)
         self._control, control = socket.socketpair()
         self._compiler, compiler_end = socket.socketpair()
-        self._cpu_s, self._wall_s, self._compile_s = config.cpu_s, config.wall_s, config.compile_s
+        self._memory_mib, self._wall_s, self._compile_s = config.memory_mib, config.wall_s, config.compile_s
         python = str(config.python or sys.executable)
         streams = {"inputs": inputs, "stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}
         passed = {
@@ -189,8 +189,10 @@ class ForkServer:
         size = struct.unpack_from("<I", reply, 1)[0]
         return Compiled(reply[:1], json.loads(reply[5 : 5 + size]), reply[5 + size :])
 
-    def run(self, plan: Plan, job: dict[str, Any], tests: int, cpu_s: float) -> End:
+    def run(self, plan: Plan, job: dict[str, Any], tests: int, cpu_s: float, limits: ProgramConfig) -> End:
         """Runs at most `tests` tests in one process, in at most `cpu_s` CPU seconds.
+
+        `limits`: those of a test are of CPU time, and of memory where that is less than for other problems.
 
         What they left is then in `cells`, `board` and `stdout`.
         """
@@ -202,9 +204,10 @@ class ForkServer:
         apart, start = job["code"] is None, time.monotonic()
         # The file and CPU limits of the process stand behind the verdicts, which are made from outputs and clocks.
         largest = max(self._output_bytes, plan.largest_input)
-        backstop_s = math.ceil(min((tests + 1) * self._cpu_s + self._compile_s, cpu_s + 1))
+        backstop_s = math.ceil(min((tests + 1) * limits.cpu_s + self._compile_s, cpu_s + 1))
         self._control.settimeout((tests + 1) * self._wall_s + 2 * self._compile_s + _ANSWER_S)
-        head = JOB.pack(apart, job["alone"], tests, largest, cpu_s, backstop_s)
+        memory = limits.memory_mib << 20 if limits.memory_mib < self._memory_mib else 0
+        head = JOB.pack(apart, job["alone"], tests, largest, cpu_s, backstop_s, limits.cpu_s, memory)
         _send(self._control, head + marshal.dumps(job))
         reply = _receive(self._control)
         if reply[:1] != ENDED:

@@ -35,7 +35,8 @@ class Slot:
 
     def __init__(self, config: ExecutorConfig, level: int) -> None:
         self._asked = config
-        self._config = config  # with limits that grow with the expected answers
+        self._started = config  # with limits that grow with the expected answers: those of the fork servers
+        self._config = config  # and with those of the problem
         self._level = level
         self._servers: dict[bool, ForkServer] = {}  # by whether installed packages are ready there
         self._packages = re.compile(rf"\b(?:{'|'.join(config.packages)})\b") if config.packages else None
@@ -61,9 +62,10 @@ class Slot:
     def _once(self, program: str, source: bytes, plan: Plan, apart: bool) -> Report:
         start = time.monotonic()
         config = _roomy(self._asked, plan)
-        if config != self._config:
+        if config != self._started:
             self.close()
-            self._config = config
+            self._started = config
+        self._config = _limited(config, plan)
         try:
             return self._run(self._server(program, plan), program, source, plan, start, apart)
         except CheckerFailed as error:
@@ -78,7 +80,7 @@ class Slot:
         """Where a program runs: one that names a package beside others of its kind, so that no other is slower."""
         named = self._packages is not None and any(map(self._packages.search, (program, plan.context.decode())))
         if named not in self._servers:
-            self._servers[named] = ForkServer(self._config, self._level, self._config.packages if named else ())
+            self._servers[named] = ForkServer(self._started, self._level, self._started.packages if named else ())
         return self._servers[named]
 
     def _run(self, server: ForkServer, program: str, source: bytes, plan: Plan, start: float, apart: bool) -> Report:
@@ -144,7 +146,7 @@ class Slot:
             progress.skip("not run: the program had used its CPU time before")
             return
         part = {"first": 0, "suite": plan.wire_of(first)} if job["alone"] else {"first": first}
-        end = server.run(plan, job | part, tests, left_s)
+        end = server.run(plan, job | part, tests, left_s, self._config)
         progress.cpu_s += end.cpu_s
         progress.peak_mib = max(progress.peak_mib, end.peak_mib)
         frames = board.read(server.board, tests + 1, self._config.output_kib << 10, self._config.result_kib << 10)
@@ -261,6 +263,17 @@ def _roomy(config: ExecutorConfig, plan: Plan) -> ExecutorConfig:
     }
     larger = {name: value for name, value in least.items() if value > getattr(config, name)}
     return config.model_copy(update=larger) if larger else config
+
+
+def _limited(config: ExecutorConfig, plan: Plan) -> ExecutorConfig:
+    """The settings, with the limits of the problem where they are lower."""
+    cpu_s, memory_mib = plan.limits.cpu_s, plan.limits.memory_mib
+    lower: dict[str, Any] = {}
+    if cpu_s is not None and cpu_s * config.cpu_factor < config.cpu_s:
+        lower["cpu_s"] = cpu_s * config.cpu_factor
+    if memory_mib is not None and memory_mib < config.memory_mib:
+        lower["memory_mib"] = memory_mib
+    return config.model_copy(update=lower) if lower else config
 
 
 def _compare(config: ExecutorConfig, plan: Plan) -> Compare:

@@ -3,8 +3,9 @@
 import struct
 
 # A job's head: whether its process compiles the program, and runs one test only; answers to expect of tests; largest
-# file (bytes); CPU seconds, and those at which the kernel kills.
-JOB = struct.Struct("<??IQdI")
+# file (bytes); CPU seconds, and those at which the kernel kills; CPU seconds of a test; memory of the program where it
+# is less than the fork server's (bytes, else 0).
+JOB = struct.Struct("<??IQdIdQ")
 # Exit code (negative for a signal), CPU seconds, whether the program itself began, CPU seconds before that, peak MiB,
 # killed by the clock.
 END = struct.Struct("<id?dd?")

@@ -62,9 +62,9 @@ class Server:
         Most programs end within the first tick; what runs until then copies pages from under the program, so it is
         little.
         """
-        apart, alone, tests, _, program_s, _ = JOB.unpack_from(job)
+        apart, alone, tests, _, program_s, _, test_s, _ = JOB.unpack_from(job)
         limits, answers, late, begun = self.options.limits, 0, False, None
-        tick, cpu_start, wall_start = min(0.05, limits.cpu_s / 20), 0.0, time.monotonic()
+        tick, cpu_start, wall_start = min(0.05, test_s / 20), 0.0, time.monotonic()
         cpu_busy, wall_busy = 0.0, wall_start  # when it was last seen to do something
         while True:
             signal.sigtimedwait(_CHILD_ENDS, tick)  # may also be the compiler's
@@ -77,7 +77,7 @@ class Server:
                 return END.pack(code, total, begun is not None, before, usage.ru_maxrss / 1024, late)
             cpu, wall = time.clock_gettime((~pid << 3) | 2), time.monotonic()  # clock_getcpuclockid
             compiling = apart and begun is None
-            cpu_s = limits.compile_s if compiling else limits.cpu_s
+            cpu_s = limits.compile_s if compiling else test_s
             wall_s = limits.wall_s + limits.compile_s if compiling else limits.wall_s
             if not alone and answers < (answered := self.writer.answers()) <= tests:
                 answers, cpu_start, wall_start = answered, cpu, wall
@@ -108,8 +108,8 @@ class Server:
         try:
             os.close(options.control)
             try:
-                _, _, _, file_bytes, _, cpu_s = JOB.unpack_from(job)
-                confine.confine_child(self.confinement, file_bytes, cpu_s)
+                _, _, _, file_bytes, _, cpu_s, _, memory_bytes = JOB.unpack_from(job)
+                confine.confine_child(self.confinement, file_bytes, cpu_s, memory_bytes)
             except BaseException as error:
                 os.write(options.trouble, f"{type(error).__name__}: {error}"[:1000].encode(errors="replace"))
                 raise

@@ -15,6 +15,7 @@ import socket
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 from stepcoder.executor.sandbox import board, compiler
 from stepcoder.executor.sandbox.channel import send
@@ -60,6 +61,7 @@ def main(argument: str) -> None:
         os.close(options.board)
         own_bytes = _address_space()
         confinement = confine.confine_server(options.level, options.limits.threads, options.site_packages)
+        confinement = replace(confinement, own_bytes=own_bytes)
         confine.die_with_parent()  # again: a change of user clears it
         confine.limit_resources(options.limits, own_bytes)
         Surroundings(null, options.limits.memory_mib * _MIB // 4).install()

@@ -53,6 +53,7 @@ class Confinement:
     private_pids: bool
     filter: seccomp.Template | None
     process_limit: int
+    own_bytes: int = 0  # the fork server's own address space
 
 
 def give_way() -> None:
@@ -133,7 +134,7 @@ def limit_resources(limits: Limits, own_bytes: int) -> None:
         _set_limit(kind, (value, value))
 
 
-def confine_child(confinement: Confinement, file_bytes: int, cpu_s: int) -> None:
+def confine_child(confinement: Confinement, file_bytes: int, cpu_s: int, memory_bytes: int = 0) -> None:
     """What is left for one process, in the process itself. Raises OSError when a step fails."""
     if not confinement.private_pids:  # else it dies with the first process of its namespace
         die_with_parent()
@@ -141,6 +142,9 @@ def confine_child(confinement: Confinement, file_bytes: int, cpu_s: int) -> None
             raise OSError(errno.ESRCH, "the fork server ended before its program started")
     _set_limit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     _set_limit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    if memory_bytes:
+        most = confinement.own_bytes + memory_bytes
+        _set_limit(resource.RLIMIT_AS, (most, most))
     if confinement.filter is None:
         return
     _set_limit(resource.RLIMIT_NPROC, (confinement.process_limit, confinement.process_limit))
