@@ -4,7 +4,7 @@
 retried and reported, and never becomes a reward.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -99,3 +99,18 @@ class Report:
     @property
     def passed(self) -> bool:
         return self.verdict is Verdict.PASSED
+
+    def of_first(self, count: int) -> "Report":
+        """The same of the first `count` tests alone; as it is where no test ran."""
+        if not self.tests:
+            return self
+        tests = self.tests[:count]
+        failed = next((test for test in tests if not test.passed), None)
+        return replace(
+            self,
+            verdict=failed.verdict if failed else Verdict.PASSED,
+            tests=tests,
+            executed_lines=tuple(sorted({line for test in tests for line in test.executed_lines})),
+            error=failed.error if failed else None,
+            error_line=failed.error_line if failed else None,
+        )

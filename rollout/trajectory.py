@@ -18,7 +18,8 @@ class Trajectory:
     `token_lines` is the 1-based program line of a response token's first code character (of the one after it, where
     the token is white space only); 0 outside the program.
     `coverage_trusted` is false where `executed` says nothing: the program touched its coverage, or is too long for it.
-    `prefix_chars`: characters of `program` that the prompt gave.
+    `prefix_chars`: characters of `program` that the prompt gave. `hidden_passed`: of a program that passed the tests
+    that give the reward, whether it passed the hidden ones; None where none are hidden, or it failed before.
     Nothing is ever re-tokenised: `prompt_ids + response_ids` is what the engine saw and sampled.
     """
 
@@ -41,6 +42,7 @@ class Trajectory:
     program: str
     coverage_trusted: bool = True
     prefix_chars: int = 0
+    hidden_passed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +70,8 @@ class GroupSummary:
     """The few numbers of a group that the driver handles; the tokens stay in the object store.
 
     `tokens` is what the learner computes for it (prompt once, responses), `generated` the sampled tokens,
-    `reward_spread` the largest reward less the smallest: 0 where all are the same.
+    `reward_spread` the largest reward less the smallest: 0 where all are the same. `fails_hidden` counts completions
+    that pass the tests that give the reward and fail a hidden one; None where no test is hidden.
     """
 
     outcome: Outcome
@@ -79,10 +82,11 @@ class GroupSummary:
     reward_spread: float
     verdicts: dict[Verdict, int]
     oldest_version: int
+    fails_hidden: int | None = None
 
 
-def summarize(group: Group) -> GroupSummary:
-    """Counts over one group; it holds at least one trajectory."""
+def summarize(group: Group, hidden: bool = False) -> GroupSummary:
+    """Counts over one group; it holds at least one trajectory. `hidden`: whether its problem has hidden tests."""
     first = group.trajectories[0]
     generated = sum(len(t.response_ids) for t in group.trajectories)
     rewards = [t.reward for t in group.trajectories]
@@ -98,4 +102,5 @@ def summarize(group: Group) -> GroupSummary:
         reward_spread=max(rewards) - min(rewards),
         verdicts=verdicts,
         oldest_version=min(t.weight_version for t in group.trajectories),
+        fails_hidden=sum(t.hidden_passed is False for t in group.trajectories) if hidden else None,
     )

@@ -105,7 +105,7 @@ class RolloutWorker:
             if text := _not_judged(error):
                 return Unjudged(subtask.ticket, subtask.problem.id, text), ()
             raise
-        return summarize(group), group.trajectories
+        return summarize(group, bool(subtask.problem.hidden)), group.trajectories
 
     async def greedy(self, prompt_ids: Sequence[int], count: int) -> list[int]:
         """The most likely next tokens, for checks of the weights."""
@@ -140,9 +140,11 @@ class RolloutWorker:
         written = completion.response_ids[:-1] if ended_itself else completion.response_ids
         text, spans = self._spans(written, prompt_ids[-4:])
         extracted = extract(given(subtask.prefix), text, self._form)
-        report = await self._executor.run(extracted.program, subtask.problem.suite)
-        if not report.verdict.judged:
-            raise NotJudged(report.error or "the sandbox failed")
+        whole = await self._executor.run(extracted.program, subtask.problem.suite)
+        if not whole.verdict.judged:
+            raise NotJudged(whole.error or "the sandbox failed")
+        hidden = subtask.problem.hidden
+        report = whole.of_first(len(subtask.problem.suite.cases) - hidden) if hidden else whole
         masks = token_masks(extracted, spans, executed_spans(extracted.program, report.executed_lines), ended_itself)
         return Trajectory(
             ticket=subtask.ticket,
@@ -164,6 +166,7 @@ class RolloutWorker:
             program=extracted.program,
             coverage_trusted=report.coverage_trusted,
             prefix_chars=extracted.prefix_chars,
+            hidden_passed=whole.passed if hidden and report.passed else None,
         )
 
 

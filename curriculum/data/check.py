@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stepcoder.bars import WorkProgress
-from stepcoder.curriculum.data.examine import Examination, Finding, as_it_is
+from stepcoder.curriculum.data.examine import NO_SOLUTION, Examination, Finding, as_it_is
 from stepcoder.curriculum.data.files import read
 from stepcoder.curriculum.data.judge import Effort, Pools, examined
 from stepcoder.curriculum.data.readers.record import Record, Rejected
@@ -28,9 +28,10 @@ _CELL = 200  # characters
 
 @dataclass(slots=True)
 class Checked:
-    """`tests` and `levels` are those of the sound problems."""
+    """`tests` and `levels` are those of the sound problems, `unsolved` counts those of them without a solution."""
 
     sound: int = 0
+    unsolved: int = 0
     tests: int = 0
     levels: Counter[str] = field(default_factory=Counter)
     faults: list[Finding] = field(default_factory=list)
@@ -55,6 +56,7 @@ def check(path: Path, config: ExecutorConfig | None, progress: WorkProgress) -> 
             checked.faults.append(finding)
         else:
             checked.sound += 1
+            checked.unsolved += finding.solution == NO_SOLUTION
             checked.tests += finding.tests
             checked.levels[finding.level] += 1
     return checked
@@ -65,8 +67,9 @@ def _read(entry: Record | Rejected, where: str) -> Finding:
     if isinstance(entry, Rejected):
         return Finding("", "", entry.where, entry.reason, entry.detail)
     problem = entry.problem
-    found = Finding(problem.id, problem.level, where, tests=len(problem.suite.cases))
-    fault = fault_of(problem, entry.solutions)
+    solution = 0 if problem.solution.strip() else NO_SOLUTION
+    found = Finding(problem.id, problem.level, where, tests=len(problem.suite.cases), solution=solution)
+    fault = fault_of(problem)
     return found if fault is None else replace(found, reason=fault.reason, detail=fault.detail)
 
 

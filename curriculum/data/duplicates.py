@@ -49,12 +49,12 @@ class Duplicates:
         alike: dict[int, str] = {}
         for number, share in self._statements.similar(statement):
             alike[number] = f"statements {share:.0%} alike"
-        for number, share in self._solutions.similar(solution):
+        for number, share in self._solutions.similar(solution) if problem.solution.strip() else ():
             alike[number] = ", ".join(filter(None, (alike.get(number), f"solutions {share:.0%} alike")))
         for number, words in alike.items():
             kept = self._kept(number)
-            if self._passes(kept, problem) and self._passes(problem, kept):
-                return f"of {kept.id} ({words}); each one's solution passes the other's tests"
+            if why := self._same(kept, problem):
+                return f"of {kept.id} ({words}); {why}"
         self._statements.add(statement)
         self._solutions.add(solution)
         self._places.append(self._file.seek(0, os.SEEK_END))
@@ -64,6 +64,17 @@ class Duplicates:
     def _kept(self, number: int) -> Problem:
         self._file.seek(self._places[number])
         return parse_line(self._file.readline(), "kept problems", number + 1)
+
+    def _same(self, kept: Problem, problem: Problem) -> str:
+        """Why two problems ask for the same; no text where that is not known."""
+        pairs = [(a, b) for a, b in ((kept, problem), (problem, kept)) if a.solution.strip()]
+        if not pairs:
+            return "their tests are the same" if kept.suite.cases == problem.suite.cases else ""
+        if not all(self._passes(a, b) for a, b in pairs):
+            return ""
+        if len(pairs) == 2:
+            return "each one's solution passes the other's tests"
+        return "the solution of the one that has one passes the other's tests"
 
     def _passes(self, one: Problem, other: Problem) -> bool:
         """Whether the solution of one passes the tests of the other; it is called by its own name."""

@@ -25,6 +25,7 @@ from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.executor.report import Report
 from stepcoder.executor.suite import Suite
 
+NO_SOLUTION = -1
 _MISSED = 200  # lines and survivors told of one problem
 
 
@@ -44,9 +45,10 @@ class Run:
 class Finding:
     """What was found out about one entry of a data set. `reason` says why the problem is dropped, None that it is kept.
 
-    Of a kept problem: `solution` is the number of its solution, `unwrapped` whether expected values came out of their
-    lists, `lines` counts [lines with executed code, lines with any text], `missed` holds the lines that no test
-    executes, `mutants` counts those that were judged, `survivors` holds [line, change] of those that passed all tests.
+    Of a kept problem: `solution` is the number of its solution, -1 where it has none, `unwrapped` whether expected
+    values came out of their lists, `lines` counts [lines with executed code, lines with any text], `missed` holds the
+    lines that no test executes, `mutants` counts those that were judged, `survivors` holds [line, change] of those that
+    passed all tests.
     """
 
     id: str
@@ -81,18 +83,29 @@ class Finding:
 Examination = Generator[list[Run], list[Report], Finding]
 
 
-def examine(entry: Record | Rejected, where: str, preference: Preference, most_mutants: int) -> Examination:
+def examine(
+    entry: Record | Rejected,
+    where: str,
+    preference: Preference,
+    most_mutants: int,
+    unsolved: bool = False,
+) -> Examination:
     """Tries the solutions in the preferred order until one passes; then a few of its mutants. Never sent an empty list.
 
-    A problem whose sandbox failed is NOT_JUDGED; a mutant whose sandbox failed does not count.
+    `unsolved`: a problem without a solution is kept. A problem whose sandbox failed is NOT_JUDGED; a mutant whose
+    sandbox failed does not count.
     """
     if isinstance(entry, Rejected):
         return Finding("", "", entry.where, entry.reason, entry.detail)
-    problem, solutions = uniform(entry.problem), [plain(solution) for solution in entry.solutions]
+    problem, solutions = uniform(entry.problem), list(map(plain, entry.solutions))
     nothing = Finding(problem.id, problem.level, where)
-    found = fault(problem, solutions)
+    if entry.pending is not None:
+        return replace(nothing, reason=Reason.NO_ANSWERS)
+    found = fault(problem)
     if found is not None:
         return replace(nothing, reason=found.reason, detail=found.detail)
+    if unsolved and not any(map(str.strip, solutions)):
+        return replace(nothing, solution=NO_SOLUTION, tests=len(problem.suite.cases))
     failure: Fault | None = None
     order = preferred(solutions, preference)
     for number in order:
@@ -115,15 +128,16 @@ def as_it_is(entry: Record | Rejected, where: str) -> Examination:
         return Finding("", "", entry.where, entry.reason, entry.detail)
     problem = entry.problem
     found = Finding(problem.id, problem.level, where, tests=len(problem.suite.cases))
-    if (wrong := fault(problem, entry.solutions)) is not None:
+    if (wrong := fault(problem)) is not None:
         return replace(found, reason=wrong.reason, detail=wrong.detail)
-    for solution in entry.solutions[:1]:
-        (report,) = yield [Run(solution, problem.suite)]
-        if not report.verdict.judged:
-            return replace(found, reason=Reason.NOT_JUDGED, detail=report.error or "")
-        if not report.passed:
-            wrong = reason_of(report, solution, problem.suite)
-            return replace(found, reason=wrong.reason, detail=wrong.detail)
+    if not problem.solution.strip():
+        return replace(found, solution=NO_SOLUTION)
+    (report,) = yield [Run(problem.solution, problem.suite)]
+    if not report.verdict.judged:
+        return replace(found, reason=Reason.NOT_JUDGED, detail=report.error or "")
+    if not report.passed:
+        wrong = reason_of(report, problem.solution, problem.suite)
+        return replace(found, reason=wrong.reason, detail=wrong.detail)
     return found
 
 
@@ -131,7 +145,8 @@ def refined(record: Record, finding: Finding) -> Problem:
     """The problem as it is kept."""
     problem = uniform(record.problem)
     suite = (unwrapped(problem.suite) if finding.unwrapped else None) or problem.suite
-    return replace(problem, solution=plain(record.solutions[finding.solution]), suite=suite)
+    solution = "" if finding.solution == NO_SOLUTION else plain(record.solutions[finding.solution])
+    return replace(problem, solution=solution, suite=suite)
 
 
 def _forms(suite: Suite) -> Iterator[Suite]:

@@ -24,6 +24,7 @@ from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.errors import UserError
 from stepcoder.files import Whole, write_whole
 
+AUTO = "auto"
 _BLOCK = 1 << 20
 _LEVEL = 6  # of gzip: a third of the time of 9 for 1 % more bytes
 
@@ -45,6 +46,8 @@ def read(kind: str, path: Location) -> Iterator[Record | Rejected]:
 
 def check_kind(kind: str) -> str:
     """A format, or one's own reader, which is looked for in the working directory first."""
+    if kind == AUTO:
+        return kind
     if ":" in kind:
         sys.path.insert(0, os.getcwd())
     try:
@@ -52,6 +55,18 @@ def check_kind(kind: str) -> str:
     except ValueError as error:
         raise UserError(f"--from: {error}") from None
     return kind
+
+
+def format_of(kind: str, path: Location) -> str:
+    """The format that `auto` stands for; any other as it is. UserError where it is not clear."""
+    if kind != AUTO:
+        return kind
+    from stepcoder.curriculum.data.readers.detect import detected
+
+    try:
+        return detected(path)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def check_location(path: str) -> Location:

@@ -52,6 +52,7 @@ def identity(job: Refinement, release: str) -> dict[str, Any]:
         "source_sha256": job.source.sha256,
         "solution": job.effort.preference,
         "mutants": job.effort.mutants,
+        "unsolved": job.effort.unsolved,
     }
 
 
@@ -90,7 +91,7 @@ def judge(job: Refinement, pools: Pools, results: ResultFile, progress: WorkProg
     progress.begin(done, source.entries)
     entries = islice(enumerate(read(source.kind, source.path), 1), done, None)
     held: list[Finding] = []
-    waiting = (examine(entry, f"entry {n}", effort.preference, effort.mutants) for n, entry in entries)
+    waiting = (examine(entry, f"entry {n}", effort.preference, effort.mutants, effort.unsolved) for n, entry in entries)
     for finding in examined(waiting, pools):
         held.append(finding)
         if finding.reason is Reason.NOT_JUDGED:

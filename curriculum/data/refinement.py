@@ -22,10 +22,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Which solution is kept, and how many mutants of it are run at most."""
+    """Which solution is kept, how many mutants of it are run at most, and whether problems without one are kept."""
 
     preference: Preference = "first"
     mutants: int = 0
+    unsolved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,10 +81,8 @@ def unwrapped(suite: Suite) -> Suite | None:
     return replace(suite, cases=tuple(replace(case, output=case.output[0]) for case in suite.cases))
 
 
-def fault(problem: Problem, solutions: Sequence[str]) -> Fault | None:
-    """What makes a problem useless whatever its programs do; one without any solution is none."""
-    if solutions and not any(solution.strip() for solution in solutions):
-        return Fault(Reason.NO_SOLUTION)
+def fault(problem: Problem) -> Fault | None:
+    """What makes a problem useless whatever its programs do."""
     found = unsound(problem)
     if found is None:
         return None

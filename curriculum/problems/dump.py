@@ -23,6 +23,7 @@ def problem_line(problem: Problem) -> str:
         "solution": problem.solution,
         "style": suite.style,
         **_told(suite, problem.source),
+        **({"shown": list(problem.shown)} if problem.shown else {}),
         "tests": [test_data(case, suite.style) for case in suite.cases],
     }
     digits = sys.get_int_max_str_digits()

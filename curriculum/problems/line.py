@@ -57,6 +57,9 @@ class _ProblemLine(_Model):
     setup: str = Field(
         default="", description="Trusted code run before each program in its namespace, such as imports; may be empty."
     )
+    shown: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[], description="Places from 0 of the tests that the statement shows."
+    )
     prelude: bool | None = Field(
         default=None, description="Whether names like List, math and deque are there without an import."
     )

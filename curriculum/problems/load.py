@@ -100,6 +100,8 @@ def _problem(line: Line, fail: Any) -> Problem:
     for field in ("setup", "checker", "module"):
         if parse(getattr(line, field, "")) is None:
             fail(field, "does not parse")
+    if line.shown and max(line.shown) >= len(line.tests):
+        fail("shown", f"there is no test {max(line.shown)}: the places of {len(line.tests)} tests begin with 0")
     return Problem(
         id=line.id,
         source=line.source,
@@ -108,6 +110,7 @@ def _problem(line: Line, fail: Any) -> Problem:
         starter_code=line.starter_code,
         solution=line.solution,
         suite=_suite(line, fail),
+        shown=tuple(line.shown),
     )
 
 

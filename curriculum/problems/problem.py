@@ -13,7 +13,8 @@ class Problem:
     """One problem. `id` is stable: every state of a run is keyed by it.
 
     `solution` is empty where none is known: such a problem has full generation only. A problem that programs are only
-    judged by may have no statement.
+    judged by may have no statement. `shown`: places of the tests that the statement is known to show. `hidden`: so many
+    of the last tests give no reward (curriculum.problems.hidden).
     """
 
     id: str
@@ -23,3 +24,5 @@ class Problem:
     starter_code: str
     solution: str
     suite: Suite
+    shown: tuple[int, ...] = ()
+    hidden: int = 0

@@ -48,6 +48,7 @@ class Curriculum:
         self.config = config
         self.seed = seed
         self._problems = sorted(problems, key=lambda problem: problem.id)
+        self._unsolved = sum(not problem.solution.strip() for problem in problems)
         self._index = {problem.id: i for i, problem in enumerate(self._problems)}
         if not self._problems:
             raise ValueError("a curriculum needs at least one problem; got none")
@@ -162,6 +163,7 @@ class Curriculum:
             "epoch": self._epoch,
             "subtasks": self._ticket,
             "problems_met": self._schedule.progress.met().sum(),
+            "unsolved_problems": self._unsolved,
             "unparsable_solutions": (top == UNPARSABLE).sum(),
             "too_long_problems": (top == TOO_LONG).sum(),
         }

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepcoder.curriculum.config import Levels
+from stepcoder.curriculum.problems.hidden import with_hidden
 from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages import schedules
@@ -121,9 +122,22 @@ def chosen(data: DataConfig, files: Iterable[str], key: str) -> tuple[Problem, .
     return tuple(found[: data.limit])
 
 
+def hiding(data: DataConfig, train: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """The problems with `data.hidden_tests` of their tests kept out of the reward."""
+    if not data.hidden_tests:
+        return train
+    found = tuple(with_hidden(problem, data.hidden_tests) for problem in train)
+    if train and not any(problem.hidden for problem in found):
+        raise UserError(
+            f"data.hidden_tests = {data.hidden_tests:g} hides no test: of no training problem's tests is that share "
+            "one or more. Set it higher, or to 0"
+        )
+    return found
+
+
 def problems(config: BaseConfig) -> dict[str, tuple[Problem, ...]]:
     """`train` and `heldout`, checked for problems that are in both."""
-    train = chosen(config.data, config.data.train, "data.train")
+    train = hiding(config.data, chosen(config.data, config.data.train, "data.train"))
     heldout = chosen(config.data, config.data.heldout, "data.heldout")
     shared = {problem.id for problem in train} & {problem.id for problem in heldout}
     if shared:

@@ -12,6 +12,7 @@ from stepcoder.words import plural
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from stepcoder.curriculum.data.readers.hub import Location
     from stepcoder.deploy.checks.preflight import Ready
     from stepcoder.deploy.config.shared import BaseConfig
     from stepcoder.executor.config import ExecutorConfig
@@ -98,8 +99,18 @@ def kind_option(parser: argparse.ArgumentParser, required: bool = False) -> None
     default = "" if required else " (default: native)"
     parser.add_argument(
         "--from", dest="kind", metavar="FORMAT", required=required, default=None if required else "native",
-        help=f"{', '.join(FORMATS)}, or your own reader as package.module:function{default}",
+        help=f"auto (by the fields), {', '.join(FORMATS)}, or your own reader as package.module:function{default}",
     )  # fmt: skip
+
+
+def chosen_format(kind: str, path: "Location") -> str:
+    """A format; says which one `auto` took."""
+    from stepcoder.curriculum.data.files import AUTO, check_kind, format_of
+
+    found = format_of(check_kind(kind), path)
+    if kind == AUTO:
+        print(f"format     {found} (by the fields; --from names another)")
+    return found
 
 
 def console() -> "Console":

@@ -2,7 +2,7 @@
 
 import argparse
 
-from stepcoder.deploy.commands import data_check, data_convert, data_refine, data_show
+from stepcoder.deploy.commands import data_check, data_convert, data_refine, data_show, data_solve
 from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 
@@ -14,17 +14,18 @@ examples:
   stepcoder data convert --from apps APPS/train all.jsonl.gz
   stepcoder data refine all.jsonl.gz train.jsonl.gz --report report.html --against humaneval:HumanEval.jsonl.gz
   stepcoder data check train.jsonl.gz --run
+  stepcoder data solve train.jsonl.gz solved.jsonl.gz --samples runs/mine/trajectories
   stepcoder data show train.jsonl.gz --id apps/2287
 
 Files may be JSON lines, one JSON array (both also gzip-compressed), Parquet or Arrow; a folder means all tables in it.
 docs/data.md explains formats, reasons and how to write a reader of your own."""
 
-_ACTIONS = {"convert": data_convert, "refine": data_refine, "check": data_check, "show": data_show}
+_ACTIONS = {"convert": data_convert, "refine": data_refine, "check": data_check, "show": data_show, "solve": data_solve}
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     data = commands.add_parser(
-        "data", help="convert, refine, check and show problems", description=DESCRIPTION, epilog=EXAMPLES,
+        "data", help="convert, refine, check, show and solve problems", description=DESCRIPTION, epilog=EXAMPLES,
         formatter_class=RAW, allow_abbrev=False,
     )  # fmt: skip
     actions = data.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -33,6 +34,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    if settings and options.action in ("convert", "show"):
+    if settings and options.action == "show":
         raise UserError(f"data {options.action} does not know {' '.join(settings)}")
     return _ACTIONS[options.action].run(options, settings)

@@ -40,6 +40,10 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     levels = ", ".join(f"{checked.levels[level]:,} {level}" for level in get_args(Level) if checked.levels[level])
     sound = plural(checked.sound, "problem is", "problems are")
     print(f"{sound} sound ({levels or 'none'}), {plural(checked.tests, 'test')}")
+    if checked.unsolved:
+        print(
+            f"{checked.unsolved:,} of them without a solution: full generation only; 'stepcoder data solve' finds some"
+        )
     if not options.run and not checked.faults:
         print("their solutions were not run: --run does that")
     if checked.faults:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW, console, kind_option
+from stepcoder.deploy.commands.common import RAW, chosen_format, console, executor_config, kind_option
 from stepcoder.words import plural
 
 DESCRIPTION = """\
@@ -30,18 +30,27 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.run.outputs import check_output
 
     check_packing(options.out)
-    kind, source = check_kind(options.kind), check_location(options.input)
+    check_kind(options.kind)
+    source = check_location(options.input)
+    kind = chosen_format(options.kind, source)
     for out in (options.out, beside(options.out, "rejected.jsonl")):
         check_output(out, "OUT", [source] if isinstance(source, Path) else [], options.force)
+    config = executor_config("data convert", {}, settings)
     with WorkProgress(unit="entries") as progress:
-        counts = convert(kind, source, options.out, progress)
+        counts = convert(kind, source, options.out, config, progress)
     for table in tables(counts):
         console().print(table)
     styles = ", ".join(f"{count:,} {style} style" for style, count in sorted(counts.styles.items()))
     print(f"{plural(counts.tests, 'test')}; {styles}")
-    if counts.solutions > counts.problems:
+    for what, count in counts.repaired.items():
+        print(f"{what}: settled in {plural(count, 'entry', 'entries')}")
+    if counts.unsolved:
+        unsolved = plural(counts.unsolved, "problem has", "problems have")
+        print(f"{unsolved} no solution: full generation only; 'stepcoder data solve' finds some")
+    further = counts.solutions + counts.unsolved - counts.problems
+    if further:
         print(
-            f"{plural(counts.solutions - counts.problems, 'further solution is', 'further solutions are')} left out; "
+            f"{plural(further, 'further solution is', 'further solutions are')} left out; "
             f"'stepcoder data refine --from {kind}' can choose among all"
         )
     print(f"problems   {options.out}")

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, console, executor_config, kind_option, stop
+from stepcoder.deploy.commands.common import RAW, chosen_format, console, executor_config, kind_option, stop
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -59,6 +59,10 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--mutants", metavar="N", type=_count, default=0,
         help="run up to N one-edit mutants of each kept solution and report which its tests let pass (default: 0)",
     )  # fmt: skip
+    refine.add_argument(
+        "--keep-unsolved", action="store_true",
+        help="keep problems without a solution, which nothing was run for: full generation only",
+    )  # fmt: skip
     refine.add_argument("--keep-duplicates", action="store_true", help="do not look for near-duplicates")
     refine.add_argument(
         "--against", metavar="[FORMAT:]FILE", action="append", default=[],
@@ -103,12 +107,14 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.cli import version
 
     check_packing(options.out)
-    kind, path = check_kind(options.kind), check_location(options.input)
+    check_kind(options.kind)
+    path = check_location(options.input)
+    kind = chosen_format(options.kind, path)
     named = {"workers": options.workers, "compare": options.compare}
     config = executor_config("data refine", named, settings)
     against = [_against(text) for text in options.against]
     contamination = CONTAMINATION if options.contamination is None else options.contamination
-    effort = Effort(options.solution, options.mutants)
+    effort = Effort(options.solution, options.mutants, options.keep_unsolved)
     findings = beside(options.out, "findings.jsonl")
     ours = options.force or findings.with_name(f"{findings.name}.inputs.json").exists()
     _check_outputs(options, [path, *(file for _, file in against)], ours)
@@ -131,11 +137,12 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 
 def _against(text: str) -> "tuple[str, Location]":
-    from stepcoder.curriculum.data.files import check_kind, check_location
+    from stepcoder.curriculum.data.files import AUTO, check_kind, check_location, format_of
     from stepcoder.curriculum.data.readers import FORMATS
 
-    if named := re.fullmatch(rf"({'|'.join(FORMATS)}|[\w.]+:[^\W\d]\w*):(.+)", text):
-        return check_kind(named[1]), check_location(named[2])
+    if named := re.fullmatch(rf"({'|'.join([AUTO, *FORMATS])}|[\w.]+:[^\W\d]\w*):(.+)", text):
+        place = check_location(named[2])
+        return format_of(check_kind(named[1]), place), place
     return "native", check_location(text)
 
 
@@ -154,20 +161,17 @@ def _check_outputs(options: argparse.Namespace, locations: "list[Location]", our
 
 
 def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
-    from rich.table import Table
-
+    from stepcoder.curriculum.data.convert import set_aside
+    from stepcoder.curriculum.data.examine import NO_SOLUTION
     from stepcoder.curriculum.data.files import beside
     from stepcoder.curriculum.data.keep import held_out_file
-    from stepcoder.curriculum.data.readers.record import REASONS
 
-    table = Table("dropped", "problems", "why")
-    table.columns[1].justify = "right"
-    for reason, count in outcome.reasons.most_common():
-        table.add_row(reason.value, f"{count:,}", REASONS[reason])
     if outcome.dropped:
-        console().print(table)
+        console().print(set_aside(outcome.reasons, outcome.dropped, outcome.entries, "dropped"))
     kept, later = len(outcome.kept), sum(problem.held_out for problem in outcome.kept)
     print(f"{kept:,} of {plural(outcome.entries, 'problem is', 'problems are')} kept ({kept / outcome.entries:.1%})")
+    if unsolved := sum(problem.finding.solution == NO_SOLUTION for problem in outcome.kept):
+        print(f"{unsolved:,} of them without a solution, so that nothing was run for them")
     print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
     if options.split:
         print(f"held out  {held_out_file(options.out)} ({later:,})")

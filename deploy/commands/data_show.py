@@ -2,7 +2,7 @@
 
 import argparse
 
-from stepcoder.deploy.commands.common import RAW, console, kind_option
+from stepcoder.deploy.commands.common import RAW, chosen_format, console, kind_option
 from stepcoder.errors import UserError
 
 
@@ -22,14 +22,16 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.curriculum.data.readers.record import Record
     from stepcoder.deploy.commands.courses import unknown
 
+    check_kind(options.kind)
     path = check_location(options.file)
+    kind = chosen_format(options.kind, path)
     known: list[str] = []
-    for entry in read(check_kind(options.kind), path):
+    for entry in read(kind, path):
         if isinstance(entry, Record):
             if entry.problem.id == options.id:
                 console().print(problem_page(entry), soft_wrap=False)
                 return 0
             known.append(entry.problem.id)
     if not known:
-        raise UserError(f"{options.file}: holds no problem in this format; is --from {options.kind} right?")
+        raise UserError(f"{options.file}: holds no problem in this format; is --from {kind} right?")
     raise unknown(options.id, known, options.file)

@@ -31,6 +31,10 @@ class DataConfig(Settings):
     limit: int | None = Field(default=None, ge=1)
     """Use only the first so many problems of each of the two (problems); none for all."""
 
+    hidden_tests: float = Field(default=0.0, ge=0, lt=1)
+    """Keep this share of each training problem's tests out of the reward, but never all (fraction); programs that pass
+    the others and fail these are counted. Those that the statement shows are the last to be hidden."""
+
     @field_validator("train", "heldout", "levels", mode="before")
     @classmethod
     def one_file_is_a_list(cls, value: Any) -> Any:

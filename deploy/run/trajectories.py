@@ -34,6 +34,7 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("program", _TEXT, "the program that was run"),
     ("prefix_chars", _INT, "characters of the program that the prompt gave"),
     ("verdict", _TEXT, "of the program"),
+    ("hidden_passed", _BOOL, "of a program that passed: whether it passes the hidden tests too; null without any"),
     ("error_line", _INT, "1-based line of the program where it failed, or null"),
     ("reward", _FLOAT, "of the program, before `learner.reward`"),
     ("executed", pa.list_(_BOOL), "[R] a test executed this token"),

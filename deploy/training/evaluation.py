@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from stepcoder.rollout.engine import Sampling
 from stepcoder.rollout.service import RolloutService
 
 log = logging.getLogger(__name__)
+_LISTED = 10  # problems
 
 
 def evaluate(config: BaseConfig, ready: Ready) -> dict[str, Any]:
@@ -69,12 +70,25 @@ async def evaluate_splits(
     if stop := too_many(lost, len(groups), config.max_unjudged_share):
         raise UserError(f"the evaluation stops: {stop}")
     outcomes = {g.summary.outcome.problem_id: g.summary.outcome for g in groups}
+    fails_hidden = {g.summary.outcome.problem_id: g.summary.fails_hidden for g in groups}
     results = {}
     for name in splits:
         own = [p for split, p in problems if split == name]
         if counts := {p.id: (outcomes[p.id].passed, outcomes[p.id].total) for p in own if p.id in outcomes}:
             results[name] = evaluation(counts, {p.id: p.level for p in own}) | {"unjudged": len(own) - len(counts)}
+            if fails := {p.id: n for p in own if (n := fails_hidden.get(p.id)) is not None}:
+                results[name]["fails_hidden"] = fails
+                progress.message(f"{name}: {told_hidden(fails, counts)}")
     return results
+
+
+def told_hidden(fails: Mapping[str, int], counts: Mapping[str, tuple[int, int]]) -> str:
+    """How many completions pass the tests that give the reward and fail hidden ones, and of which problems."""
+    worst = sorted((id for id, count in fails.items() if count), key=lambda id: (-fails[id], id))
+    listed = f": {', '.join(f'{id} ({fails[id]})' for id in worst[:_LISTED])}" if worst else ""
+    more = f" and {len(worst) - _LISTED:,} more problems" if len(worst) > _LISTED else ""
+    whole = sum(counts[id][1] for id in fails)
+    return f"{sum(fails.values()):,} of {whole:,} completions pass the tests shown and fail hidden ones{listed}{more}"
 
 
 def evaluated_splits(config: BaseConfig, ready: Ready) -> dict[str, Sequence[Problem]]:

@@ -188,6 +188,14 @@ def _has_nodes(value: Any) -> bool:
     return isinstance(value, LinkedList | BinaryTree)
 
 
+def _can_fail(node: ast.AST) -> bool:
+    """An assert, a `raise`, or a call of something like unittest's `assertEqual` and `fail`."""
+    if isinstance(node, ast.Call):
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        return name.lower().startswith(("assert", "fail"))
+    return isinstance(node, ast.Assert | ast.Raise)
+
+
 def _assertion(case: Case, suite: Suite, number: int) -> PlannedCase:
     if not isinstance(case.input, str):
         raise ValueError(f"test {number}: a test in assert style is Python code as a text")
@@ -195,7 +203,7 @@ def _assertion(case: Case, suite: Suite, number: int) -> PlannedCase:
         body = ast.parse(case.input).body
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"test {number}: the assert does not parse: {error}") from error
-    if not any(isinstance(node, ast.Assert) for statement in body for node in ast.walk(statement)):
+    if not any(_can_fail(node) for statement in body for node in ast.walk(statement)):
         raise ValueError(f"test {number}: the code has no assert, so it could not fail")
     try:
         asked = question(body)

@@ -99,6 +99,12 @@ def test_apps_rows(tmp_path: Path) -> None:
     assert problem.suite.cases == (Case("1\n", "2\n"), Case("2\n3", "4\n6"))
 
 
+@pytest.mark.parametrize("text", ["", "[]", '["\\n"]'])
+def test_apps_without_a_solution(tmp_path: Path, text: str) -> None:
+    record = one("apps", tmp_path, APPS | {"solutions": text})
+    assert (record.solutions, record.problem.solution) == ((), "")
+
+
 def test_apps_calls(tmp_path: Path) -> None:
     tests = {"fn_name": "f", "inputs": [[{"1": 2}, 3], ["a"]], "outputs": [{"4": 5}, [{"b": 6}]]}
     row = APPS | {"input_output": json.dumps(tests), "starter_code": "class Solution:\n    def f(self, x):\n"}
@@ -130,9 +136,6 @@ def test_apps_folders(tmp_path: Path) -> None:
 
 
 APPS_FAULTS: list[tuple[dict[str, Any], Reason]] = [
-    ({"solutions": ""}, Reason.NO_SOLUTION),
-    ({"solutions": "[]"}, Reason.NO_SOLUTION),
-    ({"solutions": '["\\n"]'}, Reason.NO_SOLUTION),
     ({"solutions": "[1"}, Reason.BAD_JSON),
     ({"input_output": ""}, Reason.NO_TESTS),
     ({"input_output": '{"inputs": [], "outputs": []}'}, Reason.NO_TESTS),
@@ -178,8 +181,9 @@ def test_apps_plus(tmp_path: Path) -> None:
     text = json.dumps([*rows, later], indent=1).replace("[\n    4\n   ]", big)
     path = tmp_path / "v1.json"
     path.write_text(text)
-    wrapped, called, *faulty, other = read("apps_plus", path)
+    wrapped, called, no_tests, unsolved, unequal, other = read("apps_plus", path)
     assert isinstance(wrapped, Record) and isinstance(called, Record) and isinstance(other, Record)
+    assert isinstance(unsolved, Record) and (unsolved.solutions, unsolved.problem.solution) == ((), "")
     assert (wrapped.problem.id, wrapped.problem.suite.style, wrapped.problem.suite.entry_point) == (
         "apps_plus/0",
         "stdin",
@@ -188,7 +192,7 @@ def test_apps_plus(tmp_path: Path) -> None:
     assert (called.problem.suite.entry_point, called.problem.level) == ("twice", "introductory")
     assert called.problem.suite.cases == (Case([1], 2), Case([2], 10**5000))
     assert (other.problem.id, other.problem.suite.entry_point) == ("apps_plus/x", None)
-    assert reasons(faulty) == [Reason.NO_TESTS, Reason.NO_SOLUTION, Reason.COUNT_MISMATCH]
+    assert reasons([no_tests, unequal]) == [Reason.NO_TESTS, Reason.COUNT_MISMATCH]
 
 
 @pytest.mark.parametrize(
@@ -250,6 +254,7 @@ def test_leetcode(tmp_path: Path) -> None:
         ),
         "Solution().f",
         "from typing import *\n",
+        prelude=True,
     )
     other = LEETCODE | {"test": "def check(candidate):\n    assert sorted(candidate(1)) == [1]\n"}
     assert one("leetcode", tmp_path, other).problem.suite.cases == (Case("assert sorted(Solution().f(1)) == [1]"),)

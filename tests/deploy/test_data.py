@@ -44,13 +44,13 @@ def test_real_data_sets_convert_to_the_same_bytes_twice(tmp_path: Path, kind: st
 
 
 def test_unusable_entries_are_counted_and_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [APPS, APPS, APPS | {"problem_id": 8, "solutions": ""}, b'{"question": "caf\xe9"}', b"{"]
+    rows = [APPS, APPS, APPS | {"problem_id": 8, "input_output": ""}, b'{"question": "caf\xe9"}', b"{"]
     source = write_lines(tmp_path / "rows.jsonl", *rows)
     out = tmp_path / "out.jsonl"
     assert main(["data", "convert", "--from", "apps", str(source), str(out)]) == 0
     said = capsys.readouterr().out
     found = {(row["reason"], row["where"]) for row in lines(tmp_path / "out.jsonl.rejected.jsonl")}
-    reasons = ("duplicate_id", "no_solution", "non_utf8", "bad_json")
+    reasons = ("duplicate_id", "no_tests", "non_utf8", "bad_json")
     assert found == {(reason, f"{source}, line {n}") for n, reason in enumerate(reasons, 2)}
     assert all(re.search(rf"{reason}\W+1\W+20\.0%", said) for reason in reasons)
     assert re.search(r"all\W+1\W+20\.0%", said) and "2 further solutions are left out" in said
@@ -99,10 +99,10 @@ def test_a_reader_of_ones_own_needs_no_change_here(tmp_path: Path, monkeypatch: 
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     Path("mine_of_docs.py").write_text(code, encoding="utf-8")
     good = {"task": "Echo.", "answer": "print(input())", "in": ["a\n"], "out": ["a\n"]}
-    write_lines(tmp_path / "tasks.jsonl", good, good | {"answer": None}, b"{", good | {"task": "Echo again."})
+    write_lines(tmp_path / "tasks.jsonl", good, good | {"in": None}, b"{", good | {"task": "Echo again."})
     assert main(["data", "convert", "--from", "mine_of_docs:read", "tasks.jsonl", "problems.jsonl"]) == 0
     assert [problem.id for problem in load_problems("problems.jsonl")] == ["mine/0", "mine/3"]
-    assert [line["reason"] for line in lines(tmp_path / "problems.jsonl.rejected.jsonl")] == ["no_solution", "bad_json"]
+    assert [line["reason"] for line in lines(tmp_path / "problems.jsonl.rejected.jsonl")] == ["no_tests", "bad_json"]
     against = ["--against", "mine_of_docs:read:tasks.jsonl", "--keep-duplicates"]
     assert main(["data", "refine", "problems.jsonl", "kept.jsonl", *against]) == 0
     assert [line["reason"] for line in lines(tmp_path / "kept.jsonl.rejected.jsonl")] == ["contaminated"] * 2
@@ -130,7 +130,7 @@ def refusals(folder: Path) -> Iterator[tuple[list[str], str]]:
     yield ["convert", "--from", "apps", rows, native], "exists; give another file, or --force"
     yield ["convert", "--from", "apps", rows, rows, "--force"], "is an input"
     yield ["convert", "--from", "apps", rows, str(folder / "no/out.jsonl")], "there is no directory"
-    yield ["convert", "--from", "apps", rows, out, "--executor.cpu_s=1"], "does not know --executor.cpu_s"
+    yield ["convert", "--from", "apps", rows, out, "--rollout.group_size=1"], "does not know --rollout.group_size"
     yield ["refine", native, out, "--learner.gamma=1"], "takes those under executor"
     yield ["refine", native, rows], "exists; give another file, or --force"
     yield ["refine", native, out, "--report", native], "--report: .* is an input"

@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from stepcoder.curriculum.data.readers.hub import Location
     from stepcoder.curriculum.data.readers.record import Record, Rejected
 
-FORMATS = ("apps", "apps_plus", "mbpp", "humaneval", "leetcode", "codecontests", "native")
+FORMATS = (
+    "apps", "apps_plus", "taco", "mbpp", "mbpp_plus", "humaneval", "humaneval_plus", "leetcode", "codecontests",
+    "livecodebench", "deepcoder", "primeintellect", "acecode", "kodcode", "verl", "rstar_coder", "open_r1_codeforces",
+    "nemotron", "native",
+)  # fmt: skip
+_ELSEWHERE = {"humaneval_plus": "evalplus", "mbpp_plus": "evalplus"}  # modules that read several formats
 
 
 def reader(kind: str) -> "Callable[[Location], Iterable[Record | Rejected]]":
     """The reader of a format, or one's own by its dotted name. ValueError says what is wrong with `kind`."""
     if kind in FORMATS:
-        return getattr(importlib.import_module(f"{__name__}.{kind}"), f"read_{kind}")
+        module = importlib.import_module(f"{__name__}.{_ELSEWHERE.get(kind, kind)}")
+        return getattr(module, f"read_{kind}")
     if ":" not in kind:
         close = nearest(kind, list(FORMATS))
         hint = f"did you mean {close[0]}? " if close else ""

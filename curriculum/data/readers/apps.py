@@ -6,34 +6,21 @@ Folder: `question.txt`, `solutions.json`, `input_output.json`, `metadata.json`, 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from stepcoder.curriculum.data.readers.build import (
     Entry,
-    call_cases,
     collect,
     graded,
     read_entries,
     record,
     solutions,
-    stdin_cases,
     text,
 )
-from stepcoder.curriculum.data.readers.files import loads
+from stepcoder.curriculum.data.readers.files import decoded, loads
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
-from stepcoder.executor.suite import Suite
-
-# The names that the official harness puts before every program; numpy's is left out, as programs cannot import it here.
-SETUP = """\
-import collections, fractions, heapq, itertools, math, random, sys, time
-from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
-from functools import lru_cache
-from heapq import *
-from itertools import accumulate, combinations, permutations, product
-from math import ceil, cos, exp, fabs, floor, gcd, log, log2, sin, sqrt, tan
-from typing import List, Tuple
-"""
+from stepcoder.curriculum.data.readers.suites import paired_suite
+from stepcoder.executor.suite import Compare
 
 
 def read_apps(path: Location) -> Iterator[Record | Rejected]:
@@ -72,8 +59,9 @@ def _file(path: Path) -> str:
 
 
 def _problem(entry: Entry, number: int) -> Record:
-    found = solutions(_decoded(entry.get("solutions")))
+    found = solutions(decoded(entry.get("solutions")))
     starter_code = text(entry, "starter_code", default="")
+    suite = paired_suite(decoded(entry.get("input_output")), starter_code, found, Compare())
     return record(
         id=f"apps/{entry.get('problem_id', number)}",
         source="apps",
@@ -81,40 +69,6 @@ def _problem(entry: Entry, number: int) -> Record:
         statement=text(entry, "question", default=""),
         starter_code=starter_code,
         solutions=found,
-        suite=apps_suite(_decoded(entry.get("input_output")), starter_code, found),
+        suite=suite,
+        wrapped=suite.style == "call",
     )
-
-
-def _decoded(value: Any) -> Any:
-    """Rows hold JSON texts, empty ones for nothing; later copies hold the values."""
-    if isinstance(value, str):
-        return loads(value) if value.strip() else None
-    return value
-
-
-def apps_suite(tests: Any, starter_code: str, found: list[str]) -> Suite:
-    """The suite of `{"inputs", "outputs", "fn_name"}`; call style where there is a `fn_name`."""
-    if not isinstance(tests, dict):
-        raise Refuse(Reason.NO_TESTS)
-    inputs, outputs, name = tests.get("inputs"), tests.get("outputs"), tests.get("fn_name")
-    if name is None:
-        return Suite("stdin", stdin_cases(inputs, outputs), setup=SETUP)
-    if not isinstance(name, str) or not name.isidentifier():
-        raise Refuse(Reason.NO_ENTRY_POINT, f"`fn_name` is {name!r}")
-    if isinstance(inputs, list) and isinstance(outputs, list):
-        inputs = [_integer_keys(given, inside=True) for given in inputs]
-        outputs = [_integer_keys(_integer_keys(wanted), inside=True) for wanted in outputs]
-    in_class = "class Solution" in (starter_code or "".join(found[:1]))
-    return Suite("call", call_cases(inputs, outputs), f"Solution().{name}" if in_class else name, SETUP)
-
-
-def _integer_keys(value: Any, inside: bool = False) -> Any:
-    """JSON made texts of a dictionary's keys; the official harness undoes that for a value and a first argument."""
-    if inside:
-        return [_integer_keys(value[0]), *value[1:]] if isinstance(value, list) and value else value
-    if isinstance(value, dict):
-        try:
-            return {int(key): part for key, part in value.items()}
-        except ValueError:
-            return value
-    return value

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.curriculum.data.readers.apps import SETUP, apps_suite
 from stepcoder.curriculum.data.readers.build import (
     Entry,
     graded,
@@ -24,9 +23,10 @@ from stepcoder.curriculum.data.readers.build import (
 from stepcoder.curriculum.data.readers.files import loads
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.suites import SETUP, paired_suite
 from stepcoder.curriculum.problems.problem import Level
 from stepcoder.curriculum.stages.conditionals import parse
-from stepcoder.executor.suite import Suite
+from stepcoder.executor.suite import Compare, Suite
 
 # Version 1 has no levels.
 _DEFAULT_LEVEL: Level = "interview"
@@ -51,7 +51,7 @@ def _problem(entry: Entry, number: int) -> Record:
         suite = Suite("stdin", stdin_cases(inputs, outputs), entry_point, SETUP)
     else:
         name = name or _function(starter_code, found)
-        suite = apps_suite({"inputs": inputs, "outputs": outputs, "fn_name": name}, starter_code, found)
+        suite = paired_suite({"inputs": inputs, "outputs": outputs, "fn_name": name}, starter_code, found, Compare())
     return record(
         id=f"apps_plus/{_first(entry, 'id', 'problem_id', 'task_id', default=number)}",
         source="apps_plus",
@@ -60,6 +60,7 @@ def _problem(entry: Entry, number: int) -> Record:
         starter_code=starter_code,
         solutions=found,
         suite=suite,
+        wrapped=suite.style == "call",
     )
 
 

@@ -2,13 +2,16 @@
 
 import ast
 import math
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, get_args
 
 from stepcoder.curriculum.data.readers.files import entries
 from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.record import Pending, Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.problems.problem import Level, Problem
+from stepcoder.curriculum.problems.sources import defaults
 from stepcoder.curriculum.stages.conditionals import parse
 from stepcoder.executor.judging.plan import plan
 from stepcoder.executor.suite import Case, Suite
@@ -16,9 +19,14 @@ from stepcoder.executor.suite import Case, Suite
 Entry = dict[str, Any]
 
 
-def read_entries(path: Location, make: Callable[[Entry, int], Record]) -> Iterator[Record | Rejected]:
-    """The problems that `make` gets out of a file's entries, which it is told with their number from 0."""
-    yield from collect(entries(path), make)
+def read_entries(
+    path: Location, make: Callable[[Entry, int], Record], columns: Collection[str] | None = None
+) -> Iterator[Record | Rejected]:
+    """The problems that `make` gets out of a file's entries, which it is told with their number from 0.
+
+    `columns`: what of a table `make` asks for; none for all.
+    """
+    yield from collect(entries(path, columns), make)
 
 
 def collect(found: Iterable[tuple[str, Any]], make: Callable[[Entry, int], Record]) -> Iterator[Record | Rejected]:
@@ -46,18 +54,30 @@ def record(
     starter_code: str,
     solutions: list[str],
     suite: Suite,
+    pending: Pending | None = None,
+    wrapped: bool = False,
+    shown: int = 0,
 ) -> Record:
-    """Refuse for an empty statement, no solution, or a suite that cannot judge."""
+    """Refuse for an empty statement, or a suite that cannot judge. `solutions` may be empty.
+
+    The first `shown` tests are in the statement. A suite that names no comparison is compared as its source does
+    (curriculum.problems.sources).
+    """
     if not statement.strip():
         raise Refuse(Reason.NO_STATEMENT)
-    if not solutions:
-        raise Refuse(Reason.NO_SOLUTION)
+    if pending and not solutions:
+        raise Refuse(Reason.NO_SOLUTION, "it would give the expected outputs")
+    usual = defaults(source, suite.style, suite.entry_point)
+    kind = usual.compare if suite.compare.type == "strict" else suite.compare.type
+    suite = replace(suite, compare=replace(suite.compare, type=kind), prelude=suite.prelude or usual.prelude)
     try:
         plan(suite)
     except ValueError as error:
         raise Refuse(Reason.BAD_TEST, str(error)) from error
-    problem = Problem(id, source, level, statement, starter_code, solutions[0], suite)
-    return Record(problem, tuple(solutions))
+    problem = Problem(
+        id, source, level, statement, starter_code, solutions[0] if solutions else "", suite, tuple(range(shown))
+    )
+    return Record(problem, tuple(solutions), pending, wrapped)
 
 
 def text(entry: Entry, *names: str, default: str | None = None) -> str:
@@ -80,10 +100,65 @@ def graded(level: Any) -> Level:
     raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {level!r:.60}")
 
 
+def called(level: Any) -> Level:
+    """The level of a difficulty in other words, in any case; `competition` for what nobody graded."""
+    word = str(level).lower().removesuffix("_difficulty")
+    if word not in _WORDS:
+        raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {level!r:.60}")
+    return _WORDS[word]
+
+
+_WORDS: dict[str, Level] = {
+    "introductory": "introductory", "very_easy": "introductory", "easy": "introductory",
+    "interview": "interview", "medium": "interview", "medium_hard": "interview",
+    "competition": "competition", "hard": "competition", "very_hard": "competition",
+    "unknown": "competition", "": "competition", "none": "competition",
+}  # fmt: skip
+
+
+def rated(rating: Any) -> Level:
+    """The level of a Codeforces rating."""
+    if not isinstance(rating, int | float):
+        return "competition"
+    return "introductory" if rating <= _EASY_RATING else "interview" if rating <= _MEDIUM_RATING else "competition"
+
+
+_EASY_RATING, _MEDIUM_RATING = 1200, 1900
+
+
 def solutions(value: Any) -> list[str]:
     """The solutions that are texts and not blank, each once, in order; from a text or a list."""
     found = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     return list(dict.fromkeys(s for s in found if isinstance(s, str) and s.strip()))
+
+
+def unfenced(code: str) -> str:
+    """The last fenced block of an answer, or the text itself. Refuse where it names another language than Python."""
+    blocks = _FENCE.findall(code)
+    if not blocks:
+        return code
+    language, body = blocks[-1]
+    if language.lower() not in PYTHON:
+        raise Refuse(Reason.LANGUAGE, f"the solution is written in {language}")
+    return body
+
+
+PYTHON = ("", "python", "python3", "py", "py3", "pypy3")
+_FENCE = re.compile(r"^[ \t]*```([\w+#-]*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+
+
+def asked_of(chat: Any) -> str:
+    """The last message of the user, or of whoever speaks last where nobody is called so."""
+    if isinstance(chat, str):
+        return chat
+    turns = [turn for turn in chat if isinstance(turn, dict)] if isinstance(chat, list) else []
+    turns = [turn for turn in turns if turn.get("role") == "user"] or turns
+    content = turns[-1].get("content") if turns else None
+    if isinstance(content, list):  # parts of a message
+        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    if not isinstance(content, str):
+        raise Refuse(Reason.NO_STATEMENT, "no message of a user")
+    return content
 
 
 def pairs(inputs: Any, outputs: Any) -> list[tuple[Any, Any]]:

@@ -1,7 +1,7 @@
 """The body of `def check(candidate):` as single tests, one assert each where it stands by itself.
 
 HumanEval and LeetCodeDataset wrap their asserts in such a function. An assert that is a call with constants and a check
-of its answer becomes a test of its own; the others, with all that they may need, stay together as one test.
+of its answer becomes a test of its own; all else, with what it may need, stays together as one test.
 """
 
 import ast
@@ -32,10 +32,19 @@ def split_check(source: str, entry_point: str) -> list[tuple[str, Question | Non
             except Unsupported:
                 pass
         rest.append(statement)
-    if any(isinstance(node, ast.Assert) for statement in rest for node in ast.walk(statement)):
+    if not all(map(_idle, rest)):
         check.body = rest
         tests.append((f"{ast.unparse(module)}\n\ncheck({entry_point})", None))
     return tests
+
+
+def _idle(statement: ast.stmt) -> bool:
+    """Whether a statement can neither fail nor call anything but `print`: a check without it checks as much."""
+    if isinstance(statement, ast.Pass | ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
+        return True
+    called = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    prints = all(isinstance(node.func, ast.Name) and node.func.id == "print" for node in called)
+    return prints and isinstance(statement, ast.Assign | ast.Expr)
 
 
 class _Renamed(ast.NodeTransformer):

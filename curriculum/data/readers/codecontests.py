@@ -1,11 +1,13 @@
-"""CodeContests (arXiv 2203.07814): standard input and output. Its own columns, and flat copies of them.
+"""CodeContests (arXiv 2203.07814), CodeContests+ (arXiv 2506.05817) and CodeContests-O: standard input and output.
 
-Columns: `name`, `description`, `difficulty`, `solutions` and three kinds of tests, each as parallel lists.
-Flat: `id`, `statement`, `solution`, `inputs`, `outputs`.
+Columns: `name`, `description`, `difficulty`, `solutions` and three kinds of tests, each as parallel lists, a list of
+objects or either as a text. `+` has `title`, `correct_submissions`, `test_cases` and a checker in C++, which is kept
+where it is one that testlib comes with. Flat: `id`, `statement`, `solution`, `inputs`, `outputs`.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from stepcoder.curriculum.data.readers.build import (
@@ -18,54 +20,131 @@ from stepcoder.curriculum.data.readers.build import (
     text,
     wrapper,
 )
+from stepcoder.curriculum.data.readers.files import decoded, decoded_list
 from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Record, Rejected
+from stepcoder.curriculum.data.readers.limits import limits
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.problems.problem import Level
-from stepcoder.executor.suite import Suite
+from stepcoder.executor.suite import Compare, Limits, Suite
 
 _PYTHON3 = 3  # of the column `language`
 _CODEFORCES = re.compile(r"\d+_([A-Za-z])(?![A-Za-z])")  # a name begins with the contest and the problem's letter
 _EASY, _MEDIUM, _A = 1, 2, 7  # of the column `difficulty`
 
 
+COLUMNS = (
+    "id", "name", "title", "statement", "description", "difficulty", "solution", "solutions", "correct_submissions",
+    "inputs", "outputs", "public_tests", "private_tests", "generated_tests", "test_cases", "checker", "input_file",
+    "output_file", "time_limit", "memory_limit", "memory_limit_bytes", "is_interactive",
+)  # fmt: skip
+_TESTS = ("public_tests", "private_tests", "generated_tests", "test_cases")
+
+
 def read_codecontests(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem)
+    yield from read_entries(path, _problem, COLUMNS)
 
 
 def _problem(entry: Entry, number: int) -> Record:
-    statement = text(entry, "statement", "description", default="")
-    found = solutions(_python3(entry.get("solution") or entry.get("solutions")))
-    inputs, outputs = _tests(entry)
+    for name in ("input_file", "output_file"):
+        if text(entry, name, default="").strip():
+            raise Refuse(Reason.FILE_IO, f"`{name}` is {entry[name]!r:.60}")
+    if entry.get("is_interactive"):
+        raise Refuse(Reason.INTERACTIVE)
+    found = [
+        code
+        for field in ("solution", "solutions", "correct_submissions")
+        for code in solutions(_python3(decoded_list(entry.get(field))))
+    ]
     name = str(entry.get("id") or entry.get("name") or number)
     entry_point = wrapper(found[0]) if found else None
+    public, tests = _public(entry), _tests(entry)
+    cases = stdin_cases([given for given, _ in tests], [wanted for _, wanted in tests])
+    suite = Suite("stdin", cases, entry_point)
     return record(
         id=f"codecontests/{name}",
         source="codecontests",
         level=_level(name, entry.get("difficulty")),
-        statement=statement,
+        statement=text(entry, "statement", "description", default=""),
         starter_code="",
         solutions=found,
-        suite=Suite("stdin", stdin_cases(inputs, outputs), entry_point),
+        suite=replace(checked(suite, text(entry, "checker", default="")), limits=_limits(entry)),
+        shown=public,
     )
 
 
+def _limits(entry: Entry) -> Limits:
+    """`+` counts milliseconds and MB, CodeContests a duration and bytes."""
+    memory, size = entry.get("memory_limit"), 1.0
+    if memory is None:
+        memory, size = entry.get("memory_limit_bytes"), 2.0**-20
+    return limits(entry.get("time_limit"), memory, seconds=1e-3, mebibytes=size)
+
+
 def _python3(value: Any) -> Any:
-    if isinstance(value, dict):  # parallel lists of the original columns
-        return [code for language, code in pairs(value.get("language"), value.get("solution")) if language == _PYTHON3]
-    return value
+    """The programs in Python 3 of parallel lists, of a list of objects, or of what names no language."""
+    if isinstance(value, dict):
+        value = [{"language": a, "solution": b} for a, b in pairs(value.get("language"), value.get("solution"))]
+    if not isinstance(value, list):
+        return value
+    return [_code(program) if isinstance(program, dict) else program for program in value]
 
 
-def _tests(entry: Entry) -> tuple[Any, Any]:
+def _code(program: dict[str, Any]) -> str | None:
+    language = str(program.get("language", _PYTHON3)).lower()
+    known = language in ("3", "python3", "py3", "pypy3", "python")
+    return (program.get("solution") or program.get("code")) if known else None
+
+
+def _public(entry: Entry) -> int:
+    """How many of the tests, which come first, are public."""
+    tests = None if "inputs" in entry else decoded(entry.get("public_tests"))
+    return len((tests.get("input") if isinstance(tests, dict) else tests) or [])
+
+
+def _tests(entry: Entry) -> list[tuple[Any, Any]]:
+    """All kinds of tests, whatever form each is in."""
     if "inputs" in entry:
-        return entry["inputs"], entry.get("outputs")
-    inputs: list[Any] = []
-    outputs: list[Any] = []
-    for name in ("public_tests", "private_tests", "generated_tests"):
-        tests = entry.get(name)
-        if isinstance(tests, dict):
-            inputs += tests.get("input") or []
-            outputs += tests.get("output") or []
-    return inputs, outputs
+        return pairs(decoded_list(entry["inputs"]), decoded_list(entry.get("outputs")))
+    found: list[tuple[Any, Any]] = []
+    for name in _TESTS:
+        tests = decoded(entry.get(name))
+        if isinstance(tests, dict) and tests.keys() <= {"input", "output"}:
+            given, wanted = tests.get("input") or [], tests.get("output") or []
+            found += pairs(given, wanted) if given or wanted else []
+        elif isinstance(tests, list) and all(isinstance(test, dict) for test in tests):
+            found += [(test.get("input"), test.get("output")) for test in tests]
+        elif tests is not None:
+            raise Refuse(Reason.NOT_KEPT, f"`{name}` is neither parallel lists nor a list of tests")
+    if not found:
+        raise Refuse(Reason.NO_TESTS)
+    return found
+
+
+def checked(suite: Suite, checker: str) -> Suite:
+    """The suite with what a checker in C++ compares, where it is one of testlib's own. Refuse for any other."""
+    if not checker.strip():
+        return suite
+    named = re.search(r'setName\(\s*"([^"]*)"', checker)
+    name = named[1] if named else ""
+    compare = next((compare for start, compare in _TESTLIB.items() if name.startswith(start)), None)
+    error = re.search(r"\bEPS\s*=\s*([0-9.]+(?:[eE]-?[0-9]+)?)", checker)
+    if compare is None and "max absolute" in name and "error" in name and error:
+        compare = Compare("tokens", float(error[1]))
+    if compare is None:
+        raise Refuse(Reason.CHECKER, f"in C++: {name}" if name else "in C++")
+    return replace(suite, compare=compare)
+
+
+# The names that testlib's checkers give themselves: wcmp; ncmp, icmp, hcmp; lcmp, fcmp; yesno, nyesno.
+_TESTLIB = {
+    "compare sequences of tokens": Compare("tokens", 0.0),
+    "compare ordered sequences of signed int": Compare("tokens", 0.0),
+    "compare two signed": Compare("tokens", 0.0),
+    "compare files as sequence of lines": Compare("lines"),
+    "compare two sequences of lines": Compare("lines"),
+    "multiple YES/NO (case insensitive)": Compare("yesno"),
+    "YES or NO (case insensitive)": Compare("yesno"),
+}
 
 
 def _level(name: str, difficulty: Any) -> Level:

@@ -5,10 +5,11 @@ A byte that is not UTF-8 costs its own entry only. An entry that is not JSON cos
 rest of the file, since nobody knows where the next one begins.
 """
 
+import ast
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from stepcoder.curriculum.data.readers.hub import HubData, Location, hub_rows
@@ -22,21 +23,22 @@ _CHUNK = 1 << 20
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _DECODER = json.JSONDecoder(parse_int=parse_int)
+_LITERAL, _PARTS = 64 << 20, 1_000_000  # characters and commas of a literal: its syntax tree is far larger
 _CUT = 16  # an error so near to the end of what has been read may be due to that end
 
 
-def entries(path: Location) -> Iterator[tuple[str, Any]]:
+def entries(path: Location, columns: Collection[str] | None = None) -> Iterator[tuple[str, Any]]:
     """(where, entry) of a file, a folder of tables or a data set of the hub; the entry is a dict, or a Refuse.
 
-    DataFileError for a file that cannot be read.
+    Of tables only `columns` are read, where they are given. DataFileError for a file that cannot be read.
     """
     if isinstance(path, HubData):
-        yield from ((f"{path}, row {number}", row) for number, row in enumerate(hub_rows(path), 1))
+        yield from ((f"{path}, row {number}", row) for number, row in enumerate(hub_rows(path, columns), 1))
         return
     try:
         if tables := table_files(path):
             for table in tables:
-                yield from ((f"{table}, row {number}", row) for number, row in enumerate(rows(table), 1))
+                yield from ((f"{table}, row {number}", row) for number, row in enumerate(rows(table, columns), 1))
             return
         with unpacked(path) as stream:
             yield from _entries(stream, str(path))
@@ -54,6 +56,30 @@ def loads(text: str) -> Any:
         return _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise Refuse(Reason.BAD_JSON, str(error)) from error
+
+
+def decoded(value: Any) -> Any:
+    """A text as the data it writes down, in JSON or as Python prints it; what is no text as it is; None for blanks."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    try:
+        return loads(value)
+    except Refuse as refusal:
+        if refusal.reason is not Reason.BAD_JSON or value.lstrip()[0] not in "[{('\"-0123456789TFN":
+            raise
+        if len(value) > _LITERAL or value.count(",") > _PARTS:
+            raise Refuse(Reason.TOO_LARGE, f"{len(value):,} characters of a Python literal") from refusal
+        try:
+            return ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            raise refusal from None
+
+
+def decoded_list(value: Any) -> Any:
+    """As decoded, but for a text that is no list or object, such as a program."""
+    return decoded(value) if isinstance(value, str) and value.lstrip()[:1] in ("[", "{") else value
 
 
 def _entries(stream: Any, name: str) -> Iterator[tuple[str, Any]]:

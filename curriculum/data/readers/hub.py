@@ -5,7 +5,7 @@ whole. `hub:./FOLDER` is a folder laid out like a data set of the hub.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,14 @@ def pinned(data: HubData) -> HubData:
         raise _error(data, f"cannot be read: {error}{hint}") from error
 
 
-def hub_rows(data: HubData) -> Iterator[dict[str, Any]]:
+def hub_rows(data: HubData, columns: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
     """The rows of a pinned data set, a few in memory at a time. DataFileError where the network fails for good."""
     from datasets import load_dataset
 
     try:
         rows: Any = load_dataset(data.name, data.config, split=data.split, revision=data.revision, streaming=True)
+        if columns is not None and rows.column_names:
+            rows = rows.select_columns([name for name in rows.column_names if name in columns])
         yield from rows
     except Exception as error:  # each of the libraries underneath has errors of its own
         raise _error(data, f"cannot be read: {error}") from error

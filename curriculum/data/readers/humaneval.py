@@ -1,13 +1,12 @@
 """HumanEval (arXiv 2107.03374): a signature with a docstring that the program continues, and a `check` function."""
 
-import ast
 from collections.abc import Iterator
 
 from stepcoder.curriculum.data.readers.build import Entry, read_entries, record, solutions, text
 from stepcoder.curriculum.data.readers.checks import split_check
+from stepcoder.curriculum.data.readers.evalplus import docstring, humaneval_plus, is_plus
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
-from stepcoder.curriculum.stages.conditionals import parse
 from stepcoder.executor.suite import Case, Suite
 
 
@@ -16,6 +15,8 @@ def read_humaneval(path: Location) -> Iterator[Record | Rejected]:
 
 
 def _problem(entry: Entry, number: int) -> Record:
+    if is_plus(entry):
+        return humaneval_plus(entry, number)
     prompt, name = text(entry, "prompt", default=""), text(entry, "entry_point", default="")
     if not name.isidentifier():
         raise Refuse(Reason.NO_ENTRY_POINT)
@@ -27,15 +28,8 @@ def _problem(entry: Entry, number: int) -> Record:
         id=f"humaneval/{str(entry.get('task_id', number)).removeprefix('HumanEval/')}",
         source="humaneval",
         level="introductory",
-        statement=_docstring(prompt, name) or prompt,
+        statement=docstring(prompt, name) or prompt,
         starter_code=prompt,
         solutions=[prompt + body for body in solutions(entry.get("canonical_solution"))],
         suite=Suite("assert", tuple(Case(code) for code, _ in tests)),
     )
-
-
-def _docstring(prompt: str, name: str) -> str | None:
-    tree = parse(prompt)
-    body = tree.body if tree else []
-    functions = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == name]
-    return (ast.get_docstring(functions[-1]) or "").strip() if functions else None

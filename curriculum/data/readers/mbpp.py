@@ -7,6 +7,7 @@ import ast
 from collections.abc import Iterator
 
 from stepcoder.curriculum.data.readers.build import Entry, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.evalplus import is_plus, mbpp_plus
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.executor.judging.asserts import Unsupported, program_call
@@ -20,6 +21,8 @@ def read_mbpp(path: Location) -> Iterator[Record | Rejected]:
 
 
 def _problem(entry: Entry, number: int) -> Record:
+    if is_plus(entry):
+        return mbpp_plus(entry, number)
     tests, imports = entry.get("test_list"), entry.get("test_imports") or []
     if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
         raise Refuse(Reason.NO_TESTS)

@@ -3,11 +3,14 @@
 The reasons are those of readers and those of refinement, which runs what readers let through.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.executor.report import Ended, Verdict
+from stepcoder.executor.suite import Suite
 
 
 class Reason(StrEnum):
@@ -25,6 +28,14 @@ class Reason(StrEnum):
     BAD_TEST = "bad_test"
     NO_ENTRY_POINT = "no_entry_point"
     DUPLICATE_ID = "duplicate_id"
+    NOT_CODE = "not_code"
+    LANGUAGE = "language"
+    FILE_IO = "file_io"
+    INTERACTIVE = "interactive"
+    CHECKER = "checker"
+    NOT_KEPT = "not_kept"
+    NO_ANSWERS = "no_answers"
+    TOO_LARGE = "too_large"
 
     DOES_NOT_COMPILE = "does_not_compile"
     PYTHON2 = "python2"
@@ -59,6 +70,14 @@ REASONS: dict[Cause, str] = {
     Reason.BAD_TEST: "a test that cannot judge",
     Reason.NO_ENTRY_POINT: "nothing says which function is called",
     Reason.DUPLICATE_ID: "an id that was used before",
+    Reason.NOT_CODE: "asks for no program",
+    Reason.LANGUAGE: "asks for another language than Python",
+    Reason.FILE_IO: "asks for named files to be read or written",
+    Reason.INTERACTIVE: "asks for a dialogue with the judge",
+    Reason.CHECKER: "judged by a checker that cannot be kept",
+    Reason.NOT_KEPT: "a check that cannot be kept: without it wrong programs would pass",
+    Reason.NO_ANSWERS: "expected outputs come from running the reference solution, which was not done",
+    Reason.TOO_LARGE: "an entry of more than a reader takes into memory",
     Reason.DOES_NOT_COMPILE: "the solution is no valid Python",
     Reason.PYTHON2: "the solution is written in Python 2",
     Reason.MISSING_IMPORT: "the solution uses a module or name that it does not have",
@@ -69,14 +88,47 @@ REASONS: dict[Cause, str] = {
     Reason.CONTAMINATED: "too like a problem of an evaluation set",
     Reason.DUPLICATE: "asks for the same as an earlier problem",
 } | {verdict: f"the solution {verdict.told}" for verdict in Verdict if verdict.ended is Ended.LIMIT}
+# The flag or command that helps, where one does.
+HINTS: dict[Cause, str] = {
+    Reason.BAD_JSON: "is --from right? --from auto looks at the file",
+    Reason.MISSING_FIELD: "is --from right? --from auto looks at the file",
+    Reason.NO_SOLUTION: "'stepcoder data solve' gives one, or refine with --keep-unsolved",
+    Reason.NO_ANSWERS: "'stepcoder data convert' runs the reference solution",
+    Reason.DOES_NOT_COMPILE: "--solution shortest tries all solutions, shortest first",
+    Reason.MISSING_IMPORT: "--executor.site_packages true lets programs import what is installed",
+    Reason.WRONG_OUTPUT: "--compare apps where order is forgiven",
+    Reason.NOT_JUDGED: "'stepcoder doctor', then the same command with --force",
+    Reason.DUPLICATE: "--keep-duplicates keeps them",
+    Reason.CONTAMINATED: "--contamination sets the share of common text that is allowed",
+    Verdict.TIMEOUT: "--executor.cpu_s gives a test more seconds",
+    Verdict.MEMORY_LIMIT: "--executor.memory_mib gives a program more memory",
+    Verdict.OUTPUT_LIMIT: "--executor.output_kib allows more output",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Expected outputs that a data set leaves to its reference solution.
+
+    `suite` is in call style without outputs; `answered` makes the suite that judges out of what the calls return.
+    """
+
+    suite: Suite
+    answered: Callable[[list[Any]], Suite]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`problem.solution` is the first of `solutions`, which are as the data set has them: nothing has been run."""
+    """`problem.solution` is the first of `solutions`, which are as the data set has them: nothing has been run.
+
+    No solution is a text without characters. `pending`: the suite judges nothing yet. `wrapped`: each expected value
+    may be in a list of its own, as in APPS, whose harness accepts either.
+    """
 
     problem: Problem
     solutions: tuple[str, ...]
+    pending: Pending | None = None
+    wrapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +143,7 @@ class Rejected:
 class Refuse(Exception):
     """Raised while one entry is turned into a problem; becomes a Rejected."""
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
+    def __init__(self, reason: Cause, detail: str = "") -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail

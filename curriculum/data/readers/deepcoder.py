@@ -1,0 +1,49 @@
+"""DeepCoder-Preview: `problem`, `tests`, `solutions`, `starter_code`, `metadata`; each subset has its form of tests.
+
+`tests` is a list of `{"input", "output", "testtype"}` or `{..., "type", "fn_name"}`, or `{"inputs", "outputs",
+"fn_name"}`. Solutions stand in fences. Rows have no id, so they are numbered.
+"""
+
+from collections.abc import Iterator
+
+from stepcoder.curriculum.data.readers.build import (
+    Entry,
+    called,
+    read_entries,
+    record,
+    solutions,
+    text,
+    unfenced,
+)
+from stepcoder.curriculum.data.readers.files import decoded, decoded_list
+from stepcoder.curriculum.data.readers.hub import Location
+from stepcoder.curriculum.data.readers.record import Record, Rejected
+from stepcoder.curriculum.data.readers.suites import listed_suite, paired_suite
+
+COLUMNS = ("problem", "tests", "solutions", "starter_code", "metadata")
+
+
+def read_deepcoder(path: Location) -> Iterator[Record | Rejected]:
+    yield from read_entries(path, _problem, COLUMNS)
+
+
+def _problem(entry: Entry, number: int) -> Record:
+    found = [unfenced(code) for code in solutions(decoded_list(entry.get("solutions")))]
+    starter_code = text(entry, "starter_code", default="")
+    tests, about = decoded(entry.get("tests")), decoded(entry.get("metadata"))
+    about = about if isinstance(about, dict) else {}
+    if isinstance(tests, dict):
+        suite = paired_suite(tests, starter_code, found)
+    else:
+        suite = listed_suite(tests, about.get("func_name") or about.get("fn_name"), starter_code, found)
+    by_line = isinstance(tests, list) and "testtype" in tests[0]
+    return record(
+        id=f"deepcoder/{number}",
+        source="deepcoder",
+        level=called(about.get("difficulty") or ""),
+        statement=text(entry, "problem", default=""),
+        starter_code=starter_code,
+        solutions=found,
+        suite=suite,
+        wrapped=suite.style == "call" and not by_line,
+    )

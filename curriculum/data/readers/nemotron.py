@@ -1,0 +1,34 @@
+"""Nemotron-RL-coding-competitive_coding, and other rows for NeMo Gym: a request, and tests in `verifier_metadata`."""
+
+from collections.abc import Iterator
+
+from stepcoder.curriculum.data.readers.build import Entry, asked_of, read_entries, record
+from stepcoder.curriculum.data.readers.files import decoded
+from stepcoder.curriculum.data.readers.hub import Location
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.suites import paired_suite
+
+COLUMNS = ("responses_create_params", "verifier_metadata", "hash_id", "dataset", "source")
+
+
+def read_nemotron(path: Location) -> Iterator[Record | Rejected]:
+    yield from read_entries(path, _problem, COLUMNS)
+
+
+def _problem(entry: Entry, number: int) -> Record:
+    asked, about = decoded(entry.get("responses_create_params")), decoded(entry.get("verifier_metadata"))
+    if not isinstance(asked, dict):
+        raise Refuse(Reason.NO_STATEMENT, "`responses_create_params` is no object")
+    if not isinstance(about, dict):
+        raise Refuse(Reason.NO_TESTS, "`verifier_metadata` is no object")
+    suite = paired_suite(decoded(about.get("unit_tests")), "", [])
+    return record(
+        id=f"nemotron/{entry.get('hash_id') or about.get('problem_id') or number}",
+        source="nemotron",
+        level="competition",
+        statement=asked_of(asked.get("input")),
+        starter_code="",
+        solutions=[],
+        suite=suite,
+        wrapped=suite.style == "call",
+    )

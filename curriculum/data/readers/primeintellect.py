@@ -1,0 +1,52 @@
+"""PrimeIntellect's verifiable-coding-problems and SYNTHETIC-1: `verification_info` with `language` and `test_cases`.
+
+`verification_info` and `metadata` are texts, in JSON or as Python prints a dictionary.
+"""
+
+from collections.abc import Iterator
+
+from stepcoder.curriculum.data.readers.build import (
+    PYTHON,
+    Entry,
+    called,
+    read_entries,
+    record,
+    solutions,
+    text,
+    unfenced,
+)
+from stepcoder.curriculum.data.readers.files import decoded
+from stepcoder.curriculum.data.readers.hub import Location
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.suites import listed_suite
+
+COLUMNS = ("problem_id", "task_type", "prompt", "gold_standard_solution", "verification_info", "metadata")
+_ASKED = "Solve the following coding problem using the programming language python:"
+
+
+def read_primeintellect(path: Location) -> Iterator[Record | Rejected]:
+    yield from read_entries(path, _problem, COLUMNS)
+
+
+def _problem(entry: Entry, number: int) -> Record:
+    task = text(entry, "task_type", default="verifiable_code")
+    if "code" not in task and "coding" not in task:
+        raise Refuse(Reason.NOT_CODE, f"`task_type` is {task!r:.60}")
+    info, about = decoded(entry.get("verification_info")), decoded(entry.get("metadata"))
+    if not isinstance(info, dict):
+        raise Refuse(Reason.NO_TESTS, "`verification_info` is no object")
+    language = str(info.get("language") or "python").lower()
+    if language not in PYTHON:
+        raise Refuse(Reason.LANGUAGE, f"its solution is to be written in {language}")
+    found = [unfenced(code) for code in solutions(entry.get("gold_standard_solution"))]
+    suite = listed_suite(decoded(info.get("test_cases")), info.get("fn_name"), "", found)
+    return record(
+        id=f"primeintellect/{entry.get('problem_id') or number}",
+        source="primeintellect",
+        level=called(about.get("difficulty") or "" if isinstance(about, dict) else ""),
+        statement=text(entry, "prompt", default="").strip().removeprefix(_ASKED).strip(),
+        starter_code="",
+        solutions=found,
+        suite=suite,
+        wrapped=suite.style == "call",
+    )

@@ -1,0 +1,35 @@
+"""TACO (arXiv 2312.14852) and TACO-verified: APPS's fields, and `name`, `tags`, `skill_types`, limits, `url`."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from stepcoder.curriculum.data.readers.build import Entry, called, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.files import decoded
+from stepcoder.curriculum.data.readers.hub import Location
+from stepcoder.curriculum.data.readers.limits import limits
+from stepcoder.curriculum.data.readers.record import Record, Rejected
+from stepcoder.curriculum.data.readers.suites import paired_suite
+
+COLUMNS = (
+    "id", "question", "solutions", "starter_code", "input_output", "difficulty", "time_limit", "memory_limit",
+)  # fmt: skip
+
+
+def read_taco(path: Location) -> Iterator[Record | Rejected]:
+    yield from read_entries(path, _problem, COLUMNS)
+
+
+def _problem(entry: Entry, number: int) -> Record:
+    found = solutions(decoded(entry.get("solutions")))
+    starter_code = text(entry, "starter_code", default="")
+    suite = paired_suite(decoded(entry.get("input_output")), starter_code, found)
+    return record(
+        id=f"taco/{entry.get('id') or number}",
+        source="taco",
+        level=called(entry.get("difficulty") or ""),
+        statement=text(entry, "question", default=""),
+        starter_code=starter_code,
+        solutions=found,
+        suite=replace(suite, limits=limits(entry.get("time_limit"), entry.get("memory_limit"))),
+        wrapped=suite.style == "call",
+    )
