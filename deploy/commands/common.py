@@ -37,6 +37,12 @@ def stop(signum: int, frame: object) -> None:
     raise SystemExit(128 + signum)
 
 
+def asked_to_stop(done: int, steps: int) -> str:
+    """How far a run came that was told to stop, and how it goes on."""
+    kept = f"the checkpoint of step {done} of {steps} is written" if done else "before its first checkpoint"
+    return f"by SIGTERM, {kept}; the same command goes on from there"
+
+
 def executor_config(command: str, named: Mapping[str, str | None], settings: list[str]) -> "ExecutorConfig":
     """The executor's settings: named options that were given, then settings on the command line, then the environment.
 

@@ -30,6 +30,7 @@ from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.metrics import read_metrics
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training import controller, saving
+from stepcoder.deploy.training.stopping import Stopping
 from stepcoder.deploy.training.time_limit import CLOSING_S, StartTimes, TimeLimit
 from stepcoder.errors import UserError
 from stepcoder.executor.suite import Case, Suite
@@ -173,6 +174,7 @@ def go(
     limit: TimeLimit | None = None,
     writes_beside: bool = True,
     start: StartTimes | None = None,
+    stopping: Stopping | None = None,
 ) -> tuple[Path, list[str]]:
     """The run's directory, and what it said, after the controller has done all it can."""
     said = io.StringIO()
@@ -195,7 +197,7 @@ def go(
 
         monkeypatch.setattr(controller, "start_services", services)
         try:
-            asyncio.run(controller.Life(config, run, ready, progress, limit, start).train())
+            asyncio.run(controller.Life(config, run, ready, progress, limit, start, stopping).train())
         except RuntimeError as error:
             assert str(error) == "died" and dies_at is not None
         return run.path, [*run.messages, *said.getvalue().splitlines()]
