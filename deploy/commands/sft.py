@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, asked_to_stop
+from stepcoder.deploy.commands.common import RAW, SettingsHelp, asked_to_stop, resume_option
 
 if TYPE_CHECKING:
     from stepcoder.deploy.config.sft import SFTRunConfig
@@ -45,9 +45,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     sft = commands.add_parser(
         "sft", help="fine-tune a model on solutions, or go on with that", description=DESCRIPTION, epilog=EXAMPLES,
         formatter_class=RAW, allow_abbrev=False, add_help=False,
-        usage="stepcoder sft [--config FILE] [--check] [--SETTING VALUE ...]",
+        usage="stepcoder sft [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
     )  # fmt: skip
     sft.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
+    resume_option(sft)
     sft.add_argument(
         "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
     )
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.config.sft import SFTRunConfig
     from stepcoder.deploy.run.directory import RunDirectory, kept_settings
     from stepcoder.deploy.training.sft_data import prepare
+    from stepcoder.deploy.run.resume import settle_resume
     from stepcoder.deploy.training.stopping import Stopping
 
     config = load_config(options.config, settings, root=SFTRunConfig)
@@ -76,6 +78,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         print(yaml.safe_dump(config.settings(), sort_keys=False), end="")
         return 0
 
+    if (began := settle_resume(options.resume, config.run.directory)) is not None:
+        print(f"{config.run.directory}: {began}", file=sys.stderr)
     stopping = Stopping(config.run.grace_s).install()
     with RunDirectory.open(config, notes, updates) as run:
         for message in (*notes, *run.messages):

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, asked_to_stop
+from stepcoder.deploy.commands.common import RAW, SettingsHelp, asked_to_stop, resume_option
 
 if TYPE_CHECKING:
     from stepcoder.deploy.config.run import Config
@@ -30,9 +30,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     train = commands.add_parser(
         "train", help="train a model, or go on with an interrupted run", description=DESCRIPTION, epilog=EXAMPLES,
         formatter_class=RAW, allow_abbrev=False, add_help=False,
-        usage="stepcoder train [--config FILE] [--check] [--SETTING VALUE ...]",
+        usage="stepcoder train [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
     )  # fmt: skip
     train.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
+    resume_option(train)
     train.add_argument(
         "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
     )
@@ -44,6 +45,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.checks.preflight import preflight
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.run.directory import RunDirectory, kept_settings
+    from stepcoder.deploy.run.resume import settle_resume
     from stepcoder.deploy.training.stopping import Stopping
 
     config = load_config(options.config, settings)
@@ -55,6 +57,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), end="")
         return 0
 
+    if (began := settle_resume(options.resume, config.run.directory)) is not None:
+        print(f"{config.run.directory}: {began}", file=sys.stderr)
     stopping = Stopping(config.run.grace_s).install()
     with RunDirectory.open(config, notes) as run:
         for message in (*notes, *run.messages):

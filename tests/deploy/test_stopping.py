@@ -15,7 +15,17 @@ from typing import Any
 import pytest
 
 from stepcoder.deploy.training.stopping import Stopping, StopRequested
-from tests.deploy.test_resume import STEPS, SUBTASKS, Learner, Rollout, assert_same_end, checkpoint, configured, go, model
+from tests.deploy.test_resume import (
+    STEPS,
+    SUBTASKS,
+    Learner,
+    Rollout,
+    assert_same_end,
+    checkpoint,
+    configured,
+    go,
+    model,
+)
 
 __all__ = ["model"]  # a fixture
 LONG_S = 600.0
