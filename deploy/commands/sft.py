@@ -61,8 +61,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.config.sft import SFTRunConfig
     from stepcoder.deploy.run.directory import RunDirectory, kept_settings
-    from stepcoder.deploy.training.sft_data import prepare
     from stepcoder.deploy.run.resume import settle_resume
+    from stepcoder.deploy.training.sft_data import prepare
     from stepcoder.deploy.training.stopping import Stopping
 
     config = load_config(options.config, settings, root=SFTRunConfig)

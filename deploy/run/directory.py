@@ -206,6 +206,11 @@ class RunDirectory:
         log.info("%s: %s", self.path, message)
 
     @property
+    def place(self) -> str:
+        """What the run is called: its URI or path."""
+        return self.uri or str(self.path)
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -238,7 +243,7 @@ class RunDirectory:
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint's manifest says of the run that wrote it."""
-        return {"wrote": "stepcoder", "config": self.config.digest(), "run": self.uri or str(self.path)}
+        return {"wrote": "stepcoder", "config": self.config.digest(), "run": self.place}
 
     def tidy(self) -> None:
         """After a checkpoint: delete those that are neither among the newest `run.keep` nor the best `run.keep_best`,

@@ -25,6 +25,7 @@ from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.checkpoint import latest_complete
 from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
 from stepcoder.deploy.run.trajectories import write_groups
 from stepcoder.deploy.shown.counting import counted
@@ -47,7 +48,7 @@ RESTARTS = 3
 
 
 def train(config: Config, run: RunDirectory, ready: Ready, stopping: Stopping | None = None) -> None:
-    """Train to `run.steps`, for `run.max_minutes` or until asked to stop, from the newest checkpoint if there is one."""
+    """Train to `run.steps`, for `run.max_minutes` or until asked to stop; from the newest checkpoint, if any."""
     stopping = stopping or Stopping()
     start = StartTimes()
     start.mark("checks")
@@ -98,7 +99,7 @@ class Life:
         self.start = start or StartTimes()
         self.stopping = stopping or Stopping()
         self.services: Services
-        self.metrics = MetricsWriter(run.path, run.resumed_step)
+        self.metrics = MetricsWriter(run.path, run.resumed_step, RayMetrics(run.place).record)
         self.refused = 0
         self.guards = Guards(config.learner.guards, read_metrics(run.metrics_file))
         self.saving = Saving(run, self.limit)
