@@ -1,4 +1,7 @@
-"""The run's numbers for Prometheus, and the dashboards that show them. Against Prometheus: `tests/whole/test_job.py`."""
+"""The run's numbers for Prometheus, and the dashboards that show them.
+
+Prometheus itself is in `tests/whole/test_watching.py`.
+"""
 
 import json
 import logging

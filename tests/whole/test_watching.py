@@ -32,8 +32,8 @@ class Prometheus:
         folder.mkdir()
         discovery = Path(head.sessions) / "prom_metrics_service_discovery.json"
         (folder / "prometheus.yml").write_text(
-            "global: {scrape_interval: 1s}\n"
-            f"scrape_configs: [{{job_name: ray, file_sd_configs: [{{files: ['{discovery}'], refresh_interval: 1s}}]}}]\n"
+            "global: {scrape_interval: 1s}\nscrape_configs:\n  - job_name: ray\n"
+            f"    file_sd_configs: [{{files: ['{discovery}'], refresh_interval: 1s}}]\n"
         )
         self.address = f"127.0.0.1:{free_port()}"
         self.log = (folder / "log").open("w")
