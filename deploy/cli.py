@@ -18,10 +18,11 @@ from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 from stepcoder.paths import source_tree
 
-COMMANDS = ("train", "sft", "eval", "compare", "doctor", "export", "grade", "mask", "courses", "data")
+COMMANDS = ("train", "sft", "eval", "compare", "doctor", "export", "grade", "mask", "courses", "data", "submit", "runs")
 TAKES_SETTINGS = ("train", "sft", "eval", "doctor", "grade", "data")
 
 TRAINS = ("train", "sft", "eval")
+NEEDS_TRAINING = (*TRAINS, "submit")
 # Packages of the extra `train`.
 TRAINING = "ray torch transformers deepspeed peft tensorboard matplotlib psutil fsspec gguf accelerate".split()
 
@@ -36,6 +37,8 @@ start here:
   stepcoder sft --config configs/sft-starter.yaml     fine-tune on the problems' solutions, the stage before it
   stepcoder eval --run runs/starter                   pass rate of the newest checkpoint
   stepcoder compare runs/starter runs/starter-grpo    several runs side by side
+  stepcoder submit -- train --config FILE ...         the same on a Ray cluster
+  stepcoder runs runs                                 what runs there are, and how far they are
   stepcoder export --run runs/starter --out my-model  the trained model for transformers and vLLM
   stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl   judge programs, sandboxed, without training
   stepcoder data convert --from apps APPS/train P.jsonl   one's own problems: then 'data refine', 'check', 'show'
@@ -92,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         root.error(f"{options.command} does not know {' '.join(settings)}")
     set_up_logging()
     try:
-        for package in TRAINING if options.command in TRAINS else ():
+        for package in TRAINING if options.command in NEEDS_TRAINING else ():
             if importlib.util.find_spec(package) is None:
                 raise ModuleNotFoundError(name=package)
         return _command(options.command).run(options, settings)

@@ -84,10 +84,14 @@ def preflight(config: BaseConfig, writes: bool = True) -> Ready:
     return Ready(model, data["train"], data["heldout"])
 
 
-def check_lasting(config: BaseConfig) -> None:
-    """A submitted job runs in a copy of the source tree that Ray unpacks and throws away."""
+def check_lasting(config: BaseConfig, submitted: bool | None = None) -> None:
+    """A submitted job runs in a copy of the source tree that Ray unpacks and throws away.
+
+    `submitted` None: where this process is one.
+    """
     directory = config.run.directory
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and "://" not in directory and not Path(directory).is_absolute():
+    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ if submitted is None else submitted
+    if submitted and "://" not in directory and not Path(directory).is_absolute():
         raise UserError(
             f"run.directory: {directory!r} would lie in the submitted job's copy of the source tree, which "
             "does not last. Give an absolute path that all nodes see, or a URI."

@@ -64,6 +64,21 @@ def stop(signum: int, frame: object) -> None:
     raise SystemExit(128 + signum)
 
 
+def resume_option(parser: argparse.ArgumentParser) -> None:
+    """`--resume`: whether to go on with what is there."""
+    parser.add_argument(
+        "--resume", metavar="WHAT", default="auto",
+        help="auto: go on with what run.directory holds (default); never: refuse a directory that holds a run; PATH: "
+        "begin a new directory at another run's newest checkpoint, or at PATH/checkpoints/step-N",
+    )  # fmt: skip
+
+
+def asked_to_stop(done: int, steps: int) -> str:
+    """How far a run came that was told to stop, and how it goes on."""
+    kept = f"the checkpoint of step {done} of {steps} is written" if done else "before its first checkpoint"
+    return f"by SIGTERM, {kept}; the same command goes on from there"
+
+
 def executor_config(command: str, named: Mapping[str, str | None], settings: list[str]) -> "ExecutorConfig":
     """The executor's settings: named options that were given, then settings on the command line, then the environment.
 

@@ -2,11 +2,10 @@
 
 import argparse
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, stop
+from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, asked_to_stop, resume_option
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -46,9 +45,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     sft = commands.add_parser(
         "sft", help="fine-tune a model on solutions, or go on with that", description=DESCRIPTION, epilog=EXAMPLES,
         formatter_class=RAW, allow_abbrev=False, add_help=False,
-        usage="stepcoder sft [--config FILE] [--check] [--SETTING VALUE ...]",
+        usage="stepcoder sft [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
     )  # fmt: skip
     sft.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
+    resume_option(sft)
     sft.add_argument(
         "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
     )
@@ -61,7 +61,9 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.config.sft import SFTRunConfig
     from stepcoder.deploy.run.directory import RunDirectory, kept_settings
+    from stepcoder.deploy.run.resume import settle_resume
     from stepcoder.deploy.training.sft_data import prepare
+    from stepcoder.deploy.training.stopping import Stopping
 
     config = load_config(options.config, settings, root=SFTRunConfig)
     config, notes = settle(config, kept_settings(config.run.directory))
@@ -80,20 +82,22 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         print(yaml.safe_dump(config.settings(), sort_keys=False), end="")
         return 0
 
-    signal.signal(signal.SIGTERM, stop)
+    if (began := settle_resume(options.resume, config.run.directory)) is not None:
+        print(f"{config.run.directory}: {began}", file=sys.stderr)
+    stopping = Stopping(config.run.grace_s).install()
     with RunDirectory.open(config, notes, updates) as run:
         for message in (*notes, *run.messages):
             print(f"{run.path}: {message}", file=sys.stderr)
         if not run.finished:
             from stepcoder.deploy.training.sft import fine_tune
 
-            fine_tune(config, run, ready, data)
-        finish(config, run)
-    return 0
+            fine_tune(config, run, ready, data, stopping)
+        finish(config, run, asked=stopping.asked)
+    return stopping.exit_code
 
 
-def finish(config: "SFTRunConfig", run: "RunDirectory") -> None:
-    """The end of a run for a person: table, picture, where the model is."""
+def finish(config: "SFTRunConfig", run: "RunDirectory", asked: bool = False) -> None:
+    """The end of a run for a person: table, picture, where the model is. `asked`: it was told to stop."""
     from rich.console import Console
 
     from stepcoder.deploy.run.checkpoint import POLICY, named
@@ -107,6 +111,9 @@ def finish(config: "SFTRunConfig", run: "RunDirectory") -> None:
     if result["splits"]:
         Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False).print(table(result))
     place = run.uri or os.path.relpath(run.path)
+    if asked:
+        print(f"stopped         {asked_to_stop(max((s for s, _ in named(run.checkpoints)), default=0), run.steps)}")
+        return
     print(f"learning curve  {os.path.relpath(picture)}\nrun directory   {place}")
     print(f"take the model  stepcoder export --run {place} --out my-model")
     if run.uri is None:

@@ -2,11 +2,10 @@
 
 import argparse
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, stop
+from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, asked_to_stop, resume_option
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -32,9 +31,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     train = commands.add_parser(
         "train", help="train a model, or go on with an interrupted run", description=DESCRIPTION, epilog=EXAMPLES,
         formatter_class=RAW, allow_abbrev=False, add_help=False,
-        usage="stepcoder train [--config FILE] [--check] [--SETTING VALUE ...]",
+        usage="stepcoder train [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
     )  # fmt: skip
     train.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
+    resume_option(train)
     train.add_argument(
         "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
     )
@@ -46,6 +46,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.checks.preflight import preflight
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.run.directory import RunDirectory, kept_settings
+    from stepcoder.deploy.run.resume import settle_resume
+    from stepcoder.deploy.training.stopping import Stopping
 
     config = load_config(options.config, settings)
     config, notes = settle(config, kept_settings(config.run.directory))
@@ -57,20 +59,22 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         print(yaml.safe_dump(config.settings(), sort_keys=False), end="")
         return 0
 
-    signal.signal(signal.SIGTERM, stop)
+    if (began := settle_resume(options.resume, config.run.directory)) is not None:
+        print(f"{config.run.directory}: {began}", file=sys.stderr)
+    stopping = Stopping(config.run.grace_s).install()
     with RunDirectory.open(config, notes) as run:
         for message in (*notes, *run.messages):
             print(f"{run.path}: {message}", file=sys.stderr)
         if not run.finished:
             from stepcoder.deploy.training import controller
 
-            controller.train(config, run, ready)
-        finish(config, run)
-    return 0
+            controller.train(config, run, ready, stopping)
+        finish(config, run, asked=stopping.asked)
+    return stopping.exit_code
 
 
-def finish(config: "Config", run: "RunDirectory") -> None:
-    """The end of a run for a person: table, picture, where the checkpoint is."""
+def finish(config: "Config", run: "RunDirectory", asked: bool = False) -> None:
+    """The end of a run for a person: table, picture, where the checkpoint is. `asked`: it was told to stop."""
     from rich.console import Console
 
     from stepcoder.deploy.run.checkpoint import named
@@ -89,7 +93,9 @@ def finish(config: "Config", run: "RunDirectory") -> None:
         console.print(table(result))
     place = run.uri or os.path.relpath(run.path)
     last = max((step for step, _ in named(run.checkpoints)), default=0)
-    if config.run.max_minutes is not None and last < config.run.steps:
+    if asked:
+        print(f"stopped         {asked_to_stop(last, config.run.steps)}")
+    elif config.run.max_minutes is not None and last < config.run.steps:
         print(f"stopped         {cut_short(last, config.run.steps, config.run.max_minutes)}")
     print(f"learning curve  {os.path.relpath(picture)}\nrun directory   {place}")
     print(f"take the model  stepcoder export --run {place} --out my-model")

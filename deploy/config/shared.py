@@ -52,6 +52,9 @@ class PlaceConfig(Settings):
     """A checkpoint after every so many steps, and after the last (steps)."""
     keep: int = Field(default=2, ge=1)
     """Newest checkpoints kept; older ones are deleted (checkpoints)."""
+    grace_s: float = Field(default=25.0, ge=0)
+    """After SIGTERM, how long the step under way and a checkpoint may take (seconds); 0 for an end at once, without
+    one. What sends the signal must wait for longer: Kubernetes and Slurm give 30 s unless told."""
 
 
 class PassRateConfig(Settings):

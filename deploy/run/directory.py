@@ -154,12 +154,16 @@ class RunDirectory:
                 ) from None
 
     def _begun(self) -> bool:
-        """Whether there is anything to lose: a step's numbers or a checkpoint."""
-        return any(self.checkpoints.glob("step-*")) or any(True for _ in read_metrics(self.metrics_file))
+        return begun(str(self.path))
 
     def _say(self, message: str) -> None:
         self.messages.append(message)
         log.info("%s: %s", self.path, message)
+
+    @property
+    def place(self) -> str:
+        """What the run is called: its URI or path."""
+        return self.uri or str(self.path)
 
     @property
     def checkpoints(self) -> Path:
@@ -194,7 +198,7 @@ class RunDirectory:
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint's manifest says of the run that wrote it."""
-        return {"wrote": "stepcoder", "config": self.config.digest(), "run": self.uri or str(self.path)}
+        return {"wrote": "stepcoder", "config": self.config.digest(), "run": self.place}
 
     def tidy(self) -> None:
         """After a checkpoint: delete those that are neither among the newest `run.keep` nor the best `run.keep_best`,
@@ -253,6 +257,19 @@ class RunDirectory:
             system.get_file(f"{root}/{name}", str(target))
 
 
+def fetch_names(uri: str) -> list[str]:
+    """The files at a URI, relative to it."""
+    return list(_listing(*_remote(uri, make=False)))
+
+
+def begun(directory: str) -> bool:
+    """Whether a path or URI holds a run with something to lose: a step's numbers or a checkpoint."""
+    if "://" in directory:
+        return any(name == METRICS or name.startswith("checkpoints/step-") for name in fetch_names(directory))
+    path = local_part(directory)
+    return any((path / "checkpoints").glob("step-*")) or any(True for _ in read_metrics(path / METRICS))
+
+
 def fetch_checkpoints(directory: str) -> Path:
     """The checkpoints folder of a run, for reading only, its settings and metrics beside it.
 
@@ -269,12 +286,13 @@ def fetch_checkpoints(directory: str) -> Path:
     return copy / "checkpoints"
 
 
-def _remote(uri: str) -> tuple[Any, str]:
+def _remote(uri: str, make: bool = True) -> tuple[Any, str]:
     import fsspec
 
     try:
         system, root = fsspec.core.url_to_fs(uri)
-        system.makedirs(root, exist_ok=True)
+        if make:
+            system.makedirs(root, exist_ok=True)
     except Exception as error:  # every file system has its own kinds
         raise UserError(f"run.directory: can't use {uri}: {error or type(error).__name__}") from None
     return system, root.rstrip("/")

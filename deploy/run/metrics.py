@@ -7,7 +7,7 @@ the state after that step. No step is counted twice: a resumed run first drops t
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,13 +62,19 @@ def truncate(path: Path, step: int) -> int:
 
 
 class MetricsWriter:
-    """Appends to `<run>/metrics.jsonl` and `<run>/tensorboard/`; `resumed_step` is the number of steps already done."""
+    """Appends to `<run>/metrics.jsonl` and `<run>/tensorboard/`; `resumed_step` is the number of steps already done.
 
-    def __init__(self, run: Path, resumed_step: int = 0) -> None:
+    `export` is given every number of a line, by its joined name.
+    """
+
+    def __init__(
+        self, run: Path, resumed_step: int = 0, export: Callable[[Iterable[tuple[str, float]]], None] | None = None
+    ) -> None:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         run.mkdir(parents=True, exist_ok=True)
         self.path = run / METRICS
+        self._export = export
         self.dropped = truncate(self.path, resumed_step)
         self._evaluated = {record["step"] for record in read_metrics(self.path) if "eval" in record}
         self._file = self.path.open("a", encoding="utf-8")
@@ -101,6 +107,8 @@ class MetricsWriter:
         self._file.flush()
         self._scalars(record["step"], record)
         self._events.flush()
+        if self._export is not None:
+            self._export(flat(record))
 
     def _scalars(self, step: int, record: Mapping[str, Any]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]

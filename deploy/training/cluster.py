@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ def own_cluster() -> list[psutil.Process]:
 
 def join_cluster(config: BaseConfig) -> None:
     """Join the named cluster, that of the submitted job, or start one on this machine that ends with this process."""
+    handler = signal.getsignal(signal.SIGTERM)
+    _join(config)
+    signal.signal(signal.SIGTERM, handler)  # Ray takes it, and aborts the process
+
+
+def _join(config: BaseConfig) -> None:
     r = config.ray
     address = r.address or os.environ.get("RAY_ADDRESS")
     common: dict[str, Any] = {"logging_level": "warning", "log_to_driver": r.worker_logs}

@@ -24,6 +24,7 @@ from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.checkpoint import latest_complete
 from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
 from stepcoder.deploy.run.trajectories import write_groups
 from stepcoder.deploy.shown.counting import counted
@@ -33,6 +34,7 @@ from stepcoder.deploy.training.evaluation import evaluate_splits, evaluation_siz
 from stepcoder.deploy.training.generated import Generated, rollout_metrics
 from stepcoder.deploy.training.refill import group_metrics, lacking, with_spread
 from stepcoder.deploy.training.saving import Saving
+from stepcoder.deploy.training.stopping import Stopping, StopRequested
 from stepcoder.deploy.training.time_limit import StartTimes, TimeLimit
 from stepcoder.deploy.training.unjudged import parted, told, too_many, unjudged_metrics
 from stepcoder.errors import UserError
@@ -45,8 +47,9 @@ log = logging.getLogger(__name__)
 RESTARTS = 3
 
 
-def train(config: Config, run: RunDirectory, ready: Ready) -> None:
-    """Train to `run.steps` or for `run.max_minutes`, from the newest checkpoint if there is one."""
+def train(config: Config, run: RunDirectory, ready: Ready, stopping: Stopping | None = None) -> None:
+    """Train to `run.steps`, for `run.max_minutes` or until asked to stop; from the newest checkpoint, if any."""
+    stopping = stopping or Stopping()
     start = StartTimes()
     start.mark("checks")
     limit = TimeLimit(config.run.max_minutes, start.begun)
@@ -55,18 +58,22 @@ def train(config: Config, run: RunDirectory, ready: Ready) -> None:
     start.mark("ray")
     try:
         with RunProgress(config.run.steps, run.resumed_step, ends=limit.ends) as progress:
-            live_on(run, progress, lambda: Life(config, run, ready, progress, limit, start).train())
+            live_on(run, progress, lambda: Life(config, run, ready, progress, limit, start, stopping).train(), stopping)
     finally:
         ray.shutdown()
 
 
-def live_on(run: RunDirectory, progress: RunProgress, live: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def live_on(
+    run: RunDirectory, progress: RunProgress, live: Callable[[], Coroutine[Any, Any, None]], stopping: Stopping
+) -> None:
     """Run `live()` to its end; when an actor dies, once more from the newest checkpoint, a few times at most."""
     for life in range(RESTARTS + 1):
         try:
             asyncio.run(live())
             return
         except (RayActorError, WorkerCrashedError) as error:
+            if stopping.asked:  # whoever ends the run may end its actors too
+                raise SystemExit(stopping.exit_code) from None
             if life == RESTARTS or "creation task" in str(error):
                 raise
             reason = str(error).splitlines()[0]
@@ -85,15 +92,20 @@ class Life:
         progress: RunProgress,
         limit: TimeLimit | None = None,
         start: StartTimes | None = None,
+        stopping: Stopping | None = None,
     ) -> None:
         self.config, self.run, self.ready, self.progress = config, run, ready, progress
         self.limit = limit or TimeLimit(config.run.max_minutes)
         self.start = start or StartTimes()
+        self.stopping = stopping or Stopping()
         self.services: Services
-        self.metrics = MetricsWriter(run.path, run.resumed_step)
+        self.metrics = MetricsWriter(run.path, run.resumed_step, RayMetrics(run.place).record)
         self.refused = 0
         self.guards = Guards(config.learner.guards, read_metrics(run.metrics_file))
         self.saving = Saving(run, self.limit)
+        self.done = run.resumed_step
+        self.under_way: list[Subtask] = []  # drawn and not trained on: a checkpoint keeps them
+        self.generation: asyncio.Task[Generated] | None = None
 
     async def train(self) -> None:
         self.progress.phase("starting the services")
@@ -102,7 +114,10 @@ class Life:
         self.start.mark("services")
         try:
             with self.metrics:
-                await self._train()
+                try:
+                    await self._train()
+                except StopRequested:
+                    await self._save_before_the_end()
                 await self.saving.wait()
         except Exception:
             await self.saving.settle()
@@ -123,28 +138,39 @@ class Life:
         if c.eval.at_end and not self.metrics.evaluated(done):
             await self._evaluate(done)
 
+    async def _save_before_the_end(self) -> None:
+        """The last step that is done, unless there is a checkpoint of it."""
+        if self.generation is not None:
+            self.generation.cancel()
+            await asyncio.gather(self.generation, return_exceptions=True)
+        if self.done > self.saving.last:
+            await self.saving.save(self.services, self.done, self.under_way, self.refused)
+
     async def _steps(self, done: int, issued: list[Subtask] | None) -> int:
         """Steps after `done`, to the end of the run or of its time; the last one's number."""
         c = self.config
         self.progress.begin_steps()
         self.start.over()
-        generation: asyncio.Task[Generated] | None = None
+        self.stopping.begin()
+        self.under_way = issued or []
         for step in range(done + 1, c.run.steps + 1):
             begun, more = time.monotonic(), step < c.run.steps
             saves, evaluates = step % c.run.checkpoint_every == 0, bool(c.eval.every) and step % c.eval.every == 0
-            if generation is None:
-                generation = asyncio.create_task(self._generate(issued or await self._next()))
-                issued = None
+            if self.generation is None:
+                self.under_way = self.under_way or await self._next()
+                self.generation = asyncio.create_task(self._generate(self.under_way))
             self.progress.phase("generating")
-            generated, generation = await self._refill(await generation), None
+            generated, self.generation = await self._refill(await self.generation), None
             ahead: list[Subtask] = []
             if c.max_staleness > 0:  # after the last step too: a run that is made longer then goes on as a longer one
                 ahead = await self._next()
                 between = self.limit.between(saves, evaluates)
                 more = more and self.limit.allows(2, c.eval.at_end, between)  # this one too
                 if more:
-                    generation = asyncio.create_task(self._generate(ahead))
+                    self.generation = asyncio.create_task(self._generate(ahead))
             await self._learn(step, generated)
+            self.done, self.under_way = step, ahead
+            self.stopping.check()
             await self.saving.check()
             self._took(time.monotonic() - begun, generated)
             if c.max_staleness == 0:
@@ -155,8 +181,8 @@ class Life:
             if not more:
                 return step
             if evaluates:
-                if generation is not None:  # alone, an evaluation is counted and timed for itself
-                    await asyncio.wait([generation])
+                if self.generation is not None:  # alone, an evaluation is counted and timed for itself
+                    await asyncio.wait([self.generation])
                 await self._evaluate(step)
         return c.run.steps
 
@@ -213,8 +239,8 @@ class Life:
         start = time.perf_counter()
         rollout, total = self.services.rollout, len(subtasks) * self.config.rollout.group_size
         async with counted(self.progress, "generating", total, rollout):
-            groups, lost = parted(await rollout.run(subtasks))
-        return Generated(groups, time.perf_counter() - start, lost=lost)
+            groups, lost = parted(await self.stopping.beside(rollout.run(subtasks)))
+        return Generated(groups, time.perf_counter() - start, lost)
 
     async def _refill(self, generated: Generated) -> Generated:
         """Further rounds while groups with spread are missing.
@@ -226,8 +252,10 @@ class Life:
             missing = lacking(generated.groups, self.config.subtasks_per_step)
             if not missing:
                 break
-            more = await self._generate(await self._next(missing))
-            generated = generated.with_more(more, missing)
+            further = await self._next(missing)
+            self.under_way = [*self.under_way, *further]
+            more = await self._generate(further)
+            generated = generated.with_more(more)
         return generated
 
     async def _learn(self, step: int, generated: Generated) -> None:
@@ -250,7 +278,7 @@ class Life:
         metrics: dict[str, Any] = rollout_metrics(groups, step, generated.seconds) | learned
         metrics |= unjudged_metrics(lost)
         if dropping:
-            metrics |= group_metrics(groups, generated.refilled)
+            metrics |= group_metrics(groups, generated.tried - self.config.subtasks_per_step)
         metrics |= await services.curriculum.metrics()
         metrics["curriculum/histogram"] = {str(k): v for k, v in (await services.curriculum.histogram()).items()}
         metrics["seconds/train"], metrics["seconds/publish"] = trained - start, published - trained
@@ -302,7 +330,8 @@ class Life:
         self.progress.message(f"evaluating {problems}, {plural(samples, 'completion')} each, no prefix given")
         times = self.start.told() if step == self.run.resumed_step else {}
         begun = time.monotonic()
-        results = await evaluate_splits(self.services.rollout, self.config, self.ready, self.progress)
+        evaluation = evaluate_splits(self.services.rollout, self.config, self.ready, self.progress)
+        results = await self.stopping.beside(evaluation)
         times["seconds/eval"] = self.limit.evaluation = time.monotonic() - begun
         self.metrics.write_evaluation(step, results, times)
         self.progress.evaluation(step, results)

@@ -10,17 +10,19 @@ from stepcoder.rollout.trajectory import Unjudged
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """Groups in the order of their tickets, seconds that they took, groups that came by refilling, groups that could
-    not be judged."""
+    """Groups in the order of their tickets, seconds that they took, groups that could not be judged."""
 
     groups: list[IssuedGroup]
     seconds: float
-    refilled: int = 0
     lost: Sequence[Unjudged] = ()
 
-    def with_more(self, more: "Generated", refilled: int) -> "Generated":
-        groups, lost = self.groups + more.groups, [*self.lost, *more.lost]
-        return Generated(groups, self.seconds + more.seconds, self.refilled + refilled, lost)
+    @property
+    def tried(self) -> int:
+        """Subtasks that were written for."""
+        return len(self.groups) + len(self.lost)
+
+    def with_more(self, more: "Generated") -> "Generated":
+        return Generated(self.groups + more.groups, self.seconds + more.seconds, [*self.lost, *more.lost])
 
 
 def rollout_metrics(groups: Sequence[IssuedGroup], step: int, seconds: float) -> dict[str, float]:

@@ -19,11 +19,13 @@ class Saving(Background):
     def __init__(self, run: RunDirectory, limit: TimeLimit) -> None:
         super().__init__()
         self.run, self.limit = run, limit
+        self.last = run.resumed_step
+        """The step of the newest checkpoint, written or being written."""
 
     async def save(self, services: Services, step: int, ahead: Sequence[Subtask], refused: int) -> None:
         """Copy what the next step changes, then write it while the run goes on; without GPUs, write it at once."""
         await self.wait()
-        begun = time.monotonic()
+        self.last, begun = step, time.monotonic()
         await services.learner.capture()
         state = {
             "step": step,

@@ -10,6 +10,7 @@ Engines and learner never live at the same time. Which problems a step trains on
 alone, so that a checkpoint holds the learner and nothing else.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.sft import SFTRunConfig
 from stepcoder.deploy.run.checkpoint import POLICY, CheckpointWriter, named, prune
 from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import gpus, join_cluster
@@ -31,6 +33,7 @@ from stepcoder.deploy.training.controller import live_on
 from stepcoder.deploy.training.evaluation import evaluate_model
 from stepcoder.deploy.training.placement import placement
 from stepcoder.deploy.training.sft_data import SFTData
+from stepcoder.deploy.training.stopping import Stopping, StopRequested
 from stepcoder.errors import UserError
 from stepcoder.learner.sft.examples import Example
 from stepcoder.learner.sft.service import SFTService
@@ -39,12 +42,15 @@ from stepcoder.words import plural
 VALIDATION = "sft/validation_loss"
 
 
-def fine_tune(config: SFTRunConfig, run: RunDirectory, ready: Ready, data: SFTData) -> None:
-    """Train for `sft.epochs`, from the newest checkpoint if there is one. `run` has told the steps."""
+def fine_tune(
+    config: SFTRunConfig, run: RunDirectory, ready: Ready, data: SFTData, stopping: Stopping | None = None
+) -> None:
+    """Train for `sft.epochs` or until asked to stop, from the newest checkpoint if there is one."""
+    stopping = stopping or Stopping()
     join_cluster(config)
     try:
         with RunProgress(run.steps, run.resumed_step) as progress:
-            live_on(run, progress, lambda: _Life(config, run, ready, data, progress).run_all())
+            live_on(run, progress, lambda: _Life(config, run, ready, data, progress, stopping).run_all(), stopping)
     finally:
         ray.shutdown()
 
@@ -61,12 +67,19 @@ class _Life:
     """From a checkpoint (or the beginning) to the end of the run or the first death of an actor."""
 
     def __init__(
-        self, config: SFTRunConfig, run: RunDirectory, ready: Ready, data: SFTData, progress: RunProgress
+        self,
+        config: SFTRunConfig,
+        run: RunDirectory,
+        ready: Ready,
+        data: SFTData,
+        progress: RunProgress,
+        stopping: Stopping,
     ) -> None:
         self.config, self.run, self.ready, self.data, self.progress = config, run, ready, data, progress
-        self.metrics = MetricsWriter(run.path, run.resumed_step)
+        self.metrics = MetricsWriter(run.path, run.resumed_step, RayMetrics(run.place).record)
         self.learner: SFTService
         self.refused = 0
+        self.stopping = stopping
 
     async def run_all(self) -> None:
         e, steps = self.config.eval, self.run.steps
@@ -75,9 +88,10 @@ class _Life:
                 await self._evaluate(0, self.ready.model)
             if self.run.resumed_step < steps:
                 await self._train()
-            last, checkpoint = named(self.run.checkpoints)[0]
-            if e.at_end and not self.metrics.evaluated(last):
-                await self._evaluate(last, checkpoint / POLICY)
+            last, checkpoint = next(iter(named(self.run.checkpoints)), (0, None))
+            if e.at_end and checkpoint is not None and not self.stopping.asked and not self.metrics.evaluated(last):
+                with contextlib.suppress(StopRequested):
+                    await self._evaluate(last, checkpoint / POLICY)
 
     async def _train(self) -> None:
         c = self.config
@@ -95,10 +109,13 @@ class _Life:
             await self.learner.build()
             await self._restore()
             self.progress.begin_steps()
+            self.stopping.begin()
             for step in range(self.run.resumed_step + 1, self.run.steps + 1):
                 await self._step(step)
-                if step % c.run.checkpoint_every == 0 or step == self.run.steps:
+                if step % c.run.checkpoint_every == 0 or step == self.run.steps or self.stopping.asked:
                     await self._checkpoint(step)
+                if self.stopping.asked:
+                    return
         finally:
             self.learner.close()
 
@@ -155,6 +172,7 @@ class _Life:
         self.progress.message(
             f"evaluating, {plural(self.config.eval.samples, 'completion')} a problem: starting the engines"
         )
-        results = await evaluate_model(self.config, replace(self.ready, model=model), self.progress)
+        evaluation = evaluate_model(self.config, replace(self.ready, model=model), self.progress)
+        results = await self.stopping.beside(evaluation)
         self.metrics.write_evaluation(step, results)
         self.progress.evaluation(step, results)

@@ -45,7 +45,7 @@ def test_refinement_keeps_them_on_request_and_knows_copies(tmp_path: Path, capsy
     assert main(words) == 0
     assert [line["id"] for line in lines(tmp_path / "kept.jsonl")] == ["double", "never"]
     assert [line["id"] for line in lines(tmp_path / "kept.jsonl.rejected.jsonl")] == ["open", "again"]
-    assert "1 of them have no solution" in capsys.readouterr().out and report.stat().st_size
+    assert "1 without a solution" in capsys.readouterr().out and report.stat().st_size
 
 
 def test_the_curriculum_draws_them_at_full_generation(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training import controller
+from stepcoder.deploy.training.stopping import Stopping
 from stepcoder.deploy.training.time_limit import StartTimes, TimeLimit
 from stepcoder.executor.suite import Case, Suite
 from stepcoder.learner.rank import LearnerRank
@@ -159,6 +160,7 @@ def go(
     limit: TimeLimit | None = None,
     writes_beside: bool = True,
     start: StartTimes | None = None,
+    stopping: Stopping | None = None,
 ) -> tuple[Path, list[str]]:
     """The run's directory, and what it said, after the controller has done all it can."""
     said = io.StringIO()
@@ -181,7 +183,7 @@ def go(
 
         monkeypatch.setattr(controller, "start_services", services)
         try:
-            asyncio.run(controller.Life(config, run, ready, progress, limit, start).train())
+            asyncio.run(controller.Life(config, run, ready, progress, limit, start, stopping).train())
         except RuntimeError as error:
             assert str(error) == "died" and dies_at is not None
         return run.path, [*run.messages, *said.getvalue().splitlines()]

@@ -34,6 +34,7 @@ class Head:
             "HOME": str(home),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
+        self.environment["RAY_metrics_report_interval_ms"] = "500"
         for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
             self.environment.pop(name, None)
         dashboard = free_port()
@@ -49,13 +50,22 @@ class Head:
             command, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True
         )
 
+    def run(self, *command: str, timeout: float = HANG_S, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment | environment, timeout=timeout, text=True, capture_output=True,
+            check=False,
+        )  # fmt: skip
+
+    def stepcoder(self, name: str, config: Path, *settings: str) -> subprocess.CompletedProcess[str]:
+        """The job `name` by `stepcoder submit`, followed to its end."""
+        submit = ("stepcoder", "submit", "--address", self.address, "--name", name)
+        return self.run(*submit, "--", "train", "--config", str(config), *settings)
+
     def job(self, *arguments: str, timeout: float = HANG_S) -> str:
         command = ["ray", "job", arguments[0], "--address", self.address, *arguments[1:]]
         deadline = time.monotonic() + HANG_S
         while True:
-            done = subprocess.run(
-                command, cwd=ROOT, env=self.environment, timeout=timeout, text=True, capture_output=True, check=False
-            )
+            done = self.run(*command, timeout=timeout)
             output = done.stdout + done.stderr
             if "try again later" not in output or time.monotonic() > deadline:
                 assert done.returncode == 0, output
@@ -109,7 +119,33 @@ def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, model: Pa
     head.job("stop", "first")
     until(lambda: not any(map(alive, engines)), lambda: engines)
     reached = max(int(folder.name.split("-")[1]) for folder in (run / "checkpoints").glob("step-*"))
-    output = head.submit("second", config, reached + 2, wait=True)
-    assert f"going on from the checkpoint of step {reached} of {reached + 2}" in output
-    assert f"step {reached + 2}/{reached + 2}" in output
+    done = head.stepcoder("second", config, "--run.steps", str(reached + 2))
+    assert done.returncode == 0 and "second: succeeded" in done.stdout, done.stdout + done.stderr
+    assert f"going on from the checkpoint of step {reached} of {reached + 2}" in done.stdout
+    assert f"step {reached + 2}/{reached + 2}" in done.stdout
     assert sorted(metrics(run)) == list(range(1, reached + 3))
+    for token, said in (("wrong", "refuses this machine's token"), ("", "asks for a token")):
+        home = tmp_path / f"home-{token}"
+        home.mkdir()
+        mode = {"RAY_AUTH_TOKEN": token, "RAY_AUTH_MODE": "token"} if token else {"RAY_AUTH_MODE": "disabled"}
+        submit = ("stepcoder", "submit", "--address", head.address, "--", "eval", "--run", str(run))
+        refused = head.run(*submit, HOME=str(home), **mode)
+        assert refused.returncode == 2 and said in refused.stderr, refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_a_stopped_job_has_a_checkpoint_of_its_last_step(head: Head, model: Path, tmp_path: Path) -> None:
+    """`stepcoder submit` tells Ray how long to wait, else it kills after 3 s."""
+    config = write_config(tmp_path, model, "stopped", eval={"at_start": False, "at_end": False})
+    run = tmp_path / "stopped"
+    settings = ("--run.steps", "100000", "--run.checkpoint_every", "100000", "--run.grace_s", "300")
+    submit = ("stepcoder", "submit", "--address", head.address, "--name", "long", "--no-wait", "--", "train")
+    done = head.run(*submit, "--config", str(config), *settings)
+    assert done.returncode == 0 and done.stdout.strip() == "long", done.stdout + done.stderr
+    until(lambda: (run / "trajectories" / "step-00000002.parquet").is_file(), lambda: head.job("logs", "long"))
+    names = ("curriculum", "rollout-0", "executor-0", "learner-0")
+    shown = head.run("ray", "list", "actors", "--address", head.address, "--filter", "state=ALIVE")
+    assert all(name in shown.stdout for name in names), shown.stdout + shown.stderr
+    head.job("stop", "long")
+    (kept,) = (run / "checkpoints").iterdir()
+    assert int(kept.name.split("-")[1]) == max(metrics(run)), head.job("logs", "long")

@@ -92,6 +92,26 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
     assert_same(learner_state(straight), learner_state(killed))
 
 
+def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_and_nothing_else(model: Path, tmp_path: Path):
+    """Asked while the third step is written, of whose programs none is judged: the second is saved, and all goes."""
+    run, hold = tmp_path / "asked", tmp_path / "asked" / "trajectories" / "step-00000002.parquet"
+    config = write_config(tmp_path, model, "asked", eval={"at_start": False, "at_end": False})
+    settings = ("--executor.reward", "tests.tools.loop:held", "--run.checkpoint_every", "100", "--run.grace_s", "500")
+    process = start(config, *settings, HOLD=str(hold))
+    until(lambda: hold.is_file() or process.poll() is not None, lambda: "no second step")
+    family = descendants(process.pid)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=HANG_S)
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert "the checkpoint of step 2 of 4 is written; the same command goes on from there" in output
+    assert "Traceback" not in output
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-00000002"]
+    _, alive = psutil.wait_procs(family, timeout=HANG_S)
+    assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE], alive
+    output = finish(start(config, *settings))
+    assert "going on from the checkpoint of step 2 of 4" in output and sorted(metrics(run)) == [1, 2, 3, 4]
+
+
 def test_generation_may_run_a_step_ahead_of_training_and_equal_groups_are_replaced(model: Path, tmp_path: Path):
     config = write_config(tmp_path, model, "ahead", max_staleness=1, eval={"at_start": False, "at_end": False})
     refilling = "--learner.drop_equal_groups true --refill_rounds 12 --executor.reward tests.tools.loop:coin"

@@ -1,0 +1,40 @@
+"""`stepcoder runs`."""
+
+import argparse
+
+from stepcoder.deploy.commands.common import RAW, console
+from stepcoder.errors import UserError
+
+EXAMPLES = """\
+examples:
+  stepcoder runs                    those below runs/
+  stepcoder runs /shared/runs
+  stepcoder runs s3://bucket/runs   reads each run's files; whether a driver lives is not seen there"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    runs = commands.add_parser(
+        "runs", help="list runs and how far each is", epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
+        description="List the runs at or below a directory, those written last first. A stopped run goes on with the\n"
+        "command that began it.",
+    )  # fmt: skip
+    runs.add_argument("directory", metavar="DIR", nargs="?", default="runs", help="a path or URI (default: runs)")
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from rich.table import Table
+
+    from stepcoder.deploy.run.listing import ago, listed, told
+
+    found = listed(options.directory)
+    if not found:
+        raise UserError(f"{options.directory}: there is no run at or below it (a directory with a config.yaml).")
+    table = Table("run", "state", "passed", "reward", "written", box=None, pad_edge=False)
+    for item in found:
+        passed, reward = item.metrics.get("pass_rate"), item.metrics.get("reward/mean")
+        table.add_row(
+            item.name, told(item), "" if passed is None else f"{passed:.0%}",
+            "" if reward is None else f"{reward:+.2f}", ago(item.written),
+        )  # fmt: skip
+    console().print(table)
+    return 0

@@ -1,0 +1,107 @@
+"""What runs there are below a directory, and how far each is: read from their files alone, without opening a run."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from stepcoder.deploy.run.checkpoint import named
+from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints, fetch_names, local_part
+from stepcoder.deploy.run.lock import LOCK
+from stepcoder.deploy.run.manifest import MANIFEST
+from stepcoder.deploy.run.metrics import METRICS, read_metrics
+
+State = Literal["running", "finished", "stopped", "not begun"]
+DEPTH = 3  # folders between the directory and a run
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One run. `step` is the last that it took, `checkpoint` the step that it goes on from (0: from its beginning)."""
+
+    name: str
+    state: State
+    step: int
+    steps: int | None
+    checkpoint: int
+    metrics: dict[str, Any]
+    written: float
+    """When its numbers were last written, as `time.time()` has it."""
+
+
+def listed(directory: str) -> list[Listed]:
+    """The runs at or below a path or URI, those written last first."""
+    if "://" in directory:
+        found = [_read(fetch_checkpoints(uri).parent, uri) for uri in _below(directory)]
+    else:
+        root = local_part(directory)
+        found = [_read(folder, str(folder)) for folder in _folders(root, DEPTH)]
+    return sorted(found, key=lambda run: -run.written)
+
+
+def _folders(root: Path, depth: int) -> Iterator[Path]:
+    if (root / CONFIG).is_file():
+        yield root
+    elif depth and root.is_dir():
+        for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+            yield from _folders(folder, depth - 1)
+
+
+def _below(uri: str) -> list[str]:
+    """URIs of the runs at or below one."""
+    names = [name for name in fetch_names(uri) if name.split("/")[-1] == CONFIG and name.count("/") <= DEPTH]
+    return [f"{uri.rstrip('/')}/{name}".removesuffix(f"/{CONFIG}") for name in names]
+
+
+def _read(folder: Path, name: str) -> Listed:
+    settings = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
+    lines = list(read_metrics(folder / METRICS))
+    step = max((line["step"] for line in lines), default=0)
+    checkpoint = max((s for s, path in named(folder / "checkpoints") if (path / MANIFEST).is_file()), default=0)
+    steps = settings.get("run", {}).get("steps")
+    evaluated = any("eval" in line and line["step"] == checkpoint for line in lines)
+    ended = evaluated or not settings.get("eval", {}).get("at_end", True)
+    state: State = "stopped" if lines or checkpoint else "not begun"
+    if _held(folder):
+        state = "running"
+    elif ended and (checkpoint >= steps if steps is not None else (folder / "report.json").is_file() and evaluated):
+        state = "finished"
+    last = next((line for line in reversed(lines) if "eval" not in line), {})
+    file = folder / METRICS
+    written = (file if file.is_file() else folder / CONFIG).stat().st_mtime
+    return Listed(name, state, step, steps, checkpoint, last, written)
+
+
+def _held(folder: Path) -> bool:
+    """Whether a driver lives that writes to it. At a URI there is no lock: that cannot be seen there."""
+    try:
+        with (folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def told(run: Listed) -> str:
+    """Where a run stands, for a person."""
+    of = f" of {run.steps}" if run.steps is not None else ""
+    if run.state in ("running", "finished"):
+        return f"{run.state}, step {run.step}{of}"
+    if run.state == "not begun":
+        return "not begun"
+    return f"stopped at step {run.step}{of}, resumable at step {run.checkpoint}"
+
+
+def ago(then: float) -> str:
+    """How long ago that is, in its largest unit."""
+    seconds = max(time.time() - then, 0)
+    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

@@ -1,0 +1,58 @@
+"""What `--resume` asks for: whether a command may go on with a run, and from where."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from stepcoder.deploy.run.checkpoint import Checkpoint
+from stepcoder.deploy.run.directory import CONFIG, begun
+from stepcoder.deploy.run.export import find_checkpoint
+from stepcoder.deploy.run.metrics import METRICS, read_metrics
+from stepcoder.errors import UserError
+from stepcoder.files import publish, write_whole
+
+
+def settle_resume(resume: str, directory: str) -> str | None:
+    """Make `directory` what `--resume` asks for, before it is opened; what a person should know.
+
+    A new directory gets a copy of the checkpoint, of the settings that it was made with, and of the numbers up to its
+    step. One that holds a run already goes on with that, so that the same command can be given again.
+    """
+    if resume == "auto":
+        return None
+    if resume == "never":
+        if begun(directory):
+            raise UserError(f"--resume never: {directory} holds a run. Give another --run.directory.")
+        return None
+    if begun(directory):
+        return None
+    if "://" in directory:
+        raise UserError(f"--resume PATH begins a local run.directory, not {directory}: copy the run there instead.")
+    checkpoint = find_source(resume)
+    copy(checkpoint, Path(directory).expanduser().absolute())
+    return f"begins with step {checkpoint.step} of {resume}"
+
+
+def find_source(place: str) -> Checkpoint:
+    """The checkpoint at RUN/checkpoints/step-N, or the newest complete one of RUN; raises UserError."""
+    head, _, name = place.rstrip("/").rpartition("/")
+    try:
+        if name.startswith("step-") and name.removeprefix("step-").isdigit() and head.endswith("checkpoints"):
+            return find_checkpoint(head.removesuffix("checkpoints") or ".", int(name.removeprefix("step-")))
+        return find_checkpoint(place)
+    except UserError as error:
+        raise UserError(f"--resume {place}: {error}") from None
+
+
+def copy(checkpoint: Checkpoint, target: Path) -> None:
+    """A run directory with this checkpoint alone; the checkpoint takes its name last."""
+    source, folder = checkpoint.path.parent.parent, target / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    if (source / CONFIG).is_file():
+        shutil.copyfile(source / CONFIG, target / CONFIG)
+    kept = [line for line in read_metrics(source / METRICS) if line["step"] <= checkpoint.step]
+    write_whole(target / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as aside:
+        shutil.copytree(checkpoint.path, Path(aside) / checkpoint.path.name)
+        publish(Path(aside) / checkpoint.path.name, folder / checkpoint.path.name)

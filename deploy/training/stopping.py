@@ -1,0 +1,82 @@
+"""A request to end: SIGTERM from a stopped job, a scheduler, a spot machine that is taken back.
+
+The run then ends with a checkpoint of the last step that is done, and goes on from there. A step that is being trained
+is ended first; what is being written or evaluated is given up, since its subtasks are in the checkpoint. Where that
+takes longer than the grace, or at a second request, the process unwinds at once, and the checkpoint before it counts.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class StopRequested(Exception):
+    """What was waited for has been given up, since the run is to end."""
+
+
+class Stopping:
+    """Whether the run is to end, and for how long it may go on until then: `grace_s` (seconds; 0 ends it at once)."""
+
+    def __init__(self, grace_s: float = 0.0) -> None:
+        self.grace_s = grace_s
+        self.signum: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake: asyncio.Event | None = None
+
+    def install(self) -> "Stopping":
+        """Take SIGTERM, and the process's timer once it has come. Only in the main thread."""
+        signal.signal(signal.SIGTERM, self._request)
+        return self
+
+    def begin(self) -> None:
+        """From now on, in this event loop, there is something to save: until then a request unwinds at once."""
+        self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
+
+    @property
+    def asked(self) -> bool:
+        return self.signum is not None
+
+    @property
+    def exit_code(self) -> int:
+        """Of a process that ended because of a signal, as shells have it; 0 where none came."""
+        return 0 if self.signum is None else 128 + self.signum
+
+    def check(self) -> None:
+        """Raises StopRequested where the run is to end."""
+        if self.asked:
+            raise StopRequested
+
+    async def beside(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives; raises StopRequested, with `work` cancelled, as soon as the run is to end."""
+        if self._wake is None:
+            return await work
+        task, asked = asyncio.ensure_future(work), asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
+            self.check()
+            return task.result()
+        finally:
+            asked.cancel()
+            task.cancel()
+            await asyncio.gather(task, asked, return_exceptions=True)
+
+    def _request(self, signum: int, frame: FrameType | None) -> None:
+        loop, wake = self._loop, self._wake
+        if loop is None or wake is None or loop.is_closed() or self.asked or self.grace_s <= 0:
+            raise SystemExit(128 + signum)
+        self.signum = signum
+        log.warning("asked to end by signal %d: a checkpoint follows, within run.grace_s = %g s", signum, self.grace_s)
+        signal.signal(signal.SIGALRM, self._late)
+        signal.setitimer(signal.ITIMER_REAL, self.grace_s)
+        loop.call_soon_threadsafe(wake.set)
+
+    def _late(self, signum: int, frame: FrameType | None) -> NoReturn:
+        log.warning("run.grace_s = %g is over: the run ends without a further checkpoint", self.grace_s)
+        raise SystemExit(self.exit_code)

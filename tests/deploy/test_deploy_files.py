@@ -1,0 +1,116 @@
+"""The files that bring a run to a cluster: each by its own schema or checker, and each says only what there is."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import ray
+import yaml
+
+from stepcoder.deploy.cli import parser
+from stepcoder.deploy.config.load import load_config
+from tests.tools.loop import ROOT
+
+DEPLOY = ROOT / "deploy"
+MANIFESTS = [DEPLOY / "kuberay" / "rayjob.yaml", DEPLOY / "kuberay" / "raycluster.yaml"]
+FILES = [
+    *MANIFESTS,
+    DEPLOY / "launcher" / "aws.yaml",
+    DEPLOY / "slurm" / "train.sbatch",
+    DEPLOY / "docker" / "Dockerfile",
+]
+RAY_OPTIONS = {"dashboard-host", "num-gpus"}
+
+
+def commands(file: Path) -> list[list[str]]:
+    """Every `stepcoder ...` of a file's comments, and a job's own, as words."""
+    text = file.read_text()
+    found = [shlex.split(line)[1:] for line in re.findall(r"^# +(stepcoder .*)$", text, re.MULTILINE)]
+    if "entrypoint:" in text:
+        found.append(shlex.split(yaml.safe_load(text)["spec"]["entrypoint"])[1:])
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_what_a_file_tells_to_type_is_understood(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for words in commands(file):
+        options, settings = parser().parse_known_args(words)
+        if options.command == "submit":
+            options, settings = parser().parse_known_args(options.line)
+        mounted = options.config.startswith("/")  # in a pod
+        load_config(None if mounted else options.config, settings, {})
+    for name in re.findall(r"(?:configs|deploy)/[\w./-]+\w", file.read_text()):
+        assert (ROOT / name).is_file(), name
+    assert max(map(len, file.read_text().splitlines())) <= 120
+
+
+def test_the_commands_of_the_files_are_found() -> None:
+    """Else the test above would say nothing."""
+    assert [len(commands(file)) for file in FILES] == [1, 1, 1, 0, 0]
+
+
+def test_the_launcher_file_keeps_rays_schema() -> None:
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    config = yaml.safe_load((DEPLOY / "launcher" / "aws.yaml").read_text())
+    jsonschema.validate(config, schema)
+    assert config["head_node_type"] in config["available_node_types"]
+
+
+def of_kind(manifest: dict[str, Any]) -> dict[str, Any]:
+    return manifest["spec"]["rayClusterSpec"] if manifest["kind"] == "RayJob" else manifest["spec"]
+
+
+@pytest.mark.parametrize("file", MANIFESTS, ids=lambda file: file.name)
+def test_pods_mount_only_what_they_have_and_outlive_a_checkpoint(file: Path) -> None:
+    """KubeRay's own schema is its CRD, which needs a cluster: here what it asks for by name."""
+    manifest = yaml.safe_load(file.read_text())
+    assert manifest["apiVersion"] == "ray.io/v1" and manifest["metadata"]["name"]
+    cluster = of_kind(manifest)
+    assert cluster["rayVersion"] == ray.__version__
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group in groups:
+        assert group["rayStartParams"].keys() <= RAY_OPTIONS
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+        variables = {entry["name"]: entry["value"] for entry in container["env"]}
+        waits = int(variables["RAY_JOB_STOP_WAIT_TIME_S"])
+        assert pod["terminationGracePeriodSeconds"] > waits and variables["RAY_worker_niceness"] == "0"
+        if manifest["kind"] == "RayJob":
+            grace = float(re.findall(r"--run.grace_s (\d+)", manifest["spec"]["entrypoint"])[0])
+            assert waits > grace
+        limits, requests = container["resources"]["limits"], container["resources"]["requests"]
+        assert limits.get("nvidia.com/gpu") == requests.get("nvidia.com/gpu")
+
+
+def test_the_slurm_script_is_sound_and_leaves_time_for_a_checkpoint() -> None:
+    script = DEPLOY / "slurm" / "train.sbatch"
+    subprocess.run(["bash", "-n", script], check=True)
+    text = script.read_text()
+    signalled, grace = re.search(r"--signal=B:TERM@(\d+)", text), re.search(r"GRACE_S:-(\d+)", text)
+    assert signalled and grace and int(signalled[1]) >= int(grace[1]) + 60
+    if shutil.which("shellcheck") is None:
+        pytest.skip("no shellcheck on PATH (Debian's package has it)")
+    done = subprocess.run(["shellcheck", script], text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_the_image_copies_is_there_and_complete() -> None:
+    text = (DEPLOY / "docker" / "Dockerfile").read_text()
+    assert re.findall(r"^FROM \S+ AS (\w+)$", text, re.MULTILINE) == ["cpu", "gpu"]
+    stages = text.split("\nFROM ")[1:]
+    for stage in stages:
+        copied = [name for line in re.findall(r"^COPY (.*)$", stage, re.MULTILINE) for name in line.split()[:-1]]
+        assert all((ROOT / name).exists() for name in copied)
+        folders = {link.name for link in (ROOT / "stepcoder").iterdir() if link.is_symlink()}
+        assert folders <= set(copied) and {"stepcoder", "pyproject.toml", "configs"} <= set(copied)
+    from_project = (ROOT / "pyproject.toml").read_text()
+    for extra in re.findall(r"\.\[([\w,]+)\]", text)[0].split(","):
+        assert re.search(rf"^{extra} = \[", from_project, re.MULTILINE)

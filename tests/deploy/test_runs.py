@@ -1,0 +1,86 @@
+"""`stepcoder runs` and `--resume`: what there is, how far it is, and from where it goes on."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stepcoder.deploy.cli import main
+from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.run.listing import listed, told
+from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
+from stepcoder.deploy.run.resume import settle_resume
+from stepcoder.errors import UserError
+from tests.deploy.test_run_directory import configured, work
+
+
+def written(folder: Path | str, *steps: int, evaluated: bool = False) -> None:
+    with RunDirectory.open(configured(folder, "--run.steps", "20")) as run:
+        for step in steps:
+            work(run, step)
+        if evaluated:
+            with MetricsWriter(run.path, steps[-1]) as metrics:
+                metrics.write_evaluation(steps[-1], {})
+
+
+def test_runs_are_listed_by_state_the_newest_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path / "stopped", 10, 12)
+    shutil.rmtree(tmp_path / "stopped" / "checkpoints" / "step-00000012")
+    written(tmp_path / "deep" / "finished", 20, evaluated=True)
+    written(tmp_path / "unevaluated", 20)
+    written(tmp_path / "idle")
+    for age, name in enumerate(("unevaluated", "deep/finished", "stopped")):
+        os.utime(tmp_path / name / "metrics.jsonl", (1e9 - age, 1e9 - age))
+    os.utime(tmp_path / "idle" / "config.yaml", (1, 1))
+    with RunDirectory.open(configured(tmp_path / "live", "--run.steps", "20")) as run:
+        work(run, 3)
+        found = listed(str(tmp_path))
+        assert main(["runs", str(tmp_path)]) == 0
+    assert [(Path(run.name).name, told(run)) for run in found] == [
+        ("live", "running, step 3 of 20"),
+        ("unevaluated", "stopped at step 20 of 20, resumable at step 20"),
+        ("finished", "finished, step 20 of 20"),
+        ("stopped", "stopped at step 12 of 20, resumable at step 10"),
+        ("idle", "not begun"),
+    ]
+    shown = capsys.readouterr().out
+    assert "running, step 3 of 20" in shown and "50%" in shown
+    assert main(["runs", str(tmp_path / "idle" / "checkpoints")]) == 2
+
+
+def test_runs_at_a_uri_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    written("memory://runs/one", 10)
+    written("memory://runs/two", 20, evaluated=True)
+    assert {run.name: told(run) for run in listed("memory://runs")} == {
+        "memory://runs/one": "stopped at step 10 of 20, resumable at step 10",
+        "memory://runs/two": "finished, step 20 of 20",
+    }
+    with pytest.raises(UserError, match="--resume never: memory://runs/one holds a run"):
+        settle_resume("never", "memory://runs/one")
+
+
+def test_never_refuses_what_auto_goes_on_with(tmp_path: Path) -> None:
+    written(tmp_path, 10)
+    with pytest.raises(UserError, match="--resume never: .* holds a run"):
+        settle_resume("never", str(tmp_path))
+    assert settle_resume("auto", str(tmp_path)) is None
+    settle_resume("never", str(tmp_path / "new"))
+
+
+@pytest.mark.parametrize(("place", "step"), [("old", 12), ("old/checkpoints/step-00000010", 10)])
+def test_a_new_directory_begins_at_another_runs_checkpoint(tmp_path: Path, place: str, step: int) -> None:
+    written(tmp_path / "old", 10)
+    written(tmp_path / "old", 12)
+    new = tmp_path / "new"
+    assert settle_resume(str(tmp_path / place), str(new)) == f"begins with step {step} of {tmp_path / place}"
+    with RunDirectory.open(configured(new, "--run.steps", "20")) as run:
+        assert run.resumed_step == step
+        assert [line["step"] for line in read_metrics(run.metrics_file)] == [s for s in (10, 12) if s <= step]
+        work(run, 15)
+    assert settle_resume(str(tmp_path / place), str(new)) is None  # the same command again
+    with pytest.raises(UserError, match="holds a run with other settings:\n  run.seed"):
+        RunDirectory.open(configured(new, "--run.seed", "9"))
+    with pytest.raises(UserError, match="--resume .*nothing"):
+        settle_resume(str(tmp_path / "nothing"), str(tmp_path / "third"))

@@ -1,0 +1,119 @@
+"""A run that is asked to end, by a real signal at each of its phases: the real controller and learner, in one process.
+
+A whole run with its engines and programs is stopped in `tests/whole/test_loop.py`.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepcoder.deploy.training.stopping import Stopping, StopRequested
+from tests.deploy.test_resume import assert_same_end
+from tests.tools.one_process import STEPS, SUBTASKS, Learner, Rollout, checkpoint, configured, go
+
+LONG_S = 600.0
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    kept = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGALRM)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGTERM, kept[0])
+    signal.signal(signal.SIGALRM, kept[1])
+
+
+def ask_at(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, call: int) -> None:
+    """SIGTERM at the beginning of the method's call number `call`, which then takes as long as it takes."""
+    real, calls = getattr(kind, name), iter(range(1, 1000))
+
+    async def asking(thing: Any, *arguments: Any) -> Any:
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return await real(thing, *arguments)
+
+    monkeypatch.setattr(kind, name, asking)
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+@pytest.mark.parametrize(
+    ("kind", "name", "call", "done"),
+    [(Rollout, "run", 2, 1), (Rollout, "run", 3, 2), (Learner, "step", 2, 2), (Learner, "publish", 2, 2)],
+)
+def test_a_run_that_is_asked_to_end_goes_on_as_if_it_had_not_been(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleness: int, kind: type, name: str, call: int,
+    done: int,
+) -> None:  # fmt: skip
+    straight, _ = go(configured(tmp_path / "straight", model, "ppo", staleness), model, monkeypatch)
+    config = configured(tmp_path / "asked", model, "ppo", staleness, checkpoint_every=STEPS)
+    with monkeypatch.context() as patched:
+        ask_at(patched, kind, name, call)
+        stopping = Stopping(LONG_S).install()
+        run, _ = go(config, model, patched, stopping=stopping)
+    assert stopping.asked and stopping.exit_code == 128 + signal.SIGTERM
+    reached = [p.name for p in (run / "checkpoints").iterdir()]
+    assert reached == [f"step-{done:08d}"]
+    _, said = go(configured(tmp_path / "asked", model, "ppo", staleness), model, monkeypatch)
+    assert f"going on from the checkpoint of step {done} of {STEPS}" in said
+    assert_same_end(run, straight)
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_what_was_drawn_for_a_step_is_in_the_checkpoint_also_when_groups_are_replaced(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleness: int
+) -> None:
+    """The second step draws further subtasks for groups without spread; asked in the middle of that, none is lost."""
+
+    def refilling(name: str, **run: object) -> Any:
+        config = configured(tmp_path / name, model, "grpo without equal groups", staleness, **run)
+        return config.model_copy(update={"refill_rounds": 3})
+
+    straight, _ = go(refilling("straight"), model, monkeypatch)
+    with monkeypatch.context() as patched:
+        ask_at(patched, Rollout, "run", 4)
+        run, _ = go(refilling("asked", checkpoint_every=STEPS), model, patched, stopping=Stopping(LONG_S).install())
+    (kept,) = (run / "checkpoints").iterdir()
+    assert len(json.loads((kept / "state.json").read_text())["issued"]) > SUBTASKS
+    go(refilling("asked"), model, monkeypatch)
+    assert_same_end(run, straight)
+
+
+def test_an_evaluation_is_given_up(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configured(tmp_path / "run", model, "ppo", 0, checkpoint_every=STEPS)
+    config = config.model_copy(update={"eval": config.eval.model_copy(update={"every": 1, "at_end": True})})
+    ask_at(monkeypatch, Rollout, "run", 2)  # after the first step's
+    run, _ = go(config, model, monkeypatch, stopping=Stopping(LONG_S).install())
+    assert checkpoint(run, 1).is_dir()
+    assert "eval" not in (run / "metrics.jsonl").read_text()
+
+
+def test_before_there_is_anything_to_save_it_ends_at_once() -> None:
+    stopping = Stopping(LONG_S).install()
+    with pytest.raises(SystemExit) as caught:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert caught.value.code == 128 + signal.SIGTERM and not stopping.asked
+
+
+@pytest.mark.parametrize("grace_s", [LONG_S, 0.05, 0.0])
+def test_a_second_request_and_the_end_of_the_grace_end_it_at_once(grace_s: float) -> None:
+    stopping = Stopping(grace_s).install()
+
+    async def training() -> None:
+        stopping.begin()
+        os.kill(os.getpid(), signal.SIGTERM)
+        if grace_s == LONG_S:
+            with pytest.raises(StopRequested):
+                await stopping.beside(asyncio.sleep(LONG_S))
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LONG_S)  # a step that does not end
+
+    with pytest.raises(SystemExit) as caught:
+        asyncio.run(training())
+    assert caught.value.code == 128 + signal.SIGTERM
