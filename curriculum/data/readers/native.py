@@ -29,7 +29,7 @@ def read_native(path: Location) -> Iterator[Record | Rejected]:
             yield Rejected(Reason.DUPLICATE_ID, where, problem.id)
             continue
         seen.add(problem.id)
-        yield Record(problem, (problem.solution,))
+        yield Record(problem, (problem.solution,) if problem.solution.strip() else ())
 
 
 def _reason(error: DataFileError) -> Reason:
