@@ -10,7 +10,7 @@ from stepcoder.errors import UserError
 
 
 def connect(uri: str, make: bool = True) -> tuple[Any, str]:
-    """The file system of a URI and the path in it; with `make` the folder is there. UserError where it cannot be used."""
+    """A URI's file system and the path in it; with `make` the folder is there. UserError where it can't be used."""
     import fsspec
 
     try:
