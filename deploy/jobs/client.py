@@ -1,6 +1,7 @@
 """Ray's job API with messages for a person."""
 
 import asyncio
+import logging
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -63,6 +64,7 @@ def asked(address: str | None, call: Callable[[], T]) -> T:
 def connect(address: str | None) -> "JobSubmissionClient":
     from ray.job_submission import JobSubmissionClient
 
+    logging.getLogger("ray").setLevel(logging.ERROR)  # what it packs, and that it leaves .git out
     url = checked_address(address)
     return asked(url, lambda: JobSubmissionClient(url))
 

@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +24,10 @@ from stepcoder.deploy.config.moved import flat, translated
 from stepcoder.deploy.config.run import Config, RunConfig
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
-from stepcoder.deploy.run.lock import LOCK, RunLock
-from stepcoder.deploy.run.manifest import MANIFEST, ManifestError
+from stepcoder.deploy.run.lock import RunLock
+from stepcoder.deploy.run.manifest import ManifestError
 from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores
+from stepcoder.deploy.run.remote import connect, fetch_names, listing, pull, push
 from stepcoder.deploy.run.settings import FORMATS, differences
 from stepcoder.errors import UserError
 from stepcoder.files import write_whole
@@ -49,7 +49,7 @@ def kept_settings(directory: str) -> dict[str, Any] | None:
         if "://" not in directory:
             text = (local_part(directory) / CONFIG).read_text(encoding="utf-8")
         else:
-            system, root = _remote(directory)
+            system, root = connect(directory)
             text = system.cat_file(f"{root}/{CONFIG}").decode()
     except OSError:
         return None
@@ -112,7 +112,7 @@ class RunDirectory:
         if self._lock.took_over_from is not None:
             self._say(f"the driver that wrote here before (process {self._lock.took_over_from}) ended without a word")
         if self.uri is not None:
-            self._fetch()
+            pull(self.path, self.uri)
         for folder in (self.checkpoints, self.trajectories):
             folder.mkdir(exist_ok=True)
         sweep(self.checkpoints)
@@ -222,44 +222,10 @@ class RunDirectory:
     ) -> None:
         self.close()
 
-    # -- a run at a URI ----------------------------------------------------------------------------------------------
-
     def sync(self) -> None:
         """Copy new and changed files to the run's URI and drop deleted checkpoints there; nothing for a local run."""
-        if self.uri is None:
-            return
-        system, root = _remote(self.uri)
-        remote = {name: entry["size"] for name, entry in _listing(system, root).items()}
-        local = {file.relative_to(self.path).as_posix(): file for file in self.path.rglob("*") if file.is_file()}
-        names = [name for name in local if name != LOCK and not any(part.startswith(".") for part in Path(name).parts)]
-        for name in sorted(names, key=lambda name: (name.endswith(MANIFEST), name)):
-            sealed = name.startswith("checkpoints/")
-            if not sealed or remote.get(name) != local[name].stat().st_size:
-                system.makedirs(f"{root}/{Path(name).parent.as_posix()}", exist_ok=True)
-                system.put_file(str(local[name]), f"{root}/{name}")
-        gone = {
-            "/".join(name.split("/")[:2]) for name in remote if name.startswith("checkpoints/") and name not in local
-        }
-        for folder in sorted(gone):
-            system.rm(f"{root}/{folder}", recursive=True)
-
-    def _fetch(self) -> None:
-        """Make the mirror what the URI holds; the mirror may be of another machine's past, the URI is the run."""
-        assert self.uri is not None
-        system, root = _remote(self.uri)
-        remote = _listing(system, root)
-        for entry in self.path.iterdir():
-            if entry.name != LOCK:
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        for name in remote:
-            target = self.path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            system.get_file(f"{root}/{name}", str(target))
-
-
-def fetch_names(uri: str) -> list[str]:
-    """The files at a URI, relative to it."""
-    return list(_listing(*_remote(uri, make=False)))
+        if self.uri is not None:
+            push(self.path, self.uri)
 
 
 def begun(directory: str) -> bool:
@@ -277,38 +243,19 @@ def fetch_checkpoints(directory: str) -> Path:
     """
     if "://" not in directory:
         return local_part(directory) / "checkpoints"
-    system, root = _remote(directory)
+    system, root = connect(directory)
     copy = Path(tempfile.mkdtemp(prefix="stepcoder-checkpoints-"))
-    for name in _listing(system, root):
+    for name in listing(system, root):
         if name.startswith("checkpoints/") or name in (CONFIG, METRICS):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             system.get_file(f"{root}/{name}", str(copy / name))
     return copy / "checkpoints"
 
 
-def _remote(uri: str, make: bool = True) -> tuple[Any, str]:
-    import fsspec
-
-    try:
-        system, root = fsspec.core.url_to_fs(uri)
-        if make:
-            system.makedirs(root, exist_ok=True)
-    except Exception as error:  # every file system has its own kinds
-        raise UserError(f"run.directory: can't use {uri}: {error or type(error).__name__}") from None
-    return system, root.rstrip("/")
-
-
-def _listing(system: Any, root: str) -> dict[str, dict[str, Any]]:
-    """Files below `root` by their name relative to it."""
-    system.invalidate_cache()
-    found = system.find(root, detail=True)
-    return {str(path)[len(root) + 1 :]: entry for path, entry in found.items()}
-
-
 def check_writable(directory: str) -> None:
     """Raise UserError unless a run can be written there; leaves nothing behind."""
     if "://" in directory:
-        _remote(directory)
+        connect(directory)
         return
     path = nearest = local_part(directory)
     while not nearest.exists() and nearest != nearest.parent:

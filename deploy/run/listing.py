@@ -10,10 +10,11 @@ from typing import Any, Literal
 import yaml
 
 from stepcoder.deploy.run.checkpoint import named
-from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints, fetch_names, local_part
+from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints, local_part
 from stepcoder.deploy.run.lock import LOCK
 from stepcoder.deploy.run.manifest import MANIFEST
 from stepcoder.deploy.run.metrics import METRICS, read_metrics
+from stepcoder.deploy.run.remote import fetch_names
 
 State = Literal["running", "finished", "stopped", "not begun"]
 DEPTH = 3  # folders between the directory and a run

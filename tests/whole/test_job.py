@@ -1,5 +1,6 @@
 """A job on a running Ray cluster: submitted, followed, stopped, and submitted again."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -29,7 +30,7 @@ def free_port() -> int:
 class Head:
     """`ray start --head` with its own home (where Ray keeps its token) and ports."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **variables: str) -> None:
         self.environment = os.environ | {
             "HOME": str(home),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -37,6 +38,7 @@ class Head:
         self.environment["RAY_metrics_report_interval_ms"] = "500"
         for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
             self.environment.pop(name, None)
+        self.environment |= variables
         dashboard = free_port()
         self.sessions = tempfile.mkdtemp(prefix="ray-")  # short: Ray keeps sockets there
         self.address = f"http://127.0.0.1:{dashboard}"
@@ -91,11 +93,11 @@ class Head:
         shutil.rmtree(self.sessions, ignore_errors=True)
 
 
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[Head]:
-    home = tmp_path / "home"
+@contextlib.contextmanager
+def started(home: Path, **variables: str) -> Iterator[Head]:
+    """A head that answers; `variables` are of its environment and that of all commands."""
     home.mkdir()
-    found = Head(home)
+    found = Head(home, **variables)
     deadline = time.monotonic() + HANG_S
     while True:
         assert found.process.poll() is None and time.monotonic() < deadline, (home / "head.log").read_text()
@@ -104,8 +106,16 @@ def head(tmp_path: Path) -> Iterator[Head]:
             break
         except (AssertionError, subprocess.TimeoutExpired):
             time.sleep(1)
-    yield found
-    found.close()
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[Head]:
+    with started(tmp_path / "home") as found:
+        yield found
 
 
 def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, model: Path, tmp_path: Path) -> None:
@@ -124,14 +134,19 @@ def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, model: Pa
     assert f"going on from the checkpoint of step {reached} of {reached + 2}" in done.stdout
     assert f"step {reached + 2}/{reached + 2}" in done.stdout
     assert sorted(metrics(run)) == list(range(1, reached + 3))
-    for token, said in (("wrong", "refuses this machine's token"), ("", "asks for a token")):
-        home = tmp_path / f"home-{token}"
+
+
+def test_a_missing_and_a_wrong_token_are_refused_in_words(tmp_path: Path) -> None:
+    with started(tmp_path / "home", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="a" * 64) as head:
+        home = tmp_path / "elsewhere"
         home.mkdir()
-        mode = {"RAY_AUTH_TOKEN": token, "RAY_AUTH_MODE": "token"} if token else {"RAY_AUTH_MODE": "disabled"}
-        submit = ("stepcoder", "submit", "--address", head.address, "--", "eval", "--run", str(run))
-        refused = head.run(*submit, HOME=str(home), **mode)
-        assert refused.returncode == 2 and said in refused.stderr, refused.stderr
-        assert "Traceback" not in refused.stderr
+        submit = ("stepcoder", "submit", "--address", head.address, "--", "eval", "--run", "/shared/run")
+        wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "b" * 64}
+        missing = {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}
+        for variables, said in ((wrong, "refuses this machine's token"), (missing, "asks for a token")):
+            refused = head.run(*submit, HOME=str(home), **variables)
+            assert refused.returncode == 2 and said in refused.stderr, refused.stdout + refused.stderr
+            assert "Traceback" not in refused.stderr
 
 
 def test_a_stopped_job_has_a_checkpoint_of_its_last_step(head: Head, model: Path, tmp_path: Path) -> None:

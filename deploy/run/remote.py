@@ -1,0 +1,63 @@
+"""A run at a URI: a local mirror of it, copied there as it grows, and from there when the run goes on."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stepcoder.deploy.run.lock import LOCK
+from stepcoder.deploy.run.manifest import MANIFEST
+from stepcoder.errors import UserError
+
+
+def connect(uri: str, make: bool = True) -> tuple[Any, str]:
+    """A URI's file system and the path in it; with `make` the folder is there. UserError where it can't be used."""
+    import fsspec
+
+    try:
+        system, root = fsspec.core.url_to_fs(uri)
+        if make:
+            system.makedirs(root, exist_ok=True)
+    except Exception as error:  # every file system has its own kinds
+        raise UserError(f"run.directory: can't use {uri}: {error or type(error).__name__}") from None
+    return system, root.rstrip("/")
+
+
+def listing(system: Any, root: str) -> dict[str, dict[str, Any]]:
+    """Files below `root` by their name relative to it."""
+    system.invalidate_cache()
+    found = system.find(root, detail=True)
+    return {str(path)[len(root) + 1 :]: entry for path, entry in found.items()}
+
+
+def fetch_names(uri: str) -> list[str]:
+    """The files at a URI, relative to it."""
+    return list(listing(*connect(uri, make=False)))
+
+
+def push(path: Path, uri: str) -> None:
+    """Copy new and changed files to a run's URI and drop deleted checkpoints there."""
+    system, root = connect(uri)
+    remote = {name: entry["size"] for name, entry in listing(system, root).items()}
+    local = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    names = [name for name in local if name != LOCK and not any(part.startswith(".") for part in Path(name).parts)]
+    for name in sorted(names, key=lambda name: (name.endswith(MANIFEST), name)):
+        sealed = name.startswith("checkpoints/")
+        if not sealed or remote.get(name) != local[name].stat().st_size:
+            system.makedirs(f"{root}/{Path(name).parent.as_posix()}", exist_ok=True)
+            system.put_file(str(local[name]), f"{root}/{name}")
+    gone = {"/".join(name.split("/")[:2]) for name in remote if name.startswith("checkpoints/") and name not in local}
+    for folder in sorted(gone):
+        system.rm(f"{root}/{folder}", recursive=True)
+
+
+def pull(path: Path, uri: str) -> None:
+    """Make the mirror what the URI holds; the mirror may be of another machine's past, the URI is the run."""
+    system, root = connect(uri)
+    remote = listing(system, root)
+    for entry in path.iterdir():
+        if entry.name != LOCK:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    for name in remote:
+        target = path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        system.get_file(f"{root}/{name}", str(target))

@@ -1,0 +1,45 @@
+"""A run at a URI: everything that it writes is there, and it goes on from there alone."""
+
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from stepcoder.deploy.commands.train import finish
+from stepcoder.deploy.run.directory import RunDirectory, local_part
+from stepcoder.deploy.run.trajectories import write_trajectories
+from tests.deploy.test_resume import STEPS, assert_same_end, configured, go, model
+from tests.tools.learner import make_groups
+
+__all__ = ["model"]  # a fixture
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+def test_a_run_at_a_uri_is_complete_there_and_goes_on_without_its_mirror(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    uri = {"memory": f"memory://bucket{tmp_path}/run", "file": f"file://{tmp_path}/bucket/run"}[scheme]
+    straight, _ = go(configured(tmp_path / "straight", model, "ppo", 1), model, monkeypatch)
+
+    def at_uri(**run: object):  # pydantic would make a path of what pathlib makes of `//`
+        config = configured(tmp_path, model, "ppo", 1, **run)
+        return config.model_copy(update={"run": config.run.model_copy(update={"directory": uri})})
+
+    for node, steps in (("one", 2), ("two", STEPS)):
+        (tmp_path / node).mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / node))
+        run, said = go(at_uri(steps=steps), model, monkeypatch)
+    assert f"going on from the checkpoint of step 2 of {STEPS}" in said
+    with RunDirectory.open(at_uri()) as opened:
+        write_trajectories(opened.trajectories, STEPS, make_groups(groups=1)[0])
+        finish(opened.config, opened)
+    system, root = fsspec.core.url_to_fs(uri)
+    names = {name.removeprefix(f"{root}/") for name in system.find(root)}
+    assert {"config.yaml", "metrics.jsonl", "report.json", "learning_curve.png"} <= names
+    assert f"trajectories/step-{STEPS:08d}.parquet" in names
+    assert any(name.startswith("tensorboard/") for name in names)
+    assert not [name for name in names if "writing" in name or name.endswith((".lock", ".journal"))]
+    copy = tmp_path / "copy"
+    system.get(root, str(copy), recursive=True)
+    assert_same_end(copy, straight)
+    assert run == local_part(uri)
