@@ -20,6 +20,7 @@ from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.footprint import model_shape, parts
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
+from stepcoder.deploy.checks.tokenizer import exact_model
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig, DataConfig
 from stepcoder.deploy.run.directory import check_writable
@@ -79,6 +80,7 @@ def preflight(config: BaseConfig, writes: bool = True) -> Ready:
     model = resolve_model(config.model)
     check_length(config, model)
     check_architecture(config, model)
+    model = exact_model(model, [problem.solution for problem in data["train"]])
     return Ready(model, data["train"], data["heldout"])
 
 
