@@ -46,13 +46,29 @@ class EngineConfig(BaseModel):
     gpu_memory_utilization: float = Field(default=0.85, gt=0.0, le=1.0)
     """Share of a GPU's memory that an engine takes; vllm only."""
 
-    enforce_eager: bool = True
-    """Run without compilation: starts in 16 s instead of 76 s, 15% slower on CPU. Turn off for long runs on GPUs.
-    vllm only."""
+    gpu_cache_gib: float | None = Field(default=None, gt=0.0)
+    """Memory of an engine's key-value cache on each of its GPUs (GiB); none: what gpu_memory_utilization leaves, or, on
+    a GPU that learner and engine share, what the estimate leaves. vllm only."""
+
+    max_num_batched_tokens: int | None = Field(default=None, ge=16)
+    """Tokens of prompts and completions that an engine computes at once on GPUs (tokens); none for 8192. vllm only."""
+
+    enforce_eager: bool | None = None
+    """Run without compilation and CUDA graphs; none: yes on CPUs, where it starts in 16 s instead of 76 s and is 15%
+    slower, no on GPUs. vllm only."""
 
     cpu_threads: int = Field(default=0, ge=0)
     """Threads of an engine without a GPU (count); 0 takes every core that the process may use. With several engines on
     a node give each its share."""
+
+    def eager(self, device: str) -> bool:
+        """Whether an engine on "cpu" or "cuda" runs without compilation."""
+        return device == "cpu" if self.enforce_eager is None else self.enforce_eager
+
+    @property
+    def batched_tokens(self) -> int:
+        """Of an engine on GPUs; a prompt and its completion fit into it."""
+        return self.max_num_batched_tokens or max(8192, self.max_model_len)
 
     @model_validator(mode="after")
     def one_device_for_the_reference(self) -> "EngineConfig":

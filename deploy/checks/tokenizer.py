@@ -40,8 +40,8 @@ def exact_model(model: Path, programs: Sequence[str] = ()) -> Path:
             return copy
     raise UserError(
         f"model: the tokenizer of {model} does not give programs back unchanged: {lost[0]!r} comes back as "
-        f"{lost[1]!r}. The model would learn from other programs than those that are run. Give a model whose tokenizer.json keeps "
-        "white space, or repair it there."
+        f"{lost[1]!r}. The model would learn from other programs than those that are run. "
+        "Give a model whose tokenizer.json keeps white space, or repair it there."
     )
 
 
