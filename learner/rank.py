@@ -159,19 +159,24 @@ class LearnerRank:
             if self.rank == 0:
                 self._weights[name] = tensor.detach() if whole else copied(tensor, self._weights.get(name))
 
-    def write(self, directory: str) -> None:
-        """What `capture` copied, as files: training may go on in another thread, but not another `capture`."""
+    def write(self, directory: str) -> dict[str, int]:
+        """What `capture` copied, as files: training may go on in another thread, but not another `capture`.
+
+        Returns the files by their name in `directory`, with their sizes (bytes).
+        """
         folder = Path(directory)
-        for name, network in self._update.networks.trained.items():
-            network.write(folder / "learner", name)
-        torch.save(self._random, folder / "learner" / f"random-{self.rank}.pt")
+        files = [network.write(folder / "learner", name) for name, network in self._update.networks.trained.items()]
+        files.append(folder / "learner" / f"random-{self.rank}.pt")
+        torch.save(self._random, files[-1])
         if self.rank == 0:
             (folder / "learner" / KL_STATE).write_text(json.dumps({"factor": self._factor}), encoding="utf-8")
             self._save_hugging_face(folder / "policy", self._weights)
+            files += [folder / "learner" / KL_STATE, *(folder / "policy").iterdir()]
         if not self._copied:
             self._weights = {}
             for network in self._update.networks.trained.values():
                 network.forget()
+        return {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
 
     def load(self, directory: str) -> None:
         """Exactly the state that `save` wrote, with any number of ranks."""

@@ -1,8 +1,8 @@
 """How much memory of a GPU a run will need, by part, estimated from the model's shape and the configuration.
 
 What is held all the time (weights, gradients, optimiser, reference) is counted exactly; what comes and goes
-(activations, logits, the largest gathered tensors) by its largest tensors. A run that cannot fit is refused before a model is
-loaded.
+(activations, logits, the largest gathered tensors) by its largest tensors. A run that cannot fit is refused before a
+model is loaded.
 """
 
 from collections.abc import Mapping

@@ -154,9 +154,9 @@ class TrainedModel:
         self._copy.take(self.engine, copy=copy)
         self._schedule = self.engine.lr_scheduler.state_dict()
 
-    def write(self, directory: Path, name: str) -> None:
+    def write(self, directory: Path, name: str) -> Path:
         """This rank's part of what `capture` copied; may run in a thread of its own while training goes on."""
-        state.write(self._copy.tensors, self._schedule, directory / name)
+        return state.write(self._copy.tensors, self._schedule, directory / name)
 
     def forget(self) -> None:
         """Let go of what `capture` referred to."""
