@@ -16,6 +16,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from stepcoder.curriculum.prompts import Prompter
 from stepcoder.curriculum.service.actor import MAX_RESTARTS, StoredCurriculumActor, store
 from stepcoder.curriculum.service.client import CurriculumClient
+from stepcoder.deploy.checks.footprint import model_shape
+from stepcoder.deploy.checks.gpu_memory import SLACK, needs
+from stepcoder.deploy.checks.machine import GIB, gpu_memory
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
@@ -120,7 +123,7 @@ def start_rollout(
     """Engines and executors; they load while the caller goes on."""
     return RolloutService(
         str(ready.model),
-        RolloutConfig.model_validate(config.rollout.model_dump()),
+        RolloutConfig.model_validate(config.rollout.model_dump() | own_cache(config, ready, place)),
         config.curriculum.prompt,
         ExecutorConfig.model_validate(config.executor.model_dump()),
         seed=config.run.seed,
@@ -129,6 +132,16 @@ def start_rollout(
         backend=choose_backend(config.rollout.engine, place.device, place.device, place.shared),
         options=reservation.engine,
     )
+
+
+def own_cache(config: BaseConfig, ready: Ready, place: Placement) -> dict[str, float]:
+    """On a GPU that learner and engine share: the engine's cache, where it has no size, of what the estimate leaves."""
+    shape, here = model_shape(ready.model), gpu_memory()
+    if not place.shared or config.rollout.gpu_cache_gib is not None or shape is None or not here:
+        return {}
+    learner, engine = needs(config, shape, 0.0)
+    cache = SLACK * here[0] - learner.total - engine.total + engine.parts["key-value cache"]
+    return {"gpu_cache_gib": cache / GIB}
 
 
 async def stop_rollout(rollout: RolloutService) -> None:

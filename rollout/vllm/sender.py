@@ -44,8 +44,8 @@ def buffer_bytes(tensors: Tensors) -> int:
 class VLLMSender:
     """vLLM's sender, which neither waits for training's stream nor notices an engine that dies while it sends.
 
-    When the engines' answer is an error, the group is aborted: the broadcast that waits for them ends, and `send_weights`
-    raises what they said. The sender is of no use then; connect anew.
+    When the engines' answer is an error, the group is aborted: the broadcast that waits for them ends, and
+    `send_weights` raises what they said. The sender is of no use then; connect anew.
     """
 
     def __init__(self, inner: Any, client: "_Client") -> None:

@@ -110,3 +110,17 @@ def test_the_checks_before_a_run_and_doctor_tell_it(monkeypatch: pytest.MonkeyPa
     assert finding.state == "problem" and "learner " in finding.found and "engine " in finding.found
     assert "Set " in finding.advice
     assert not list(doctor.gpu_memory(config("--learner.device", "cpu")))
+
+
+@pytest.mark.parametrize(
+    ("file", "shape", "gib", "shared"),
+    [
+        ("coder-1.5b-24gb.yaml", QWEN_1_5B, 24, True),
+        ("coder-1.5b-80gb.yaml", QWEN_1_5B, 80, True),
+        ("stepcoder-deepseek-6.7b.yaml", CODER_7B, 80, False),
+    ],
+)
+def test_the_shipped_configurations_fit_the_gpus_that_they_name(
+    file: str, shape: ModelShape, gib: int, shared: bool
+) -> None:
+    check_gpu_memory(config(file=file), shape, gib * GIB, shared=shared)

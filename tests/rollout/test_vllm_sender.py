@@ -1,4 +1,4 @@
-"""vLLM's own sender through a stand-in for the GPUs' group: what it is given, and that a dead engine ends a transfer."""
+"""vLLM's own sender through a stand-in for the GPUs' group: its buffer, and that a dead engine ends a transfer."""
 
 import threading
 from typing import Any
