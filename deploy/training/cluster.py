@@ -163,7 +163,12 @@ async def start_services(config: Config, ready: Ready, journal: Path) -> Service
     )  # fmt: skip
     deadline = config.ray.start_deadline_s
     if place.shared:  # the engine's cache is of what the learner has left
-        await within(deadline, "the learner to load its networks", learner.build())
+        try:
+            await within(deadline, "the learner to load its networks", learner.build())
+        except BaseException:
+            learner.close()
+            reservation.release()
+            raise
     rollout = start_rollout(config, ready, place, reservation)
     services = Services(start_curriculum(config, ready, journal), rollout, learner, reservation)
     try:
