@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stepcoder.learner.config import LearnerConfig, SeparateCritic, SharedCritic
 from stepcoder.learner.networks.adapters import add_adapters, plain_weights
-from stepcoder.learner.networks.engine import TrainedModel, join_ranks
+from stepcoder.learner.networks.engine import FrozenModel, TrainedModel, join_ranks
 from stepcoder.learner.networks.models import Policy, add_value_head, frozen, load_critic, load_policy
 from stepcoder.learner.networks.networks import Network, Networks, unadapted
 from stepcoder.learner.networks.state import copied
@@ -92,14 +92,17 @@ class LearnerRank:
         self.policy = TrainedModel(trained, c.policy, c, self._total_updates)
         self.critic: TrainedModel | None = None
         if isinstance(c.critic, SeparateCritic):
-            critic = load_critic(self._model, dtype, c.critic.layers, autocast=autocast)
+            critic = load_critic(
+                self._model, dtype, c.critic.layers, autocast=autocast, checkpointing=c.gradient_checkpointing
+            )
             self.critic = TrainedModel(critic, c.critic.optimizer, c, self._total_updates)
         frozen_dtype = torch.float32 if c.precision == "fp32" else torch.bfloat16
         self.reference: Network | None = None
         if c.has_reference and c.lora.rank is not None:
             self.reference = unadapted(self.policy)
         elif c.has_reference:
-            self.reference = frozen(policy(frozen_dtype, False)).to(self.device)
+            copy = frozen(policy(frozen_dtype, False))
+            self.reference = FrozenModel(copy, c) if c.zero_stage == 3 else copy.to(self.device)
         self._update = PolicyUpdate(
             Networks(self.policy, self.critic, self.reference),
             c,
@@ -156,19 +159,24 @@ class LearnerRank:
             if self.rank == 0:
                 self._weights[name] = tensor.detach() if whole else copied(tensor, self._weights.get(name))
 
-    def write(self, directory: str) -> None:
-        """What `capture` copied, as files: training may go on in another thread, but not another `capture`."""
+    def write(self, directory: str) -> dict[str, int]:
+        """What `capture` copied, as files: training may go on in another thread, but not another `capture`.
+
+        Returns the files by their name in `directory`, with their sizes (bytes).
+        """
         folder = Path(directory)
-        for name, network in self._update.networks.trained.items():
-            network.write(folder / "learner", name)
-        torch.save(self._random, folder / "learner" / f"random-{self.rank}.pt")
+        files = [network.write(folder / "learner", name) for name, network in self._update.networks.trained.items()]
+        files.append(folder / "learner" / f"random-{self.rank}.pt")
+        torch.save(self._random, files[-1])
         if self.rank == 0:
             (folder / "learner" / KL_STATE).write_text(json.dumps({"factor": self._factor}), encoding="utf-8")
             self._save_hugging_face(folder / "policy", self._weights)
+            files += [folder / "learner" / KL_STATE, *(folder / "policy").iterdir()]
         if not self._copied:
             self._weights = {}
             for network in self._update.networks.trained.values():
                 network.forget()
+        return {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
 
     def load(self, directory: str) -> None:
         """Exactly the state that `save` wrote, with any number of ranks."""

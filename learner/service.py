@@ -5,7 +5,7 @@ lightest rank, so that the split depends on the groups alone.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -28,14 +28,18 @@ class LearnerService:
         total_updates: int,
         temperature: float,
         gpu_share: float = 0.0,
+        options: Callable[[int], dict[str, Any]] = lambda rank: {},
     ) -> None:
+        """`options` are those of each rank's actor, such as where it is placed."""
         cuda = gpu_share > 0
         # Where the state is in main memory already, a copy beside it is what the machine has least of.
         self.writes_beside = cuda
         actor: Any = ray.remote(concurrency_groups={"files": 1})(self.rank_class)  # pyright: ignore[reportCallIssue]
         environment = {"env_vars": learner_environment(cuda=cuda, ranks=config.ranks)}
         self.ranks: list[Any] = [
-            actor.options(name=f"learner-{rank}", num_cpus=0, num_gpus=gpu_share, runtime_env=environment).remote(
+            actor.options(
+                name=f"learner-{rank}", num_cpus=0, num_gpus=gpu_share, runtime_env=environment, **options(rank)
+            ).remote(
                 rank,
                 config.ranks,
                 model,
@@ -72,19 +76,20 @@ class LearnerService:
     async def publish(self, version: int) -> None:
         await self._all("publish", version)
 
-    async def save(self, directory: str) -> None:
+    async def save(self, directory: str) -> dict[str, int]:
         """`capture` and `write` in one."""
         await self.capture()
-        await self.write(directory)
+        return await self.write(directory)
 
     async def capture(self) -> None:
         """Copy the state to main memory, for `write`; where `writes_beside` is False only name it."""
         await self._all("capture", self.writes_beside)
 
-    async def write(self, directory: str) -> None:
+    async def write(self, directory: str) -> dict[str, int]:
         """Write what `capture` copied; other calls may be made meanwhile, but `capture`. Where `writes_beside` is False
-        none that trains."""
-        await asyncio.gather(*(rank.write.options(concurrency_group="files").remote(directory) for rank in self.ranks))
+        none that trains. Returns the files of all ranks by their name in `directory`, with their sizes (bytes)."""
+        writes = [rank.write.options(concurrency_group="files").remote(directory) for rank in self.ranks]
+        return {name: size for files in await asyncio.gather(*writes) for name, size in files.items()}
 
     async def load(self, directory: str) -> None:
         await self._all("load", directory)

@@ -48,12 +48,29 @@ class EngineConfig(Settings):
     gpu_memory_utilization: Annotated[float, VLLM] = Field(default=0.85, gt=0.0, le=1.0)
     """Share of a GPU's memory that an engine takes."""
 
-    enforce_eager: Annotated[bool, VLLM] = True
-    """Run without compilation: starts in 16 s instead of 76 s, 15% slower on CPU. Turn off for long runs on GPUs."""
+    gpu_cache_gib: Annotated[float | None, VLLM] = Field(default=None, gt=0.0)
+    """Memory of an engine's key-value cache on each of its GPUs (GiB); none: what gpu_memory_utilization leaves, or, on
+    a GPU that learner and engine share, what the estimate leaves."""
+
+    max_num_batched_tokens: Annotated[int | None, VLLM] = Field(default=None, ge=16)
+    """Tokens of prompts and completions that an engine computes at once on GPUs; none for 8192."""
+
+    enforce_eager: Annotated[bool | None, VLLM] = None
+    """Run without compilation and CUDA graphs; none: yes on CPUs, where it starts in 16 s instead of 76 s and is 15%
+    slower, no on GPUs."""
 
     cpu_threads: int = Field(default=0, ge=0)
     """Threads of an engine without a GPU; 0 takes every core that the process may use, and fewer while
     other programs want them. With several engines on a node give each its share."""
+
+    def eager(self, device: str) -> bool:
+        """Whether an engine on "cpu" or "cuda" runs without compilation."""
+        return device == "cpu" if self.enforce_eager is None else self.enforce_eager
+
+    @property
+    def batched_tokens(self) -> int:
+        """Of an engine on GPUs; a prompt and its completion fit into it."""
+        return self.max_num_batched_tokens or max(8192, self.max_model_len)
 
     @model_validator(mode="after")
     def engine_reads_what_is_set(self) -> "EngineConfig":

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -55,7 +55,9 @@ class RolloutService:
         device: str,
         gpu_share: float,
         backend: str,
+        options: Callable[[int], dict[str, Any]] = lambda index: {},
     ) -> None:
+        """`options` are those of each engine's actor, such as where it is placed."""
         self.config = config
         self.backend = backend
         self.executor = ExecutorPool(executor)
@@ -67,6 +69,7 @@ class RolloutService:
                 num_gpus=gpu_share * config.tensor_parallel,
                 max_concurrency=MAX_CONCURRENCY,
                 runtime_env={"env_vars": engine_environment(config, device, backend)},
+                **options(index),
             ).remote(model, config, prompt, self.executor, executor.reward, seed, device=device, backend=backend)
             for index in range(config.engines)
         ]

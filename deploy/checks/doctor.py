@@ -17,12 +17,14 @@ from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.duration import run_seconds
 from stepcoder.deploy.checks.footprint import model_shape, parts
 from stepcoder.deploy.checks.formats import figures, on_gpus, settle, shape_of
+from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, needs
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.preflight import check_gpus, check_model_is_there, own_machine, problems
 from stepcoder.deploy.checks.starter_model import STARTER, cache_directory
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.manifest import ManifestError, verify
+from stepcoder.deploy.training.placement import placement
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.interpreters import examine, faster
@@ -61,6 +63,7 @@ def findings(config: BaseConfig) -> Iterator[Finding]:
     yield from helpers()
     yield numbers
     yield from duration(config)
+    yield from gpu_memory(config)
     yield from isolation(config)
     yield from inputs(config)
 
@@ -94,6 +97,26 @@ def hardware(config: BaseConfig) -> Iterator[Finding]:
         "ok" if shared >= GIB else "note",
         "" if shared >= GIB else "Ray's object store falls back to slow disk; in a container give --shm-size=4g",
     )
+
+
+def gpu_memory(config: BaseConfig) -> Iterator[Finding]:
+    """What a learner rank and an engine take of a GPU, by part; nothing for a run on CPUs or an unknown model."""
+    shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
+    if shape is None or not on_gpus(config):
+        return
+    here = machine.gpu_memory()
+    found = "\n".join(str(need) for need in needs(config, shape, min(here, default=0.0)))
+    if not here:
+        yield Finding(
+            "GPU memory", found, "note", "no GPU here to compare with; a run compares before it loads anything"
+        )
+        return
+    try:
+        check_gpu_memory(config, shape, min(here), shared=placement(config, len(here)).shared)
+    except UserError as error:
+        yield Finding("GPU memory", found, "problem", str(error).partition(". ")[2] or str(error))
+    else:
+        yield Finding("GPU memory", f"{found}\nof {min(here) / GIB:.1f} GiB")
 
 
 def installed(package: str) -> str | None:

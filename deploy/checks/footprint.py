@@ -31,10 +31,11 @@ class ModelShape:
     mlp: int
     vocabulary: int
     max_positions: int | None
+    key_values: int = 0  # numbers that a token's key and value are in one layer
 
 
 # Before it is converted, the starter model has no files to read.
-STARTER_SHAPE = ModelShape(134_515_008, 30, 576, 1_536, 49_152, 8_192)
+STARTER_SHAPE = ModelShape(134_515_008, 30, 576, 1_536, 49_152, 8_192, 384)
 
 
 def safetensors_parameters(path: Path) -> int:
@@ -61,7 +62,8 @@ def model_shape(name_or_directory: str | Path) -> ModelShape | None:
     def number(*names: str, default: int = 0) -> int:
         return next((int(settings[name]) for name in names if settings.get(name)), default)
 
-    hidden = number("hidden_size", "n_embd", default=1)
+    hidden, heads = number("hidden_size", "n_embd", default=1), number("num_attention_heads", "n_head", default=1)
+    head = number("head_dim", default=hidden // heads)
     return ModelShape(
         parameters,
         number("num_hidden_layers", "n_layer", default=1),
@@ -69,6 +71,7 @@ def model_shape(name_or_directory: str | Path) -> ModelShape | None:
         number("intermediate_size", "n_inner", default=4 * hidden),
         number("vocab_size", default=1),
         number("max_position_embeddings", "n_positions") or None,
+        2 * head * number("num_key_value_heads", default=heads),
     )
 
 

@@ -84,6 +84,11 @@ def gpus() -> list[str]:
     return found if visible is None else found[: len([part for part in visible.split(",") if part.strip()])]
 
 
+def gpu_memory() -> list[float]:
+    """Bytes of each GPU that this process may use."""
+    return [float(line.rpartition(",")[2].split()[0]) * 1024**2 for line in gpus()]
+
+
 def port_in_use(host: str, port: int) -> bool:
     """Whether something listens there already, or another reason keeps us from binding it."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

@@ -19,8 +19,10 @@ from stepcoder.curriculum.stages import schedules
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.footprint import model_shape, parts
+from stepcoder.deploy.checks.gpu_memory import check_gpu_memory
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
+from stepcoder.deploy.checks.tokenizer import exact_model
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig, DataConfig
 from stepcoder.deploy.run.directory import check_writable
@@ -81,6 +83,9 @@ def preflight(config: BaseConfig, writes: bool = True) -> Ready:
     model = resolve_model(config.model)
     check_length(config, model)
     check_architecture(config, model)
+    if own_machine(config):
+        check_memory(config.model_copy(update={"model": str(model)}))  # one that was not here before
+    model = exact_model(model, [problem.solution for problem in data["train"]])
     return Ready(model, data["train"], data["heldout"])
 
 
@@ -247,11 +252,13 @@ def check_gpus(config: BaseConfig) -> None:
 
 
 def check_memory(config: BaseConfig) -> None:
-    """Only where learner and engines share main memory: on GPUs the engines measure for themselves."""
-    if placement(config, len(machine.gpus()), "both" if config.at_once else "learner").cuda:
-        return
+    """Learner and engines fit into this machine's GPUs, or without them into its main memory."""
+    place = placement(config, len(machine.gpus()), "both" if config.at_once else "learner")
     shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
     if shape is None:
+        return
+    if place.cuda:
+        check_gpu_memory(config, shape, min(machine.gpu_memory()), shared=place.shared)
         return
     need, available = parts(config, shape), machine.memory_available()
     if not config.at_once:

@@ -43,7 +43,7 @@ _SECTIONS = {"learner.critic.": "learner.advantage.critic.", "curriculum.level_w
 
 
 # What a setting that there was not yet did in earlier versions.
-ADDED = {"rollout.engine": "vllm"}
+ADDED: dict[str, Any] = {"rollout.engine": "vllm"}
 
 
 def new_key(key: str) -> str | None:

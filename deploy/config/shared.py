@@ -90,6 +90,18 @@ class RayConfig(Settings):
     """Port that the dashboard listens on. Source: Ray."""
     worker_logs: bool = False
     """Show what the actors print in this terminal too; Ray's log files always have it."""
+    gpus_deadline_s: float = Field(default=300.0, gt=0)
+    """Longest wait for a busy cluster to free the GPUs of all ranks and engines (seconds)."""
+    start_deadline_s: float = Field(default=1800.0, gt=0)
+    """Longest wait for engines and learner to load, and for each later call to a service but a step (seconds)."""
+    step_deadline_s: float = Field(default=14400.0, gt=0)
+    """Longest wait for the groups of a step, and for training on them (seconds); what is not done then is restarted."""
+    restarts_per_hour: int = Field(default=3, ge=0)
+    """Restarts of the services from the newest checkpoint, after the loss of an actor or a node, within any hour
+    (count); one more ends the run."""
+    env_vars: dict[str, str] = {}
+    """Environment variables of every actor, such as NCCL_SOCKET_IFNAME or HF_HOME. Those of the driver that begin with
+    HF_, NCCL_ or STEPCODER_ reach the actors of a joined cluster without being named here."""
     object_store_mib: int | None = Field(default=None, ge=80)
     """Shared memory of a started cluster's object store (MiB); none for Ray's choice."""
 

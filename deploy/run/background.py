@@ -42,7 +42,7 @@ class Background:
         try:
             await self.wait()
         except Exception as error:
-            log.warning("the checkpoint that was being written is lost: %s", str(error).splitlines()[0])
+            log.warning("what was being written is lost: %s", str(error).splitlines()[0])
 
     async def close(self) -> None:
         """Give up what is under way."""

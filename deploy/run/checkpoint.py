@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from stepcoder.deploy.run.manifest import ManifestError, seal, verify
+from stepcoder.errors import UserError
 from stepcoder.files import publish
 
 STATE = "state.json"
@@ -83,6 +84,16 @@ class CheckpointWriter:
         self.path.mkdir(parents=True)
         return self
 
+    def expect(self, files: Mapping[str, int]) -> None:
+        """Raises UserError unless what others say they have written is here: name below `path`, and size (bytes)."""
+        absent = [name for name, size in files.items() if not _has(self.path / name, size)]
+        if absent or not files:
+            raise UserError(
+                f"run.directory: of the checkpoint's {len(files)} files this node does not see {len(absent)} that the "
+                f"learner's ranks have written ({', '.join(sorted(absent)[:3])}). All nodes with ranks must see "
+                f"{self.path.parent.parent}: give a path on a shared disk."
+            )
+
     def write_state(self, state: dict[str, Any]) -> None:
         (self.path / STATE).write_text(json.dumps(state), encoding="utf-8")
 
@@ -108,6 +119,10 @@ class CheckpointWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self.__exit__, kind, error, trace)
+
+
+def _has(file: Path, size: int) -> bool:
+    return file.is_file() and file.stat().st_size == size
 
 
 def named(directory: Path) -> list[tuple[int, Path]]:

@@ -13,15 +13,16 @@ on its seed and its samples, not on which worker was faster.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, WorkerCrashedError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.run.background import Background
 from stepcoder.deploy.run.checkpoint import latest_complete
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.exported import RayMetrics
@@ -32,19 +33,19 @@ from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import Services, join_cluster, start_services
 from stepcoder.deploy.training.evaluation import evaluate_splits, evaluation_size
 from stepcoder.deploy.training.generated import Generated, rollout_metrics
+from stepcoder.deploy.training.lives import Restarts, live_on
 from stepcoder.deploy.training.refill import group_metrics, lacking, with_spread
 from stepcoder.deploy.training.saving import Saving
 from stepcoder.deploy.training.stopping import Stopping, StopRequested
 from stepcoder.deploy.training.time_limit import StartTimes, TimeLimit
 from stepcoder.deploy.training.unjudged import parted, told, too_many, unjudged_metrics
+from stepcoder.deploy.training.waiting import within
 from stepcoder.errors import UserError
 from stepcoder.learner.guards import Guards
 from stepcoder.rollout.service import IssuedGroup
 from stepcoder.words import duration, plural
 
 log = logging.getLogger(__name__)
-
-RESTARTS = 3
 
 
 def train(config: Config, run: RunDirectory, ready: Ready, stopping: Stopping | None = None) -> None:
@@ -58,27 +59,11 @@ def train(config: Config, run: RunDirectory, ready: Ready, stopping: Stopping | 
     start.mark("ray")
     try:
         with RunProgress(config.run.steps, run.resumed_step, ends=limit.ends) as progress:
-            live_on(run, progress, lambda: Life(config, run, ready, progress, limit, start, stopping).train(), stopping)
+            restarts = Restarts(config.ray.restarts_per_hour)
+            life = lambda: Life(config, run, ready, progress, limit, start, stopping).train()  # noqa: E731
+            live_on(run, progress, life, restarts, stopping)
     finally:
         ray.shutdown()
-
-
-def live_on(
-    run: RunDirectory, progress: RunProgress, live: Callable[[], Coroutine[Any, Any, None]], stopping: Stopping
-) -> None:
-    """Run `live()` to its end; when an actor dies, once more from the newest checkpoint, a few times at most."""
-    for life in range(RESTARTS + 1):
-        try:
-            asyncio.run(live())
-            return
-        except (RayActorError, WorkerCrashedError) as error:
-            if stopping.asked:  # whoever ends the run may end its actors too
-                raise SystemExit(stopping.exit_code) from None
-            if life == RESTARTS or "creation task" in str(error):
-                raise
-            reason = str(error).splitlines()[0]
-            progress.message(f"an actor died ({reason}); starting again from the newest checkpoint")
-            run.checkpoint = latest_complete(run.checkpoints)
 
 
 class Life:
@@ -106,6 +91,7 @@ class Life:
         self.done = run.resumed_step
         self.under_way: list[Subtask] = []  # drawn and not trained on: a checkpoint keeps them
         self.generation: asyncio.Task[Generated] | None = None
+        self.writing = Background()  # of trajectories
 
     async def train(self) -> None:
         self.progress.phase("starting the services")
@@ -118,12 +104,15 @@ class Life:
                     await self._train()
                 except StopRequested:
                     await self._save_before_the_end()
+                await self.writing.wait()
                 await self.saving.wait()
         except Exception:
             await self.saving.settle()
+            await self.writing.settle()
             raise
         finally:
             await self.saving.close()
+            await self.writing.close()
             await self.services.close()
 
     async def _train(self) -> None:
@@ -172,6 +161,7 @@ class Life:
             self.done, self.under_way = step, ahead
             self.stopping.check()
             await self.saving.check()
+            await self.writing.check()
             self._took(time.monotonic() - begun, generated)
             if c.max_staleness == 0:
                 more = more and self.limit.allows(1, c.eval.at_end, self.limit.between(saves, evaluates))
@@ -225,8 +215,9 @@ class Life:
         self.progress.phase("loading the checkpoint")
         state = checkpoint.state()
         await self.services.curriculum.load(state["curriculum"])
-        await self.services.learner.load(str(checkpoint.path))
-        await self.services.learner.publish(checkpoint.step)
+        loading = self.services.learner.load(str(checkpoint.path))
+        await within(self.config.ray.start_deadline_s, "the learner to load its checkpoint", loading)
+        await self._publish(checkpoint.step)
         self.refused = state["refused"]
         known = {problem.id for problem in self.ready.train}
         kept = [item for item in state["issued"] if item[1] in known]
@@ -239,7 +230,9 @@ class Life:
         start = time.perf_counter()
         rollout, total = self.services.rollout, len(subtasks) * self.config.rollout.group_size
         async with counted(self.progress, "generating", total, rollout):
-            groups, lost = parted(await self.stopping.beside(rollout.run(subtasks)))
+            awaited = f"the engines to write and the executors to judge {total} completions"
+            writing = within(self.config.ray.step_deadline_s, awaited, rollout.run(subtasks))
+            groups, lost = parted(await self.stopping.beside(writing))
         return Generated(groups, time.perf_counter() - start, lost)
 
     async def _refill(self, generated: Generated) -> Generated:
@@ -269,11 +262,12 @@ class Life:
         dropping = self.config.learner.drop_equal_groups
         kept = with_spread(groups) if dropping else groups
         start = time.perf_counter()
-        learned = await services.learner.step(step, [g.trajectories for g in kept], [g.summary.tokens for g in kept])
+        learning = services.learner.step(step, [g.trajectories for g in kept], [g.summary.tokens for g in kept])
+        learned = await within(self.config.ray.step_deadline_s, f"the learner to train step {step}", learning)
         trained = time.perf_counter()
         await services.curriculum.report([g.summary.outcome for g in groups])
         self.progress.phase("sending weights")
-        await services.learner.publish(step)
+        await self._publish(step)
         published = time.perf_counter()
         metrics: dict[str, Any] = rollout_metrics(groups, step, generated.seconds) | learned
         metrics |= unjudged_metrics(lost)
@@ -291,6 +285,11 @@ class Life:
             self.progress.message(f"step {step}: {warning}")
         if stop := self._refused(metrics) or finding.stop:
             await self._stop(step, stop)
+
+    async def _publish(self, version: int) -> None:
+        # Four parts of an update have a deadline each; what hangs between them is found here
+        deadline = 4 * self.config.rollout.weights_deadline_s
+        await within(deadline, "learner and engines to exchange weights", self.services.learner.publish(version))
 
     def _refused(self, metrics: dict[str, Any]) -> str | None:
         """Refused updates are counted; why the run must end after several steps of nothing else."""
@@ -319,9 +318,15 @@ class Life:
     async def _write_trajectories(self, step: int, groups: Sequence[IssuedGroup]) -> None:
         every = self.config.run.trajectories_every
         if every and step % every == 0:
-            write = ray.remote(write_groups).options(name="write-trajectories", num_cpus=0)
-            found = [g.trajectories for g in groups]
-            await write.remote(str(self.run.trajectories), step, len(found), *found, *self.services.learner.trained())
+            # Asked for now: the next step forgets what the loss of this one used.
+            parts = [*(g.trajectories for g in groups), *self.services.learner.trained()]
+            await self.writing.start(self._write(step, len(groups), parts))
+
+    async def _write(self, step: int, groups: int, parts: Sequence[Any]) -> None:
+        """Beside the next step. On the driver's node: there a run at a URI has its directory."""
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        write = ray.remote(write_groups).options(name="write-trajectories", num_cpus=0, scheduling_strategy=here)
+        await write.remote(str(self.run.trajectories), step, groups, *parts)
 
     async def _evaluate(self, step: int) -> None:
         self.progress.phase("evaluating")

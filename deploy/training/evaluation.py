@@ -15,9 +15,10 @@ from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.shown.counting import counted
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.shown.summary import evaluation
-from stepcoder.deploy.training.cluster import fits, gpus, join_cluster, start_rollout, stop_rollout
+from stepcoder.deploy.training.cluster import fits, gpus, join_cluster, reserved, start_rollout, stop_rollout
 from stepcoder.deploy.training.placement import placement
 from stepcoder.deploy.training.unjudged import parted, told, too_many
+from stepcoder.deploy.training.waiting import within
 from stepcoder.errors import UserError
 from stepcoder.rollout.engine import Sampling
 from stepcoder.rollout.service import RolloutService
@@ -39,12 +40,15 @@ def evaluate(config: BaseConfig, ready: Ready) -> dict[str, Any]:
 
 async def evaluate_model(config: BaseConfig, ready: Ready, progress: RunProgress) -> dict[str, Any]:
     """`evaluate` on a cluster that has been joined."""
-    rollout = start_rollout(config, ready, placement(config, gpus(), "engines"))
+    place = placement(config, gpus(), "engines")
+    reservation = reserved(config, place, "engines")
+    rollout = start_rollout(config, ready, place, reservation)
     try:
-        await rollout.ready()
+        await within(config.ray.start_deadline_s, "the engines to load the model", rollout.ready())
         return await evaluate_splits(rollout, config, ready, progress)
     finally:
         await stop_rollout(rollout)
+        reservation.release()
 
 
 async def evaluate_splits(

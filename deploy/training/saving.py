@@ -41,11 +41,7 @@ class Saving(Background):
         """`begun`: when the checkpoint was begun, by the monotonic clock."""
         try:
             async with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
-                await services.learner.write(str(writer.path))
-                if not (writer.path / "policy" / "config.json").is_file():
-                    raise UserError(
-                        f"run.directory: the learner's node does not see {self.run.path}. Give a path on a shared disk."
-                    )
+                writer.expect(await services.learner.write(str(writer.path)))
                 writer.write_state(state)
             await asyncio.to_thread(self.run.tidy)
             self.limit.checkpoint = time.monotonic() - begun

@@ -28,12 +28,13 @@ from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
 from stepcoder.deploy.shown.progress import RunProgress
-from stepcoder.deploy.training.cluster import gpus, join_cluster
-from stepcoder.deploy.training.controller import live_on
+from stepcoder.deploy.training.cluster import gpus, join_cluster, reserved
 from stepcoder.deploy.training.evaluation import evaluate_model
+from stepcoder.deploy.training.lives import Restarts, live_on
 from stepcoder.deploy.training.placement import placement
 from stepcoder.deploy.training.sft_data import SFTData
 from stepcoder.deploy.training.stopping import Stopping, StopRequested
+from stepcoder.deploy.training.waiting import within
 from stepcoder.errors import UserError
 from stepcoder.learner.sft.examples import Example
 from stepcoder.learner.sft.service import SFTService
@@ -50,7 +51,9 @@ def fine_tune(
     join_cluster(config)
     try:
         with RunProgress(run.steps, run.resumed_step) as progress:
-            live_on(run, progress, lambda: _Life(config, run, ready, data, progress, stopping).run_all(), stopping)
+            restarts = Restarts(config.ray.restarts_per_hour)
+            life = lambda: _Life(config, run, ready, data, progress, stopping).run_all()  # noqa: E731
+            live_on(run, progress, life, restarts, stopping)
     finally:
         ray.shutdown()
 
@@ -97,16 +100,19 @@ class _Life:
         c = self.config
         self.progress.phase("starting the learner")
         self.progress.message("starting the learner (half a minute on a small machine)")
+        place = placement(c, gpus(), "learner")
+        reservation = reserved(c, place, "learner")
         self.learner = SFTService(
             str(self.ready.model),
             c.policy_alone(len(self.data.train)),
             seed=c.run.seed,
             total_updates=self.run.steps,
             temperature=1.0,
-            gpu_share=placement(c, gpus(), "learner").gpu_share,
+            gpu_share=place.gpu_share,
+            options=reservation.rank,
         )
         try:
-            await self.learner.build()
+            await within(c.ray.start_deadline_s, "the learner to load its networks", self.learner.build())
             await self._restore()
             self.progress.begin_steps()
             self.stopping.begin()
@@ -118,6 +124,7 @@ class _Life:
                     return
         finally:
             self.learner.close()
+            reservation.release()
 
     async def _restore(self) -> None:
         if (checkpoint := self.run.checkpoint) is not None:
@@ -158,11 +165,7 @@ class _Life:
     async def _checkpoint(self, step: int) -> None:
         self.progress.phase("writing a checkpoint")
         with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
-            await self.learner.save(str(writer.path))
-            if not (writer.path / POLICY / "config.json").is_file():
-                raise UserError(
-                    f"run.directory: the learner's node does not see {self.run.path}. Give a path on a shared disk."
-                )
+            writer.expect(await self.learner.save(str(writer.path)))
             writer.write_state({"step": step, "refused": self.refused})
         prune(self.run.checkpoints, self.config.run.keep)
         self.run.sync()

@@ -53,6 +53,7 @@ class ExecutorPool:
                 max_restarts=-1,
                 max_task_retries=0,
                 max_concurrency=max(1000, 4 * config.workers),
+                scheduling_strategy="SPREAD",
             ).remote(config)
             for number in range(config.actors)
         ]

@@ -47,7 +47,7 @@ class OffloadConfig(Settings):
     """Adam's moments, the fp32 master copy and the update itself: in main memory, on the CPU's cores. Needs
     learner.zero_stage 1, 2 or 3."""
     parameters: bool = False
-    """Weights, fetched layer by layer when they are needed. Needs learner.zero_stage 3."""
+    """Weights, the reference's too, fetched layer by layer when they are needed. Needs learner.zero_stage 3."""
 
 
 class ParallelConfig(Settings):
@@ -66,10 +66,10 @@ class ParallelConfig(Settings):
     weights: log-probabilities are then rounded by 0.0033 nats instead of 0.0053, and the product is several times
     slower where bf16 is computed in hardware."""
     zero_stage: Literal[0, 1, 2, 3] = 0
-    """DeepSpeed ZeRO stage: what is split over the ranks."""
+    """DeepSpeed ZeRO stage: what is split over the ranks; under 3 the reference too."""
     offload: OffloadConfig = OffloadConfig()
     gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, a third more time."""
+    """Recompute activations of policy and critic in the backward pass: less memory, a third more time."""
     token_budget: int = Field(default=1024, ge=16)
     """Tokens in one micro-batch; a longer group of completions is split (tokens)."""
     logprob_chunk: int = Field(default=512, ge=1)

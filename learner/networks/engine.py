@@ -79,13 +79,9 @@ class TrainedModel:
             self.engine.enable_backward_allreduce = False  # it would copy all gradients into one tensor, and back
 
     def _settings(self, config: ParallelConfig) -> dict[str, Any]:
-        # Page-locked memory, from which a GPU reads faster, needs a GPU's driver.
-        aside = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
-        zero: dict[str, Any] = {"stage": config.zero_stage, "reduce_bucket_size": REDUCE_BUCKET}
+        zero = _zero(config)
         if config.offload.optimizer:
-            zero["offload_optimizer"] = aside
-        if config.offload.parameters:
-            zero["offload_param"] = aside
+            zero["offload_optimizer"] = _aside()
         return {
             "train_micro_batch_size_per_gpu": 1,
             "gradient_accumulation_steps": 1,
@@ -158,9 +154,9 @@ class TrainedModel:
         self._copy.take(self.engine, copy=copy)
         self._schedule = self.engine.lr_scheduler.state_dict()
 
-    def write(self, directory: Path, name: str) -> None:
+    def write(self, directory: Path, name: str) -> Path:
         """This rank's part of what `capture` copied; may run in a thread of its own while training goes on."""
-        state.write(self._copy.tensors, self._schedule, directory / name)
+        return state.write(self._copy.tensors, self._schedule, directory / name)
 
     def forget(self) -> None:
         """Let go of what `capture` referred to."""
@@ -177,6 +173,37 @@ class TrainedModel:
         scheduler.load_state_dict(schedule)
         for group, rate in zip(scheduler.optimizer.param_groups, scheduler.get_last_lr(), strict=True):
             group["lr"] = rate
+
+
+class FrozenModel:
+    """A module that is only asked, its weights split over the ranks as ZeRO 3 splits those that are trained."""
+
+    def __init__(self, module: nn.Module, config: ParallelConfig) -> None:
+        import deepspeed
+
+        narrow = next(module.parameters()).dtype == torch.bfloat16
+        settings = {
+            "train_micro_batch_size_per_gpu": 1,
+            "steps_per_print": 10**9,
+            "zero_optimization": _zero(config),
+            "bf16": {"enabled": narrow},
+        }
+        self.engine: Any
+        self.engine, *_ = deepspeed.initialize(model=module, config=settings)
+        self.engine.eval()
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        return self.engine(*inputs)
+
+
+def _zero(config: ParallelConfig) -> dict[str, Any]:
+    zero: dict[str, Any] = {"stage": config.zero_stage, "reduce_bucket_size": REDUCE_BUCKET}
+    return zero | ({"offload_param": _aside()} if config.offload.parameters else {})
+
+
+def _aside() -> dict[str, Any]:
+    # Page-locked memory, from which a GPU reads faster, needs a GPU's driver.
+    return {"device": "cpu", "pin_memory": torch.cuda.is_available()}
 
 
 def learning_rate_factor(optimizer: OptimizerConfig, update: int, total_updates: int) -> float:

@@ -121,11 +121,13 @@ def load_policy(
     if fp32_output:
         compute_in_fp32(model.get_output_embeddings())
     if checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        _recompute(model)
     return Policy(_without_dropout(model), pieces, temperature, autocast=autocast)
 
 
-def load_critic(path: Path, dtype: torch.dtype, layers: int | None, *, autocast: bool = False) -> Critic:
+def load_critic(
+    path: Path, dtype: torch.dtype, layers: int | None, *, autocast: bool = False, checkpointing: bool = False
+) -> Critic:
     """The language model's trunk (its first `layers` layers) with a fresh value head."""
     config = AutoConfig.from_pretrained(path)
     require_packable(config)
@@ -138,6 +140,8 @@ def load_critic(path: Path, dtype: torch.dtype, layers: int | None, *, autocast:
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[:layers]
     trunk = AutoModel.from_pretrained(path, config=config, dtype=dtype, attn_implementation=ATTENTION)
+    if checkpointing:
+        _recompute(trunk)
     return Critic(_without_dropout(trunk), autocast=autocast)
 
 
@@ -150,6 +154,11 @@ def add_value_head(policy: Policy, *, detach: bool) -> None:
 def frozen(policy: Policy) -> Policy:
     """The same network without gradients: the reference."""
     return policy.requires_grad_(False).eval()
+
+
+def _recompute(model: PreTrainedModel) -> None:
+    """Keep a layer's input alone, and compute the rest again for the gradient."""
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def _without_dropout(model: PreTrainedModel) -> PreTrainedModel:

@@ -53,14 +53,15 @@ def copied(tensor: Tensor, buffer: Tensor | None) -> Tensor:
     return buffer.copy_(tensor.detach())
 
 
-def write(tensors: Whole, schedule: dict[str, Any], folder: Path) -> None:
-    """This rank's part of a network's state; needs no other rank. Raises OSError."""
+def write(tensors: Whole, schedule: dict[str, Any], folder: Path) -> Path:
+    """This rank's part of a network's state; needs no other rank. Returns its file, raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"part-{dist.get_rank():05d}-of-{dist.get_world_size():05d}.pt"
     try:
         torch.save({"schedule": schedule, "parameters": dict(tensors)}, file)
     except RuntimeError as error:  # what torch makes of a full disk
         raise OSError(f"{file}: {error}") from error
+    return file
 
 
 def read(folder: Path) -> tuple[Whole, dict[str, Any]]:

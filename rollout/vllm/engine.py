@@ -63,7 +63,7 @@ class VLLMEngine:
             block_size=config.block_size,
             tensor_parallel_size=config.tensor_parallel,
             enable_prefix_caching=True,
-            enforce_eager=config.enforce_eager,
+            enforce_eager=config.eager(device),
             logprobs_mode="processed_logprobs",
             weight_transfer_config=WeightTransferConfig(backend=backend),
             distributed_executor_backend=TiedExecutor if config.tensor_parallel == 1 else TiedMultiprocExecutor,
@@ -78,7 +78,11 @@ class VLLMEngine:
             arguments["enable_chunked_prefill"] = False
             arguments["max_num_batched_tokens"] = max(config.max_model_len, _CPU_BATCHED_TOKENS)
         else:
+            arguments["max_num_batched_tokens"] = config.batched_tokens
             arguments["gpu_memory_utilization"] = config.gpu_memory_utilization
+            if config.gpu_cache_gib is not None:
+                # vLLM then asks for no share of the whole GPU, which a learner beside it would be counted into
+                arguments["kv_cache_memory_bytes"] = int(config.gpu_cache_gib * 2**30)
         self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         self._config = config
         self._version = version

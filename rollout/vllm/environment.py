@@ -6,7 +6,7 @@ from stepcoder.rollout.config import EngineConfig
 def vllm_environment(config: EngineConfig, device: str, backend: str) -> dict[str, str]:
     """What vLLM needs beside the variables of every engine."""
     environment = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-    if config.enforce_eager:
+    if config.eager(device):
         environment["TORCH_COMPILE_DISABLE"] = "1"  # vLLM's sampler would compile itself: 20 s at the first request
     if device != "cpu":
         # handles of shared GPU memory travel inside weight updates and are no plain data

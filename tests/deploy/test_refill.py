@@ -127,9 +127,10 @@ class Learner:
 
     async def capture(self) -> None: ...
 
-    async def write(self, directory: str) -> None:
+    async def write(self, directory: str) -> dict[str, int]:
         (Path(directory) / "policy").mkdir()
         (Path(directory) / "policy" / "config.json").write_text("{}")
+        return {"policy/config.json": 2}
 
     async def load(self, directory: str) -> None:
         pass

@@ -107,14 +107,14 @@ class Learner:
     async def capture(self) -> None:
         self.rank.capture(self.writes_beside)
 
-    async def write(self, directory: str) -> None:
+    async def write(self, directory: str) -> dict[str, int]:
         now = self.steps
         for _ in range(1000):
             if self.steps > now:
                 break
             await asyncio.sleep(0)
         assert self.writes_beside or self.steps == now
-        self.rank.write(directory)
+        return self.rank.write(directory)
 
 
 class Rollout:

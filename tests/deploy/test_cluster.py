@@ -1,0 +1,120 @@
+"""Losses, deadlines and reservations of a run on a cluster."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+from ray.exceptions import NodeDiedError, ObjectLostError
+
+from stepcoder.deploy.run.checkpoint import CheckpointWriter
+from stepcoder.deploy.training.cluster import actors_environment
+from stepcoder.deploy.training.lives import HOUR_S, Restarts, live_on
+from stepcoder.deploy.training.reservation import bundles, free_by_node, reserve
+from stepcoder.deploy.training.stopping import Stopping
+from stepcoder.deploy.training.waiting import WaitedTooLong, is_loss, within
+from stepcoder.errors import UserError
+
+RUN: Any = SimpleNamespace(checkpoint=None, checkpoints=Path("nowhere"))
+PROGRESS: Any = SimpleNamespace(message=lambda text: None)
+
+
+def test_a_wait_ends_at_its_deadline_and_says_what_it_was_for() -> None:
+    with pytest.raises(WaitedTooLong, match="waited 0.01 s for the moon"):
+        asyncio.run(within(0.01, "the moon", asyncio.sleep(1000)))
+    assert asyncio.run(within(1000, "nothing", asyncio.sleep(0, "here"))) == "here"
+
+
+def test_a_lost_node_or_object_is_a_loss_and_a_mistake_is_none() -> None:
+    assert is_loss(NodeDiedError("node 7 died"))
+    assert is_loss(ObjectLostError("00", None, ""))
+    assert is_loss(WaitedTooLong("waited 3 s"))
+    assert not is_loss(ValueError("wrong"))
+    assert not is_loss(UserError("wrong"))
+
+
+def test_restarts_are_budgeted_by_the_hour_and_the_last_message_has_all_causes() -> None:
+    now = [0.0]
+    restarts, lives = Restarts(2, lambda: now[0]), list[float]()
+
+    async def life() -> None:
+        lives.append(now[0])
+        now[0] += HOUR_S if len(lives) == 2 else 60.0
+        raise WaitedTooLong(f"loss {len(lives)}")
+
+    with pytest.raises(UserError, match="lost 4 times.*per_hour = 2 (?s:.*)loss 1\n  loss 2\n  loss 3\n  loss 4"):
+        live_on(RUN, PROGRESS, life, restarts, Stopping())
+    assert len(lives) == 4
+
+
+def test_the_drivers_variables_reach_the_actors_but_for_those_of_the_job() -> None:
+    own = {"HF_HOME": "/models", "NCCL_SOCKET_IFNAME": "eth0", "SECRET": "x", "HF_TOKEN": "y"}
+    own["RAY_JOB_CONFIG_JSON_ENV_VAR"] = '{"runtime_env": {"env_vars": {"HF_TOKEN": "y"}}}'
+    found = actors_environment({"NCCL_SOCKET_IFNAME": "ib0", "OTHER": "1"}, own)
+    assert found == {"HF_HOME": "/models", "NCCL_SOCKET_IFNAME": "ib0", "OTHER": "1"}
+
+
+def test_a_checkpoint_is_sealed_only_with_every_ranks_parts(tmp_path: Path) -> None:
+    for written, told in (("a", {"a": 1, "b": 1}), ("a", {"a": 2}), ("a", {})):
+        with pytest.raises(UserError, match="run.directory: of the checkpoint's"):
+            with CheckpointWriter(tmp_path, 1) as writer:
+                (writer.path / written).write_text("x")
+                writer.expect(told)
+        assert not list(tmp_path.iterdir())
+    with CheckpointWriter(tmp_path, 1) as writer:
+        (writer.path / "a").write_text("x")
+        writer.expect({"a": 1})
+    assert (tmp_path / "step-00000001").is_dir()
+
+
+@pytest.fixture(scope="module")
+def eight_gpus() -> Iterator[None]:
+    """A cluster that says it has GPUs: what is placed on them is for Ray alone."""
+    ray.init(address="local", num_cpus=2, num_gpus=8, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@ray.remote(num_cpus=0)
+class Holder:
+    def gpus(self) -> list[int]:
+        return [int(number) for number in ray.get_gpu_ids()]
+
+
+def test_ranks_and_engines_get_gpus_of_their_own(eight_gpus: None) -> None:
+    reservation = reserve(bundles(4, 2, 2), 4, 60)
+    try:
+        assert len(reservation.nodes()) == 6
+        holders = [Holder.options(num_gpus=1, **reservation.rank(i)).remote() for i in range(4)]
+        holders += [Holder.options(num_gpus=2, **reservation.engine(i)).remote() for i in range(2)]
+        found = ray.get([holder.gpus.remote() for holder in holders])
+        assert sorted(number for each in found for number in each) == list(range(8))
+        assert sum(free_by_node().values()) == 0
+    finally:
+        reservation.release()
+
+
+def test_a_busy_cluster_is_refused_with_what_is_free_and_what_is_missing(eight_gpus: None) -> None:
+    busy = reserve(bundles(6, 0, 1), 6, 60)
+    try:
+        with pytest.raises(UserError, match=r"did not give 4 GPUs \(2 learner ranks, 1 engines\).*2 more must be free"):
+            reserve(bundles(2, 1, 2), 2, 1)
+    finally:
+        busy.release()
+    with pytest.raises(UserError, match="tensor_parallel = 16 is more than the GPUs of any node.*8 on "):
+        reserve(bundles(1, 1, 16), 1, 60)
+    after = reserve(bundles(2, 1, 2), 2, 60)  # nothing of what was refused is held
+    after.release()
+
+
+def test_a_rank_and_an_engine_that_share_a_gpu_get_the_same_one(eight_gpus: None) -> None:
+    reservation = reserve(bundles(1, 1, 1, shared=True), 0, 60)
+    try:
+        holders = [Holder.options(num_gpus=0.5, **of(0)).remote() for of in (reservation.rank, reservation.engine)]
+        first, second = ray.get([holder.gpus.remote() for holder in holders])
+        assert first == second
+    finally:
+        reservation.release()
