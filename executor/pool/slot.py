@@ -8,7 +8,7 @@ their outputs in this process (judging.judge), where the program cannot have com
 import json
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stepcoder.executor.config import ExecutorConfig
@@ -26,6 +26,14 @@ _LARGEST_COMPILED = 1 << 16  # bytes of a source; a larger one is compiled in it
 _BEFORE_OUTPUT = (Verdict.MEMORY_LIMIT, Verdict.OUTPUT_LIMIT)  # not replaced by a limit of the output
 
 
+@dataclass(slots=True)
+class Wanted:
+    """What is wanted of one run. `plain`: the whole output and no executed lines. `abandoned`: nothing any more."""
+
+    plain: bool = False
+    abandoned: bool = False
+
+
 class Slot:
     """Owned by one thread. `run` raises InfraError when the sandbox failed; the fork server is then started anew."""
 
@@ -34,14 +42,21 @@ class Slot:
         self._config = config  # with limits that grow with the expected answers
         self._level = level
         self._server: ForkServer | None = None
+        self._wanted = Wanted()
 
     def close(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
 
-    def run(self, program: str, plan: Plan) -> Report:
+    def kill(self) -> None:
+        """From any thread: the program under way ends, and `run` raises InfraError."""
+        if self._server is not None:
+            self._server.kill()
+
+    def run(self, program: str, plan: Plan, wanted: Wanted | None = None) -> Report:
         """Compiled in the program's own process when the compiler cannot, or does not survive it."""
+        self._wanted = wanted or Wanted()
         program = program.removeprefix("\ufeff")  # as the interpreter does with a file
         source = program.encode("utf-8", "surrogatepass")
         if len(source) <= _LARGEST_COMPILED:
@@ -60,7 +75,8 @@ class Slot:
         try:
             if self._server is None:
                 self._server = ForkServer(self._config, self._level)
-            return self._run(self._server, program, source, plan, start, apart)
+            report = self._run(self._server, program, source, plan, start, apart)
+            return replace(report, stderr=self._errors(self._server)) if self._wanted.plain and report.tests else report
         except (InfraError, OSError) as error:
             self.close()
             if isinstance(error, InfraError):
@@ -69,7 +85,8 @@ class Slot:
 
     def _run(self, server: ForkServer, program: str, source: bytes, plan: Plan, start: float, apart: bool) -> Report:
         lines = program.count("\n") + program.count("\r") + program.count("\f") + 1
-        progress = Progress(len(plan.cases), min(lines, MAP_BYTES - 1) if self._config.coverage else 0)
+        covered = self._config.coverage and not self._wanted.plain
+        progress = Progress(len(plan.cases), min(lines, MAP_BYTES - 1) if covered else 0)
         code = None if apart else self._compiled(server, source, plan, progress)
         alone = self._config.isolate_tests or not progress.ordinary
         job = {
@@ -83,6 +100,8 @@ class Slot:
             "suite": plan.wire,
         }
         while not progress.done:
+            if self._wanted.abandoned:
+                raise InfraError("the program was abandoned")
             self._process(server, plan, job, progress)
             if progress.timeouts >= self._config.max_timeouts:
                 progress.skip("not run: the program timed out before")
@@ -169,6 +188,11 @@ class Slot:
         output = os.pread(server.stdout, self._config.output_kib << 10, 0)
         return self._answered(case, board.Frame(says, output), progress)
 
+    def _errors(self, server: ForkServer) -> str:
+        """What the last test wrote to standard error."""
+        said = os.pread(server.stderr, self._config.output_kib << 10, 0)
+        return _written(said.decode("utf-8", "surrogateescape"))
+
     def _is_over(self, server: ForkServer) -> bool:
         limit = self._config.output_kib << 10
         return any(os.fstat(fd).st_size >= limit for fd in (server.stdout, server.stderr))
@@ -213,7 +237,7 @@ class Slot:
     def _outcome(
         self, found: judge.Judgement, cpu: float, wall: float, text: str, executed: tuple[int, ...], value: str = ""
     ) -> TestOutcome:
-        shown = text[: self._config.stdout_chars].encode("utf-8", "replace").decode()
+        shown = _written(text if self._wanted.plain else text[: self._config.stdout_chars])
         return TestOutcome(found.verdict, cpu, wall, found.error, found.line, shown, executed, value)
 
 
@@ -231,6 +255,11 @@ class _CompilerFailed(Exception):
 def _lines(frame: board.Frame | None) -> frozenset[int]:
     found = frame.says.get("recordable") if frame else None
     return frozenset(line for line in found if isinstance(line, int)) if isinstance(found, list) else frozenset()
+
+
+def _written(text: str) -> str:
+    """A text of a program as one that can be written down."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _seconds(value: Any) -> float:
