@@ -29,7 +29,7 @@ SERVER = {
     "waiting": "programs that may run or wait (default: 1024)",
     "head_s": "seconds for the head of a request (default: 10)",
     "body_s": "seconds for the body of a request (default: 30)",
-    "send_s": "seconds for a client to take a part of an answer (default: 30)",
+    "send_s": "seconds in which a client has to take something of its answer (default: 30)",
     "idle_s": "seconds for the next request on a connection (default: 60)",
     "drain_s": "seconds for what is under way when it is stopped (default: 150)",
 }

@@ -182,7 +182,7 @@ def build(
     """The application. The pool stays the caller's."""
     routes = Routes(pool, problems, config, release)
     handlers = {HTTPException: _unknown}
-    return Guard(Starlette(routes=routes.table(), exception_handlers=handlers), token, config.send_s)  # type: ignore[arg-type]
+    return Guard(Starlette(routes=routes.table(), exception_handlers=handlers), token)  # type: ignore[arg-type]
 
 
 async def _unknown(request: Request, error: HTTPException) -> Response:

@@ -30,7 +30,7 @@ class ServeConfig(BaseModel):
     """For the body of a request (seconds); then the answer is 408."""
 
     send_s: float = Field(default=30.0, gt=0)
-    """For a client to take a part of an answer (seconds); then it is cut off."""
+    """In which a client has to take something of its answer (seconds); else it is cut off."""
 
     idle_s: int = Field(default=60, ge=1)
     """For the next request on a connection (seconds)."""

@@ -1,19 +1,15 @@
 """Serves an application on one event loop until it is asked to stop; then what is under way is answered."""
 
-import asyncio
 import logging
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stepcoder.executor.server.config import ServeConfig
-
-_LATE = b"the head of the request did not arrive in time"
+from stepcoder.executor.server.protocol import protocol
 
 
 def bound(config: ServeConfig) -> socket.socket:
@@ -33,7 +29,7 @@ def serve(app: ASGIApp, listener: socket.socket, config: ServeConfig, started: C
     """Returns after SIGTERM or SIGINT, when every request under way has its answer, at the latest after `drain_s`."""
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     settings = uvicorn.Config(
-        app, http=_protocol(config.head_s), ws="none", lifespan="off", log_config=None, access_log=False,
+        app, http=protocol(config.head_s, config.send_s), ws="none", lifespan="off", log_config=None, access_log=False,
         server_header=False, timeout_keep_alive=config.idle_s, timeout_graceful_shutdown=config.drain_s, backlog=2048,
     )  # fmt: skip
     # uvicorn raises the signal that stopped it once more when it is done.
@@ -53,43 +49,3 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._told()
-
-
-def _protocol(head_s: float) -> type[HttpToolsProtocol]:
-    """uvicorn's, but a request whose head does not come is answered with 408: uvicorn would wait forever."""
-
-    class Protocol(HttpToolsProtocol):
-        _waiting: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._waiting = self.loop.call_later(head_s, self._late)
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            if self._waiting is None:
-                self._waiting = self.loop.call_later(head_s, self._late)
-
-        def on_headers_complete(self) -> Any:
-            self._arrived()
-            return super().on_headers_complete()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._arrived()
-            super().connection_lost(exc)
-
-        def _arrived(self) -> None:
-            if self._waiting is not None:
-                self._waiting.cancel()
-                self._waiting = None
-
-        def _late(self) -> None:
-            self._waiting = None
-            if not self.transport.is_closing():
-                self.transport.write(
-                    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\nconnection: close\r\n"
-                    b"content-length: %d\r\n\r\n%s" % (len(_LATE), _LATE)
-                )
-                self.transport.close()
-
-    return Protocol

@@ -32,7 +32,7 @@ class Served:
         return f"http://{self.host}:{self.port}"
 
     def ask(
-        self, path: str, data: Any = None, headers: dict[str, str] | None = None, body: bytes | None = None
+        self, path: str, data: Any = None, headers: dict[str, Any] | None = None, body: bytes | None = None
     ) -> tuple[int, Any, dict[str, str]]:
         """(status, answer, headers); a POST where there is something to send."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=HANG_S)
