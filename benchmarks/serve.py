@@ -95,7 +95,7 @@ async def fresh_interpreter(request: Request) -> JSONResponse:
         file = Path(folder, "main.py")
         file.write_text(asked["code"], encoding="utf-8")
         process = await asyncio.create_subprocess_shell(
-            f"{sys.executable} {file}", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            f"{sys.executable} -I -S {file}", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             cwd=folder, executable="/bin/bash",
         )  # fmt: skip
         out, err = await asyncio.wait_for(process.communicate(asked["stdin"].encode()), asked["run_timeout"])
