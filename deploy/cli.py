@@ -18,8 +18,11 @@ from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 from stepcoder.paths import source_tree
 
-COMMANDS = ("train", "sft", "eval", "compare", "doctor", "export", "grade", "mask", "courses", "data", "submit", "runs")
-TAKES_SETTINGS = ("train", "sft", "eval", "doctor", "grade", "data")
+COMMANDS = (
+    "train", "sft", "eval", "compare", "doctor", "export", "grade", "serve", "mask", "courses", "data",
+    "submit", "runs",
+)  # fmt: skip
+TAKES_SETTINGS = ("train", "sft", "eval", "doctor", "grade", "serve", "data")
 
 TRAINS = ("train", "sft", "eval")
 NEEDS_TRAINING = (*TRAINS, "submit")

@@ -83,7 +83,7 @@ class Report:
     """One program against one suite. The first failing test decides the verdict.
 
     `executed_lines` are 1-based lines of the program that any test executed, exact
-    also after a kill; the union over the tests that ran.
+    also after a kill; the union over the tests that ran. `stderr`: of the last test, where a plain run was asked for.
     """
 
     verdict: Verdict
@@ -95,6 +95,7 @@ class Report:
     wall_s: float = 0.0
     peak_memory_mib: float = 0.0
     coverage_trusted: bool = True
+    stderr: str = ""
 
     @property
     def passed(self) -> bool:

@@ -16,7 +16,7 @@ from stepcoder.deploy.config.moved import was_section
 from stepcoder.errors import UserError, nearest
 
 PREFIX = "STEPCODER_"
-NOT_SETTINGS = {"STEPCODER_CACHE"}  # variables of the same prefix that other parts read
+NOT_SETTINGS = {"STEPCODER_CACHE", "STEPCODER_JUDGE_TOKEN"}  # variables of the same prefix that other parts read
 
 
 @dataclass(frozen=True, slots=True)

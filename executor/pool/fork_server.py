@@ -248,6 +248,12 @@ class ForkServer:
             return
         raise InfraError(f"a program could not be confined: {said.decode(errors='replace')}")
 
+    def kill(self) -> None:
+        """From any thread. What waits for an answer gets an InfraError; `close` is still due."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()

@@ -18,7 +18,7 @@ from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.judging.plan import Plan, plan
 from stepcoder.executor.pool.fork_server import InfraError
 from stepcoder.executor.pool.isolation import choose, described
-from stepcoder.executor.pool.slot import Slot
+from stepcoder.executor.pool.slot import Slot, Wanted
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.suite import Suite
 
@@ -32,6 +32,7 @@ class _Job:
     program: str
     plan: Plan
     future: "Future[Report]"
+    wanted: Wanted
     failures: int = 0
 
 
@@ -49,6 +50,8 @@ class LocalPool:
         self._closed = False
         self._plans: deque[tuple[Suite, Plan]] = deque(maxlen=_PLANS_KEPT)
         self._planning = threading.Lock()
+        self._running: dict[Future[Report], tuple[_Job, Slot]] = {}
+        self._changing = threading.Lock()  # of what is running
         self._threads = [
             threading.Thread(target=self._work, name=f"executor-slot-{number}", daemon=True)
             for number in range(config.workers)
@@ -62,13 +65,26 @@ class LocalPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, program: str, suite: Suite) -> "Future[Report]":
-        """ValueError for a suite that cannot judge (no tests, wrong types)."""
+    def submit(self, program: str, suite: Suite, plain: bool = False) -> "Future[Report]":
+        """`plain`: to run a program rather than to judge it: all of its output is kept, its executed lines are not.
+
+        ValueError for a suite that cannot judge (no tests, wrong types).
+        """
         if self._closed:
             raise RuntimeError("the pool is closed")
-        job = _Job(program, self._planned(suite), Future())
+        job = _Job(program, self._planned(suite), Future(), Wanted(plain))
         self._jobs.put(job)
         return job.future
+
+    def abandon(self, future: "Future[Report]") -> None:
+        """Nobody waits for this report any more: its program is not run, or is ended, which frees the slot."""
+        if future.cancel():
+            return
+        with self._changing:
+            if future in self._running:
+                job, slot = self._running[future]
+                job.wanted.abandoned = True
+                slot.kill()
 
     def _planned(self, suite: Suite) -> Plan:
         """Programs of one suite follow each other: the plans of the last suites are kept, by identity."""
@@ -124,8 +140,11 @@ class LocalPool:
         if not job.failures and not job.future.set_running_or_notify_cancel():
             return
         try:
-            job.future.set_result(slot.run(job.program, job.plan))
+            job.future.set_result(self._report(slot, job))
         except InfraError as error:
+            if job.wanted.abandoned:
+                job.future.set_result(_infra_report("nobody waits for the report"))
+                return
             job.failures += 1
             log.warning("the sandbox failed (%d of %d): %s", job.failures, self.config.infra_retries + 1, error)
             if job.failures > self.config.infra_retries or self._closed:
@@ -135,6 +154,15 @@ class LocalPool:
         except Exception as error:  # a defect of ours must reach the caller, not end the slot
             slot.close()
             job.future.set_exception(error)
+
+    def _report(self, slot: Slot, job: _Job) -> Report:
+        with self._changing:
+            self._running[job.future] = job, slot
+        try:
+            return slot.run(job.program, job.plan, job.wanted)
+        finally:
+            with self._changing:
+                del self._running[job.future]
 
 
 def _infra_report(error: str) -> Report:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stepcoder.executor.config import ExecutorConfig
@@ -30,6 +30,14 @@ _LARGEST_COMPILED = 1 << 16  # bytes of a source; a larger one is compiled in it
 _BEFORE_OUTPUT = (Verdict.MEMORY_LIMIT, Verdict.OUTPUT_LIMIT)  # not replaced by a limit of the output
 
 
+@dataclass(slots=True)
+class Wanted:
+    """What is wanted of one run. `plain`: the whole output and no executed lines. `abandoned`: nothing any more."""
+
+    plain: bool = False
+    abandoned: bool = False
+
+
 class Slot:
     """Owned by one thread. `run` raises InfraError when the sandbox failed; the fork server is then started anew."""
 
@@ -41,6 +49,7 @@ class Slot:
         self._servers: dict[bool, ForkServer] = {}  # by whether installed packages are ready there
         self._packages = re.compile(rf"\b(?:{'|'.join(config.packages)})\b") if config.packages else None
         self._checking = Checking(config, level)
+        self._wanted = Wanted()
 
     def close(self) -> None:
         for server in self._servers.values():
@@ -48,8 +57,14 @@ class Slot:
         self._servers.clear()
         self._checking.close()
 
-    def run(self, program: str, plan: Plan) -> Report:
+    def kill(self) -> None:
+        """From any thread: the program under way ends, and `run` raises InfraError."""
+        for server in list(self._servers.values()):
+            server.kill()
+
+    def run(self, program: str, plan: Plan, wanted: Wanted | None = None) -> Report:
         """Compiled in the program's own process when the compiler cannot, or does not survive it."""
+        self._wanted = wanted or Wanted()
         program = program.removeprefix("\ufeff")  # as the interpreter does with a file
         source = program.encode("utf-8", "surrogatepass")
         if len(source) <= _LARGEST_COMPILED:
@@ -67,7 +82,9 @@ class Slot:
             self._started = config
         self._config = _limited(config, plan)
         try:
-            return self._run(self._server(program, plan), program, source, plan, start, apart)
+            server = self._server(program, plan)
+            report = self._run(server, program, source, plan, start, apart)
+            return replace(report, stderr=self._errors(server)) if self._wanted.plain and report.tests else report
         except CheckerFailed as error:
             return Report(Verdict.INFRA_ERROR, error=str(error))
         except (InfraError, OSError) as error:
@@ -85,7 +102,8 @@ class Slot:
 
     def _run(self, server: ForkServer, program: str, source: bytes, plan: Plan, start: float, apart: bool) -> Report:
         lines = program.count("\n") + program.count("\r") + program.count("\f") + 1
-        most = min(lines, MAP_BYTES - 1) if self._config.coverage else 0
+        covered = self._config.coverage and not self._wanted.plain
+        most = min(lines, MAP_BYTES - 1) if covered else 0
         progress = Progress(len(plan.cases), most, _compare(self._config, plan))
         code = None if apart else self._compiled(server, source, plan, progress)
         alone = self._config.isolate_tests or not progress.ordinary
@@ -102,6 +120,8 @@ class Slot:
         }
         while not progress.done:
             before = len(progress.outcomes)
+            if self._wanted.abandoned:
+                raise InfraError("the program was abandoned")
             self._process(server, plan, job, progress)
             self._check(plan, progress)
             progress.timeouts += sum(test.verdict is Verdict.TIMEOUT for test in progress.outcomes[before:])
@@ -201,6 +221,11 @@ class Slot:
         output = os.pread(server.stdout, self._config.output_kib << 10, 0)
         return self._answered(case, board.Frame(says, output), progress)
 
+    def _errors(self, server: ForkServer) -> str:
+        """What the last test wrote to standard error."""
+        said = os.pread(server.stderr, self._config.output_kib << 10, 0)
+        return _written(said.decode("utf-8", "surrogateescape"))
+
     def _is_over(self, server: ForkServer) -> bool:
         limit = self._config.output_kib << 10
         return any(os.fstat(fd).st_size >= limit for fd in (server.stdout, server.stderr))
@@ -249,7 +274,7 @@ class Slot:
     def _outcome(
         self, found: judge.Judgement, cpu: float, wall: float, text: str, executed: tuple[int, ...], value: str = ""
     ) -> TestOutcome:
-        shown = text[: self._config.stdout_chars].encode("utf-8", "replace").decode()
+        shown = _written(text if self._wanted.plain else text[: self._config.stdout_chars])
         return TestOutcome(found.verdict, cpu, wall, found.error, found.line, shown, executed, value)
 
 
@@ -288,6 +313,11 @@ class _CompilerFailed(Exception):
 def _lines(frame: board.Frame | None) -> frozenset[int]:
     found = frame.says.get("recordable") if frame else None
     return frozenset(line for line in found if isinstance(line, int)) if isinstance(found, list) else frozenset()
+
+
+def _written(text: str) -> str:
+    """A text of a program as one that can be written down."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _seconds(value: Any) -> float:

@@ -42,6 +42,7 @@ import importlib, pkgutil, stepcoder.curriculum, stepcoder.executor
 names = []
 for package in (stepcoder.curriculum, stepcoder.executor):
     names += [module.name for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
+names = [name for name in names if not name.startswith("stepcoder.executor.server.")]  # of the extra `serve`
 for name in names:
     importlib.import_module(name)
 print(len(names), stepcoder.__file__)

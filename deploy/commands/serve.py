@@ -1,0 +1,188 @@
+"""`stepcoder serve`."""
+
+import argparse
+import importlib.util
+import ipaddress
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stepcoder.deploy.commands.common import RAW, executor_config
+from stepcoder.errors import DataFileError, UserError
+
+if TYPE_CHECKING:
+    from stepcoder.executor.server.config import ServeConfig
+    from stepcoder.executor.suite import Suite
+
+NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client")
+TOKEN = "STEPCODER_JUDGE_TOKEN"
+
+# Fields of executor.server.config.ServeConfig, where the defaults are.
+SERVER = {
+    "host": "address to listen on (default: 127.0.0.1)",
+    "port": "port to listen on (default: 8060; 0: any that is free)",
+    "body_mib": "largest body of a request (default: 16 MiB)",
+    "bodies_mib": "bodies of all requests under way (default: 512 MiB)",
+    "waiting": "programs that may run or wait (default: 1024)",
+    "head_s": "seconds for the head of a request (default: 10)",
+    "body_s": "seconds for the body of a request (default: 30)",
+    "send_s": "seconds in which a client has to take something of its answer (default: 30)",
+    "idle_s": "seconds for the next request on a connection (default: 60)",
+    "drain_s": "seconds for what is under way when it is stopped (default: 150)",
+}
+
+DESCRIPTION = """\
+Judge programs over HTTP, sandboxed: the same verdicts as 'stepcoder grade', for training code of any kind.
+One process a machine. Needs the extra `serve`: pip install 'stepcoder[serve]'. No GPU, model or Ray is needed."""
+
+EXAMPLES = """\
+routes:
+  POST /judge, /judge/batch               a program and a problem, or its id in --problems: verdict, reward, lines
+  POST /run_code                          as SandboxFusion, for verl (Python only)
+  POST /test_program, /test_program_stdio as open-instruct
+  POST /verify                            as NeMo Gym
+  GET  /health, /metrics, /docs           whether it serves, counters for Prometheus, this list with all fields
+
+examples:
+  stepcoder serve
+  stepcoder serve --problems train.jsonl.gz --port 9000 --workers 32
+  STEPCODER_JUDGE_TOKEN=... stepcoder serve --host 0.0.0.0
+
+Without a token anybody who reaches the port can run programs in the sandbox. On an address that is not loopback one is
+made and printed, unless STEPCODER_JUDGE_TOKEN or --token-file gives it. SIGTERM or Ctrl-C: what is under way is
+answered, then the server ends. Every setting under executor. of 'stepcoder train --help' may follow.
+docs/adapters.md shows how trainers use it."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser(
+        "serve", help="judge programs over HTTP", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=RAW,
+        allow_abbrev=False, usage="stepcoder serve [options] [--executor.SETTING VALUE ...]",
+    )  # fmt: skip
+    serve.add_argument("--problems", metavar="FILE", help="problems that requests may name by id")
+    serve.add_argument("--token-file", metavar="FILE", type=Path, help=f"file with the token (default: ${TOKEN})")
+    for name, about in SERVER.items():
+        serve.add_argument(f"--{name.replace('_', '-')}", metavar="HOST" if name == "host" else "N", help=about)
+    serve.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
+    serve.add_argument("--compare", metavar="KIND", help="output comparison")
+    serve.add_argument("--reward", metavar="KIND", help="stepcoder (default), ratio, binary, ladder, or your own")
+    serve.add_argument("--level", metavar="auto|1|2|3|4", help="isolation level (default: auto, the best there is)")
+    serve.add_argument("--no-coverage", action="store_true", help="do not record executed lines: faster")
+
+
+def run(options: argparse.Namespace, settings: list[str]) -> int:
+    for package in NEEDED:
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"serve needs {package}, which is not installed: pip install 'stepcoder[serve]'")
+    from stepcoder.deploy.cli import version
+    from stepcoder.executor.pool.local import LocalPool
+    from stepcoder.executor.server.app import build
+    from stepcoder.executor.server.judge import Problems
+    from stepcoder.executor.server.run import bound, serve
+
+    named = {name: getattr(options, name) for name in ("compare", "workers", "reward", "level")}
+    config = executor_config("serve", named | ({"coverage": "false"} if options.no_coverage else {}), settings)
+    server = _server_config(options)
+    token = _token(options.token_file, server.host)
+    problems = Problems(_suites(options.problems), read_problem)
+    try:
+        listener = bound(server)
+    except OSError as error:
+        raise UserError(f"cannot listen on {server.host} port {server.port}: {error.strerror}. Give --port") from None
+    with listener:
+        try:
+            pool = LocalPool(config)
+        except RuntimeError as error:
+            raise UserError(str(error)) from None
+        host, port = listener.getsockname()[:2]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+        def started() -> None:
+            print(f"stepcoder: serving on {address}, {config.workers} programs at once, level {pool.level}; "
+                  f"{address}/docs lists the routes", file=sys.stderr, flush=True)  # fmt: skip
+
+        with pool:
+            serve(build(pool, problems, server, version(), token), listener, server, started)
+    print("stepcoder: stopped; every request that was under way has its answer", file=sys.stderr)
+    return 0
+
+
+def read_problem(data: dict[str, Any]) -> "Suite":
+    """The suite of a problem in the native format, of which only what judging needs has to be there.
+
+    ValueError with field and reason.
+    """
+    import json
+
+    from stepcoder.curriculum.problems.load import parse_line
+
+    try:
+        return parse_line(json.dumps(_NOT_JUDGED | data).encode(), "problem", 1).suite
+    except DataFileError as error:
+        raise ValueError(f"{error.field}: {error.reason}" if error.field else error.reason) from None
+
+
+# Fields of a problem that judging does not look at.
+_NOT_JUDGED = {
+    "id": "-", "source": "-", "level": "introductory", "statement": "-", "starter_code": "", "solution": "",
+}  # fmt: skip
+
+
+def _suites(source: str | None) -> "Mapping[str, Suite]":
+    """Every problem is tried: a suite that cannot judge is refused before the server starts."""
+    from stepcoder.deploy.commands.grade import read_tests
+    from stepcoder.executor.judging.plan import plan
+
+    if source is None:
+        return {}
+    tests = read_tests(source)
+    for name, suite in tests.suites.items():
+        try:
+            plan(suite)
+        except ValueError as error:
+            raise UserError(f"{tests.place(name)}: {error}") from None
+    return tests.suites
+
+
+def _server_config(options: argparse.Namespace) -> "ServeConfig":
+    from pydantic import ValidationError
+
+    from stepcoder.executor.server.config import ServeConfig
+
+    given = {name: getattr(options, name) for name in SERVER}
+    try:
+        return ServeConfig.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        option = str(fault["loc"][0]).replace("_", "-")
+        raise UserError(f"--{option}: {fault['msg']} (got {fault['input']!r})") from None
+
+
+def _token(file: Path | None, host: str) -> str | None:
+    """The token that clients have to send; None on loopback where none is given."""
+    if file is not None:
+        try:
+            token = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--token-file {file}: cannot be read ({error})") from None
+        if not token:
+            raise UserError(f"--token-file {file}: the file is empty")
+        return token
+    if token := os.environ.get(TOKEN):
+        return token
+    if _is_loopback(host):
+        return None
+    token = secrets.token_urlsafe(24)
+    print(f"stepcoder: token {token}  (clients: Authorization: Bearer TOKEN, or http://judge:TOKEN@host:port)",
+          file=sys.stderr)  # fmt: skip
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
