@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stepcoder.bars import WorkProgress
-from stepcoder.curriculum.data.examine import Examination, Finding, examine
+from stepcoder.curriculum.data.examine import Examination, Finding, as_it_is
 from stepcoder.curriculum.data.files import read
 from stepcoder.curriculum.data.judge import Effort, Pools, examined
 from stepcoder.curriculum.data.readers.record import Record, Rejected
@@ -36,14 +36,18 @@ class Checked:
 
 
 def check(path: Path, config: ExecutorConfig | None, progress: WorkProgress) -> Checked:
-    """Every line of a file in the native format; with a config the solutions are run as well."""
+    """Every line of a file in the native format; with a config the solutions are run as well, where there are any.
+
+    Nothing is repaired: what is called sound is what training and grading will judge by.
+    """
     checked = Checked()
     progress.begin(0, 0)
     entries = enumerate(read("native", path), 1)
     if config is None:
         findings = (_read(entry, f"entry {number}") for number, entry in entries)
     else:
-        findings = _run((examine(entry, f"entry {number}", "first", 0) for number, entry in entries), config)
+        found = (as_it_is(entry, f"entry {number}") for number, entry in entries)
+        findings = _run(found, config)
     for finding in findings:
         progress.advance()
         if finding.reason is not None:

@@ -109,6 +109,24 @@ def examine(entry: Record | Rejected, where: str, preference: Preference, most_m
     return replace(nothing, reason=reason, detail=detail + others)
 
 
+def as_it_is(entry: Record | Rejected, where: str) -> Examination:
+    """Runs the solution, where there is one, on the tests as they stand; nothing is tried but that."""
+    if isinstance(entry, Rejected):
+        return Finding("", "", entry.where, entry.reason, entry.detail)
+    problem = entry.problem
+    found = Finding(problem.id, problem.level, where, tests=len(problem.suite.cases))
+    if (wrong := fault(problem, entry.solutions)) is not None:
+        return replace(found, reason=wrong.reason, detail=wrong.detail)
+    for solution in entry.solutions[:1]:
+        (report,) = yield [Run(solution, problem.suite)]
+        if not report.verdict.judged:
+            return replace(found, reason=Reason.NOT_JUDGED, detail=report.error or "")
+        if not report.passed:
+            wrong = reason_of(report, solution, problem.suite)
+            return replace(found, reason=wrong.reason, detail=wrong.detail)
+    return found
+
+
 def refined(record: Record, finding: Finding) -> Problem:
     """The problem as it is kept."""
     problem = uniform(record.problem)

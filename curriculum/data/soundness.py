@@ -17,8 +17,8 @@ from typing import Literal, NamedTuple
 
 from stepcoder.curriculum.data.readers.record import Cause, Reason
 from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.problems.sound import NO_OUTPUT, unsound
 from stepcoder.curriculum.stages.conditionals import conditionals, line_starts
-from stepcoder.executor.judging.plan import plan
 from stepcoder.executor.report import Ended, Report
 from stepcoder.executor.spans import executed_spans
 from stepcoder.executor.suite import Case, Suite
@@ -82,19 +82,18 @@ def unwrapped(suite: Suite) -> Suite | None:
 
 
 def fault(problem: Problem, solutions: Sequence[str]) -> Fault | None:
-    """What makes a problem useless whatever its programs do."""
-    if not problem.statement.strip():
-        return Fault(Reason.NO_STATEMENT)
-    if not any(solution.strip() for solution in solutions):
+    """What makes a problem useless whatever its programs do; one without any solution is none."""
+    if solutions and not any(solution.strip() for solution in solutions):
         return Fault(Reason.NO_SOLUTION)
-    suite = problem.suite
-    if suite.style == "stdin" and not any(case.output.strip() for case in suite.cases):
-        return Fault(Reason.MISSING_OUTPUT, "no test expects any output")
-    try:
-        plan(suite)
-    except ValueError as error:
-        return Fault(Reason.BAD_TEST, str(error))
-    return None
+    found = unsound(problem)
+    if found is None:
+        return None
+    if found.field == "statement":
+        return Fault(Reason.NO_STATEMENT)
+    if found.reason == NO_OUTPUT:
+        return Fault(Reason.MISSING_OUTPUT, found.reason)
+    place = f"test {int(found.field.removeprefix('tests.')) + 1}: " if found.field.startswith("tests.") else ""
+    return Fault(Reason.BAD_TEST, place + found.reason)
 
 
 def preferred(solutions: Sequence[str], preference: Preference) -> list[int]:
@@ -225,8 +224,6 @@ def is_python2(program: str) -> bool:
 def _of_exception(error: str, program: str) -> Reason:
     kind, _, message = error.partition(":")
     quoted = re.findall(r"'([^']+)'", message)
-    if "Exceeds the limit" in message and "digits" in message:
-        return Reason.HUGE_INTEGER
     if kind in ("ModuleNotFoundError", "ImportError"):
         old = quoted and (quoted[0] in _PYTHON2_MODULES or quoted[0] in _PYTHON2_ATTRIBUTES)
         return Reason.PYTHON2 if old else Reason.MISSING_IMPORT

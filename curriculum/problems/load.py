@@ -25,6 +25,7 @@ from stepcoder.curriculum.problems.line import (
     StdinProblem,
 )
 from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.problems.sound import unsound
 from stepcoder.curriculum.problems.sources import defaults
 from stepcoder.curriculum.problems.values import from_json
 from stepcoder.curriculum.stages.conditionals import parse
@@ -87,11 +88,12 @@ def parse_line(raw: bytes, file: str, number: int, judging: bool = False) -> Pro
         # An unknown key explains the missing one beside it, so it is told first.
         details = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
         fail(*explain(details[0]))
-    if not judging and not line.statement:
-        fail("statement", "missing: only to judge programs a problem needs none")
     if isinstance(line, CallProblem):
         check_arity(line, fail)
-    return _problem(line, fail)
+    problem = _problem(line, fail)
+    if found := unsound(problem, judging):
+        fail(*found)
+    return problem
 
 
 def _problem(line: Line, fail: Any) -> Problem:

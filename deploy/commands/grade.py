@@ -54,6 +54,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="KIND",
         help="output comparison of all problems: strict, tokens, lines, lcb, apps, yesno (default: as each says)",
     )
+    grade.add_argument(
+        "--extract", choices=("auto", "none", "last-fence"), default="auto",
+        help="the program in a chat's answer: in its first fence unless all of it is Python (auto), in its last fence",
+    )  # fmt: skip
     grade.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
     grade.add_argument(
         "--reward",
@@ -96,7 +100,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         try:
             inputs = check_inputs(read_tests(options.problems), options.samples)
             ks = check_ks(options.k, inputs.per_problem)
-            results = ResultFile(options.out, identity(inputs, config, version()))
+            results = ResultFile(options.out, identity(inputs, config, version(), options.extract))
             tally = Tally(inputs.tests.levels, get_args(Level))
             if not options.force and results.finished():
                 progress.message(f"{options.out}: already graded; --force grades anew")
@@ -113,7 +117,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
                     if options.force:
                         results.discard()
                     with results:
-                        grade(inputs, pool, results, tally, progress)
+                        grade(inputs, pool, results, tally, progress, options.extract)
         except KeyboardInterrupt:
             kept = f"{progress.done:,} of {progress.total:,} results are kept" if progress.total else "nothing was run"
             again = "the same command without --force" if options.force else "the same command"

@@ -8,7 +8,7 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from stepcoder.bars import WorkProgress
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.grading.fences import Extract, program_of
 from stepcoder.executor.grading.files import ResultFile, Sample, read_samples
 from stepcoder.executor.grading.summary import Tally
 from stepcoder.executor.interpreters import examine
@@ -82,13 +83,14 @@ def check_ks(ks: Sequence[int] | None, per_problem: Mapping[str, int]) -> tuple[
     return tuple(ks)
 
 
-def identity(inputs: Inputs, config: ExecutorConfig, release: str) -> dict[str, Any]:
+def identity(inputs: Inputs, config: ExecutorConfig, release: str, extract: Extract = "auto") -> dict[str, Any]:
     """What the results depend on, as JSON data: kept beside them, so that they are not continued with anything else."""
     return {
         "format": FORMAT,
         **judge_identity(config, release, _NO_INPUT),
         "problems_sha256": inputs.tests.sha256,
         "samples_sha256": inputs.samples_sha256,
+        "extract": extract,
     }
 
 
@@ -105,7 +107,14 @@ def judge_identity(config: ExecutorConfig, release: str, no_input: set[str]) -> 
     }
 
 
-def grade(inputs: Inputs, pool: LocalPool, results: ResultFile, tally: Tally, progress: WorkProgress) -> None:
+def grade(
+    inputs: Inputs,
+    pool: LocalPool,
+    results: ResultFile,
+    tally: Tally,
+    progress: WorkProgress,
+    extract: Extract = "auto",
+) -> None:
     """Judges the samples that `results` lacks, writes each in its turn and closes the file under its final name.
 
     UserError where results cannot be written, the sample file changed, or the sandbox keeps failing; what was
@@ -118,7 +127,8 @@ def grade(inputs: Inputs, pool: LocalPool, results: ResultFile, tally: Tally, pr
     digest, held = hashlib.sha256(), []
     samples = read_samples(inputs.samples, inputs.tests.suites, digest)
     progress.begin(done, inputs.total)
-    for sample, report in _judged(islice(samples, done, None), inputs.tests.suites, pool):
+    programs = (replace(s, program=program_of(s.program, extract)) for s in islice(samples, done, None))
+    for sample, report in _judged(programs, inputs.tests.suites, pool):
         held.append(result(sample, report, pool.config))
         if not report.verdict.judged:
             if len(held) >= MANY_FAILURES:

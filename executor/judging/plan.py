@@ -17,6 +17,7 @@ from typing import Any
 
 from stepcoder.executor.judging.asserts import Unsupported, question
 from stepcoder.executor.judging.checkers.source import source
+from stepcoder.executor.judging.compare import same_text
 from stepcoder.executor.judging.suites import module
 from stepcoder.executor.sandbox.values import codec
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
@@ -95,7 +96,7 @@ def plan(suite: Suite) -> Plan:
     guarded = [case.wire.get("code", "") for case in cases if suite.style != "pytest" or case is cases[0]]
     context = "\n".join([suite.setup, *guarded]).encode("utf-8", "surrogatepass")
     inputs = [case.stdin for case in cases]
-    needs = [_needs(planned, case) for planned, case in zip(cases, suite.cases, strict=True)]
+    needs = [_needs(*pair, number) for number, pair in enumerate(zip(cases, suite.cases, strict=True), 1)]
     output, result, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
     return Plan(
         cases, suite.setup, suite.prelude, nodes, _suite(wires, suite.setup, nodes), context, b"".join(inputs),
@@ -113,7 +114,7 @@ def _suite(wires: list[dict[str, Any]], setup: str, nodes: bool) -> bytes:
     return marshal.dumps({"cases": wires, "setup": setup, "nodes": nodes})
 
 
-def _needs(planned: PlannedCase, case: Case) -> tuple[int, int, int, int]:
+def _needs(planned: PlannedCase, case: Case, number: int) -> tuple[int, int, int, int]:
     """(bytes of output, bytes of a result, levels, parts) of the expected answer.
 
     Of a check, whose code is longer than what it compares with, nothing but its length.
@@ -124,8 +125,8 @@ def _needs(planned: PlannedCase, case: Case) -> tuple[int, int, int, int]:
         return 0, len(case.input), 0, 0
     try:
         data, depth, parts = codec.measured(case.output, MOST_DEPTH)
-    except codec.TooLarge:
-        return 0, 0, 0, 0  # no answer can be like it
+    except codec.TooLarge as error:
+        raise ValueError(f"test {number}: no program can return the expected value: {error}") from None
     return 0, len(json.dumps(data)), depth, parts
 
 
@@ -139,6 +140,8 @@ def _stdin(case: Case, suite: Suite, number: int) -> PlannedCase:
     entry = suite.entry_point
     if not isinstance(case.input, str) or not isinstance(case.output, str):
         raise ValueError(f"test {number}: a test in stdin style has a text as input and a text as output")
+    if not suite.checker and "nan" in case.output.lower() and not same_text(case.output, case.output, suite.compare):
+        raise ValueError(f"test {number}: no output can pass: NaN equals nothing but under `compare: tokens`")
     return PlannedCase(
         "text",
         {"fn": entry} if entry else {},

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from stepcoder.curriculum.config import PromptForm
-
-_FENCE = "```"
+from stepcoder.executor.grading.fences import after_opening_fence, closing_fence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +34,8 @@ def extract(given: str, response: str, form: PromptForm = "prefill") -> Extracte
     prefill: the response goes on where `given` ends. instruct: it is a reply that opens its own fence,
     after prose or not, and either goes on below `given` or repeats it.
     """
-    start = 0 if form == "prefill" else _after_opening_fence(response)
-    fence = _closing_fence(response, start, at_line_start=form == "instruct")
+    start = 0 if form == "prefill" else after_opening_fence(response)
+    fence = closing_fence(response, start, at_line_start=form == "instruct")
     end = len(response) if fence is None else fence[0]
     body = response[start:end]
     head = given
@@ -45,23 +44,6 @@ def extract(given: str, response: str, form: PromptForm = "prefill") -> Extracte
     positions = np.full(len(response), -1, dtype=np.int32)
     positions[start:end] = np.arange(len(head), len(head) + len(body), dtype=np.int32)
     return Extracted(head + body, positions, fence, len(head))
-
-
-def _closing_fence(response: str, start: int, at_line_start: bool) -> tuple[int, int] | None:
-    """The first line from `start` on that begins with a fence; `start` itself begins a line or goes on in one."""
-    if at_line_start and response.startswith(_FENCE, start):
-        return start, start + len(_FENCE)
-    at = response.find("\n" + _FENCE, start)
-    return None if at < 0 else (at + 1, at + 1 + len(_FENCE))
-
-
-def _after_opening_fence(response: str) -> int:
-    """Where the code of a reply begins: below the first fence line; at 0 without one."""
-    at = 0 if response.startswith(_FENCE) else response.find("\n" + _FENCE) + 1
-    if at == 0 and not response.startswith(_FENCE):
-        return 0
-    line_end = response.find("\n", at)
-    return len(response) if line_end < 0 else line_end + 1
 
 
 def _repeats(body: str, given: str) -> bool:

@@ -274,7 +274,7 @@ def test_a_cancelled_program_costs_no_slot() -> None:
 def test_a_large_program_is_judged_like_a_small_one() -> None:
     """Over 64 KiB a program is compiled in its own process."""
     program = "def f(x):\n    return x if x == 0 else f(x - 1)\n"
-    suite = Suite("call", (Case([900], 0), Case([3000], 0)), "f")
+    suite = Suite("call", (Case([900], 0), Case([60_000], 0)), "f")
     with LocalPool(ExecutorConfig(workers=1)) as pool:
         reports = [pool.run(program + "# " + "x" * size + "\n", suite) for size in (0, 1 << 17)]
         assert [[t.verdict for t in r.tests] for r in reports] == [[Verdict.PASSED, Verdict.RUNTIME_ERROR]] * 2

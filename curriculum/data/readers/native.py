@@ -6,6 +6,7 @@ from pathlib import Path
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Rejected
 from stepcoder.curriculum.problems.load import parse_line, resolve
+from stepcoder.curriculum.problems.sound import NO_OUTPUT
 from stepcoder.errors import DataFileError
 from stepcoder.jsonl import numbered_lines
 
@@ -29,7 +30,7 @@ def read_native(path: Location) -> Iterator[Record | Rejected]:
             yield Rejected(Reason.DUPLICATE_ID, where, problem.id)
             continue
         seen.add(problem.id)
-        yield Record(problem, (problem.solution,))
+        yield Record(problem, (problem.solution,) if problem.solution.strip() else ())
 
 
 def _reason(error: DataFileError) -> Reason:
@@ -39,7 +40,10 @@ def _reason(error: DataFileError) -> Reason:
     if not field:
         return Reason.BAD_JSON
     if field == "tests":
-        return Reason.NO_TESTS
+        kinds = {NO_OUTPUT: Reason.MISSING_OUTPUT, "missing": Reason.NO_TESTS}
+        return kinds.get(error.reason, Reason.NO_TESTS if error.reason.startswith("no tests") else Reason.BAD_TEST)
+    if field in ("checker", "module", "setup"):
+        return Reason.BAD_TEST
     if field.startswith("tests"):
         if error.reason != "missing" and "(got NoneType)" not in error.reason:
             return Reason.BAD_TEST

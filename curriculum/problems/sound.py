@@ -1,0 +1,37 @@
+"""What a sound problem is: the one definition that training, fine-tuning, grading and `data check` share."""
+
+import re
+from typing import NamedTuple
+
+from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.executor.judging.plan import plan
+
+NO_OUTPUT = "no test expects any output"
+
+
+class Unsound(NamedTuple):
+    """The field of a line at which a problem fails, and why."""
+
+    field: str
+    reason: str
+
+
+def unsound(problem: Problem, judging: bool = False) -> Unsound | None:
+    """Why a problem cannot be used; None where it can. `judging`: only to judge programs, which needs no statement."""
+    suite = problem.suite
+    if not judging and not problem.statement.strip():
+        return Unsound("statement", "missing: only to judge programs a problem needs none")
+    try:
+        plan(suite)
+    except ValueError as error:
+        return _at(str(error))
+    if not judging and suite.style == "stdin" and not suite.checker and not any(c.output.strip() for c in suite.cases):
+        return Unsound("tests", NO_OUTPUT)
+    return None
+
+
+def _at(error: str) -> Unsound:
+    """Where an error of the plan belongs."""
+    if found := re.match(r"test (\d+): (.*)", error, re.DOTALL):
+        return Unsound(f"tests.{int(found[1]) - 1}", found[2])
+    return Unsound(next((field for field in ("checker", "module", "setup") if field in error), "tests"), error)
