@@ -92,7 +92,7 @@ def fault(problem: Problem, solutions: Sequence[str]) -> Fault | None:
         return Fault(Reason.NO_STATEMENT)
     if found.reason == NO_OUTPUT:
         return Fault(Reason.MISSING_OUTPUT, found.reason)
-    place = f"test {int(found.field.removeprefix('tests.')) + 1}: " if found.field.startswith("tests.") else ""
+    place = f"test {int(found.field.split('.')[1]) + 1}: " if found.field.startswith("tests.") else ""
     return Fault(Reason.BAD_TEST, place + found.reason)
 
 
