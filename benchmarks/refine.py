@@ -75,7 +75,6 @@ def faults() -> list[Fault]:
         Fault("duplicate", Reason.DUPLICATE, _duplicate, extra=True),
         Fault("Python 2", Reason.PYTHON2, _python2),
         Fault("empty tests", Reason.NO_TESTS, lambda entry, _: entry | {"tests": []}),
-        Fault("huge integer", Reason.HUGE_INTEGER, _huge_integer),
         Fault("not UTF-8", Reason.NON_UTF8, _not_utf8),
         # And what else a raw file may hold.
         Fault("missing input", Reason.MISSING_INPUT, _missing("input")),
@@ -218,13 +217,6 @@ def _python2(entry: Entry, chooser: random.Random) -> Entry | None:
     ):
         return entry | {"solution": solution.replace("input()", "raw_input()")}
     return entry | {"solution": f'{solution}\nif __name__ == "__main__":\n    print "done"\n'}
-
-
-def _huge_integer(entry: Entry, chooser: random.Random) -> Entry | None:
-    """A number in an input has become longer than Python converts; a method is given one as a text."""
-    if entry["style"] == "stdin":
-        return None  # a program may read the number as a text, or far beyond what it needs
-    return _inside(entry, f"int('{HUGE}')")
 
 
 def _not_utf8(entry: Entry, chooser: random.Random) -> bytes:

@@ -90,7 +90,7 @@ def fault(problem: Problem) -> Fault | None:
         return Fault(Reason.NO_STATEMENT)
     if found.reason == NO_OUTPUT:
         return Fault(Reason.MISSING_OUTPUT, found.reason)
-    place = f"test {int(found.field.removeprefix('tests.')) + 1}: " if found.field.startswith("tests.") else ""
+    place = f"test {int(found.field.split('.')[1]) + 1}: " if found.field.startswith("tests.") else ""
     return Fault(Reason.BAD_TEST, place + found.reason)
 
 
@@ -222,8 +222,6 @@ def is_python2(program: str) -> bool:
 def _of_exception(error: str, program: str) -> Reason:
     kind, _, message = error.partition(":")
     quoted = re.findall(r"'([^']+)'", message)
-    if "Exceeds the limit" in message and "digits" in message:
-        return Reason.HUGE_INTEGER
     if kind in ("ModuleNotFoundError", "ImportError"):
         old = quoted and (quoted[0] in _PYTHON2_MODULES or quoted[0] in _PYTHON2_ATTRIBUTES)
         return Reason.PYTHON2 if old else Reason.MISSING_IMPORT

@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 
 from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.executor.judging.compare import same_text
 from stepcoder.executor.judging.plan import plan
 
 NO_OUTPUT = "no test expects any output"
@@ -25,6 +26,9 @@ def unsound(problem: Problem, judging: bool = False) -> Unsound | None:
         plan(suite)
     except ValueError as error:
         return _at(str(error))
+    for number, case in enumerate(suite.cases if suite.style == "stdin" and not suite.checker else ()):
+        if "nan" in case.output.lower() and not same_text(case.output, case.output, suite.compare):
+            return Unsound(f"tests.{number}.output", "no output can pass: NaN equals nothing but in `compare: tokens`")
     if not judging and suite.style == "stdin" and not suite.checker and not any(c.output.strip() for c in suite.cases):
         return Unsound("tests", NO_OUTPUT)
     return None

@@ -138,7 +138,7 @@ class Judge:
 def _suites(source: str | None) -> dict[str, Suite]:
     from stepcoder.curriculum.problems.load import load_problems
 
-    return {problem.id: problem.suite for problem in load_problems(source)} if source else {}
+    return {problem.id: problem.suite for problem in load_problems(source, judging=True)} if source else {}
 
 
 def _is_json(text: str) -> bool:
@@ -161,7 +161,7 @@ def _asked(program: str, problem: Problem) -> dict[str, Any]:
 def _native(tests: dict[str, Any], program: str) -> dict[str, Any]:
     suite = unit_tests.suite(unit_tests.UnitTests.model_validate(tests), program)
     cases = [{"input": case.input, "output": case.output} for case in suite.cases]
-    return {"style": suite.style, "entry_point": suite.entry_point, "tests": cases}
+    return {"style": suite.style, "entry_point": suite.entry_point, "compare": suite.compare.type, "tests": cases}
 
 
 @lru_cache

@@ -111,7 +111,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 
 def read_problem(data: dict[str, Any]) -> "Suite":
-    """The suite of a problem in the native format, of which only what judging needs has to be there.
+    """The suite of a problem in the native format; only what judging needs has to be there.
 
     ValueError with field and reason.
     """
@@ -120,15 +120,9 @@ def read_problem(data: dict[str, Any]) -> "Suite":
     from stepcoder.curriculum.problems.load import parse_line
 
     try:
-        return parse_line(json.dumps(_NOT_JUDGED | data).encode(), "problem", 1).suite
+        return parse_line(json.dumps({"id": "-"} | data).encode(), "problem", 1, judging=True).suite
     except DataFileError as error:
         raise ValueError(f"{error.field}: {error.reason}" if error.field else error.reason) from None
-
-
-# Fields of a problem that judging does not look at.
-_NOT_JUDGED = {
-    "id": "-", "source": "-", "level": "introductory", "statement": "-", "starter_code": "", "solution": "",
-}  # fmt: skip
 
 
 def _suites(source: str | None) -> "Mapping[str, Suite]":

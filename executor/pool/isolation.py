@@ -101,7 +101,7 @@ def choose(config: ExecutorConfig) -> int:
     if absent := missing(config.python, config.packages):
         raise RuntimeError(
             f"executor.packages: {', '.join(absent)} not installed for {config.python or sys.executable}. Install it "
-            "there, or make an interpreter that has it: stepcoder interpreter FOLDER " + " ".join(config.packages)
+            "there, or name an interpreter that has it: executor.python"
         )
     if config.level == 4:
         return 4

@@ -5,7 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from stepcoder.executor.suite import Case, Suite
+from stepcoder.executor.suite import Case, Compare, Suite
+
+LCB = Compare("lcb")  # LiveCodeBench's rule
 
 
 class UnitTests(BaseModel):
@@ -25,9 +27,9 @@ def suite(tests: UnitTests, program: str) -> Suite:
         for number, pair in pairs:
             if not all(isinstance(text, str) for text in pair):
                 raise ValueError(f"test {number}: texts are needed where there is no fn_name")
-        return Suite("stdin", tuple(Case(given, wanted) for _, (given, wanted) in pairs))
+        return Suite("stdin", tuple(Case(given, wanted) for _, (given, wanted) in pairs), compare=LCB)
     entry = f"Solution().{tests.fn_name}" if "class Solution" in program else tests.fn_name
-    return Suite("call", tuple(_call(given, wanted, number) for number, (given, wanted) in pairs), entry)
+    return Suite("call", tuple(_call(given, wanted, number) for number, (given, wanted) in pairs), entry, compare=LCB)
 
 
 def _call(given: Any, wanted: Any, number: int) -> Case:

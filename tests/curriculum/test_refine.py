@@ -101,7 +101,6 @@ RUNTIME = [
     ("ImportError: cannot import name 'izip' from 'itertools'", "", Reason.PYTHON2),
     ("AttributeError: 'dict' object has no attribute 'iteritems'", "", Reason.PYTHON2),
     ("AttributeError: 'NoneType' object has no attribute 'val'", "", Reason.RUNTIME_ERROR),
-    ("ValueError: Exceeds the limit (4300 digits) for integer string conversion", "", Reason.HUGE_INTEGER),
     ("ValueError: invalid literal for int()", "", Reason.RUNTIME_ERROR),
     ("killed by SIGSEGV", "", Reason.RUNTIME_ERROR),
 ]

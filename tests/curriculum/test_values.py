@@ -73,7 +73,7 @@ def test_a_setup_that_does_not_parse_is_refused() -> None:
 
 
 def test_a_stdin_problem_may_name_its_wrapper() -> None:
-    change = {"style": "stdin", "entry_point": "main", "tests": [{"input": "", "output": ""}]}
+    change = {"style": "stdin", "entry_point": "main", "tests": [{"input": "", "output": "1"}]}
     assert parsed(change).suite.entry_point == "main"
     assert refused(change | {"entry_point": "S().main"}).field == "entry_point"
 

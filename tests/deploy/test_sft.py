@@ -152,7 +152,7 @@ def tiny(model: Path, place: Path, *more: str) -> tuple[str, ...]:
     return (
         "--config", STARTER, "--model", str(model), "--run.directory", str(place), *ROOMY, "--data.limit", "5",
         "--sft.epochs", "2", "--sft.batch_size", "2", "--rollout.max_new_tokens", "100", "--rollout.dtype", "float32",
-        "--rollout.kv_cache_gib", "1", "--executor.workers", "1", "--eval.samples", "1", "--eval.train_limit", "2",
+        "--executor.workers", "1", "--eval.samples", "1", "--eval.train_limit", "2",
         "--learner.precision", "fp32", "--learner.policy.lr", "1e-3", *more,
     )  # fmt: skip
 

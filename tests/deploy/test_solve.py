@@ -29,7 +29,7 @@ def test_conversion_and_check_count_them(tmp_path: Path, capsys: pytest.CaptureF
     out = str(tmp_path / "out.jsonl")
     assert main(["data", "convert", "--from", "apps", str(rows), out]) == 0
     said = capsys.readouterr().out
-    assert "1 problems have no solution: full generation only" in said
+    assert "1 problem has no solution: full generation only" in said
     assert [bool(problem.solution) for problem in load_problems(out)] == [True, False]
     assert main(["data", "check", out]) == 0
     assert "2 problems are sound" in capsys.readouterr().out
@@ -45,7 +45,7 @@ def test_refinement_keeps_them_on_request_and_knows_copies(tmp_path: Path, capsy
     assert main(words) == 0
     assert [line["id"] for line in lines(tmp_path / "kept.jsonl")] == ["double", "never"]
     assert [line["id"] for line in lines(tmp_path / "kept.jsonl.rejected.jsonl")] == ["open", "again"]
-    assert "1 without a solution" in capsys.readouterr().out and report.stat().st_size
+    assert "1 of them without a solution" in capsys.readouterr().out and report.stat().st_size
 
 
 def test_the_curriculum_draws_them_at_full_generation(tmp_path: Path) -> None:

@@ -40,7 +40,6 @@ class Reason(StrEnum):
     DOES_NOT_COMPILE = "does_not_compile"
     PYTHON2 = "python2"
     MISSING_IMPORT = "missing_import"
-    HUGE_INTEGER = "huge_integer"
     RUNTIME_ERROR = "runtime_error"
     WRONG_OUTPUT = "wrong_output"
     NOT_JUDGED = "not_judged"
@@ -81,7 +80,6 @@ REASONS: dict[Cause, str] = {
     Reason.DOES_NOT_COMPILE: "the solution is no valid Python",
     Reason.PYTHON2: "the solution is written in Python 2",
     Reason.MISSING_IMPORT: "the solution uses a module or name that it does not have",
-    Reason.HUGE_INTEGER: "the solution converts an integer of more than 4,300 digits, which Python refuses",
     Reason.RUNTIME_ERROR: "the solution raises an exception",
     Reason.WRONG_OUTPUT: "the solution and the expected output disagree",
     Reason.NOT_JUDGED: "the sandbox failed: run again with --force",

@@ -1,0 +1,47 @@
+"""One definition of a sound problem: what loading refuses, for training and for judging."""
+
+import json
+from typing import Any
+
+import pytest
+
+from stepcoder.curriculum.problems.load import parse_line
+from stepcoder.errors import DataFileError
+
+STDIN: dict[str, Any] = {"id": "a", "statement": "s", "style": "stdin", "tests": [{"input": "", "output": "1"}]}
+CALL = STDIN | {"style": "call", "entry_point": "f", "tests": [{"input": [1], "output": 2}]}
+ASSERT = STDIN | {"style": "assert", "tests": [{"code": "assert f(1) == 1"}]}
+DEEP = json.loads("[" * 300 + "]" * 300)
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "reason"),
+    [
+        (STDIN | {"tests": [{"input": "", "output": "1"}, {"input": "", "output": "nan\n"}]}, "tests.1.output", "NaN"),
+        (CALL | {"tests": [{"input": [1], "output": DEEP}]}, "tests.0", "no program can return"),
+        (CALL | {"tests": [{"input": [1], "output": 1 << 200_000}]}, "tests.0", "no program can return"),
+        (CALL | {"answer": {"argument": 1}}, "tests.0", "which the call does not have"),
+        (ASSERT | {"tests": [{"code": "f(1)"}]}, "tests.0", "could not fail"),
+        (STDIN | {"checker": "def judge(): pass"}, "checker", "no function check"),
+        (STDIN | {"style": "pytest", "module": "x = 1", "tests": [{"name": "test_a"}]}, "tests.0", "has no test"),
+    ],
+)
+def test_what_nothing_can_be_judged_by_is_refused(line: dict[str, Any], field: str, reason: str) -> None:
+    import sys
+
+    digits = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    raw = json.dumps(line).encode()
+    sys.set_int_max_str_digits(digits)
+    for judging in (False, True):
+        with pytest.raises(DataFileError) as refused:
+            parse_line(raw, "f", 1, judging)
+        assert refused.value.field == field and reason in refused.value.reason, refused.value
+
+
+def test_training_asks_for_more_than_judging() -> None:
+    for change in ({"statement": ""}, {"tests": [{"input": "x", "output": " "}]}):
+        raw = json.dumps(STDIN | change).encode()
+        assert parse_line(raw, "f", 1, judging=True).id == "a"
+        with pytest.raises(DataFileError):
+            parse_line(raw, "f", 1)
