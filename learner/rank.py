@@ -138,10 +138,10 @@ class LearnerRank:
         """Send the policy to every engine as weights `version`."""
         self._publisher.publish(self._full_weights(), version)
 
-    def save(self, directory: str) -> None:
+    def save(self, directory: str) -> dict[str, int]:
         """`capture` and `write` in one."""
         self.capture(copy=self.device.type != "cpu")
-        self.write(directory)
+        return self.write(directory)
 
     def capture(self, copy: bool = True) -> None:
         """Copy to main memory everything of this rank that the next step depends on, and (rank 0) the policy's weights.

@@ -38,8 +38,11 @@ def stepcoder(*arguments: str) -> Said:
     """The command in this process, which has imported the large libraries already; a traceback is raised here."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.chdir(ROOT), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(arguments)
-    return Said(code, out.getvalue(), err.getvalue())
+        try:
+            code = main(arguments)
+        except SystemExit as ended:  # the parser of the command line
+            code = ended.code
+    return Said(int(code or 0), out.getvalue(), err.getvalue())
 
 
 def in_a_process(*command: str) -> subprocess.CompletedProcess[str]:
@@ -313,7 +316,7 @@ def test_doctor_names_each_fault_and_what_to_do(model: Path) -> None:
         "problems",
     ):
         assert word in good.stdout
-    assert "the run" in good.stdout and "36 steps" in good.stdout
+    assert "the run will take" in good.stdout
     assert good.stdout.rstrip().endswith(f"Ready: stepcoder train --config configs/starter.yaml --model {model}")
     bad = stepcoder("doctor", *STARTER, "--model", "./nothing", "--data.train", "nothing.jsonl")
     assert bad.returncode == 1
