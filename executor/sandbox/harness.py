@@ -23,7 +23,8 @@ from stepcoder.executor.sandbox.coverage.probes import Probes, Table
 from stepcoder.executor.sandbox.failures import failure
 from stepcoder.executor.sandbox.offered.surroundings import asks_for_null
 from stepcoder.executor.sandbox.prelude import prelude
-from stepcoder.executor.sandbox.sharing.ordinary import ALL, STDERR, STDIN, STDOUT, calls
+from stepcoder.executor.sandbox.sharing.names import calls
+from stepcoder.executor.sandbox.sharing.ordinary import ALL, STDERR, STDIN, STDOUT
 from stepcoder.executor.sandbox.sharing.state import Snapshot, end_interpreter, flush_streams
 from stepcoder.executor.sandbox.streams import Streams, open_streams
 from stepcoder.executor.sandbox.values import codec, structures

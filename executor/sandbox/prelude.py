@@ -9,7 +9,7 @@ import importlib
 import sys
 import types
 
-from stepcoder.executor.sandbox.sharing.ordinary import bound, loaded
+from stepcoder.executor.sandbox.sharing.names import bound, loaded
 
 PRELUDE_FILE = "<prelude>"
 # In this order: a later name hides an earlier one. Source: LiveCodeBench, lcb_runner/evaluation/testing_util.py.

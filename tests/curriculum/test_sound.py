@@ -1,6 +1,7 @@
 """One definition of a sound problem: what loading refuses, for training and for judging."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -27,8 +28,6 @@ DEEP = json.loads("[" * 300 + "]" * 300)
     ],
 )
 def test_what_nothing_can_be_judged_by_is_refused(line: dict[str, Any], field: str, reason: str) -> None:
-    import sys
-
     digits = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     raw = json.dumps(line).encode()

@@ -116,13 +116,13 @@ _STREAM_NAMES = {
 _ANY_STREAM = {"exit", "quit", "open"}  # close standard input, or take any descriptor
 _COMPARED = {"__eq__", "__hash__"}  # the library keeps some arguments, and compares later ones with them
 
-_LOAD, _BIND, _ATTRIBUTE, _SUPER, _ASSIGN, _MODULE, _MEMBER, _STAR, _ODD, _NO_ARGUMENTS, _CONSTANT = range(1, 12)
+LOAD, BIND, _ATTRIBUTE, _SUPER, _ASSIGN, _MODULE, _MEMBER, _STAR, _ODD, _NO_ARGUMENTS, _CONSTANT = range(1, 12)
 _STAR_INTRINSIC = 2
 # What is between an instruction and the one that takes its result.
 _NOISE = {"CACHE", "EXTENDED_ARG", "NOP", "PRECALL", "RESUME"}
 _KIND = {
-    "LOAD_NAME": _LOAD, "LOAD_GLOBAL": _LOAD, "LOAD_FROM_DICT_OR_GLOBALS": _LOAD, "STORE_NAME": _BIND,
-    "STORE_GLOBAL": _BIND, "LOAD_ATTR": _ATTRIBUTE, "LOAD_METHOD": _ATTRIBUTE, "LOAD_SUPER_ATTR": _SUPER,
+    "LOAD_NAME": LOAD, "LOAD_GLOBAL": LOAD, "LOAD_FROM_DICT_OR_GLOBALS": LOAD, "STORE_NAME": BIND,
+    "STORE_GLOBAL": BIND, "LOAD_ATTR": _ATTRIBUTE, "LOAD_METHOD": _ATTRIBUTE, "LOAD_SUPER_ATTR": _SUPER,
     "STORE_ATTR": _ASSIGN, "DELETE_ATTR": _ASSIGN, "IMPORT_NAME": _MODULE, "IMPORT_FROM": _MEMBER,
     "IMPORT_STAR": _STAR, "CALL_INTRINSIC_1": _STAR, "MATCH_CLASS": _ODD, "CALL": _NO_ARGUMENTS,
     "LOAD_CONST": _CONSTANT,
@@ -137,7 +137,6 @@ _CODES: list[tuple[int, int] | None] = [
     for name in (opcode.opname[n] if n < len(opcode.opname) else "" for n in range(256))
 ]
 _EXTENDED = opcode.opmap["EXTENDED_ARG"]
-_FUNCTION = 1  # CO_OPTIMIZED, which the body of a class is not
 
 
 @dataclass(slots=True)
@@ -164,11 +163,11 @@ class Facts:
 def facts(code: types.CodeType, modules: dict[str, str] | None = None) -> Facts:
     """`modules`: the variables that hold one, from code that ran before."""
     found = Facts(dict(modules or {}))
-    parts = [(part, list(_steps(part))) for part in nested(code)]
-    for part, steps in parts:
-        _imports(steps, found, outermost=part is code)
-    for _, steps in parts:
-        _names(steps, found)
+    parts = [(part, list(steps(part))) for part in nested(code)]
+    for part, each in parts:
+        _imports(each, found, outermost=part is code)
+    for _, each in parts:
+        _names(each, found)
     return found
 
 
@@ -260,32 +259,7 @@ def _is_special(name: str) -> bool:
 _INERT_BUILTINS = {n for n, v in vars(builtins).items() if not _is_frozen(v)} | {"exit", "quit"}
 
 
-def loaded(code: types.CodeType) -> set[str]:
-    """Variables that a program reads, but for the local ones of its functions."""
-    return {name for part in nested(code) for kind, name in _steps(part) if kind == _LOAD}
-
-
-def bound(code: types.CodeType) -> set[str]:
-    """Variables of a program's module."""
-    return {name for kind, name in _steps(code) if kind == _BIND}
-
-
-def calls(code: types.CodeType, name: str) -> bool:
-    """Whether what a program runs by itself, its module and what this names in turn, names the function `name`."""
-    inner = [part for part in code.co_consts if isinstance(part, types.CodeType)]
-    # Class bodies and what nests in them count with the module; so does what it does not bind to a name.
-    functions = {part.co_name: part for part in inner if part.co_flags & _FUNCTION and part.co_name[0] != "<"}
-    pending = [code, *(deep for part in inner if part not in functions.values() for deep in nested(part))]
-    while pending:
-        for kind, loaded in _steps(pending.pop()):
-            if kind == _LOAD and loaded == name:
-                return True
-            if kind == _LOAD and (part := functions.pop(loaded, None)) is not None:
-                pending.extend(nested(part))
-    return False
-
-
-def _steps(part: types.CodeType) -> Iterator[tuple[int, Any]]:
+def steps(part: types.CodeType) -> Iterator[tuple[int, Any]]:
     """Its instructions in order, as a kind (0: any other) and a name or, of a constant, its value."""
     text, names, constants, high = part.co_code, part.co_names, part.co_consts, 0
     for number, argument in zip(text[::2], text[1::2], strict=True):
@@ -319,7 +293,7 @@ def _imports(steps: list[tuple[int, Any]], found: Facts, outermost: bool) -> Non
             found.odd |= not _is_there(module)
             if steps[place - 1] == (_CONSTANT, None):
                 after, variable = steps[place + 1]
-                if not outermost or after != _BIND or "." in module or module != found.modules.get(variable, module):
+                if not outermost or after != BIND or "." in module or module != found.modules.get(variable, module):
                     found.loose.add(module)
                 else:
                     found.modules[variable] = module
@@ -340,17 +314,17 @@ def _names(steps: list[tuple[int, Any]], found: Facts) -> None:
                 kind = 0
             else:
                 found.loose.add(holder)
-        holder = found.modules.get(name, "") if kind == _LOAD else ""
-        if kind == _LOAD:
+        holder = found.modules.get(name, "") if kind == LOAD else ""
+        if kind == LOAD:
             found.loaded.add(name)
-        elif kind == _BIND:
+        elif kind == BIND:
             found.bound.add(name)
         elif kind == _ASSIGN:
             found.assigned.add(name)
         elif kind == _ODD:
             found.odd = True
         elif kind == _SUPER or kind == _ATTRIBUTE:
-            own = kind == _SUPER or (before[0] == _NO_ARGUMENTS and before_that == (_LOAD, "super"))
+            own = kind == _SUPER or (before[0] == _NO_ARGUMENTS and before_that == (LOAD, "super"))
             if not (own and name == "__init__"):
                 found.read.add(name)
         before_that, before = before, step
