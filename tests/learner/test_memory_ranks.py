@@ -11,15 +11,8 @@ import torch
 from stepcoder.learner.networks.engine import TrainedModel
 from stepcoder.learner.networks.models import load_critic
 from stepcoder.learner.rank import LearnerRank
-from tests.learner.test_models import partition_everything
-from tests.tools.learner import free_port, learner_config, make_groups
+from tests.tools.learner import free_port, learner_config, make_groups, partition_everything
 from tests.tools.patience import HANG_S
-from tests.tools.tiny_model import build_tiny_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("model"))
 
 
 def kept_for_the_gradient(model: Path, checkpointing: bool) -> int:
