@@ -34,6 +34,7 @@ _START_S, _COMPILE_S, _ANSWER_S, _LOOK_S = 30.0, 5.0, 30.0, 1.0
 _LARGEST_REPLY = 8 << 20
 _F_ADD_SEALS, _SEAL, _SHRINK, _GROW = 1033, 1, 2, 4
 # What the library does in every forked process, such as drawing a new seed, would only be undone for a program.
+_FLAGS = ("-s", "-S", "-P", "-B", "-X", "utf8")
 _BOOT = """
 import os, sys
 sys.path.append({root!r})  # behind the library: other packages may lie beside this one
@@ -136,10 +137,9 @@ class ForkServer:
             "site_packages": config.site_packages or bool(packages),
             "packages": packages,
         }
-        boot = _BOOT.format(root=str(IMPORT_ROOT))
         try:
             self._process = subprocess.Popen(
-                [python, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot, json.dumps(options)],
+                [python, *_FLAGS, "-c", _BOOT.format(root=str(IMPORT_ROOT)), json.dumps(options)],
                 env=_ENVIRONMENT | {"PYTHONHASHSEED": str(config.seed)},
                 cwd="/",
                 stdin=subprocess.DEVNULL,

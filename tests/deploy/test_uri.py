@@ -8,10 +8,9 @@ import pytest
 from stepcoder.deploy.commands.train import finish
 from stepcoder.deploy.run.directory import RunDirectory, local_part
 from stepcoder.deploy.run.trajectories import write_trajectories
-from tests.deploy.test_resume import STEPS, assert_same_end, configured, go, model
+from tests.deploy.test_resume import assert_same_end
 from tests.tools.learner import make_groups
-
-__all__ = ["model"]  # a fixture
+from tests.tools.one_process import STEPS, configured, go
 
 
 @pytest.mark.parametrize("scheme", ["memory", "file"])
