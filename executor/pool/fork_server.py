@@ -33,8 +33,8 @@ _NO_CELLS = bytes(MAP_BYTES)
 _START_S, _COMPILE_S, _ANSWER_S, _LOOK_S = 30.0, 5.0, 30.0, 1.0
 _LARGEST_REPLY = 8 << 20
 _F_ADD_SEALS, _SEAL, _SHRINK, _GROW = 1033, 1, 2, 4
-# What the library does in every forked process, such as drawing a new seed, would only be undone for a program.
 _FLAGS = ("-s", "-S", "-P", "-B", "-X", "utf8")
+# What the library does in every forked process, such as drawing a new seed, would only be undone for a program.
 _BOOT = """
 import os, sys
 sys.path.append({root!r})  # behind the library: other packages may lie beside this one
