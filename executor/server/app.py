@@ -97,17 +97,16 @@ class Routes:
             async with places:
                 while not self._desk.room:
                     await asyncio.sleep(0.05)
-                report = await self._desk.report_unless(samples[index].program, suites[index], gone, plain=False)
+                try:
+                    report = await self._desk.report_unless(samples[index].program, suites[index], gone, plain=False)
+                except Refused as refused:
+                    return {"index": index, "error": refused.text}
                 return {"index": index, **judge.answer(samples[index], report, self._pool.config)}
 
         tasks = [asyncio.ensure_future(one(index)) for index in range(len(samples))]
         try:
             for task in asyncio.as_completed(tasks):
-                try:
-                    line = await task
-                except Refused as refused:
-                    line = {"error": refused.text}
-                yield json.dumps(line) + "\n"
+                yield json.dumps(await task) + "\n"
         finally:
             for task in (*tasks, gone):
                 task.cancel()

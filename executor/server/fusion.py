@@ -81,7 +81,10 @@ def _code(error: str | None) -> int:
     if match := _ENDED.match(error or ""):
         return int(match[1])
     if match := _KILLED.fullmatch(error or ""):
-        return -int(match[1] if match[1].isdecimal() else signal.Signals[match[1]])
+        if match[1].isdecimal():
+            return -int(match[1])
+        if match[1] in signal.Signals.__members__:  # an exception of the program's own may have any name
+            return -int(signal.Signals[match[1]])
     return 1
 
 

@@ -249,3 +249,10 @@ def test_what_is_not_supported_is_refused_by_name(source: str, error: str) -> No
 def test_an_unknown_test_is_refused() -> None:
     with pytest.raises(ValueError, match="no test 'test_b'; it has test_a"):
         plan(Suite("pytest", (Case("test_b"),), module="def test_a(): assert f(1)"))
+
+
+@pytest.mark.parametrize(("returned", "verdict"), [("5.0", Verdict.WRONG_ANSWER), ("float('inf')", Verdict.PASSED)])
+def test_an_infinite_approximation_is_met_by_itself_only(pool: LocalPool, returned: str, verdict: Verdict) -> None:
+    source = "import pytest\nfrom solution import f\ndef test_f():\n    assert f() == pytest.approx(float('inf'))\n"
+    suite = Suite("pytest", (Case("test_f"),), module=source)
+    assert pool.run(f"def f():\n    return {returned}\n", suite).verdict is verdict
