@@ -36,5 +36,6 @@ class _Approx:
         absolute = 1e-12 if self.abs is None else self.abs
         relative = (1e-6 if self.rel is None and self.abs is None else self.rel or 0.0) * max(expected, -expected)
         difference = expected - actual
-        # An infinite number equals itself only: a part of it would allow anything.
-        return max(difference, -difference) <= max(absolute, relative) < float("inf")
+        if relative == float("inf"):  # a part of an infinite number would allow anything
+            return False
+        return max(difference, -difference) <= max(absolute, relative)
