@@ -77,7 +77,7 @@ class _Data:
     def _same_items(self, expected: Iterable[Any], actual: Iterable[Any]) -> bool:
         """In any order: those that are equal go in pairs, and of the rest each takes the first that agrees."""
         wanted, got = sorted(expected, key=self._key), sorted(actual, key=self._key)
-        left, right = _rest(wanted, got, self._key)
+        left, right = _rest(wanted, got, self._key, self.same)
         if len(left) > _MOST_PAIRED:
             return all(map(self.same, left, right))
         for item in left:
@@ -110,12 +110,17 @@ class _Data:
         return expected.keys() == actual.keys() and all(self.same(expected[key], actual[key]) for key in expected)
 
 
-def _rest(wanted: list[Any], got: list[Any], key: Callable[[Any], Any]) -> tuple[list[Any], list[Any]]:
+def _rest(
+    wanted: list[Any], got: list[Any], key: Callable[[Any], Any], same: Callable[[Any, Any], bool]
+) -> tuple[list[Any], list[Any]]:
     """What is left of two sorted lists without the pairs of equal items."""
     left, right, one, two = [], [], 0, 0
     keys = [key(value) for value in wanted], [key(value) for value in got]
     while one < len(wanted) and two < len(got):
         if keys[0][one] == keys[1][two]:
+            if not same(wanted[one], got[two]):  # NaN, or keys of a dictionary that differ by type
+                left.append(wanted[one])
+                right.append(got[two])
             one, two = one + 1, two + 1
         elif keys[0][one] < keys[1][two]:
             left.append(wanted[one])

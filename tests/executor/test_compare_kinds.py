@@ -5,6 +5,8 @@ import time
 from collections import deque
 from typing import Any
 
+import math
+
 import pytest
 
 from stepcoder.executor.judging.compare import same_text, same_value
@@ -117,3 +119,8 @@ def test_iterators_are_read_where_that_is_asked_for() -> None:
     assert codec.decode(codec.encode(iter("ab"))).views == {}
     with pytest.raises(codec.TooLarge):
         codec.encode(iter(int, 1), parts=1000, listed=True)
+
+
+@pytest.mark.parametrize(("expected", "actual"), [([math.nan], [math.nan]), ([{1: 2}], [{"1": 2}])])
+def test_what_differs_in_order_differs_out_of_order(expected: list[object], actual: list[object]) -> None:
+    assert not same_value(expected, actual, Compare(unordered=True))
