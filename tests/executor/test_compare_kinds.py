@@ -1,11 +1,10 @@
 # ruff: noqa: E501  (tables of examples, a row each)
 """Comparisons that a problem can ask for: tokens, lines, LiveCodeBench's rule, yes or no, tolerances, free order."""
 
+import math
 import time
 from collections import deque
 from typing import Any
-
-import math
 
 import pytest
 
