@@ -85,8 +85,9 @@ def gpus() -> list[str]:
 
 
 def gpu_memory() -> list[float]:
-    """Bytes of each GPU that this process may use."""
-    return [float(line.rpartition(",")[2].split()[0]) * 1024**2 for line in gpus()]
+    """Bytes of each GPU that this process may use. One that shares the machine's memory names none of its own."""
+    sizes = [line.rpartition(",")[2].split()[0] for line in gpus()]
+    return [float(size) * 1024**2 if size[0].isdigit() else float(memory_total()) for size in sizes]
 
 
 def port_in_use(host: str, port: int) -> bool:

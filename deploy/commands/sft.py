@@ -60,13 +60,13 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.checks.preflight import preflight
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.config.sft import SFTRunConfig
-    from stepcoder.deploy.run.directory import RunDirectory, kept_settings
-    from stepcoder.deploy.run.resume import settle_resume
+    from stepcoder.deploy.run.directory import RunDirectory
+    from stepcoder.deploy.run.resume import settings_before, settle_resume
     from stepcoder.deploy.training.sft_data import prepare
     from stepcoder.deploy.training.stopping import Stopping
 
     config = load_config(options.config, settings, root=SFTRunConfig)
-    config, notes = settle(config, kept_settings(config.run.directory))
+    config, notes = settle(config, settings_before(options.resume, config.run.directory))
     ready = preflight(config)
     data = prepare(config, ready)
     updates = config.updates(len(data.train))

@@ -45,12 +45,12 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.checks.formats import settle
     from stepcoder.deploy.checks.preflight import preflight
     from stepcoder.deploy.config.load import load_config
-    from stepcoder.deploy.run.directory import RunDirectory, kept_settings
-    from stepcoder.deploy.run.resume import settle_resume
+    from stepcoder.deploy.run.directory import RunDirectory
+    from stepcoder.deploy.run.resume import settings_before, settle_resume
     from stepcoder.deploy.training.stopping import Stopping
 
     config = load_config(options.config, settings)
-    config, notes = settle(config, kept_settings(config.run.directory))
+    config, notes = settle(config, settings_before(options.resume, config.run.directory))
     ready = preflight(config)
     print(announcement(config, ready, options.config), file=sys.stderr)
     if options.check:

@@ -43,7 +43,13 @@ _SECTIONS = {"learner.critic.": "learner.advantage.critic.", "curriculum.level_w
 
 
 # What a setting that there was not yet did in earlier versions.
-ADDED: dict[str, Any] = {"rollout.engine": "vllm"}
+ADDED: dict[str, Any] = {
+    "rollout.engine": "vllm",
+    "data.hidden_tests": 0.0,
+    "executor.cpu_factor": 1.0,
+    "executor.packages": [],
+    "executor.result_kib": 1024,
+}
 
 
 def new_key(key: str) -> str | None:

@@ -16,7 +16,8 @@ from stepcoder.deploy.config.moved import was_section
 from stepcoder.errors import UserError, nearest
 
 PREFIX = "STEPCODER_"
-NOT_SETTINGS = {"STEPCODER_CACHE", "STEPCODER_JUDGE_TOKEN"}  # variables of the same prefix that other parts read
+# Variables of the same prefix that other parts read
+NOT_SETTINGS = {"STEPCODER_CACHE", *(f"STEPCODER_JUDGE_{name}" for name in ("URL", "TOKEN", "PROBLEMS"))}
 
 
 @dataclass(frozen=True, slots=True)

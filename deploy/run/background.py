@@ -42,7 +42,7 @@ class Background:
         try:
             await self.wait()
         except Exception as error:
-            log.warning("what was being written is lost: %s", str(error).splitlines()[0])
+            log.warning("what was being written is lost: %s", str(error).partition("\n")[0] or type(error).__name__)
 
     async def close(self) -> None:
         """Give up what is under way."""

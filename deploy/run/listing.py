@@ -37,11 +37,11 @@ class Listed:
 def listed(directory: str) -> list[Listed]:
     """The runs at or below a path or URI, those written last first."""
     if "://" in directory:
-        found = [_read(fetch_checkpoints(uri).parent, uri) for uri in _below(directory)]
+        found = (_read(fetch_checkpoints(uri).parent, uri) for uri in _below(directory))
     else:
         root = local_part(directory)
-        found = [_read(folder, str(folder)) for folder in _folders(root, DEPTH)]
-    return sorted(found, key=lambda run: -run.written)
+        found = (_read(folder, str(folder)) for folder in _folders(root, DEPTH))
+    return sorted(filter(None, found), key=lambda run: -run.written)
 
 
 def _folders(root: Path, depth: int) -> Iterator[Path]:
@@ -58,8 +58,14 @@ def _below(uri: str) -> list[str]:
     return [f"{uri.rstrip('/')}/{name}".removesuffix(f"/{CONFIG}") for name in names]
 
 
-def _read(folder: Path, name: str) -> Listed:
-    settings = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
+def _read(folder: Path, name: str) -> Listed | None:
+    """None for settings of another program."""
+    try:
+        settings = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None
+    if not isinstance(settings, dict) or not all(isinstance(settings.get(name, {}), dict) for name in ("run", "eval")):
+        return None
     lines = list(read_metrics(folder / METRICS))
     step = max((line["step"] for line in lines), default=0)
     checkpoint = max((s for s, path in named(folder / "checkpoints") if (path / MANIFEST).is_file()), default=0)

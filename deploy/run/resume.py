@@ -4,9 +4,10 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from stepcoder.deploy.run.checkpoint import Checkpoint
-from stepcoder.deploy.run.directory import CONFIG, begun
+from stepcoder.deploy.run.directory import CONFIG, begun, kept_settings
 from stepcoder.deploy.run.export import find_checkpoint
 from stepcoder.deploy.run.metrics import METRICS, read_metrics
 from stepcoder.errors import UserError
@@ -43,6 +44,14 @@ def find_source(place: str) -> Checkpoint:
         return find_checkpoint(place)
     except UserError as error:
         raise UserError(f"--resume {place}: {error}") from None
+
+
+def settings_before(resume: str, directory: str) -> dict[str, Any] | None:
+    """The settings that `directory`'s run began with; of the run that `--resume PATH` will copy where it holds none."""
+    if (kept := kept_settings(directory)) is not None or resume in ("auto", "never"):
+        return kept
+    run, _, name = resume.rstrip("/").rpartition("/checkpoints/")
+    return kept_settings(run if run and name.startswith("step-") else resume)
 
 
 def copy(checkpoint: Checkpoint, target: Path) -> None:

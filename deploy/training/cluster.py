@@ -144,7 +144,8 @@ def start_rollout(
 def own_cache(config: BaseConfig, ready: Ready, place: Placement) -> dict[str, float]:
     """On a GPU that learner and engine share: the engine's cache, where it has no size, of what the estimate leaves."""
     shape, here = model_shape(ready.model), gpu_memory()
-    if not place.shared or config.rollout.gpu_cache_gib is not None or shape is None or not here:
+    given = config.rollout.gpu_cache_gib is not None or "gpu_cache_gib" in config.rollout.unread()
+    if not place.shared or given or shape is None or not here:
         return {}
     learner, engine = needs(config, shape, 0.0)
     cache = SLACK * here[0] - learner.total - engine.total + engine.parts["key-value cache"]

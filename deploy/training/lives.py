@@ -51,7 +51,7 @@ def live_on(
                 raise
             if stopping.asked:  # whoever ends the run may end its actors too
                 raise SystemExit(stopping.exit_code) from None
-            cause = str(error).splitlines()[0] or type(error).__name__
+            cause = next(iter(str(error).splitlines()), "") or type(error).__name__
             if not restarts.allows(cause):
                 listed = "\n  ".join(restarts.causes)
                 raise UserError(

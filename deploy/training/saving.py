@@ -10,6 +10,7 @@ from stepcoder.deploy.run.checkpoint import CheckpointWriter
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.training.cluster import Services
 from stepcoder.deploy.training.time_limit import TimeLimit
+from stepcoder.deploy.training.waiting import within
 from stepcoder.errors import UserError
 
 
@@ -26,7 +27,8 @@ class Saving(Background):
         """Copy what the next step changes, then write it while the run goes on; without GPUs, write it at once."""
         await self.wait()
         self.last, begun = step, time.monotonic()
-        await services.learner.capture()
+        deadline = self.run.config.ray.start_deadline_s
+        await within(deadline, "the learner to copy its state", services.learner.capture())
         state = {
             "step": step,
             "curriculum": await services.curriculum.state(),
@@ -41,10 +43,14 @@ class Saving(Background):
         """`begun`: when the checkpoint was begun, by the monotonic clock."""
         try:
             async with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
-                writer.expect(await services.learner.write(str(writer.path)))
+                writing = services.learner.write(str(writer.path))
+                deadline = self.run.config.ray.start_deadline_s
+                writer.expect(await within(deadline, f"the learner to write the checkpoint of step {step}", writing))
                 writer.write_state(state)
             await asyncio.to_thread(self.run.tidy)
             self.limit.checkpoint = time.monotonic() - begun
+        except TimeoutError:  # an OSError too, and no fault of the disk: a service is lost
+            raise
         except OSError as error:
             raise UserError(
                 f"run.directory: the checkpoint of step {step} can't be written: {getattr(error, 'cause', error)}.\n"

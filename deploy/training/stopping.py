@@ -55,7 +55,7 @@ class Stopping:
 
     async def beside(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` gives; raises StopRequested, with `work` cancelled, as soon as the run is to end."""
-        if self._wake is None:
+        if self._wake is None or self._loop is not asyncio.get_running_loop():  # of an earlier life
             return await work
         task, asked = asyncio.ensure_future(work), asyncio.ensure_future(self._wake.wait())
         try:

@@ -42,11 +42,15 @@ class ThreadChooser:
 
 
 def waited() -> float:
-    """Seconds that the threads of this process were ready to run and had no core, since each began.
+    """Seconds that the threads of this process were ready to run and had no core, since each began."""
+    return 1e-9 * sum(map(_waited_ns, Path("/proc/self/task").iterdir()))
 
-    Raises OSError where the kernel keeps no such account.
-    """
-    return 1e-9 * sum(int((task / "schedstat").read_text().split()[1]) for task in Path("/proc/self/task").iterdir())
+
+def _waited_ns(task: Path) -> int:
+    try:
+        return int((task / "schedstat").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+        return 0
 
 
 class SharedCores:

@@ -162,6 +162,16 @@ def test_a_run_of_an_earlier_version_goes_on_with_the_settings_it_had(tmp_path: 
     assert kept["learner"]["advantage"]["lam"] == 1.0 and "ppo" not in kept["learner"]
 
 
+def test_settings_that_there_were_not_yet_keep_no_run_from_going_on(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "reward/mean": 0.0}\n')
+    settings = load_config(None, SAME, {}).settings()
+    del settings["data"]["hidden_tests"]
+    for name in ("cpu_factor", "packages", "result_kib"):
+        del settings["executor"][name]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    assert differing(tmp_path) == []
+
+
 def test_only_what_differs_from_a_run_of_an_earlier_version_is_listed_by_its_name_of_today(tmp_path: Path) -> None:
     earlier_run(tmp_path, ppo={"lam": 0.9}, critic={"layers": 4})
     assert differing(tmp_path, "--curriculum.schedule.rho", "0.5") == [

@@ -10,13 +10,20 @@ import pytest
 import ray
 from ray.exceptions import NodeDiedError, ObjectLostError
 
+from stepcoder.deploy.checks.machine import GIB
+from stepcoder.deploy.checks.preflight import Ready
+from stepcoder.deploy.checks.starter_model import STARTER
+from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.run.checkpoint import CheckpointWriter
+from stepcoder.deploy.training import cluster
 from stepcoder.deploy.training.cluster import actors_environment
 from stepcoder.deploy.training.lives import HOUR_S, Restarts, live_on
+from stepcoder.deploy.training.placement import Placement
 from stepcoder.deploy.training.reservation import bundles, free_by_node, reserve
 from stepcoder.deploy.training.stopping import Stopping
 from stepcoder.deploy.training.waiting import WaitedTooLong, is_loss, within
 from stepcoder.errors import UserError
+from stepcoder.rollout.config import RolloutConfig
 
 RUN: Any = SimpleNamespace(checkpoint=None, checkpoints=Path("nowhere"))
 PROGRESS: Any = SimpleNamespace(message=lambda text: None)
@@ -48,6 +55,26 @@ def test_restarts_are_budgeted_by_the_hour_and_the_last_message_has_all_causes()
     with pytest.raises(UserError, match="lost 4 times.*per_hour = 2 (?s:.*)loss 1\n  loss 2\n  loss 3\n  loss 4"):
         live_on(RUN, PROGRESS, life, restarts, Stopping())
     assert len(lives) == 4
+
+
+def test_a_loss_without_words_is_told_by_its_kind() -> None:
+    restarts = Restarts(0)
+
+    async def life() -> None:
+        raise TimeoutError
+
+    with pytest.raises(UserError, match="TimeoutError"):
+        live_on(RUN, PROGRESS, life, restarts, Stopping())
+
+
+def test_an_engine_without_a_cache_of_its_own_shares_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "gpu_memory", lambda: [80.0 * GIB])
+    ready = Ready(Path(STARTER), (), ())
+    for engine, sized in (("vllm", True), ("transformers", False)):
+        config = load_config(None, ["--rollout.engine", engine], {})
+        found = cluster.own_cache(config, ready, Placement(cuda=True, shared=True))
+        RolloutConfig.model_validate(config.rollout.model_dump() | found)
+        assert bool(found) == sized
 
 
 def test_the_drivers_variables_reach_the_actors_but_for_those_of_the_job() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stepcoder.deploy.checks import doctor, formats
+from stepcoder.deploy.checks import doctor, formats, machine
 from stepcoder.deploy.checks.doctor import isolation
 from stepcoder.deploy.checks.duration import run_seconds
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, learner_bytes, network_parameters, parts
@@ -131,3 +131,8 @@ def test_doctor_tells_every_level_and_what_runs_programs() -> None:
             assert "names, sizes and dates" in forced["sandbox"].advice == found[f"level {level}"].advice
     (broken,) = isolation(load_config(None, ["--executor.python", "/no/python"], {}))
     assert broken.state == "problem" and "/no/python does not start" in broken.advice
+
+
+def test_a_gpu_without_memory_of_its_own_has_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "gpus", lambda: ["NVIDIA H200, 143771 MiB", "NVIDIA GB10, [N/A]"])
+    assert machine.gpu_memory() == [143771 * 1024**2, machine.memory_total()]

@@ -10,7 +10,7 @@ from stepcoder.deploy.cli import main
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.listing import listed, told
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
-from stepcoder.deploy.run.resume import settle_resume
+from stepcoder.deploy.run.resume import settings_before, settle_resume
 from stepcoder.errors import UserError
 from tests.deploy.test_run_directory import configured, work
 
@@ -49,6 +49,14 @@ def test_runs_are_listed_by_state_the_newest_first(tmp_path: Path, capsys: pytes
     assert main(["runs", str(tmp_path / "idle" / "checkpoints")]) == 2
 
 
+def test_other_programs_settings_are_no_runs(tmp_path: Path) -> None:
+    written(tmp_path / "run", 10)
+    for name, text in (("a", "run: train.py\n"), ("b", "- 1\n"), ("c", "x: !!python/name:os.system\n"), ("d", "{")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(text)
+    assert [Path(run.name).name for run in listed(str(tmp_path))] == ["run"]
+
+
 def test_runs_at_a_uri_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     written("memory://runs/one", 10)
@@ -74,6 +82,9 @@ def test_a_new_directory_begins_at_another_runs_checkpoint(tmp_path: Path, place
     written(tmp_path / "old", 10)
     written(tmp_path / "old", 12)
     new = tmp_path / "new"
+    before = settings_before(str(tmp_path / place), str(new))  # a number format that is `auto` is the old run's
+    assert before is not None and before["run"]["directory"] == str(tmp_path / "old")
+    assert settings_before("auto", str(new)) is None
     assert settle_resume(str(tmp_path / place), str(new)) == f"begins with step {step} of {tmp_path / place}"
     with RunDirectory.open(configured(new, "--run.steps", "20")) as run:
         assert run.resumed_step == step

@@ -24,6 +24,7 @@ def write(folder: Path, text: str, name: str = "run.yaml") -> Path:
 def test_command_line_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
     file = write(tmp_path, "run: {steps: 11, seed: 12, keep: 13}\n")
     environment = {"STEPCODER_RUN__STEPS": "21", "STEPCODER_RUN__SEED": "22", "STEPCODER_CACHE": "/elsewhere"}
+    environment["STEPCODER_JUDGE_URL"] = "http://127.0.0.1:8060"
     config = load_config(file, ["--run.steps", "31"], environment)
     assert (config.run.steps, config.run.seed, config.run.keep) == (31, 22, 13)
     assert config.run.checkpoint_every == Config().run.checkpoint_every

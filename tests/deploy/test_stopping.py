@@ -94,6 +94,17 @@ def test_an_evaluation_is_given_up(model: Path, tmp_path: Path, monkeypatch: pyt
     assert "eval" not in (run / "metrics.jsonl").read_text()
 
 
+def test_a_life_that_has_not_begun_is_not_asked_by_an_earlier_ones_event() -> None:
+    stopping = Stopping(LONG_S)
+
+    async def life(begins: bool) -> str:
+        if begins:
+            stopping.begin()
+        return await stopping.beside(asyncio.sleep(0.01, "done"))
+
+    assert [asyncio.run(life(begins)) for begins in (True, False, True)] == ["done"] * 3
+
+
 def test_before_there_is_anything_to_save_it_ends_at_once() -> None:
     stopping = Stopping(LONG_S).install()
     with pytest.raises(SystemExit) as caught:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stepcoder.rollout.threads import shares_cores
-from stepcoder.rollout.vllm.cpu_sharing import PERIOD_S, RETRY_S, SharedCores, ThreadChooser, waited
+from stepcoder.rollout.vllm.cpu_sharing import PERIOD_S, RETRY_S, SharedCores, ThreadChooser, _waited_ns, waited
 
 
 def test_all_threads_compute_while_nothing_waits():
@@ -45,6 +45,10 @@ def test_after_the_other_has_gone_a_new_one_is_met_like_the_first():
     assert chooser.period(1.0, 0.0) == 2
     assert chooser.period(1.0, 0.6) == 1
     assert [chooser.period(1.0, 0.0) for _ in range(4)] == [1, 1, 1, 2]
+
+
+def test_a_thread_that_has_ended_waits_no_longer(tmp_path):
+    assert _waited_ns(tmp_path / "gone") == 0
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="this kernel does not say how long threads wait")
