@@ -30,13 +30,8 @@ def cluster() -> Iterator[None]:
     """
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
-    )
+    from tests.tools.cluster import start_cluster
+
+    start_cluster()
     yield
     ray.shutdown()

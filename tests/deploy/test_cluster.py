@@ -24,6 +24,7 @@ from stepcoder.deploy.training.stopping import Stopping
 from stepcoder.deploy.training.waiting import WaitedTooLong, is_loss, within
 from stepcoder.errors import UserError
 from stepcoder.rollout.config import RolloutConfig
+from tests.tools.cluster import start_cluster
 
 RUN: Any = SimpleNamespace(checkpoint=None, checkpoints=Path("nowhere"))
 PROGRESS: Any = SimpleNamespace(message=lambda text: None)
@@ -99,10 +100,14 @@ def test_a_checkpoint_is_sealed_only_with_every_ranks_parts(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def eight_gpus() -> Iterator[None]:
-    """A cluster that says it has GPUs: what is placed on them is for Ray alone."""
+    """A cluster that says it has GPUs, for a while in the place of the session's: what is placed is for Ray alone."""
+    if others := ray.is_initialized():
+        ray.shutdown()
     ray.init(address="local", num_cpus=2, num_gpus=8, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
+    if others:
+        start_cluster()
 
 
 @ray.remote(num_cpus=0)

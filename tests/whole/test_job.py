@@ -129,7 +129,8 @@ def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, model: Pa
     head.job("stop", "first")
     until(lambda: not any(map(alive, engines)), lambda: engines)
     reached = max(int(folder.name.split("-")[1]) for folder in (run / "checkpoints").glob("step-*"))
-    done = head.stepcoder("second", config, "--run.steps", str(reached + 2))
+    engine = ("--rollout.engine", "transformers")
+    done = head.stepcoder("second", config, "--run.steps", str(reached + 2), *engine)
     assert done.returncode == 0 and "second: succeeded" in done.stdout, done.stdout + done.stderr
     assert f"going on from the checkpoint of step {reached} of {reached + 2}" in done.stdout
     assert f"step {reached + 2}/{reached + 2}" in done.stdout
