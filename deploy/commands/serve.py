@@ -126,19 +126,10 @@ def read_problem(data: dict[str, Any]) -> "Suite":
 
 
 def _suites(source: str | None) -> "Mapping[str, Suite]":
-    """Every problem is tried: a suite that cannot judge is refused before the server starts."""
+    """Of every problem; one that cannot judge is refused when it is read, before the server starts."""
     from stepcoder.deploy.commands.grade import read_tests
-    from stepcoder.executor.judging.plan import plan
 
-    if source is None:
-        return {}
-    tests = read_tests(source)
-    for name, suite in tests.suites.items():
-        try:
-            plan(suite)
-        except ValueError as error:
-            raise UserError(f"{tests.place(name)}: {error}") from None
-    return tests.suites
+    return {} if source is None else read_tests(source).suites
 
 
 def _server_config(options: argparse.Namespace) -> "ServeConfig":
