@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from stepcoder.learner.networks.logprobs import idle_tokens
+
 ATTENTION = "shared_prompt"
 QUERY_BLOCK = 256  # completion tokens a masked product: its mask is [these, keys] and masks little in vain
 SHORTEST = 0.9  # of a batch's longest completion: what is padded to it is at least so long
@@ -106,11 +108,13 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _causal(q: Tensor, k: Tensor, v: Tensor, scaling: float | None) -> Tensor:
-    heads = q.shape[0]
+    heads, length = q.shape[:2]
+    if idle := idle_tokens(length, q.device):  # behind all others, so that nothing sees them
+        q, k, v = (F.pad(x, (*(0, 0) * (x.ndim - 2), 0, idle)) for x in (q, k, v))
     out = F.scaled_dot_product_attention(
         q.transpose(1, 2).flatten(0, 1)[None], k[None], v[None], is_causal=True, scale=scaling, enable_gqa=True
     )
-    return out[0].unflatten(0, (heads, -1)).transpose(1, 2)
+    return out[0].unflatten(0, (heads, -1)).transpose(1, 2)[:, :length]
 
 
 def _completions(
@@ -120,15 +124,18 @@ def _completions(
 
     The batch is the second dimension and the key heads are the first, so that everything is copied once.
     """
-    shared, (count, width, start) = q[0].shape[2], (len(q), len(q[0][0]), prompt_k.shape[1])
+    shared, count, start = q[0].shape[2], len(q), prompt_k.shape[1]
+    width = len(q[0][0]) + idle_tokens(len(q[0][0]), q[0].device)
+    idle = idle_tokens(start, q[0].device)  # keys behind all others; each query's mask hides them
     queries = _padded(q, width).unflatten(1, (count, width)).flatten(2, 3)  # [G, B, C * H / G, D]
-    keys = _padded(k, width, prompt_k).unflatten(1, (count, -1))  # [G, B, P + C, D]
-    values = _padded(v, width, prompt_v).unflatten(1, (count, -1))
+    keys = _padded(k, width + idle, prompt_k).unflatten(1, (count, -1))  # [G, B, P + C, D]
+    values = _padded(v, width + idle, prompt_v).unflatten(1, (count, -1))
     out = []
     for at, block in enumerate(queries.split(QUERY_BLOCK * shared, dim=2)):
         seen = start + at * QUERY_BLOCK
-        end = seen + block.shape[2] // shared
-        mask = _visible(seen, end - seen, shared, block.dtype, block.device)
+        rows = block.shape[2] // shared
+        end = seen + rows + idle
+        mask = _visible(seen, rows, end, shared, block.dtype, block.device)
         out.append(
             F.scaled_dot_product_attention(block, keys[:, :, :end], values[:, :, :end], attn_mask=mask, scale=scaling)
         )
@@ -149,12 +156,11 @@ def _padded(parts: list[Tensor], width: int, prefix: Tensor | None = None) -> Te
 
 
 @lru_cache(maxsize=8)
-def _visible(seen: int, count: int, shared: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """What is added to the scores of `count` tokens, `shared` queries each, behind `seen` keys: 0 or -inf.
+def _visible(seen: int, count: int, width: int, shared: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What is added to the scores of `count` tokens, `shared` queries each, behind `seen` of `width` keys: 0 or -inf.
 
     Kept, so that all layers share it; with rows of a length that kernels on GPUs like.
     """
-    width = seen + count
     bias = torch.zeros(count, -(-width // 16) * 16, dtype=dtype, device=device)
     hidden = torch.ones_like(bias, dtype=torch.bool).triu(seen + 1)
     return bias.masked_fill_(hidden, -torch.inf).repeat_interleave(shared, 0)[:, :width]

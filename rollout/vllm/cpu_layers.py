@@ -4,15 +4,27 @@ RMSNorm and SwiGLU are chains of PyTorch's operations there, a sixth of a small 
 has each as one kernel. Attention goes through an operator that only a compiler needs. The kernels round once, at the
 end, where the operations round after each; but those for AVX2 cut bf16 off instead of rounding it, which would shrink
 the residual stream at every layer, and are left alone there.
+
+Matrix products go to PyTorch's packed oneDNN operator where the threads may change (`cpu_sharing.py`): vLLM's own keeps
+for each batch size the number of threads that was set when it first met that size.
 """
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from vllm.model_executor.layers import utils as layers
 from vllm.model_executor.layers.activation import SiluAndMul
 from vllm.model_executor.layers.attention import Attention
 from vllm.model_executor.layers.layernorm import RMSNorm
 
 from stepcoder.rollout.vllm.kernels import loaded
+
+_ROWS = 64  # of the batch that the packed layout of a weight is chosen for
+# oneDNN keeps what it compiled for each number of rows: 0.8 GiB after 400 of them. Rows are filled up to a multiple of
+# the first number while they are at most the second, and of that beyond.
+_FILLED = (8, 64)
 
 
 def use_kernels(model: nn.Module) -> None:
@@ -27,6 +39,44 @@ def use_kernels(model: nn.Module) -> None:
             layer._forward_method = _Norm(layer)
         elif type(layer) is SiluAndMul:
             layer._forward_method = silu_and_mul
+
+
+def let_threads_change() -> None:
+    """From here on each linear layer that is loaded obeys `torch.set_num_threads` at every call."""
+    pack: Any = layers.dispatch_cpu_unquantized_gemm
+    if not isinstance(pack, _PackedLinear):
+        layers.dispatch_cpu_unquantized_gemm = _PackedLinear(pack)
+
+
+class _PackedLinear:
+    """Takes the place of vLLM's choice of a product, and leaves to that what oneDNN does not pack."""
+
+    def __init__(self, otherwise: Any) -> None:
+        self._otherwise = otherwise
+
+    def __call__(self, layer: Any, remove_weight: bool) -> None:
+        weight: Any = layer.weight
+        if (
+            weight.is_meta
+            or weight.ndim != 2
+            or layers.check_cpu_sgl_kernel(weight.shape[0], weight.shape[1], weight.dtype)
+        ):
+            return self._otherwise(layer, remove_weight)
+        try:
+            packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _ROWS)
+        except RuntimeError:  # a format that oneDNN does not multiply here
+            return self._otherwise(layer, remove_weight)
+        layer.cpu_linear = lambda x, _, bias: packed_linear(x, packed, bias)
+        if remove_weight:
+            layer.weight = nn.Parameter(torch.empty(0, dtype=weight.dtype), requires_grad=False)
+
+
+def packed_linear(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    """x [..., in] times a weight [out, in] that `_reorder_linear_weight` has packed, plus bias [out]: [..., out]."""
+    rows = x.numel() // x.shape[-1]
+    flat = F.pad(x.reshape(rows, -1), (0, 0, 0, -rows % _FILLED[rows > _FILLED[1]]))
+    out = torch.ops.mkldnn._linear_pointwise(flat, packed, bias, "none", [], "")
+    return out[:rows].unflatten(0, x.shape[:-1])
 
 
 class _Norm:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-CROWDED = 0.25  # threads that waited for a core, on average over a period, above which there are too many
-PERIOD_S = 0.3  # of computing, over which that average is taken
-RETRY_S = (3.0, 48.0)  # of computing until all threads are tried again: at first, and at most after doubling
+CROWDED = 0.5  # threads that waited for a core, on average over a period, above which there are too many
+PERIOD_S = 0.4  # of computing, over which that average is taken
+RETRY_S = (1.0, 32.0)  # of computing until all threads are tried again: at first, and at most after doubling
 
 
 class ThreadChooser:
@@ -71,4 +71,4 @@ class SharedCores:
         threads = self._chooser.period(self._computed_s, max(0.0, now - self._waited_s))
         self._computed_s, self._waited_s = 0.0, now
         if threads != before:
-            torch.set_num_threads(threads)
+            torch._C.set_num_threads(threads)  # vLLM replaces torch.set_num_threads by a function that does nothing

@@ -15,7 +15,7 @@ from vllm.v1.worker.cpu_worker import CPUWorker
 
 from stepcoder.rollout.libraries import release_freed_memory
 from stepcoder.rollout.lifeline import tie_to_parent
-from stepcoder.rollout.vllm.cpu_layers import use_kernels
+from stepcoder.rollout.vllm.cpu_layers import let_threads_change, use_kernels
 from stepcoder.rollout.vllm.cpu_sampler import InverseSampler
 from stepcoder.rollout.vllm.cpu_sharing import SharedCores
 
@@ -34,7 +34,10 @@ class TiedCPUWorker(CPUWorker):
         super().init_device()
         self.model_runner.sampler = InverseSampler()
         options: Any = self.vllm_config.additional_config
-        self.cores = SharedCores(torch.get_num_threads()) if options["share_cores"] else None
+        shares = options["share_cores"] and self.compilation_config.mode == CompilationMode.NONE
+        self.cores = SharedCores(torch.get_num_threads()) if shares else None
+        if self.cores:
+            let_threads_change()
 
     def execute_model(self, *args: Any, **kwargs: Any) -> Any:
         with self.cores.step() if self.cores else nullcontext():

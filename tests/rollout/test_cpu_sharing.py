@@ -17,7 +17,7 @@ def test_all_threads_compute_while_nothing_waits():
     assert [chooser.period(0.3, 0.05) for _ in range(5)] == [4] * 5
 
 
-@pytest.mark.parametrize(("waiting", "threads"), [(0.2, 4), (0.3, 3), (1.0, 3), (1.6, 2), (9.0, 1)])
+@pytest.mark.parametrize(("waiting", "threads"), [(0.4, 4), (0.6, 3), (1.5, 3), (1.6, 2), (9.0, 1)])
 def test_as_many_threads_go_as_waited(waiting, threads):
     assert ThreadChooser(4).period(0.5, 0.5 * waiting) == threads
 
@@ -30,21 +30,21 @@ def test_one_thread_stays():
 def test_all_threads_are_tried_again_later_and_later_while_it_stays_crowded():
     chooser, tries, clock = ThreadChooser(2), [], 0
     for _ in range(200):
-        if chooser.period(1.0, 0.6 * chooser.threads - 0.5) == 2:
+        if chooser.period(1.0, 1.1 * chooser.threads - 1.0) == 2:
             tries.append(clock)
         clock += 1
-    assert [later - sooner for sooner, later in zip(tries, tries[1:], strict=False)] == [8, 14, 26, 50, 50]
+    assert [later - sooner for sooner, later in zip(tries, tries[1:], strict=False)] == [4, 6, 10, 18, 34, 34, 34, 34]
 
 
 def test_after_the_other_has_gone_a_new_one_is_met_like_the_first():
     chooser = ThreadChooser(2)
     for _ in range(40):
-        chooser.period(1.0, 0.6)
+        chooser.period(1.0, 1.1)
     while chooser.threads == 1:
         chooser.period(1.0, 0.0)
     assert chooser.period(1.0, 0.0) == 2
-    assert chooser.period(1.0, 0.6) == 1
-    assert [chooser.period(1.0, 0.0) for _ in range(4)] == [1, 1, 1, 2]
+    assert chooser.period(1.0, 1.1) == 1
+    assert [chooser.period(1.0, 0.0) for _ in range(2)] == [1, 2]
 
 
 def test_a_thread_that_has_ended_waits_no_longer(tmp_path):
@@ -69,16 +69,17 @@ def test_waiting_for_a_core_is_seen():
         other.wait()
 
 
-def test_threads_of_pytorch_follow():
+def test_threads_of_pytorch_follow(monkeypatch):
     kept, waits = torch.get_num_threads(), iter([0.0, 9.0])
     try:
         torch.set_num_threads(2)
+        monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)  # vLLM does this
         shared = SharedCores(2, lambda: next(waits))
         with shared.step():
             time.sleep(PERIOD_S)
         assert torch.get_num_threads() == 1
     finally:
-        torch.set_num_threads(kept)
+        torch._C.set_num_threads(kept)
 
 
 def test_a_given_number_of_threads_is_kept():

@@ -4,14 +4,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from vllm.config import VllmConfig, set_current_vllm_config
+from vllm.model_executor.layers import utils as layers
 from vllm.model_executor.layers.activation import SiluAndMul
 from vllm.model_executor.layers.layernorm import RMSNorm
 
-from stepcoder.rollout.vllm.cpu_layers import use_kernels
+from stepcoder.rollout.vllm.cpu_layers import let_threads_change, packed_linear, use_kernels
 from stepcoder.rollout.vllm.kernels import AVX2_ONLY, forbidden, loaded
 
 X86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="one library there is")
@@ -65,3 +67,36 @@ def test_layers_give_with_vllm_s_kernels_what_they_give_without(vllm: None, dtyp
         norm.weight = torch.nn.Parameter(norm.weight.clone())  # as an update of the weights may do
         for found, wanted in zip(norm(x.clone(), residual.clone()), added, strict=True):
             torch.testing.assert_close(found.float(), wanted, atol=near, rtol=near)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [1, 8, 13, 64, 65, 200])
+def test_a_packed_product_of_any_number_of_rows(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, rows: int) -> None:
+    monkeypatch.setattr(layers, "dispatch_cpu_unquantized_gemm", layers.dispatch_cpu_unquantized_gemm)
+    let_threads_change()
+    let_threads_change()
+    layer: Any = torch.nn.Linear(96, 512, dtype=dtype)
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach()
+    x = torch.randn(rows, 96, dtype=dtype)
+    with torch.inference_mode():
+        layers.dispatch_cpu_unquantized_gemm(layer, remove_weight=True)
+        assert layer.weight.numel() == 0
+        found = layer.cpu_linear(x, layer.weight, bias)
+        near = {torch.float32: 1e-5, torch.bfloat16: 2e-2}[dtype]
+        wanted = torch.nn.functional.linear(x.float(), weight.float(), bias.float())
+        torch.testing.assert_close(found.float(), wanted, atol=near, rtol=near)
+        three = layer.cpu_linear(x.view(1, rows, 96), layer.weight, None)
+        torch.testing.assert_close(three[0].float(), wanted - bias.float(), atol=near, rtol=near)
+
+
+def test_few_numbers_of_rows_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = set[int]()
+    multiply = torch.ops.mkldnn._linear_pointwise
+    monkeypatch.setattr(
+        torch.ops.mkldnn, "_linear_pointwise", lambda x, *rest: (seen.add(len(x)), multiply(x, *rest))[1]
+    )
+    packed = torch.ops.mkldnn._reorder_linear_weight(torch.randn(16, 32), 64)
+    with torch.inference_mode():
+        for rows in range(1, 200):
+            assert packed_linear(torch.randn(rows, 32), packed, None).shape == (rows, 16)
+    assert sorted(seen) == [8, 16, 24, 32, 40, 48, 56, 64, 128, 192, 256]
