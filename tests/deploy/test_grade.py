@@ -52,8 +52,8 @@ def interrupt(folder: Path, after: int, number: int) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
-    """1,000 programs, graded without an interruption."""
-    folder = fresh(tmp_path_factory.mktemp("whole"), samples(1000))
+    """2,000 programs, graded without an interruption."""
+    folder = fresh(tmp_path_factory.mktemp("whole"), samples(2000))
     return folder, grade(folder, "--summary", str(folder / "summary.json"))
 
 
@@ -61,7 +61,7 @@ def test_every_sample_gets_its_result_in_order(whole: tuple[Path, Run]) -> None:
     folder, run = whole
     assert run.returncode == 0, run.stderr
     found = list(read_results(folder / "R.jsonl"))
-    assert [record["id"] for record in found] == list(range(1000))
+    assert [record["id"] for record in found] == list(range(2000))
     for number, record in enumerate(found):
         problem = ("double", "echo")[number % 2]
         _, verdict, reward = PROGRAMS[problem][number // 2 % 5]
@@ -81,18 +81,18 @@ def test_the_summary_at_the_end(whole: tuple[Path, Run]) -> None:
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     rates = summary["levels"]["all"]["pass_at_k"]
     assert rates["1"] == {"rate": 0.4, "left_out": 0}
-    expected = 1 - math.comb(300, 5) / math.comb(500, 5)
+    expected = 1 - math.comb(600, 5) / math.comb(1000, 5)
     assert rates["5"]["rate"] == pytest.approx(expected)
     assert summary["levels"]["interview"]["verdicts"]["compile_error"] == 0.2
-    assert "1,000 programs, 2 problems" in run.stdout and "programs/s" in run.stdout
+    assert "2,000 programs, 2 problems" in run.stdout and "programs/s" in run.stdout
     assert f"{100 * expected:.1f} %" in run.stdout
 
 
 def test_a_run_stopped_and_killed_ends_in_the_same_file(whole: tuple[Path, Run], tmp_path: Path) -> None:
-    folder = fresh(tmp_path, samples(1000))
-    code, said = interrupt(folder, 150, signal.SIGINT)
-    assert code == 130 and "of 1,000 results are kept" in said and "Traceback" not in said
-    code, said = interrupt(folder, 450, signal.SIGKILL)
+    folder = fresh(tmp_path, samples(2000))
+    code, said = interrupt(folder, 300, signal.SIGINT)
+    assert code == 130 and "of 2,000 results are kept" in said and "Traceback" not in said
+    code, said = interrupt(folder, 900, signal.SIGKILL)
     assert code == -signal.SIGKILL and "results are there already" in said
     assert not (folder / "R.jsonl").exists()
     with (folder / "R.jsonl.partial").open("ab") as partial:
