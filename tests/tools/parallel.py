@@ -13,7 +13,7 @@ SHARED = {
     "head": r"whole/test_(job|watching)",
 }
 # What takes longest begins first, so that the processes end at about the same time.
-LONG = ("head", "ray", "whole/test_loop", "deploy/test_sft", "executor/test_hostile")
+LONG = ("head", "ray", r"whole/\w+", "deploy/test_sft", "executor/test_hostile")
 
 
 def share(nodeid: str) -> str:
@@ -25,7 +25,7 @@ def share(nodeid: str) -> str:
 def place(nodeid: str) -> int:
     """By what the tests are ordered where there are several processes; those of one number stay in their order."""
     name = share(nodeid)
-    return LONG.index(name) if name in LONG else len(LONG)
+    return next((number for number, long in enumerate(LONG) if re.fullmatch(long, name)), len(LONG))
 
 
 class Shares(LoadScopeScheduling):
