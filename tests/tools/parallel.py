@@ -1,7 +1,7 @@
 """How `make test` deals the tests to its processes.
 
 A file goes to one process as a whole, so that what it starts for all its tests is started once. So do the files that
-share something larger: the session's Ray, or a cluster that takes jobs.
+share something larger: the session's Ray, a cluster that takes jobs, a run that several look at.
 """
 
 import re
@@ -11,9 +11,10 @@ from xdist.scheduler import LoadScopeScheduling
 SHARED = {
     "ray": r"rollout/test_(engine_contract|worker)|learner/test_\w*ranks|(curriculum|executor)/test_actor",
     "head": r"whole/test_(job|watching)",
+    "run": r"whole/test_(loop|view)",
 }
 # What takes longest begins first, so that the processes end at about the same time.
-LONG = ("head", "ray", r"whole/\w+", "deploy/test_sft", "executor/test_hostile")
+LONG = ("head", "ray", "run", r"whole/\w+", "deploy/test_sft", "executor/test_hostile")
 
 
 def share(nodeid: str) -> str:
