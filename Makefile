@@ -9,11 +9,13 @@
 #   PYTHON=python3.12        the interpreter that .venv is made with (3.11, 3.12 or 3.13)
 #   TORCH_INDEX=URL          an index to take torch from, such as PyTorch's index of CPU builds; without it pip decides
 #   CONFIG=configs/x.yaml    what `make train` trains
-#   ARGS="--run.seed 1"      further settings for `make train`
+#   ARGS="--run.seed 1"      further settings for `make train`; for the tests options of pytest: ARGS="-x -k sandbox"
+#   TESTERS=2                how many processes run the tests; 0: make's own, as a debugger needs it
 
 SHELL := /bin/bash
 PYTHON ?= python3
 CONFIG ?= configs/starter.yaml
+TESTERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -22,7 +24,7 @@ LOCKS := requirements/base.txt requirements/dev.txt requirements/engine-cpu.txt 
 
 .PHONY: setup train test test-all check clean help
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -13
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -14
 
 setup: $(STAMP)
 
@@ -48,10 +50,10 @@ train: $(STAMP)
 	$(BIN)/stepcoder train --config $(CONFIG) $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(TESTERS) -m "not slow" $(ARGS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TESTERS) $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -11,8 +11,9 @@ import torch
 from stepcoder.learner.networks.engine import TrainedModel
 from stepcoder.learner.networks.models import load_critic
 from stepcoder.learner.rank import LearnerRank
-from tests.tools.learner import free_port, learner_config, make_groups, partition_everything
+from tests.tools.learner import learner_config, make_groups, partition_everything
 from tests.tools.patience import HANG_S
+from tests.tools.ports import free_port
 
 
 def kept_for_the_gradient(model: Path, checkpointing: bool) -> int:

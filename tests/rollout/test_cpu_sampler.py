@@ -61,29 +61,32 @@ def check(logits: Tensor, k: int | None, p: float | None) -> None:
     top_p = None if p is None else torch.tensor([p])
     expected = apply_top_k_top_p(logits[None].clone(), top_k, top_p).double().softmax(-1)[0]
     found = counts(logits, k, p)
-    for value in logits.unique():
-        same = logits == value
-        # of a group of equals, all that is defined is how much they hold together
-        share = POINTS * expected[same].sum()
-        assert abs(found[same].sum() - share) <= 3 + 2e-3 * POINTS, (k, p, float(value))
-        kept = int((expected[same] > 0).sum())
-        assert (found[same] > 0).sum() <= kept
-        if share > 2 * kept:
-            assert (found[same] > 0).sum() == kept
+    values, group = logits.unique(return_inverse=True)
+
+    def together(numbers: Tensor) -> Tensor:
+        """Of a group of equals, all that is defined is how much they hold together."""
+        return torch.zeros(len(values), dtype=torch.float64).index_add_(0, group, numbers.double())
+
+    share, kept, drawn = POINTS * together(expected), together(expected > 0), together(found > 0)
+    wrong = (together(found) - share).abs() > 3 + 2e-3 * POINTS
+    assert not wrong.any(), (k, p, values[wrong])
+    assert (drawn <= kept).all()
+    many = share > 2 * kept
+    assert drawn[many].equal(kept[many])
 
 
-FLAT, ONE, FEW = torch.zeros(1000), torch.full((1000,), -50.0), torch.full((1000,), -torch.inf)
+FLAT, ONE, FEW = torch.zeros(400), torch.full((400,), -50.0), torch.full((400,), -torch.inf)
 ONE[7] = 50.0
-FEW[[3, 500, 999]] = torch.tensor([0.5, -1.0, 2.0])
-TIED = torch.tensor([3.0] * 4 + [2.0] * 300 + [1.0] * 696)
-RANDOM = 2 * torch.randn(1000, generator=torch.Generator().manual_seed(1))
-BF16 = (3 * torch.randn(1000, generator=torch.Generator().manual_seed(2))).bfloat16().float()
+FEW[[3, 200, 399]] = torch.tensor([0.5, -1.0, 2.0])
+TIED = torch.tensor([3.0] * 4 + [2.0] * 300 + [1.0] * 96)
+RANDOM = 2 * torch.randn(400, generator=torch.Generator().manual_seed(1))
+BF16 = (3 * torch.randn(400, generator=torch.Generator().manual_seed(2))).bfloat16().float()
 
 
 @pytest.mark.parametrize("logits", [FLAT, ONE, FEW, TIED, RANDOM, BF16, RANDOM[:5]], ids=range(7))
 # no p at which the sum of equal probabilities meets it but for rounding: what is kept there, rounding decides
 @pytest.mark.parametrize("p", [None, 1e-9, 0.0123, 0.4321, 0.9503, 0.9999, 1.0])
-@pytest.mark.parametrize("k", [None, 1, 2, 5, 63, 64, 65, 302, 1000])
+@pytest.mark.parametrize("k", [None, 1, 2, 5, 63, 64, 65, 302, 400])
 def test_draws_from_what_vllm_keeps(logits: Tensor, k: int | None, p: float | None) -> None:
     check(logits, None if k is None else min(k, len(logits)), p)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from stepcoder.learner.networks.engine import TrainedModel
 from stepcoder.learner.rank import LearnerRank
 from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.trajectory import Trajectory
+from tests.tools.ports import free_port
 
 LORA = LoRAConfig(rank=4)
 SHARED = GAE(critic=SharedCritic())
@@ -85,12 +85,6 @@ def make_rank(model: Path, config: LearnerConfig, seed: int = 0) -> LearnerRank:
     rank = LearnerRank(0, 1, str(model), config, seed=seed, total_updates=100, temperature=1.0, cuda=False)
     rank.build("127.0.0.1", free_port())
     return rank
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def train(

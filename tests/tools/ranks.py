@@ -10,8 +10,8 @@ from stepcoder.learner.config import LearnerConfig
 from stepcoder.learner.rank import LearnerRank, learner_environment
 from stepcoder.learner.service import deal
 from stepcoder.rollout.trajectory import Trajectory
-from tests.tools.learner import free_port
 from tests.tools.patience import HANG_S
+from tests.tools.ports import free_port
 
 RANKS = 2
 
