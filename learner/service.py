@@ -34,6 +34,10 @@ class LearnerService:
         cuda = gpu_share > 0
         # Where the state is in main memory already, a copy beside it is what the machine has least of.
         self.writes_beside = cuda
+        self.version = 0
+        """Of the policy's weights: the step that made them."""
+        self.turn = asyncio.Lock()
+        """Held by a step, and by whoever sends weights in between."""
         actor: Any = ray.remote(concurrency_groups={"files": 1})(self.rank_class)  # pyright: ignore[reportCallIssue]
         environment = {"env_vars": learner_environment(cuda=cuda, ranks=config.ranks)}
         self.ranks: list[Any] = [
@@ -64,10 +68,14 @@ class LearnerService:
     async def step(self, step: int, groups: Sequence[Any], tokens: Sequence[int]) -> dict[str, float]:
         """One step. `groups`: references to groups of trajectories; `tokens`: their sizes."""
         shares = deal(tokens, len(self.ranks))
-        refs = [
-            rank.step.remote(step, *(groups[i] for i in share)) for rank, share in zip(self.ranks, shares, strict=True)
-        ]
-        return (await asyncio.gather(*refs))[0]
+        async with self.turn:
+            steps = [
+                rank.step.remote(step, *(groups[i] for i in share))
+                for rank, share in zip(self.ranks, shares, strict=True)
+            ]
+            metrics = (await asyncio.gather(*steps))[0]
+            self.version = step
+        return metrics
 
     def trained(self) -> list[Any]:
         """References to what each rank's loss used in the last step."""

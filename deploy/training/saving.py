@@ -10,7 +10,7 @@ from stepcoder.deploy.run.checkpoint import CheckpointWriter
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.training.cluster import Services
 from stepcoder.deploy.training.time_limit import TimeLimit
-from stepcoder.deploy.training.waiting import within
+from stepcoder.waiting import within
 from stepcoder.errors import UserError
 
 
