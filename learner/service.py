@@ -12,6 +12,7 @@ import ray
 
 from stepcoder.learner.config import LearnerConfig
 from stepcoder.learner.rank import LearnerRank, learner_environment
+from stepcoder.paths import Located
 
 
 class LearnerService:
@@ -21,7 +22,7 @@ class LearnerService:
 
     def __init__(
         self,
-        model: str,
+        model: str | Located,
         config: LearnerConfig,
         *,
         seed: int,
@@ -59,6 +60,10 @@ class LearnerService:
     async def build(self) -> dict[str, float]:
         address, port = await self.ranks[0].address.remote()
         return (await self._all("build", address, port))[0]
+
+    async def nodes(self) -> list[str]:
+        """Where each rank is, also while it builds its networks: ids of Ray's."""
+        return await asyncio.gather(*(rank.node.options(concurrency_group="files").remote() for rank in self.ranks))
 
     async def connect_engines(
         self, workers: Sequence[Any], backend: str, dtype: str, ranks: int, deadline_s: float

@@ -12,7 +12,8 @@ from ray.exceptions import RayError, RayTaskError
 from stepcoder.curriculum.config import PromptConfig
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.executor.config import ExecutorConfig
-from stepcoder.executor.pool.actors import ExecutorPool
+from stepcoder.executor.pool.actors import ExecutorPool, Site
+from stepcoder.paths import Located
 from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
 from stepcoder.rollout.crew import Crew, Losses, Member, is_loss
 from stepcoder.rollout.engine import Sampling
@@ -48,7 +49,7 @@ class RolloutService:
 
     def __init__(
         self,
-        model: str,
+        model: str | Located,
         config: RolloutConfig,
         prompt: PromptConfig,
         executor: ExecutorConfig,
@@ -60,12 +61,14 @@ class RolloutService:
         backend: str,
         heartbeat: HeartbeatConfig,
         deadline_s: float,
+        sites: Sequence[Site] = (),
         options: Callable[[int], dict[str, Any]] = lambda index: {},
     ) -> None:
-        """`options` are those of each engine's actor, such as where it is placed; `deadline_s` is its to load."""
+        """`options` are those of each engine's actor, such as where it is placed; `deadline_s` is its to load. `sites`:
+        where executors run."""
         self.config = config
         self.backend = backend
-        self.executor = ExecutorPool(executor)
+        self.executor = ExecutorPool(executor, sites)
         actor = ray.remote(RolloutWorker)
 
         def start(index: int) -> Any:

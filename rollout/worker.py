@@ -21,6 +21,7 @@ from stepcoder.executor.judging.reward import reward
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.spans import executed_spans
 from stepcoder.executor.suite import Suite
+from stepcoder.paths import Located, local
 from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
 from stepcoder.rollout.engine import EngineDied, EngineStats, Sampling, greedy, sampling_of
 from stepcoder.rollout.engines import make_engine
@@ -42,7 +43,7 @@ class RolloutWorker:
 
     def __init__(
         self,
-        model: str,
+        model: str | Located,
         config: RolloutConfig,
         prompt: PromptConfig,
         executor: Executor,
@@ -58,6 +59,7 @@ class RolloutWorker:
         from transformers import AutoTokenizer
 
         tie_to_parent()  # a Ray worker can outlive a killed node process by a minute
+        model = local(model)
         self._tokenizer = AutoTokenizer.from_pretrained(model)
         self._prompter = Prompter(self._tokenizer, prompt)
         self._form: PromptForm = prompt.form

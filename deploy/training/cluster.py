@@ -5,7 +5,8 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.faults import Faults
 from stepcoder.deploy.training.exchange import Exchange
+from stepcoder.deploy.training.executors import A_PROCESS, free_cores, sites
 from stepcoder.deploy.training.guardian import watch_over
 from stepcoder.deploy.training.placement import Placement, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
@@ -37,6 +39,7 @@ from stepcoder.rollout.names import free
 from stepcoder.rollout.service import RolloutService
 
 START_ATTEMPTS = 3
+LOOK_S = 300.0  # for a process to start on a GPU's node and read what that has
 PASSED_ON = ("HF_", "NCCL_", "STEPCODER_")  # what begins so, the actors need as the driver does
 
 
@@ -142,12 +145,20 @@ def reserved(config: BaseConfig, place: Placement, who: Literal["both", "learner
 
 
 def start_rollout(
-    config: BaseConfig, ready: Ready, place: Placement, faults: Faults, reservation: Reservation = NOTHING
+    config: BaseConfig,
+    ready: Ready,
+    place: Placement,
+    faults: Faults,
+    reservation: Reservation = NOTHING,
+    learner: Sequence[str] = (),
 ) -> RolloutService:
-    """Engines and executors; they load while the caller goes on."""
+    """Engines and executors; they load while the caller goes on. `learner`: the nodes of ranks that take all cores."""
+    cores = free_cores()
+    busy = dict(Counter(reservation.nodes() * A_PROCESS)) | {node: cores.get(node, 0.0) for node in learner}
+    memory = gpu_memory_there(reservation) if place.shared else []
     return RolloutService(
-        str(ready.model),
-        RolloutConfig.model_validate(config.rollout.model_dump() | own_cache(config, ready, place)),
+        ready.anywhere,
+        RolloutConfig.model_validate(config.rollout.model_dump() | own_cache(config, ready, place, memory)),
         config.curriculum.prompt,
         ExecutorConfig.model_validate(config.executor.model_dump()),
         faults,
@@ -157,18 +168,28 @@ def start_rollout(
         backend=choose_backend(config.rollout.engine, place.device, place.device, place.shared),
         heartbeat=config.ray.heartbeat,
         deadline_s=config.ray.start_deadline_s,
+        sites=sites(config.executor, cores, busy),
         options=reservation.engine,
     )
 
 
-def own_cache(config: BaseConfig, ready: Ready, place: Placement) -> dict[str, float]:
-    """On a GPU that learner and engine share: the engine's cache, where it has no size, of what the estimate leaves."""
-    shape, here = model_shape(ready.model), gpu_memory()
+def gpu_memory_there(reservation: Reservation) -> list[float]:
+    """Bytes of the GPU that learner and engine share, which may be another machine's than the driver's."""
+    look = ray.remote(num_cpus=0, num_gpus=0.01)(gpu_memory).options(**reservation.engine(0))
+    return ray.get(look.remote(), timeout=LOOK_S)
+
+
+def own_cache(config: BaseConfig, ready: Ready, place: Placement, memory: Sequence[float]) -> dict[str, float]:
+    """On a GPU that learner and engine share: the engine's cache, where it has no size, of what the estimate leaves.
+
+    `memory`: of the GPU (bytes), empty where that is not known.
+    """
+    shape = model_shape(ready.model)
     given = config.rollout.gpu_cache_gib is not None or "gpu_cache_gib" in config.rollout.unread()
-    if not place.shared or given or shape is None or not here:
+    if not place.shared or given or shape is None or not memory:
         return {}
     learner, engine = needs(config, shape, 0.0)
-    cache = SLACK * here[0] - learner.total - engine.total + engine.parts["key-value cache"]
+    cache = SLACK * memory[0] - learner.total - engine.total + engine.parts["key-value cache"]
     return {"gpu_cache_gib": cache / GIB}
 
 
@@ -190,7 +211,7 @@ async def start_services(config: Config, ready: Ready, journal: Path, engines: E
     if engines.rollout is None:
         engines.reservation = reserved(config, place)
     learner = LearnerService(
-        str(ready.model),
+        ready.anywhere,
         config.learner.for_length(c.max_new_tokens),
         seed=config.run.seed,
         total_updates=config.run.steps * config.learner.epochs * config.learner.minibatches,
@@ -205,7 +226,8 @@ async def start_services(config: Config, ready: Ready, journal: Path, engines: E
         if engines.rollout is None:
             if place.shared:  # the engine's cache is of what the learner has left
                 await building
-            engines.rollout = start_rollout(config, ready, place, engines.faults, engines.reservation)
+            ranks = [] if place.cuda else await within(deadline, "the learner's processes", learner.nodes())
+            engines.rollout = start_rollout(config, ready, place, engines.faults, engines.reservation, ranks)
             waits.append(within(deadline, "the engines to load the model", engines.rollout.ready()))
         curriculum = start_curriculum(config, ready, journal)
         waits.append(within(deadline, "the curriculum to start", curriculum.actor.ready.remote()))

@@ -93,13 +93,13 @@ class _Life:
         e, steps = self.config.eval, self.run.steps
         with self.metrics:
             if self.run.resumed_step == 0 and e.at_start and not self.metrics.evaluated(0):
-                await self._evaluate(0, self.ready.model)
+                await self._evaluate(0, self.ready)
             if self.run.resumed_step < steps:
                 await self._train()
             last, checkpoint = next(iter(named(self.run.checkpoints)), (0, None))
             if e.at_end and checkpoint is not None and not self.stopping.asked and not self.metrics.evaluated(last):
                 with contextlib.suppress(StopRequested):
-                    await self._evaluate(last, checkpoint / POLICY)
+                    await self._evaluate(last, replace(self.ready, model=checkpoint / POLICY, named=None))
 
     async def _train(self) -> None:
         c = self.config
@@ -110,7 +110,7 @@ class _Life:
         place = placement(c, gpus(), "learner")
         reservation = reserved(c, place, "learner")
         self.learner = SFTService(
-            str(self.ready.model),
+            self.ready.anywhere,
             c.policy_alone(len(self.data.train)),
             seed=c.run.seed,
             total_updates=self.run.steps,
@@ -183,12 +183,12 @@ class _Life:
         prune(self.run.checkpoints, self.config.run.keep)
         self.run.sync()
 
-    async def _evaluate(self, step: int, model: Path) -> None:
+    async def _evaluate(self, step: int, ready: Ready) -> None:
         self.progress.phase("evaluating")
         self.progress.message(
             f"evaluating, {plural(self.config.eval.samples, 'completion')} a problem: starting the engines"
         )
-        evaluation = evaluate_model(self.config, replace(self.ready, model=model), self.progress)
+        evaluation = evaluate_model(self.config, ready, self.progress)
         results = await self.stopping.beside(evaluation)
         self.metrics.write_evaluation(step, results)
         self.progress.evaluation(step, results)
