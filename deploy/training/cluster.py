@@ -39,7 +39,6 @@ from stepcoder.rollout.names import free
 from stepcoder.rollout.service import RolloutService
 
 START_ATTEMPTS = 3
-LOOK_S = 300.0  # for a process to start on a GPU's node and read what that has
 PASSED_ON = ("HF_", "NCCL_", "STEPCODER_")  # what begins so, the actors need as the driver does
 
 
@@ -155,10 +154,9 @@ def start_rollout(
     """Engines and executors; they load while the caller goes on. `learner`: the nodes of ranks that take all cores."""
     cores = free_cores()
     busy = dict(Counter(reservation.nodes() * A_PROCESS)) | {node: cores.get(node, 0.0) for node in learner}
-    memory = gpu_memory_there(reservation) if place.shared else []
     return RolloutService(
         ready.anywhere,
-        RolloutConfig.model_validate(config.rollout.model_dump() | own_cache(config, ready, place, memory)),
+        RolloutConfig.model_validate(config.rollout.model_dump() | own_cache(config, ready, place)),
         config.curriculum.prompt,
         ExecutorConfig.model_validate(config.executor.model_dump()),
         faults,
@@ -173,23 +171,14 @@ def start_rollout(
     )
 
 
-def gpu_memory_there(reservation: Reservation) -> list[float]:
-    """Bytes of the GPU that learner and engine share, which may be another machine's than the driver's."""
-    look = ray.remote(num_cpus=0, num_gpus=0.01)(gpu_memory).options(**reservation.engine(0))
-    return ray.get(look.remote(), timeout=LOOK_S)
-
-
-def own_cache(config: BaseConfig, ready: Ready, place: Placement, memory: Sequence[float]) -> dict[str, float]:
-    """On a GPU that learner and engine share: the engine's cache, where it has no size, of what the estimate leaves.
-
-    `memory`: of the GPU (bytes), empty where that is not known.
-    """
-    shape = model_shape(ready.model)
+def own_cache(config: BaseConfig, ready: Ready, place: Placement) -> dict[str, float]:
+    """On a GPU that learner and engine share: the engine's cache, where it has no size, of what the estimate leaves."""
+    shape, here = model_shape(ready.model), gpu_memory()
     given = config.rollout.gpu_cache_gib is not None or "gpu_cache_gib" in config.rollout.unread()
-    if not place.shared or given or shape is None or not memory:
+    if not place.shared or given or shape is None or not here:
         return {}
     learner, engine = needs(config, shape, 0.0)
-    cache = SLACK * memory[0] - learner.total - engine.total + engine.parts["key-value cache"]
+    cache = SLACK * here[0] - learner.total - engine.total + engine.parts["key-value cache"]
     return {"gpu_cache_gib": cache / GIB}
 
 

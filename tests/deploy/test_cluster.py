@@ -112,11 +112,12 @@ def test_executors_take_the_cores_that_are_free_and_none_of_the_learners() -> No
     assert sites(ExecutorConfig(), {"a": 64.0}, {}) == sites(ExecutorConfig(), cores, cores) == [Site(None, 2)]
 
 
-def test_an_engine_without_a_cache_of_its_own_shares_a_gpu() -> None:
+def test_an_engine_without_a_cache_of_its_own_shares_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "gpu_memory", lambda: [80.0 * GIB])
     ready = Ready(Path(STARTER), (), ())
     for engine, sized in (("vllm", True), ("transformers", False)):
         config = load_config(None, ["--rollout.engine", engine], {})
-        found = cluster.own_cache(config, ready, Placement(cuda=True, shared=True), [80.0 * GIB])
+        found = cluster.own_cache(config, ready, Placement(cuda=True, shared=True))
         RolloutConfig.model_validate(config.rollout.model_dump() | found)
         assert bool(found) == sized
 
