@@ -94,6 +94,12 @@ class RolloutService:
         self.crew = Crew(start, config.engines, heartbeat, losses, deadline_s)
         self._finished: dict[Member, Finished] = {}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all actors."""
+        executors = (f"executor-{number}" for number in range(len(self.executor.actors)))
+        return (*(member.name for member in self.crew.members), *executors)
+
     async def ready(self) -> None:
         await self.crew.ready()
 

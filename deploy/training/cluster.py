@@ -106,10 +106,13 @@ class Engines:
     faults: Faults
     rollout: RolloutService | None = None
     reservation: Reservation = NOTHING
+    ended: tuple[str, ...] = ()
+    """Names of actors that may not be gone yet."""
 
     async def close(self) -> None:
         rollout, self.rollout = self.rollout, None
         if rollout is not None:
+            self.ended = rollout.names
             await stop_rollout(rollout)
         self.reservation.release()
         self.reservation = NOTHING
@@ -195,7 +198,7 @@ async def start_services(config: Config, ready: Ready, journal: Path, engines: E
     """
     c, deadline = config.rollout, config.ray.start_deadline_s
     names = ["curriculum", *(f"learner-{rank}" for rank in range(config.learner.ranks))]
-    await within(deadline, "the actors of an earlier life to end", free(*names))
+    await within(deadline, "the actors of an earlier life to end", free(*names, *engines.ended))
     place = placement(config, gpus())
     if engines.rollout is None:
         engines.reservation = reserved(config, place)
@@ -215,7 +218,9 @@ async def start_services(config: Config, ready: Ready, journal: Path, engines: E
         if engines.rollout is None:
             if place.shared:  # the engine's cache is of what the learner has left
                 await building
-            ranks = [] if place.cuda else await within(deadline, "the learner's processes", learner.nodes())
+            ranks: list[str] = []
+            if not place.cuda and len(free_cores()) > 1:
+                ranks = await within(deadline, "the learner's processes to start", learner.nodes())
             engines.rollout = start_rollout(config, ready, place, engines.faults, engines.reservation, ranks)
             waits.append(within(deadline, "the engines to load the model", engines.rollout.ready()))
         curriculum = start_curriculum(config, ready, journal)
