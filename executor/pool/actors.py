@@ -6,6 +6,7 @@ imported where it is used: a local pool does without it.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -16,10 +17,12 @@ from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.suite import Suite
+from stepcoder.waiting import WaitedTooLong, within
 
 log = logging.getLogger(__name__)
 
 _RESTART_PAUSE_S = 0.5
+_RESTART_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,9 @@ class ExecutorPool:
                 report: Report = await self.actors[number].run.remote(program, suite)
             except RayActorError as failure:
                 error = f"executor-{number} died: {failure}"
-                log.warning("executor-%d died; its program runs again elsewhere", number)
+                log.warning("executor-%d died; its program runs again", number)
+                if len(self.actors) == 1:
+                    await self._back(number)
             except RayTaskError as failure:
                 cause = failure.as_instanceof_cause()
                 raise cause from failure
@@ -127,6 +132,11 @@ class ExecutorPool:
                 await self._give(number)
             avoid = number
         return Report(Verdict.INFRA_ERROR, error=error)
+
+    async def _back(self, number: int) -> None:
+        """Waits for an actor that Ray restarts, where no other can take its programs."""
+        with contextlib.suppress(WaitedTooLong):
+            await within(_RESTART_S, f"executor-{number} to start again", self._level(self.actors[number]))
 
     async def _take(self, avoid: int) -> int:
         """The actor with the fewest programs of ours a slot, not `avoid` if another has room; waits while all are full."""
