@@ -6,7 +6,8 @@ A tiny model, two engines, two learner ranks, two executors, on a Ray cluster of
 else is as in a user's run. Each kind is struck so many times, at steps and moments that the seed chooses, the next
 after the run has gone on. At the end the run has ended by itself, every trajectory of every step is there once,
 the curriculum knows as many outcomes as there are groups, and no process is left. The time from each strike until what
-was struck is in use again is printed by kind; `faults` is what the run says itself. Exit code 1 where something is wrong.
+was struck is in use again is printed by kind; `faults` is what the run says itself. Exit code 1 where anything is
+wrong.
 """
 
 import argparse

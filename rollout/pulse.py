@@ -48,9 +48,7 @@ class Pulse:
         silent = time.monotonic() - self._asked
         idle = computed() - self._computed < _IDLE * silent
         if silent > self._limits.hung_s or (idle and silent > self._limits.silent_s):
-            raise EngineDied(
-                f"the engine has answered nothing for {silent:.0f} s" + " and computes nothing" * idle
-            )
+            raise EngineDied(f"the engine has answered nothing for {silent:.0f} s" + " and computes nothing" * idle)
 
 
 def computed() -> float:

@@ -134,9 +134,7 @@ class RolloutService:
                 failures += 1
                 if failures == ATTEMPTS or not isinstance(error, RayTaskError):
                     raise
-                log.warning(
-                    "subtask %d failed on %s and is issued again: %s", subtask.ticket, member.name, error.cause
-                )
+                log.warning("subtask %d failed on %s and is issued again: %s", subtask.ticket, member.name, error.cause)
             finally:
                 member.under_way -= 1
 

@@ -32,6 +32,7 @@ from stepcoder.rollout.text.mask import token_masks
 from stepcoder.rollout.text.offsets import TokenSpans
 from stepcoder.rollout.trajectory import Group, GroupSummary, Trajectory, Unjudged, summarize
 
+
 class Executor(Protocol):
     """What grades a program; `executor.pool.actors.ExecutorPool` in a run."""
 

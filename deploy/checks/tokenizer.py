@@ -21,6 +21,7 @@ from stepcoder.deploy.checks.starter_model import cache_directory, resolve_model
 from stepcoder.errors import UserError
 from stepcoder.files import publish, write_json
 
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model by the name that it was given, for processes that may be on other machines than this one.

@@ -30,13 +30,13 @@ from stepcoder.deploy.training.executors import A_PROCESS, free_cores, sites
 from stepcoder.deploy.training.guardian import watch_over
 from stepcoder.deploy.training.placement import Placement, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
-from stepcoder.waiting import within
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.rollout.engines import choose_backend
 from stepcoder.rollout.names import free
 from stepcoder.rollout.service import RolloutService
+from stepcoder.waiting import within
 
 START_ATTEMPTS = 3
 PASSED_ON = ("HF_", "NCCL_", "STEPCODER_")  # what begins so, the actors need as the driver does

@@ -40,10 +40,10 @@ from stepcoder.deploy.training.saving import Saving
 from stepcoder.deploy.training.stopping import Stopping, StopRequested
 from stepcoder.deploy.training.time_limit import StartTimes, TimeLimit
 from stepcoder.deploy.training.unjudged import parted, told, too_many, unjudged_metrics
-from stepcoder.waiting import within
 from stepcoder.errors import UserError
 from stepcoder.learner.guards import Guards
 from stepcoder.rollout.service import IssuedGroup
+from stepcoder.waiting import within
 from stepcoder.words import duration, plural
 
 log = logging.getLogger(__name__)

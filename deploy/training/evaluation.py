@@ -19,10 +19,10 @@ from stepcoder.deploy.shown.summary import evaluation
 from stepcoder.deploy.training.cluster import Engines, fits, gpus, join_cluster, reserved, start_rollout
 from stepcoder.deploy.training.placement import placement
 from stepcoder.deploy.training.unjudged import parted, told, too_many
-from stepcoder.waiting import within
 from stepcoder.errors import UserError
 from stepcoder.rollout.engine import Sampling
 from stepcoder.rollout.service import RolloutService
+from stepcoder.waiting import within
 
 log = logging.getLogger(__name__)
 _LISTED = 10  # problems

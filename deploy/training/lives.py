@@ -1,4 +1,4 @@
-"""Lives of the services: what is lost starts anew from the newest checkpoint, the engines only where they may be gone."""
+"""Lives of the services: what is lost starts anew from the newest checkpoint, engines only where they may be gone."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any

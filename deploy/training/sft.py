@@ -15,7 +15,6 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,11 +35,11 @@ from stepcoder.deploy.training.lives import live_on
 from stepcoder.deploy.training.placement import placement
 from stepcoder.deploy.training.sft_data import SFTData
 from stepcoder.deploy.training.stopping import Stopping, StopRequested
-from stepcoder.waiting import within
 from stepcoder.errors import UserError
 from stepcoder.learner.sft.examples import Example
 from stepcoder.learner.sft.service import SFTService
 from stepcoder.rollout.names import free
+from stepcoder.waiting import within
 from stepcoder.words import plural
 
 VALIDATION = "sft/validation_loss"

@@ -263,7 +263,9 @@ def test_its_processes_die_with_an_actor_that_was_killed(cluster: None, own: str
     actor, children = processes(engine)
     actor.send_signal(signal.SIGKILL)
     until(lambda: not any(map(alive, children)), lambda: [child for child in children if alive(child)])
-    with pytest.raises(TransferFailed, match="died"):  # as soon as it is known, where the deadline would be another error
+    with pytest.raises(
+        TransferFailed, match="died"
+    ):  # as soon as it is known, where the deadline would be another error
         WeightPublisher("gloo", "float32", deadline_s=HANG_S).connect([engine], [("a", (1,))], host="127.0.0.1")
 
 
