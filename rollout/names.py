@@ -15,6 +15,8 @@ async def free(*names: str) -> None:
 
 
 def _taken(name: str) -> bool:
+    if not ray.is_initialized():  # it would be started
+        return False
     try:
         ray.get_actor(name)
     except ValueError:
