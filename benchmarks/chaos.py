@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -239,7 +240,7 @@ def torment(folder: Path, kinds: Sequence[str], times: int, steps: int, seed: in
             eval={"at_start": False, "at_end": False}, data={"limit": 40},
             run={"directory": str(folder / "run"), "steps": steps, "checkpoint_every": 2, "seed": 3},
             rollout={
-                "engine": engine, "engines": 2, "group_size": GROUP, "max_new_tokens": 160, "temperature": 1.0,
+                "engine": engine, "engines": 2, "group_size": GROUP, "max_new_tokens": 160 if engine == "vllm" else 16, "temperature": 1.0,
                 "top_p": 1.0, "max_model_len": 1024, "dtype": "float32", "cpu_threads": 1, "weights_deadline_s": 20.0,
             } | ({"kv_cache_gib": 1} if engine == "vllm" else {}),
             learner={
@@ -294,6 +295,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.drive:
         return drive(options.drive[0], Path(options.drive[1]))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without an end of the cluster
     with tempfile.TemporaryDirectory(prefix="chaos-") as aside:
         folder = options.directory or Path(aside)
         folder.mkdir(parents=True, exist_ok=True)
