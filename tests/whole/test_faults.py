@@ -1,4 +1,4 @@
-"""A learner rank that dies in a real run. Engines: `tests/rollout/test_crew.py`; everything else: benchmarks/chaos.py."""
+"""A learner rank that dies in a real run. Engines: `tests/rollout/test_crew.py`; all else: `benchmarks/chaos.py`."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 
-from tests.tools.loop import engine_processes, step_lines, write_config
+from tests.tools.loop import step_lines, write_config
 from tests.tools.patience import until
 from tests.whole.test_loop import descendants, finish, start
 
@@ -23,23 +23,16 @@ def test_a_rank_that_dies_takes_the_learner_back_to_its_checkpoint_and_the_engin
     run, kept = tmp_path / "run", tmp_path / "kept.parquet"
     config = write_config(tmp_path, model, "run", eval={"at_start": False, "at_end": False})
     settings = (
-        "--executor.reward",
-        "tests.tools.loop:held",
-        "--rollout.engine",
-        "transformers",
-        "--learner.ranks",
-        "2",
-    )
-    settings += ("--run.steps", "5", "--ray.heartbeat.silent_s", "500")  # who is held gives no sign of life
+        "--executor.reward", "tests.tools.loop:held", "--rollout.engine", "transformers", "--learner.ranks", "2",
+        "--run.steps", "5", "--ray.heartbeat.silent_s", "500",  # who is held gives no sign of life
+    )  # fmt: skip
     hold, second = run / "trajectories" / "step-00000002.parquet", run / "checkpoints" / "step-00000002"
     process = start(config, *settings, HOLD=str(hold))
     until(lambda: (hold.is_file() and second.is_dir()) or process.poll() is not None, lambda: "no second step")
     assert process.poll() is None, process.communicate()[0]
-    engine, (victim, _) = engine_processes(descendants(process.pid)), ranks(process.pid)
+    victim, _ = ranks(process.pid)
     victim.kill()
     shutil.move(hold, kept)
-    until(lambda: (run / "faults.jsonl").is_file() or process.poll() is not None, lambda: "nothing was made good")
-    assert [p.pid for p in engine_processes(descendants(process.pid))] == [p.pid for p in engine]
     output = finish(process)
     assert "the engines stay, the others start again from the newest checkpoint" in output
     (fault,) = [json.loads(line) for line in (run / "faults.jsonl").read_text().splitlines()]
@@ -49,7 +42,7 @@ def test_a_rank_that_dies_takes_the_learner_back_to_its_checkpoint_and_the_engin
     assert [line["faults/learner"] for line in found.values()] == [0, 0, 1, 1, 1]
     assert all(line["gap/logprob_abs_mean"] < 1e-4 for line in found.values())  # the engines have gone back too
     shutil.move(kept, hold)
-    tables = [pq.read_table(file, columns=["ticket", "sample"]) for file in (run / "trajectories").glob("*.parquet")]
-    seen = [pair for table in tables for pair in zip(*(table[name].to_pylist() for name in table.column_names))]
+    table = pq.read_table(run / "trajectories", columns=["ticket", "sample"])
+    seen = list(zip(table["ticket"].to_pylist(), table["sample"].to_pylist(), strict=True))
     assert len(set(seen)) == len(seen) == 5 * 2 * 4
     assert json.loads((run / "report.json").read_text())["faults"]["learner"]["count"] == 1
