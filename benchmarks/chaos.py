@@ -115,6 +115,8 @@ class Chaos:
     random: random.Random
     driver: "subprocess.Popen[bytes]" = field(init=False)
     times: dict[str, list[float]] = field(default_factory=dict)
+    orphans: list[psutil.Process] = field(default_factory=list)
+    """Processes of nodes that were lost."""
 
     @property
     def run(self) -> Path:
@@ -182,7 +184,9 @@ class Chaos:
         found = [pid for pid in self.nodes.pids() if pid in holders]
         if not found:
             raise RuntimeError("no node but the head holds an engine or a rank; take another seed")
-        self.nodes.lose(self.random.choice(found))
+        victim = self.random.choice(found)
+        self.orphans += psutil.Process(victim).children(recursive=True)
+        self.nodes.lose(victim)
         self.nodes.add()
 
     def _driver(self) -> Callable[[], bool]:
@@ -225,31 +229,37 @@ def checked(chaos: Chaos, steps: int) -> list[str]:
     drawn = set(range(state["curriculum"]["ticket"]))
     if outcomes != len(tickets) or tickets & ahead or (not dropped and tickets | ahead != drawn):
         wrong.append(f"the curriculum heard {outcomes} outcomes of {len(tickets)} groups, and drew {len(drawn)}")
-    left = [process for title in TITLES.values() for process in titled(title)] + engines()
+    left = [process for title in TITLES.values() for process in titled(title)] + engines() + chaos.orphans
     _, left = psutil.wait_procs(left, timeout=60)
     if left := [process for process in left if alive(process)]:
         wrong.append(f"{len(left)} processes are left: {left[:3]}")
     return wrong
 
 
+def configured(folder: Path, address: str, steps: int, engine: str) -> Path:
+    own = {"kv_cache_gib": 1, "max_new_tokens": 160} if engine == "vllm" else {"max_new_tokens": 16}
+    return write_config(
+        folder, build_tiny_model(folder / "model"), "run", subtasks_per_step=SUBTASKS, max_staleness=1,
+        eval={"at_start": False, "at_end": False}, data={"limit": 40},
+        run={"directory": str(folder / "run"), "steps": steps, "checkpoint_every": 2, "seed": 3},
+        curriculum={"prompt": {"max_prompt_tokens": 800}},
+        rollout={
+            "engine": engine, "engines": 2, "group_size": GROUP, "temperature": 1.0, "top_p": 1.0,
+            "max_model_len": 1024, "dtype": "float32", "cpu_threads": 1, "weights_deadline_s": 20.0,
+        } | own,
+        learner={
+            "precision": "fp32", "policy": {"lr": 1e-4}, "advantage": {"critic": {"layers": 1}}, "ranks": 2,
+            "token_budget": 2048, "guards": {"max_kl": None, "max_gap": None},
+        },
+        executor={"workers": 1, "actors": 2},
+        ray={"address": address, "restarts_per_hour": 1000, "start_deadline_s": 200.0},
+    )  # fmt: skip
+
+
 def torment(folder: Path, kinds: Sequence[str], times: int, steps: int, seed: int, engine: str) -> list[str]:
     nodes = Nodes()
     try:
-        config = write_config(
-            folder, build_tiny_model(folder / "model"), "run", subtasks_per_step=SUBTASKS, max_staleness=1,
-            eval={"at_start": False, "at_end": False}, data={"limit": 40},
-            run={"directory": str(folder / "run"), "steps": steps, "checkpoint_every": 2, "seed": 3},
-            rollout={
-                "engine": engine, "engines": 2, "group_size": GROUP, "max_new_tokens": 160 if engine == "vllm" else 16, "temperature": 1.0,
-                "top_p": 1.0, "max_model_len": 1024, "dtype": "float32", "cpu_threads": 1, "weights_deadline_s": 20.0,
-            } | ({"kv_cache_gib": 1} if engine == "vllm" else {}),
-            learner={
-                "precision": "fp32", "policy": {"lr": 1e-4}, "advantage": {"critic": {"layers": 1}}, "ranks": 2,
-                "token_budget": 2048, "guards": {"max_kl": None, "max_gap": None},
-            },
-            executor={"workers": 1, "actors": 2},
-            ray={"address": nodes.address, "restarts_per_hour": 1000, "start_deadline_s": 200.0},
-        )  # fmt: skip
+        config = configured(folder, nodes.address, steps, engine)
         chaos = Chaos(nodes, folder, config, random.Random(seed))
         strikes = [kind for kind in kinds for _ in range(times)]
         chaos.random.shuffle(strikes)

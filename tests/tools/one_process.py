@@ -101,6 +101,9 @@ class Learner:
 
     async def publish(self, version: int) -> None: ...
 
+    async def watch(self, *_: float) -> None:
+        await asyncio.Event().wait()
+
     async def load(self, directory: str) -> None:
         self.rank.load(directory)
 
