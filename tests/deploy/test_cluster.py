@@ -118,6 +118,7 @@ def test_what_was_lost_is_on_file_with_the_time_until_it_was_in_use_again(tmp_pa
     now[0] = 7.5
     faults.back("learner", "rollout-1")
     faults.back("rollout-1")
+    assert faults.metrics()["faults"] == {"rollout-1": "killed"} and "faults" not in faults.metrics()
     file.write_text(file.read_text() + '{"who": "cut sh')
     faults = Faults(3, file)
     assert [(f.who, f.cause, f.seconds) for f in faults.mended] == [("rollout-1", "killed", 7.5)]
