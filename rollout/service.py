@@ -12,8 +12,10 @@ from ray.exceptions import RayError, RayTaskError
 from stepcoder.curriculum.config import PromptConfig
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.executor.config import ExecutorConfig
-from stepcoder.executor.pool.actors import ExecutorPool
-from stepcoder.rollout.config import RolloutConfig
+from stepcoder.executor.pool.actors import ExecutorPool, Site
+from stepcoder.paths import Located
+from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
+from stepcoder.rollout.crew import Crew, Losses, Member, is_loss
 from stepcoder.rollout.engine import Sampling
 from stepcoder.rollout.engines import engine_environment
 from stepcoder.rollout.trajectory import GroupSummary, Unjudged
@@ -42,45 +44,75 @@ class IssuedGroup:
 
 
 class RolloutService:
-    """`config.engines` workers on one pool of executors. A subtask goes to the worker with the fewest under way."""
+    """`config.engines` workers on one pool of executors. A subtask goes to the worker with the fewest under way, and
+    once more to another where that one is lost: its completions are the same then, and count once."""
 
     def __init__(
         self,
-        model: str,
+        model: str | Located,
         config: RolloutConfig,
         prompt: PromptConfig,
         executor: ExecutorConfig,
+        losses: Losses,
         *,
         seed: int,
         device: str,
         gpu_share: float,
         backend: str,
+        heartbeat: HeartbeatConfig,
+        deadline_s: float,
+        sites: Sequence[Site] = (),
         options: Callable[[int], dict[str, Any]] = lambda index: {},
     ) -> None:
-        """`options` are those of each engine's actor, such as where it is placed."""
+        """`options` are those of each engine's actor, such as where it is placed; `deadline_s` is its to load. `sites`:
+        where executors run."""
         self.config = config
         self.backend = backend
-        self.executor = ExecutorPool(executor)
+        self.executor = ExecutorPool(executor, sites)
         actor = ray.remote(RolloutWorker)
-        self.workers: list[Any] = [
-            actor.options(
+
+        def start(index: int) -> Any:
+            return actor.options(
                 name=f"rollout-{index}",
                 num_cpus=0,
                 num_gpus=gpu_share * config.tensor_parallel,
                 max_concurrency=MAX_CONCURRENCY,
                 runtime_env={"env_vars": engine_environment(config, device, backend)},
                 **options(index),
-            ).remote(model, config, prompt, self.executor, executor.reward, seed, device=device, backend=backend)
-            for index in range(config.engines)
-        ]
-        self._under_way = [0] * config.engines
+            ).remote(
+                model,
+                config,
+                prompt,
+                self.executor,
+                executor.reward,
+                seed,
+                device=device,
+                backend=backend,
+                heartbeat=heartbeat,
+            )
+
+        self.crew = Crew(start, config.engines, heartbeat, losses, deadline_s)
+        self._finished: dict[Member, Finished] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all actors."""
+        executors = (f"executor-{number}" for number in range(len(self.executor.actors)))
+        return (*(member.name for member in self.crew.members), *executors)
 
     async def ready(self) -> None:
-        await asyncio.gather(*(worker.ready.remote() for worker in self.workers))
+        await self.crew.ready()
 
     async def finished(self) -> Finished:
-        stats = await asyncio.gather(*(worker.stats.remote() for worker in self.workers))
-        return Finished(sum(s.completions for s in stats), sum(s.generated_tokens for s in stats))
+        await asyncio.gather(*(self._count(member) for member in self.crew.up()))
+        return Finished(*(sum(column) for column in zip(Finished(0, 0), *self._finished.values(), strict=True)))
+
+    async def _count(self, member: Member) -> None:
+        try:
+            stats = await member.actor.stats.remote()
+        except RayError:  # it is lost; what it had finished is known
+            return
+        self._finished[member] = Finished(stats.completions, stats.generated_tokens)
 
     async def run(
         self, subtasks: Sequence[Subtask], sampling: Sampling | None = None, group_size: int | None = None
@@ -89,35 +121,36 @@ class RolloutService:
         return list(await asyncio.gather(*(self._run(subtask, sampling, group_size) for subtask in subtasks)))
 
     async def _run(self, subtask: Subtask, sampling: Sampling | None, group_size: int | None) -> IssuedGroup | Unjudged:
-        for attempt in range(1, ATTEMPTS + 1):
-            index = min(range(len(self.workers)), key=lambda i: (self._under_way[i], i))
-            self._under_way[index] += 1
+        failures = 0
+        while True:
+            member = await self.crew.least_busy()
+            member.under_way += 1
             try:
-                call = self.workers[index].run_apart.options(num_returns=2)
-                summary, trajectories = call.remote(subtask, sampling, group_size)
-                found = await summary
-                return found if isinstance(found, Unjudged) else IssuedGroup(found, trajectories)
-            except RayTaskError as error:
-                if attempt == ATTEMPTS:
+                return await _issue(member, subtask, sampling, group_size)
+            except RayError as error:
+                if is_loss(error):
+                    self.crew.lose(member, error)
+                    continue
+                failures += 1
+                if failures == ATTEMPTS or not isinstance(error, RayTaskError):
                     raise
-                log.warning(
-                    "subtask %d failed on rollout-%d and is issued again: %s", subtask.ticket, index, error.cause
-                )
+                log.warning("subtask %d failed on %s and is issued again: %s", subtask.ticket, member.name, error.cause)
             finally:
-                self._under_way[index] -= 1
-        raise AssertionError("unreachable")
+                member.under_way -= 1
 
     async def close(self) -> None:
-        """End the engines' processes, then their actors."""
-        closing = [asyncio.ensure_future(_answer(worker.close.remote())) for worker in self.workers]
-        await asyncio.wait(closing, timeout=CLOSE_S)  # a worker may still be starting, or be dead
-        for worker in self.workers:
-            ray.kill(worker)
+        await self.crew.close(CLOSE_S)
 
 
-async def _answer(ref: Any) -> None:
-    """Waits for a call whose failure does not matter."""
+async def _issue(
+    member: Member, subtask: Subtask, sampling: Sampling | None, group_size: int | None
+) -> IssuedGroup | Unjudged:
+    """One call. Who gives up waiting for it ends it."""
+    call = member.actor.run_apart.options(num_returns=2)
+    summary, trajectories = call.remote(subtask, sampling, group_size)
     try:
-        await ref
-    except RayError:
-        pass
+        found = await summary
+    except asyncio.CancelledError:
+        ray.cancel(summary)
+        raise
+    return found if isinstance(found, Unjudged) else IssuedGroup(found, trajectories)

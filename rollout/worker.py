@@ -9,8 +9,6 @@ retries) is no reward: its whole group is `Unjudged`.
 
 import asyncio
 import hashlib
-import logging
-import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -23,16 +21,16 @@ from stepcoder.executor.judging.reward import reward
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.spans import executed_spans
 from stepcoder.executor.suite import Suite
-from stepcoder.rollout.config import RolloutConfig
+from stepcoder.paths import Located, local
+from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
 from stepcoder.rollout.engine import EngineDied, EngineStats, Sampling, greedy, sampling_of
 from stepcoder.rollout.engines import make_engine
 from stepcoder.rollout.lifeline import tie_to_parent
+from stepcoder.rollout.pulse import Pulse, end_engine
 from stepcoder.rollout.text.extract import extract
 from stepcoder.rollout.text.mask import token_masks
 from stepcoder.rollout.text.offsets import TokenSpans
 from stepcoder.rollout.trajectory import Group, GroupSummary, Trajectory, Unjudged, summarize
-
-log = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
@@ -46,7 +44,7 @@ class RolloutWorker:
 
     def __init__(
         self,
-        model: str,
+        model: str | Located,
         config: RolloutConfig,
         prompt: PromptConfig,
         executor: Executor,
@@ -56,11 +54,13 @@ class RolloutWorker:
         device: str = "cpu",
         backend: str = "gloo",
         version: int = 0,
+        heartbeat: HeartbeatConfig | None = None,
     ) -> None:
         """Loads the model; `version` names the weights in the directory `model`."""
         from transformers import AutoTokenizer
 
         tie_to_parent()  # a Ray worker can outlive a killed node process by a minute
+        model = local(model)
         self._tokenizer = AutoTokenizer.from_pretrained(model)
         self._prompter = Prompter(self._tokenizer, prompt)
         self._form: PromptForm = prompt.form
@@ -70,10 +70,20 @@ class RolloutWorker:
         self._seed = seed
         self._config = config
         self._engine = make_engine(model, config, device=device, backend=backend, version=version)
+        self._pulse = Pulse(self._engine, heartbeat or HeartbeatConfig())
 
     async def ready(self) -> bool:
         """True once the engine answers: the first call returns after the constructor has."""
         return True
+
+    async def beat(self, updating: bool) -> bool:
+        """Whether the engine has answered since it was last asked. Raises EngineDied where it is gone or hangs; nothing
+        is left of its processes then. `updating`: it may be taking new weights, and need not answer."""
+        try:
+            return await self._pulse.look(updating)
+        except EngineDied:
+            end_engine()
+            raise
 
     async def run(self, subtask: Subtask, sampling: Sampling | None = None, group_size: int | None = None) -> Group:
         """All completions of a subtask, graded. `sampling` and `group_size` replace the config's (evaluation).
@@ -99,9 +109,8 @@ class RolloutWorker:
         try:
             group = await self.run(subtask, sampling, group_size)
         except Exception as error:
-            if isinstance(error, ExceptionGroup) and error.subgroup(EngineDied):
-                log.critical("the engine's process is gone; this actor ends, so that the run starts its services anew")
-                os._exit(1)
+            if isinstance(error, ExceptionGroup) and (died := error.subgroup(EngineDied)):
+                raise EngineDied(str(died.exceptions[0])) from error
             if text := _not_judged(error):
                 return Unjudged(subtask.ticket, subtask.problem.id, text), ()
             raise
