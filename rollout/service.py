@@ -14,8 +14,10 @@ from stepcoder.curriculum.subtask import Subtask
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.actors import ExecutorPool
 from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.dispatch import Dispatch
 from stepcoder.rollout.engine import Sampling
 from stepcoder.rollout.engines import engine_environment
+from stepcoder.rollout.load import Load, together
 from stepcoder.rollout.trajectory import GroupSummary, Unjudged
 from stepcoder.rollout.worker import RolloutWorker
 
@@ -42,7 +44,7 @@ class IssuedGroup:
 
 
 class RolloutService:
-    """`config.engines` workers on one pool of executors. A subtask goes to the worker with the fewest under way."""
+    """`config.engines` workers on one pool of executors. Subtasks wait here until a worker has room for one."""
 
     def __init__(
         self,
@@ -73,7 +75,7 @@ class RolloutService:
             ).remote(model, config, prompt, self.executor, executor.reward, seed, device=device, backend=backend)
             for index in range(config.engines)
         ]
-        self._under_way = [0] * config.engines
+        self._dispatch = Dispatch(config.engines, config.max_num_seqs, self._room)
 
     async def ready(self) -> None:
         await asyncio.gather(*(worker.ready.remote() for worker in self.workers))
@@ -82,6 +84,16 @@ class RolloutService:
         stats = await asyncio.gather(*(worker.stats.remote() for worker in self.workers))
         return Finished(sum(s.completions for s in stats), sum(s.generated_tokens for s in stats))
 
+    async def load(self) -> Load:
+        """What engines and executors have done so far."""
+        loads = await asyncio.gather(*(worker.load.remote() for worker in self.workers))
+        executing = Load(executing_s=await self.executor.busy_s(), waiting=self._dispatch.waiting)
+        return together([*loads, executing])
+
+    async def write(self, subtask: Subtask) -> IssuedGroup | Unjudged:
+        """A group of training completions."""
+        return await self._run(subtask, None, None)
+
     async def run(
         self, subtasks: Sequence[Subtask], sampling: Sampling | None = None, group_size: int | None = None
     ) -> list[IssuedGroup | Unjudged]:
@@ -89,9 +101,9 @@ class RolloutService:
         return list(await asyncio.gather(*(self._run(subtask, sampling, group_size) for subtask in subtasks)))
 
     async def _run(self, subtask: Subtask, sampling: Sampling | None, group_size: int | None) -> IssuedGroup | Unjudged:
+        completions = group_size or self.config.group_size
         for attempt in range(1, ATTEMPTS + 1):
-            index = min(range(len(self.workers)), key=lambda i: (self._under_way[i], i))
-            self._under_way[index] += 1
+            index = await self._dispatch.place(subtask.ticket, completions)
             try:
                 call = self.workers[index].run_apart.options(num_returns=2)
                 summary, trajectories = call.remote(subtask, sampling, group_size)
@@ -104,8 +116,11 @@ class RolloutService:
                     "subtask %d failed on rollout-%d and is issued again: %s", subtask.ticket, index, error.cause
                 )
             finally:
-                self._under_way[index] -= 1
+                self._dispatch.came_back(index, completions)
         raise AssertionError("unreachable")
+
+    async def _room(self, index: int, sent: int) -> int:
+        return await self.workers[index].room.remote(sent)
 
     async def close(self) -> None:
         """End the engines' processes, then their actors."""
