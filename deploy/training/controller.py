@@ -243,7 +243,7 @@ class Life:
         self.progress.phase("sending weights")
         await self._publish(step)
         published = time.perf_counter()
-        metrics: dict[str, Any] = rollout_metrics(groups, step, generated.seconds) | learned
+        metrics: dict[str, Any] = rollout_metrics(generated, step) | learned
         metrics |= generated.stream | unjudged_metrics(lost)
         metrics |= self.idle.see(await self._load(), time.monotonic(), published - start)
         if dropping:

@@ -17,7 +17,7 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.shown.counting import counted
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import Services
-from stepcoder.deploy.training.generated import Generated, generated
+from stepcoder.deploy.training.generated import Generated
 from stepcoder.deploy.training.stopping import Stopping
 from stepcoder.deploy.training.waiting import within
 from stepcoder.deploy.training.window import Window, Written
@@ -42,7 +42,7 @@ class Stream:
 
     async def take(self, step: int, ahead: int) -> Generated:
         """The groups of a step. `ahead`: further steps whose groups are worth writing already."""
-        window = self.window
+        window, begun = self.window, time.perf_counter()
         self._send(window.begin(step - 1))
         while not self._came.empty():
             self._put(self._came.get_nowait())
@@ -53,7 +53,7 @@ class Stream:
         written, last, self._taken_at = window.take(), self._taken_at, time.perf_counter()
         finished, unfinished = window.found, window.sent - window.found
         counts = {"queue/finished": finished, "queue/unfinished": unfinished, "groups/too_old": window.too_old}
-        return generated(written, last, self._taken_at, counts)
+        return Generated.of(written, last, begun, self._taken_at, counts)
 
     async def settled(self) -> None:
         """Until all that was sent is written."""

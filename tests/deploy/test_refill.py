@@ -99,8 +99,12 @@ class Engines:
     def __init__(self, share: float) -> None:
         self.share, self.version = share, 0
 
+    def weights(self, subtask: Subtask) -> int:
+        """Those that write it, and that later ones do not replace in the middle."""
+        return self.version
+
     async def write(self, subtask: Subtask) -> Any:
-        version, spread = self.version, random.Random(subtask.ticket).random() < self.share
+        version, spread = self.weights(subtask), random.Random(subtask.ticket).random() < self.share
         await asyncio.sleep(ROUND_S * (1 + random.random()))
         return issued(subtask.ticket, float(spread), subtask.problem.id, subtask.stage, version)
 
@@ -172,7 +176,7 @@ def run(
     staleness: int = 0,
     rounds: int = 50,
     share: float = 0.4,
-    faulty: Faulty | None = None,
+    engines: Engines | None = None,
     extra: Sequence[str] = (),
 ) -> tuple[Told, Learner, dict[int, dict[str, Any]]]:
     """What curriculum and learner were told, and the metrics by step."""
@@ -181,7 +185,7 @@ def run(
         "--refill_rounds", str(rounds), *extra,
     ]  # fmt: skip
     config = load_config(None, settings, {})
-    engines, curriculum = faulty or Engines(share), Told()
+    engines, curriculum = engines or Engines(share), Told()
     learner = Learner(engines)
     with RunDirectory.open(config) as place:
         life = Life(config, place, Ready(directory, PROBLEMS, ()), RunProgress(steps))
@@ -244,7 +248,7 @@ def test_the_bound_on_rounds_holds_and_none_means_no_refilling(tmp_path: Path):
 def test_a_group_that_cannot_be_judged_is_left_out_counted_and_replaced(
     tmp_path: Path, staleness: int, capsys: pytest.CaptureFixture[str]
 ):
-    curriculum, learner, lines = run(tmp_path, STEPS, staleness=staleness, faulty=Faulty(0.4, "p03"))
+    curriculum, learner, lines = run(tmp_path, STEPS, staleness=staleness, engines=Faulty(0.4, "p03"))
     told = [ticket for call in curriculum.calls if call[0] == "report" for ticket in call[1:]]
     assert told == sorted(told) and 0 < len(set(range(max(told))) - set(told)) == sum(
         line["groups/unjudged"] for line in lines.values()
@@ -260,7 +264,7 @@ def test_a_group_that_cannot_be_judged_is_left_out_counted_and_replaced(
 
 def test_without_refilling_a_step_trains_on_fewer(tmp_path: Path):
     extra = ["--learner.drop_equal_groups", "false"]
-    _, learner, lines = run(tmp_path, STEPS, rounds=0, faulty=Faulty(1.0, "p03"), extra=extra)
+    _, learner, lines = run(tmp_path, STEPS, rounds=0, engines=Faulty(1.0, "p03"), extra=extra)
     for step, line in lines.items():
         assert len(learner.trained[step]) == WANTED - line["groups/unjudged"]
     assert 0 < sum(line["groups/unjudged"] for line in lines.values()) < STEPS
@@ -269,11 +273,11 @@ def test_without_refilling_a_step_trains_on_fewer(tmp_path: Path):
 def test_a_run_whose_sandbox_is_broken_stops_with_its_text(tmp_path: Path):
     broken = Faulty(1.0, "", ticket=2 * WANTED - 2)  # two of step 2's three
     with pytest.raises(UserError) as caught:
-        run(tmp_path, STEPS, rounds=0, faulty=broken)
+        run(tmp_path, STEPS, rounds=0, engines=broken)
     message = str(caught.value)
     assert "stops at step 2" in message and "could not judge 2 of 3 groups" in message and "no room in p" in message
     extra = ["--max_unjudged_share", "0.7"]
-    _, learner, _ = run(tmp_path / "patient", 2, rounds=0, faulty=broken, extra=extra)
+    _, learner, _ = run(tmp_path / "patient", 2, rounds=0, engines=broken, extra=extra)
     assert len(learner.trained[2]) == 1
     one = [issued(0, 1.0)]
     lost = [Unjudged(1, "p", "full"), Unjudged(2, "q", "full")]
