@@ -53,9 +53,9 @@ class Config(BaseConfig):
     subtasks_per_step: int = Field(default=512, ge=1)
     """Subtasks of a step; each gets rollout.group_size completions (subtasks)."""
     max_staleness: int = Field(default=1, ge=0)
-    """Weight updates that a trajectory may be behind when it is trained on (updates), and steps that are generated ahead:
-    0 is strict on-policy; above it generation never waits for training, and training waits for the longest completions
-    less, the more steps they have."""
+    """Weight updates that a trajectory may be behind when it is trained on (updates), and steps that are generated
+    ahead: 0 is strict on-policy. The more, the less do training and generation wait for each other, and for the longest
+    completions."""
     refill_rounds: int = Field(default=0, ge=0)
     """With learner.drop_equal_groups: generate groups of further subtasks in place of those left out, in at most so
     many rounds a step (rounds); 0 for no replacement. Source: DAPO's dynamic sampling."""

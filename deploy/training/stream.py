@@ -102,4 +102,5 @@ class Stream:
     def _ended(self, task: "asyncio.Task[Written]") -> None:
         self._writing.discard(task)
         if not task.cancelled():
+            task.exception()  # raised by whoever takes it, and not logged where nobody does any more
             self._came.put_nowait(task)

@@ -129,7 +129,7 @@ class Clock:
         monkeypatch.setattr(kind, name, call)
 
 
-@pytest.mark.parametrize(("staleness", "minutes", "steps"), [(0, 5, 2), (0, 6, 3), (1, 5, 2), (1, 6.5, 3)])
+@pytest.mark.parametrize(("staleness", "minutes", "steps"), [(0, 5, 2), (0, 6, 3), (1, 5, 2), (1, 6.5, 4)])
 def test_a_run_ends_within_its_time_with_checkpoints_and_evaluations_between_steps(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleness: int, minutes: float, steps: int
 ) -> None:
