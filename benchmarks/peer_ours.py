@@ -18,14 +18,17 @@ from benchmarks.peer_work import Step, Work, cpu_seconds, settings, write_steps
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.deploy.checks.preflight import Ready, preflight
 from stepcoder.deploy.config.run import Config
-from stepcoder.deploy.training.cluster import Services, join_cluster, start_services
+from stepcoder.deploy.run.faults import Faults
+from stepcoder.deploy.training.cluster import Engines, Services, join_cluster, start_services
 from stepcoder.rollout.service import IssuedGroup
 
 
 async def run(work: Work, config: Config, ready: Ready) -> list[Step]:
     with tempfile.TemporaryDirectory() as folder:
-        services = await start_services(config, ready, Path(folder) / "journal")
+        engines = Engines(Faults(0))
+        services = await start_services(config, ready, Path(folder) / "journal", engines)
         try:
+            await services.exchange.publish(0)
             steps = []
             for number, problems in enumerate(work.batches(ready.train, config.subtasks_per_step)):
                 tickets = range(number * len(problems), (number + 1) * len(problems))
@@ -34,20 +37,21 @@ async def run(work: Work, config: Config, ready: Ready) -> list[Step]:
             return steps[1:]
         finally:
             await services.close()
+            await engines.close()
 
 
 async def one_step(services: Services, number: int, subtasks: list[Subtask]) -> Step:
     """Generate and grade, train, send the weights. A program is graded while others are written: `reward` is the time
     in which no completion was under way any more."""
-    before = await services.rollout.workers[0].stats.remote()
+    before = await services.rollout.crew.members[0].actor.stats.remote()
     start, cpu = time.perf_counter(), cpu_seconds()
     groups = await services.rollout.run(subtasks)
     generated = time.perf_counter()
     metrics = await services.learner.step(number, [g.trajectories for g in groups], [g.summary.tokens for g in groups])
     trained = time.perf_counter()
-    await services.learner.publish(number)
+    await services.exchange.publish(number)
     end, used = time.perf_counter(), cpu_seconds() - cpu
-    after = await services.rollout.workers[0].stats.remote()
+    after = await services.rollout.crew.members[0].actor.stats.remote()
     busy = after.busy_s - before.busy_s
     score, update = metrics["seconds/learner_score"], metrics["seconds/learner_update"]
     phases = {

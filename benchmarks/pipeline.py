@@ -45,6 +45,7 @@ from stepcoder.deploy.shown.summary import step_seconds
 from stepcoder.deploy.training.cluster import Services
 from stepcoder.deploy.training.controller import Life
 from stepcoder.held import Held
+from stepcoder.rollout.crew import Member
 from stepcoder.rollout.dispatch import Dispatch
 from stepcoder.rollout.engine import EngineStats
 from stepcoder.rollout.load import Load
@@ -146,6 +147,7 @@ class Host:
     """An actor with the stand-ins of several rollout workers and their share of the executors' slots."""
 
     def __init__(self, engines: int, pace: Pace) -> None:
+        self._pace = pace
         self._engines = [TimedEngine(pace) for _ in range(engines)]
         self._rooms = [Room(PLACES) for _ in range(engines)]
         self._slots = asyncio.Semaphore(pace.slots // HOSTS)
@@ -183,7 +185,8 @@ class Host:
         """`requests_s` counts those that have a place. The executors' numbers are the first engine's."""
         own, first = self._engines[engine], engine == 0
         judging, executing = (held.together_s if first else 0.0 for held in (self._judging, self._executing))
-        return Load(own.busy.busy_s, own.sampled.together_s, judging, executing)
+        slots = self._pace.slots // HOSTS if first else 0
+        return Load(own.busy.busy_s, own.sampled.together_s, judging, executing, engines=1, slots=slots)
 
     async def update(self, frozen: bool, version: int) -> None:
         for engine in self._engines:
@@ -216,8 +219,22 @@ class Method:
 class NoExecutors:
     """Their stand-ins are the hosts'."""
 
+    workers: tuple[int, ...] = ()
+
     async def busy_s(self) -> float:
         return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TimedCrew:
+    """None of its members is ever lost."""
+
+    members: list[Member]
+
+    def up(self) -> list[Member]:
+        return self.members
+
+    usable = up
 
 
 class TimedRollout(RolloutService):
@@ -225,9 +242,11 @@ class TimedRollout(RolloutService):
 
     def __init__(self, config: Config, hosts: Sequence[Any]) -> None:
         self.config = config.rollout
-        self.workers = [Handle(hosts[n % HOSTS], n // HOSTS) for n in range(ENGINES)]
+        members = [Member(n, Handle(hosts[n % HOSTS], n // HOSTS), version=0, up=True) for n in range(ENGINES)]
+        self.crew = TimedCrew(members)  # type: ignore[assignment]
         self.executor = NoExecutors()  # type: ignore[assignment]
-        self._dispatch = Dispatch(ENGINES, PLACES, self._room)
+        self._dispatch = Dispatch(self.crew.usable, PLACES, self._room)
+        self._finished = {}
 
 
 class Enough(Exception):
@@ -299,7 +318,7 @@ def simulate(staleness: int, pace: Pace, first: int, last: int, folder: Path) ->
 
     async def run(life: Life) -> None:
         client: Any = CurriculumClient(curriculum)
-        life.services = Services(client, TimedRollout(config, hosts), learner)  # type: ignore[arg-type]
+        life.services = Services(client, TimedRollout(config, hosts), learner, learner)  # type: ignore[arg-type]
         with life.metrics:
             await life._train()
 

@@ -18,11 +18,12 @@ class ProgramConfig(Settings):
     """Isolation: auto takes the best level of 1-3 that this machine allows and refuses to start without one; 4 is no
     isolation and has to be asked for."""
 
-    actors: int = Field(default=1, ge=1)
-    """Executor actors of the Ray pool."""
+    actors: int | None = Field(default=None, ge=1)
+    """Executor actors of the Ray pool; none: 1 on one machine; on a cluster of several, one on each node that has
+    cores to spare, which runs as many programs at once."""
 
     workers: int = Field(default=2, ge=1, le=256)
-    """Programs run at once by one actor or local pool."""
+    """Programs run at once by a local pool, and by one actor where executor.actors is given or there is one machine."""
 
     cpu_s: float = Field(default=4.0, gt=0, le=600)
     """CPU time of one test, which decides, and the most that a problem's own limit may be (seconds)."""

@@ -24,6 +24,7 @@ from stepcoder.learner.networks.state import copied
 from stepcoder.learner.tally import Reduce
 from stepcoder.learner.trained import Trained
 from stepcoder.learner.update import PolicyUpdate
+from stepcoder.paths import Located, local
 from stepcoder.rollout.libraries import preload_libraries, release_freed_memory
 from stepcoder.rollout.threads import learner_threads
 from stepcoder.rollout.trajectory import Trajectory
@@ -40,7 +41,7 @@ class LearnerRank:
         self,
         rank: int,
         world: int,
-        model: str,
+        model: str | Located,
         config: LearnerConfig,
         *,
         seed: int,
@@ -51,7 +52,7 @@ class LearnerRank:
         if config.precision == "auto":
             raise ValueError("learner.precision auto has to be settled before a learner is made (checks/formats.py)")
         self.rank, self.world, self.config = rank, world, config
-        self._model, self._seed, self._total_updates, self._temperature = Path(model), seed, total_updates, temperature
+        self._named, self._seed, self._total_updates, self._temperature = model, seed, total_updates, temperature
         self.device = torch.device("cuda", 0) if cuda else torch.device("cpu")
         self._weights: dict[str, Tensor] = {}  # the policy's, as of the last `capture`
         self._copied = True
@@ -64,8 +65,14 @@ class LearnerRank:
             probe.bind(("", 0))
             return ray.util.get_node_ip_address(), probe.getsockname()[1]
 
+    def node(self) -> str:
+        import ray
+
+        return ray.get_runtime_context().get_node_id()
+
     def build(self, address: str, port: int) -> dict[str, float]:
         """Meet the other ranks and build the networks. Returns sizes (parameters)."""
+        self._model = Path(local(self._named))
         cuda = self.device.type == "cuda"
         join_ranks(self.rank, self.world, address, port, cuda=cuda, timeout_s=self.config.rendezvous_timeout_s)
         torch.manual_seed(self._seed)

@@ -12,6 +12,7 @@ import ray
 
 from stepcoder.learner.config import LearnerConfig
 from stepcoder.learner.rank import LearnerRank, learner_environment
+from stepcoder.paths import Located
 
 
 class LearnerService:
@@ -21,7 +22,7 @@ class LearnerService:
 
     def __init__(
         self,
-        model: str,
+        model: str | Located,
         config: LearnerConfig,
         *,
         seed: int,
@@ -34,6 +35,10 @@ class LearnerService:
         cuda = gpu_share > 0
         # Where the state is in main memory already, a copy beside it is what the machine has least of.
         self.writes_beside = cuda
+        self.version = 0
+        """Of the policy's weights: the step that made them."""
+        self.turn = asyncio.Lock()
+        """Held by a step, and by whoever sends weights in between."""
         actor: Any = ray.remote(concurrency_groups={"files": 1})(self.rank_class)  # pyright: ignore[reportCallIssue]
         environment = {"env_vars": learner_environment(cuda=cuda, ranks=config.ranks)}
         self.ranks: list[Any] = [
@@ -56,6 +61,10 @@ class LearnerService:
         address, port = await self.ranks[0].address.remote()
         return (await self._all("build", address, port))[0]
 
+    async def nodes(self) -> list[str]:
+        """Where each rank is, also while it builds its networks: ids of Ray's."""
+        return await asyncio.gather(*(rank.node.options(concurrency_group="files").remote() for rank in self.ranks))
+
     async def connect_engines(
         self, workers: Sequence[Any], backend: str, dtype: str, ranks: int, deadline_s: float
     ) -> None:
@@ -64,10 +73,14 @@ class LearnerService:
     async def step(self, step: int, groups: Sequence[Any], tokens: Sequence[int]) -> dict[str, float]:
         """One step. `groups`: references to groups of trajectories; `tokens`: their sizes."""
         shares = deal(tokens, len(self.ranks))
-        refs = [
-            rank.step.remote(step, *(groups[i] for i in share)) for rank, share in zip(self.ranks, shares, strict=True)
-        ]
-        return (await asyncio.gather(*refs))[0]
+        async with self.turn:
+            steps = [
+                rank.step.remote(step, *(groups[i] for i in share))
+                for rank, share in zip(self.ranks, shares, strict=True)
+            ]
+            metrics = (await asyncio.gather(*steps))[0]
+            self.version = step
+        return metrics
 
     def trained(self) -> list[Any]:
         """References to what each rank's loss used in the last step."""

@@ -9,6 +9,20 @@ from stepcoder.settings import Only, Settings
 VLLM = Only("engine", "vllm")
 
 
+class HeartbeatConfig(Settings):
+    """When an engine counts as lost, and is replaced."""
+
+    every_s: float = Field(default=5.0, gt=0)
+    """Pause between two heartbeats of an engine (seconds)."""
+
+    silent_s: float = Field(default=20.0, gt=0)
+    """An engine that answers nothing for so long and takes no processor time meanwhile hangs, as does an actor that
+    answers nothing for so long (seconds)."""
+
+    hung_s: float = Field(default=300.0, gt=0)
+    """An engine that answers nothing for so long hangs, whatever it computes (seconds)."""
+
+
 class EngineConfig(Settings):
     """The engines, and how long their completions are."""
 

@@ -64,7 +64,8 @@ class Engine(Protocol):
 
     Weights change by `start_update`, `receive_update`, `finish_update`, after one `join_transfer`. Between start and
     finish no token is sampled, so none comes from a mixture of two versions. A request in flight goes on after the
-    update, or ends before it. After an error of an update the weights are undefined: start another engine.
+    update, or ends before it. After an error of an update the weights are undefined, and no token is sampled until
+    another one has come to its end.
     """
 
     @property
@@ -77,6 +78,10 @@ class Engine(Protocol):
 
     async def generate(self, prompt_ids: list[int], sampling: Sampling, seed: int | None = None) -> Completion:
         """One completion. Raises ValueError when the prompt leaves no room for a token, EngineDied."""
+        ...
+
+    async def ping(self) -> None:
+        """Returns when the engine's process has answered anything; one that hangs never does. Raises EngineDied."""
         ...
 
     async def join_transfer(self, init_info: dict[str, Any]) -> None:

@@ -12,8 +12,10 @@ from ray.exceptions import RayError, RayTaskError
 from stepcoder.curriculum.config import PromptConfig
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.executor.config import ExecutorConfig
-from stepcoder.executor.pool.actors import ExecutorPool
-from stepcoder.rollout.config import RolloutConfig
+from stepcoder.executor.pool.actors import ExecutorPool, Site
+from stepcoder.paths import Located
+from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
+from stepcoder.rollout.crew import Crew, Losses, Member, is_loss
 from stepcoder.rollout.dispatch import Dispatch
 from stepcoder.rollout.engine import Sampling
 from stepcoder.rollout.engines import engine_environment
@@ -44,51 +46,83 @@ class IssuedGroup:
 
 
 class RolloutService:
-    """`config.engines` workers on one pool of executors. Subtasks wait here until a worker has room for one."""
+    """`config.engines` workers on one pool of executors. Subtasks wait here until a worker has room for one, and go to
+    another where that one is lost: their completions are the same then, and count once."""
 
     def __init__(
         self,
-        model: str,
+        model: str | Located,
         config: RolloutConfig,
         prompt: PromptConfig,
         executor: ExecutorConfig,
+        losses: Losses,
         *,
         seed: int,
         device: str,
         gpu_share: float,
         backend: str,
+        heartbeat: HeartbeatConfig,
+        deadline_s: float,
+        sites: Sequence[Site] = (),
         options: Callable[[int], dict[str, Any]] = lambda index: {},
     ) -> None:
-        """`options` are those of each engine's actor, such as where it is placed."""
+        """`options` are those of each engine's actor, such as where it is placed; `deadline_s` is its to load. `sites`:
+        where executors run."""
         self.config = config
         self.backend = backend
-        self.executor = ExecutorPool(executor)
+        self.executor = ExecutorPool(executor, sites)
         actor = ray.remote(RolloutWorker)
-        self.workers: list[Any] = [
-            actor.options(
+
+        def start(index: int) -> Any:
+            return actor.options(
                 name=f"rollout-{index}",
                 num_cpus=0,
                 num_gpus=gpu_share * config.tensor_parallel,
                 max_concurrency=MAX_CONCURRENCY,
                 runtime_env={"env_vars": engine_environment(config, device, backend)},
                 **options(index),
-            ).remote(model, config, prompt, self.executor, executor.reward, seed, device=device, backend=backend)
-            for index in range(config.engines)
-        ]
-        self._dispatch = Dispatch(config.engines, config.max_num_seqs, self._room)
+            ).remote(
+                model,
+                config,
+                prompt,
+                self.executor,
+                executor.reward,
+                seed,
+                device=device,
+                backend=backend,
+                heartbeat=heartbeat,
+            )
+
+        self.crew = Crew(start, config.engines, heartbeat, losses, deadline_s)
+        self._dispatch = Dispatch(self.crew.usable, config.max_num_seqs, self._room)
+        self.crew.told = self._dispatch.serve
+        self._finished: dict[Member, Finished] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all actors."""
+        executors = (f"executor-{number}" for number in range(len(self.executor.actors)))
+        return (*(member.name for member in self.crew.members), *executors)
 
     async def ready(self) -> None:
-        await asyncio.gather(*(worker.ready.remote() for worker in self.workers))
+        await self.crew.ready()
 
     async def finished(self) -> Finished:
-        stats = await asyncio.gather(*(worker.stats.remote() for worker in self.workers))
-        return Finished(sum(s.completions for s in stats), sum(s.generated_tokens for s in stats))
+        await asyncio.gather(*(self._count(member) for member in self.crew.up()))
+        return Finished(*(sum(column) for column in zip(Finished(0, 0), *self._finished.values(), strict=True)))
+
+    async def _count(self, member: Member) -> None:
+        try:
+            stats = await member.actor.stats.remote()
+        except RayError:  # it is lost; what it had finished is known
+            return
+        self._finished[member] = Finished(stats.completions, stats.generated_tokens)
 
     async def load(self) -> Load:
         """What engines and executors have done so far."""
-        loads = await asyncio.gather(*(worker.load.remote() for worker in self.workers))
-        executing = Load(executing_s=await self.executor.busy_s(), waiting=self._dispatch.waiting)
-        return together([*loads, executing])
+        loads = await asyncio.gather(*(_load(member) for member in self.crew.up()))
+        slots, waiting = sum(self.executor.workers), self._dispatch.waiting
+        return together([*loads, Load(executing_s=await self.executor.busy_s(), slots=slots, waiting=waiting)])
 
     async def write(self, subtask: Subtask) -> IssuedGroup | Unjudged:
         """A group of training completions."""
@@ -101,38 +135,51 @@ class RolloutService:
         return list(await asyncio.gather(*(self._run(subtask, sampling, group_size) for subtask in subtasks)))
 
     async def _run(self, subtask: Subtask, sampling: Sampling | None, group_size: int | None) -> IssuedGroup | Unjudged:
-        completions = group_size or self.config.group_size
-        for attempt in range(1, ATTEMPTS + 1):
-            index = await self._dispatch.place(subtask.ticket, completions)
+        failures, completions = 0, group_size or self.config.group_size
+        while True:
+            member = await self._dispatch.place(subtask.ticket, completions)
             try:
-                call = self.workers[index].run_apart.options(num_returns=2)
-                summary, trajectories = call.remote(subtask, sampling, group_size)
-                found = await summary
-                return found if isinstance(found, Unjudged) else IssuedGroup(found, trajectories)
-            except RayTaskError as error:
-                if attempt == ATTEMPTS:
+                return await _issue(member, subtask, sampling, group_size)
+            except RayError as error:
+                if is_loss(error):
+                    self.crew.lose(member, error)
+                    continue
+                failures += 1
+                if failures == ATTEMPTS or not isinstance(error, RayTaskError):
                     raise
-                log.warning(
-                    "subtask %d failed on rollout-%d and is issued again: %s", subtask.ticket, index, error.cause
-                )
+                log.warning("subtask %d failed on %s and is issued again: %s", subtask.ticket, member.name, error.cause)
             finally:
-                self._dispatch.came_back(index, completions)
-        raise AssertionError("unreachable")
+                self._dispatch.came_back(member, completions)
 
-    async def _room(self, index: int, sent: int) -> int:
-        return await self.workers[index].room.remote(sent)
+    async def _room(self, member: Member, sent: int) -> int:
+        try:
+            return await member.actor.room.remote(sent)
+        except RayError as error:
+            if not is_loss(error):
+                raise
+            self.crew.lose(member, error)
+            return sent
 
     async def close(self) -> None:
-        """End the engines' processes, then their actors."""
-        closing = [asyncio.ensure_future(_answer(worker.close.remote())) for worker in self.workers]
-        await asyncio.wait(closing, timeout=CLOSE_S)  # a worker may still be starting, or be dead
-        for worker in self.workers:
-            ray.kill(worker)
+        await self.crew.close(CLOSE_S)
 
 
-async def _answer(ref: Any) -> None:
-    """Waits for a call whose failure does not matter."""
+async def _load(member: Member) -> Load:
     try:
-        await ref
-    except RayError:
-        pass
+        return await member.actor.load.remote()
+    except RayError:  # it is lost, and what it has done with it
+        return Load()
+
+
+async def _issue(
+    member: Member, subtask: Subtask, sampling: Sampling | None, group_size: int | None
+) -> IssuedGroup | Unjudged:
+    """One call. Who gives up waiting for it ends it."""
+    call = member.actor.run_apart.options(num_returns=2)
+    summary, trajectories = call.remote(subtask, sampling, group_size)
+    try:
+        found = await summary
+    except asyncio.CancelledError:
+        ray.cancel(summary)
+        raise
+    return found if isinstance(found, Unjudged) else IssuedGroup(found, trajectories)

@@ -43,6 +43,7 @@ class TransformersEngine:
         self._meter = Meter()
         self._open = asyncio.Event()  # not while weights are updated
         self._open.set()
+        self._calls, self._answered = 0, asyncio.Event()
 
     @property
     def version(self) -> int:
@@ -59,6 +60,13 @@ class TransformersEngine:
             completion = await self._call("generate", prompt_ids, sampling, seed, longest, self._version)
         self._meter.count(prompt_ids, completion)
         return completion
+
+    async def ping(self) -> None:
+        """An answer to any call will do: a question would wait for the requests before it."""
+        if not self._calls:
+            return await self._call("wait")
+        self._answered.clear()
+        await self._answered.wait()
 
     async def join_transfer(self, init_info: dict[str, Any]) -> None:
         await self._call("join", init_info)
@@ -82,10 +90,14 @@ class TransformersEngine:
                 child.kill()
 
     async def _call(self, method: str, *arguments: Any) -> Any:
+        self._calls += 1
         try:
             return await asyncio.wrap_future(self._pool.submit(_answer, method, *arguments))
         except BrokenProcessPool as error:
             raise EngineDied(f"the engine's process {self._pid} is gone") from error
+        finally:
+            self._calls -= 1
+            self._answered.set()
 
 
 # -- in the engine's process -----------------------------------------------------------------------------------------

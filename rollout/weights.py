@@ -8,7 +8,7 @@ The learner's rank 0 drives the engines: it freezes them, sends while they recei
 them go on. Other ranks only iterate their tensors, which takes part in the gathering that a
 sharded learner needs. The controller therefore makes one call, on every rank, and no engine
 ever samples from a mixture of two versions. After an error the engines that took part hold
-undefined weights: restart them, then connect again.
+undefined weights and sample nothing: connect again to those that are left, and publish once more.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +20,10 @@ import torch
 from stepcoder.rollout.engines import make_sender
 
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
+
+
+class TransferFailed(RuntimeError):
+    """Engines did not take part in a transfer to its end; says nothing about the learner."""
 
 
 class Engines:
@@ -58,8 +62,7 @@ class Engines:
             ray.get(refs, timeout=self._deadline_s)
         except GetTimeoutError as error:
             raise TimeoutError(
-                f"{what}: an engine did not answer within {self._deadline_s:.0f} s "
-                "(rollout.weights_deadline_s); restart the rollout workers"
+                f"{what}: an engine did not answer within {self._deadline_s:.0f} s (rollout.weights_deadline_s)"
             ) from error
 
 
@@ -103,7 +106,7 @@ class WeightPublisher:
         """Meet the engines' workers. `shapes`: name and full shape of every tensor, in publishing order.
 
         `workers`: handles of rollout actors; `ranks_per_worker` = tensor parallel size. `host`: an
-        address of this machine that they can reach. Raises when one does not come in time.
+        address of this machine that they can reach. Raises TransferFailed when one does not come in time.
         """
         self.close()
         self._tensors = Tensors(shapes, self._dtype)
@@ -112,20 +115,33 @@ class WeightPublisher:
             return  # rank 0 alone is a member
         size = 1 + len(workers) * ranks_per_worker
         link = Link(self._engines, self._tensors, self._rank, host or _own_address(), size, self._deadline_s)
-        self._sender = make_sender(self._backend, link)
+        try:
+            self._sender = make_sender(self._backend, link)
+        except Exception as error:
+            raise TransferFailed(f"learner and engines did not meet: {error}") from error
 
     def publish(self, named_tensors: Iterable[tuple[str, torch.Tensor]], version: int) -> None:
-        """Send full tensors to every engine and name them `version`. Call on every rank, in the same order."""
+        """Send full tensors to every engine and name them `version`. Call on every rank, in the same order.
+
+        Raises TransferFailed, and is of no use until the next `connect`, where an engine dies or is silent.
+        """
         if self._engines is None:
             raise RuntimeError("publish() before connect()")
         self._engines.version = version
-        self._tensors.tensors = named_tensors
+        self._tensors.tensors = named_tensors = iter(named_tensors)
         try:
             if self._sender is not None:
                 self._sender.send_weights()
             else:
                 for _ in self._tensors:
                     pass
+        except (ValueError, StopIteration):  # the tensors are at fault
+            raise
+        except Exception as error:
+            self.close()
+            for _ in named_tensors:  # other ranks wait for this one to gather each
+                pass
+            raise TransferFailed(f"weights {version} did not reach every engine: {error}") from error
         finally:
             self._tensors.tensors = ()
 

@@ -9,8 +9,6 @@ retries) is no reward: its whole group is `Unjudged`.
 
 import asyncio
 import hashlib
-import logging
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -24,18 +22,18 @@ from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.spans import executed_spans
 from stepcoder.executor.suite import Suite
 from stepcoder.held import Held
-from stepcoder.rollout.config import RolloutConfig
+from stepcoder.paths import Located, local
+from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
 from stepcoder.rollout.engine import EngineDied, EngineStats, Sampling, greedy, sampling_of
 from stepcoder.rollout.engines import make_engine
 from stepcoder.rollout.lifeline import tie_to_parent
 from stepcoder.rollout.load import Load
+from stepcoder.rollout.pulse import Pulse, end_engine
 from stepcoder.rollout.room import Room
 from stepcoder.rollout.text.extract import extract
 from stepcoder.rollout.text.mask import token_masks
 from stepcoder.rollout.text.offsets import TokenSpans
 from stepcoder.rollout.trajectory import Group, GroupSummary, Trajectory, Unjudged, summarize
-
-log = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
@@ -49,7 +47,7 @@ class RolloutWorker:
 
     def __init__(
         self,
-        model: str,
+        model: str | Located,
         config: RolloutConfig,
         prompt: PromptConfig,
         executor: Executor,
@@ -59,11 +57,13 @@ class RolloutWorker:
         device: str = "cpu",
         backend: str = "gloo",
         version: int = 0,
+        heartbeat: HeartbeatConfig | None = None,
     ) -> None:
         """Loads the model; `version` names the weights in the directory `model`."""
         from transformers import AutoTokenizer
 
         tie_to_parent()  # a Ray worker can outlive a killed node process by a minute
+        model = local(model)
         self._tokenizer = AutoTokenizer.from_pretrained(model)
         self._prompter = Prompter(self._tokenizer, prompt)
         self._form: PromptForm = prompt.form
@@ -75,10 +75,20 @@ class RolloutWorker:
         self._room = Room(config.max_num_seqs)
         self._judging = Held()
         self._engine = make_engine(model, config, device=device, backend=backend, version=version)
+        self._pulse = Pulse(self._engine, heartbeat or HeartbeatConfig())
 
     async def ready(self) -> bool:
         """True once the engine answers: the first call returns after the constructor has."""
         return True
+
+    async def beat(self, updating: bool) -> bool:
+        """Whether the engine has answered since it was last asked. Raises EngineDied where it is gone or hangs; nothing
+        is left of its processes then. `updating`: it may be taking new weights, and need not answer."""
+        try:
+            return await self._pulse.look(updating)
+        except EngineDied:
+            end_engine()
+            raise
 
     async def run(self, subtask: Subtask, sampling: Sampling | None = None, group_size: int | None = None) -> Group:
         """All completions of a subtask, graded. `sampling` and `group_size` replace the config's (evaluation).
@@ -106,9 +116,8 @@ class RolloutWorker:
         try:
             group = await self.run(subtask, sampling, group_size)
         except Exception as error:
-            if isinstance(error, ExceptionGroup) and error.subgroup(EngineDied):
-                log.critical("the engine's process is gone; this actor ends, so that the run starts its services anew")
-                os._exit(1)
+            if isinstance(error, ExceptionGroup) and (died := error.subgroup(EngineDied)):
+                raise EngineDied(str(died.exceptions[0])) from error
             if text := _not_judged(error):
                 return Unjudged(subtask.ticket, subtask.problem.id, text), ()
             raise
@@ -126,7 +135,7 @@ class RolloutWorker:
 
     async def load(self) -> Load:
         stats = self._engine.stats
-        return Load(busy_s=stats.busy_s, requests_s=stats.requests_s, judging_s=self._judging.together_s)
+        return Load(stats.busy_s, stats.requests_s, self._judging.together_s, engines=1)
 
     async def room(self, sent: int) -> int:
         """How many of the `sent` completions that were asked for have ended, as soon as there is room for more."""

@@ -75,13 +75,25 @@ def gpus() -> list[str]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    query = [program, "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    found = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
-    return found if visible is None else found[: len([part for part in visible.split(",") if part.strip()])]
+    found = [line.strip().split(", ", 2) for line in answer.stdout.splitlines() if line.strip()]
+    chosen = found if visible is None else _named(found, visible)
+    return [about for _, _, about in chosen]
+
+
+def _named(found: list[list[str]], visible: str) -> list[list[str]]:
+    """Those that CUDA_VISIBLE_DEVICES names, by index or by the beginning of a UUID; it ends with the first unknown."""
+    chosen = []
+    for name in map(str.strip, visible.split(",")):
+        match = [gpu for gpu in found if gpu[0] == name or (name and gpu[1].startswith(name))]
+        if not match and not name.startswith("MIG-"):  # a part of a GPU, which is not listed
+            break
+        chosen.append((match or found)[0])
+    return chosen
 
 
 def gpu_memory() -> list[float]:

@@ -22,7 +22,7 @@ from stepcoder.deploy.checks.footprint import model_shape, parts
 from stepcoder.deploy.checks.gpu_memory import check_gpu_memory
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
-from stepcoder.deploy.checks.tokenizer import exact_model
+from stepcoder.deploy.checks.tokenizer import Model, exact_model
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig, DataConfig
 from stepcoder.deploy.run.directory import check_writable
@@ -37,11 +37,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What the checks have found on the way, so that nobody has to look again."""
+    """What the checks have found on the way, so that nobody has to look again.
+
+    `model` is where this machine has it, `named` is what other machines find theirs by.
+    """
 
     model: Path
     train: tuple[Problem, ...]
     heldout: tuple[Problem, ...]
+    named: Model | None = None
+
+    @property
+    def anywhere(self) -> "Model | str":
+        return self.named or str(self.model)
 
 
 def preflight(config: BaseConfig, writes: bool = True) -> Ready:
@@ -85,8 +93,9 @@ def preflight(config: BaseConfig, writes: bool = True) -> Ready:
     check_architecture(config, model)
     if own_machine(config):
         check_memory(config.model_copy(update={"model": str(model)}))  # one that was not here before
-    model = exact_model(model, [problem.solution for problem in data["train"]])
-    return Ready(model, data["train"], data["heldout"])
+    exact = exact_model(model, [problem.solution for problem in data["train"]])
+    given = str(model) if Path(config.model).expanduser().is_dir() else config.model
+    return Ready(exact, data["train"], data["heldout"], Model(given, repaired=exact != model))
 
 
 def check_lasting(config: BaseConfig, submitted: bool | None = None) -> None:

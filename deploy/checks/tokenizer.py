@@ -11,14 +11,31 @@ import shutil
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stepcoder.curriculum.prompts import FENCE
 from stepcoder.deploy.checks.gguf import ROUND_TRIP
-from stepcoder.deploy.checks.starter_model import cache_directory
+from stepcoder.deploy.checks.starter_model import cache_directory, resolve_model
 from stepcoder.errors import UserError
 from stepcoder.files import publish, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model by the name that it was given, for processes that may be on other machines than this one.
+
+    `repaired`: whether it needs the copy with a sound tokenizer.
+    """
+
+    name: str
+    repaired: bool = False
+
+    def here(self) -> Path:
+        path = resolve_model(self.name)
+        return repaired_copy(path) if self.repaired else path
+
 
 PROGRAMS = 64  # of a data set that are tried, evenly spread
 AS_THE_FILE_SAYS = "PreTrainedTokenizerFast"  # the class that adds nothing to tokenizer.json

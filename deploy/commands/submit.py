@@ -1,6 +1,7 @@
 """`stepcoder submit`: Ray's job API, with what a run needs filled in."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from stepcoder.deploy.commands.common import RAW
@@ -45,10 +46,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.jobs.client import connect, follow, submit
-    from stepcoder.deploy.jobs.upload import Upload, variables
+    from stepcoder.deploy.jobs.upload import Upload, variables, waiting
 
     upload = Upload(options.working_dir, tuple(options.exclude))
-    environment = variables(options.env, grace_s=checked(options.line))
+    environment = variables(options.env)
+    environment = waiting(checked(options.line, environment)) | environment
     upload.check()
     client = connect(options.address)
     name = submit(client, options.line, upload, environment, options.name)
@@ -58,8 +60,11 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     return follow(client, name)
 
 
-def checked(line: list[str]) -> float:
-    """Refuses a command that would fail on the cluster for what can be seen here; its `run.grace_s`."""
+def checked(line: list[str], environment: Mapping[str, str]) -> float:
+    """Refuses a command that would fail on the cluster for what can be seen here; its `run.grace_s`.
+
+    `environment` is the job's: settings among this process's own variables do not go along.
+    """
     from stepcoder.deploy.checks.preflight import check_lasting
     from stepcoder.deploy.cli import TRAINS, parser
     from stepcoder.deploy.config.load import load_config
@@ -71,6 +76,6 @@ def checked(line: list[str]) -> float:
     command, settings = parser().parse_known_args(line)
     if line[0] == "eval":
         return 0.0
-    config = load_config(command.config, settings, root=SFTRunConfig if line[0] == "sft" else Config)
+    config = load_config(command.config, settings, environment, SFTRunConfig if line[0] == "sft" else Config)
     check_lasting(config, submitted=True)
     return config.run.grace_s

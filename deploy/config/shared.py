@@ -15,7 +15,7 @@ from stepcoder.curriculum.config import PromptsConfig
 from stepcoder.curriculum.problems.problem import Level
 from stepcoder.executor.config import ProgramConfig
 from stepcoder.learner.config import ParallelConfig
-from stepcoder.rollout.config import EngineConfig
+from stepcoder.rollout.config import EngineConfig, HeartbeatConfig
 from stepcoder.settings import Settings
 
 
@@ -97,8 +97,9 @@ class RayConfig(Settings):
     step_deadline_s: float = Field(default=14400.0, gt=0)
     """Longest wait for the groups of a step, and for training on them (seconds); what is not done then is restarted."""
     restarts_per_hour: int = Field(default=3, ge=0)
-    """Restarts of the services from the newest checkpoint, after the loss of an actor or a node, within any hour
-    (count); one more ends the run."""
+    """Losses of the learner, and as many of each engine, that are made good within any hour (count); one more ends the
+    run."""
+    heartbeat: HeartbeatConfig = HeartbeatConfig()
     env_vars: dict[str, str] = {}
     """Environment variables of every actor, such as NCCL_SOCKET_IFNAME or HF_HOME. Those of the driver that begin with
     HF_, NCCL_ or STEPCODER_ reach the actors of a joined cluster without being named here."""

@@ -60,10 +60,14 @@ class Upload:
         }  # fmt: skip
 
 
-def variables(given: Sequence[str], grace_s: float = 0.0) -> dict[str, str]:
-    """`NAME=VALUE`s as the job's environment. Ray kills a stopped job after 3 s unless it is told to wait longer: for
-    `grace_s` and the end of the services."""
-    found = {"RAY_JOB_STOP_WAIT_TIME_S": str(math.ceil(grace_s + CLOSING_S))}
+def waiting(grace_s: float) -> dict[str, str]:
+    """Ray kills a stopped job after 3 s unless it is told to wait longer: for `grace_s` and the end of the services."""
+    return {"RAY_JOB_STOP_WAIT_TIME_S": str(math.ceil(grace_s + CLOSING_S))}
+
+
+def variables(given: Sequence[str]) -> dict[str, str]:
+    """`NAME=VALUE`s as the job's environment."""
+    found = dict[str, str]()
     for pair in given:
         name, equals, value = pair.partition("=")
         if not name or not equals:

@@ -1,6 +1,6 @@
 """One run, one directory: everything a run writes and everything it needs to go on.
 
-    config.yaml  metrics.jsonl  tensorboard/  trajectories/*.parquet  checkpoints/step-*/  report.json  *.png
+    config.yaml  metrics.jsonl  faults.jsonl  tensorboard/  trajectories/*.parquet  checkpoints/step-*/  report.json
 
 Opening it decides between a new run and going on with an old one, and holds the lock until `close()`. A directory is
 only ever continued with the settings it was started with, those excepted that can't change what was already computed.
@@ -24,6 +24,7 @@ from stepcoder.deploy.config.moved import flat, translated
 from stepcoder.deploy.config.run import Config, RunConfig
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
+from stepcoder.deploy.run.faults import FAULTS
 from stepcoder.deploy.run.lock import RunLock
 from stepcoder.deploy.run.manifest import ManifestError
 from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores
@@ -181,6 +182,10 @@ class RunDirectory:
     @property
     def metrics_file(self) -> Path:
         return self.path / METRICS
+
+    @property
+    def faults_file(self) -> Path:
+        return self.path / FAULTS
 
     @property
     def resumed_step(self) -> int:

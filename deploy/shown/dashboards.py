@@ -73,6 +73,8 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
         Panel("Tokens trained on in a step", "short", ("tokens/trained",)),
     ),
     "faults": (
+        Panel("Engines and learners that were replaced", "short", ("faults/engines", "faults/learner")),
+        Panel("Time until they were in use, together", "s", ("faults/seconds",)),
         Panel("Updates refused", "short", ("updates/refused", "updates/total")),
         Panel("Groups that the sandbox could not judge", "short", ("groups/unjudged",)),
         Panel("Alarms of engine and learner being apart", "short", ("gap/alarm",)),

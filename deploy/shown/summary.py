@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stepcoder.deploy.run.faults import FAULTS, read_faults, told
 from stepcoder.deploy.run.metrics import read_metrics
 from stepcoder.words import plural
 
@@ -136,6 +137,7 @@ def report(metrics_file: Path) -> dict[str, Any]:
     seconds = [step_seconds(record) for record in steps]
     begun = next((record["start_seconds/total"] for record in records if "start_seconds/total" in record), None)
     return {
+        "faults": told(read_faults(metrics_file.with_name(FAULTS))),
         "steps": max((int(record["step"]) for record in steps), default=0),
         "tokens_generated": sum(int(record.get("tokens/generated", 0)) for record in steps),
         "tokens_trained": sum(int(record.get("tokens/trained", 0)) for record in steps),

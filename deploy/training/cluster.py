@@ -5,7 +5,8 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,15 +24,19 @@ from stepcoder.deploy.checks.machine import GIB, gpu_memory
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
+from stepcoder.deploy.run.faults import Faults
+from stepcoder.deploy.training.exchange import Exchange
+from stepcoder.deploy.training.executors import A_PROCESS, free_cores, sites
 from stepcoder.deploy.training.guardian import watch_over
 from stepcoder.deploy.training.placement import Placement, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
-from stepcoder.deploy.training.waiting import within
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.rollout.engines import choose_backend
+from stepcoder.rollout.names import free
 from stepcoder.rollout.service import RolloutService
+from stepcoder.waiting import within
 
 START_ATTEMPTS = 3
 PASSED_ON = ("HF_", "NCCL_", "STEPCODER_")  # what begins so, the actors need as the driver does
@@ -94,20 +99,37 @@ def actors_environment(named: Mapping[str, str], own: Mapping[str, str]) -> dict
     return {name: value for name, value in (passed | dict(named)).items() if name not in job}
 
 
+@dataclass(slots=True)
+class Engines:
+    """What outlives a learner that is lost: engines, executors, the GPUs of all. Nothing at first, and once closed."""
+
+    faults: Faults
+    rollout: RolloutService | None = None
+    reservation: Reservation = NOTHING
+    ended: tuple[str, ...] = ()
+    """Names of actors that may not be gone yet."""
+
+    async def close(self) -> None:
+        rollout, self.rollout = self.rollout, None
+        if rollout is not None:
+            self.ended = rollout.names
+            await stop_rollout(rollout)
+        self.reservation.release()
+        self.reservation = NOTHING
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The four services of a run. Closing ends their actors."""
+    """The four services of a run. Closing ends the actors of learner and curriculum."""
 
     curriculum: CurriculumClient
     rollout: RolloutService
     learner: LearnerService
-    reservation: Reservation = NOTHING
+    exchange: Exchange
 
     async def close(self) -> None:
         self.learner.close()
         self.curriculum.close()
-        await stop_rollout(self.rollout)
-        self.reservation.release()
 
 
 def gpus() -> float:
@@ -125,18 +147,29 @@ def reserved(config: BaseConfig, place: Placement, who: Literal["both", "learner
 
 
 def start_rollout(
-    config: BaseConfig, ready: Ready, place: Placement, reservation: Reservation = NOTHING
+    config: BaseConfig,
+    ready: Ready,
+    place: Placement,
+    faults: Faults,
+    reservation: Reservation = NOTHING,
+    learner: Sequence[str] = (),
 ) -> RolloutService:
-    """Engines and executors; they load while the caller goes on."""
+    """Engines and executors; they load while the caller goes on. `learner`: the nodes of ranks that take all cores."""
+    cores = free_cores()
+    busy = dict(Counter(reservation.nodes() * A_PROCESS)) | {node: cores.get(node, 0.0) for node in learner}
     return RolloutService(
-        str(ready.model),
+        ready.anywhere,
         RolloutConfig.model_validate(config.rollout.model_dump() | own_cache(config, ready, place)),
         config.curriculum.prompt,
         ExecutorConfig.model_validate(config.executor.model_dump()),
+        faults,
         seed=config.run.seed,
         device=place.device,
         gpu_share=place.gpu_share,
         backend=choose_backend(config.rollout.engine, place.device, place.device, place.shared),
+        heartbeat=config.ray.heartbeat,
+        deadline_s=config.ray.start_deadline_s,
+        sites=sites(config.executor, cores, busy),
         options=reservation.engine,
     )
 
@@ -158,44 +191,50 @@ async def stop_rollout(rollout: RolloutService) -> None:
     rollout.executor.close()
 
 
-async def start_services(config: Config, ready: Ready, journal: Path) -> Services:
-    """Start all actors at once, since each needs seconds to minutes, and connect learner and engines."""
-    model, seed, c = str(ready.model), config.run.seed, config.rollout
-    updates = config.run.steps * config.learner.epochs * config.learner.minibatches
+async def start_services(config: Config, ready: Ready, journal: Path, engines: Engines) -> Services:
+    """Start all actors at once, since each needs seconds to minutes.
+
+    `engines` of an earlier life go on, with the weights that they have.
+    """
+    c, deadline = config.rollout, config.ray.start_deadline_s
+    names = ["curriculum", *(f"learner-{rank}" for rank in range(config.learner.ranks))]
+    await within(deadline, "the actors of an earlier life to end", free(*names, *engines.ended))
     place = placement(config, gpus())
-    reservation = reserved(config, place)
-    settings = config.learner.for_length(c.max_new_tokens)
+    if engines.rollout is None:
+        engines.reservation = reserved(config, place)
     learner = LearnerService(
-        model, settings, seed=seed, total_updates=updates, temperature=c.temperature, gpu_share=place.gpu_share,
-        options=reservation.rank,
-    )  # fmt: skip
-    deadline = config.ray.start_deadline_s
-    if place.shared:  # the engine's cache is of what the learner has left
-        try:
-            await within(deadline, "the learner to load its networks", learner.build())
-        except BaseException:
-            learner.close()
-            reservation.release()
-            raise
-    rollout = start_rollout(config, ready, place, reservation)
-    services = Services(start_curriculum(config, ready, journal), rollout, learner, reservation)
+        ready.anywhere,
+        config.learner.for_length(c.max_new_tokens),
+        seed=config.run.seed,
+        total_updates=config.run.steps * config.learner.epochs * config.learner.minibatches,
+        temperature=c.temperature,
+        gpu_share=place.gpu_share,
+        options=engines.reservation.rank,
+    )
+    building = asyncio.ensure_future(within(deadline, "the learner to load its networks", learner.build()))
+    waits: list[Awaitable[Any]] = [building]
+    curriculum, first = None, engines.rollout is None
     try:
-        await asyncio.gather(
-            within(deadline, "the learner to load its networks", _nothing() if place.shared else learner.build()),
-            within(deadline, "the engines to load the model", rollout.ready()),
-            within(deadline, "the curriculum to start", services.curriculum.actor.ready.remote()),
-        )
-        joining = learner.connect_engines(
-            rollout.workers, rollout.backend, c.dtype, c.tensor_parallel, c.weights_deadline_s
-        )
-        await within(2 * c.weights_deadline_s, "learner and engines to meet for their weights", joining)
+        if engines.rollout is None:
+            if place.shared:  # the engine's cache is of what the learner has left
+                await building
+            ranks: list[str] = []
+            if not place.cuda and len(free_cores()) > 1:
+                ranks = await within(deadline, "the learner's processes to start", learner.nodes())
+            engines.rollout = start_rollout(config, ready, place, engines.faults, engines.reservation, ranks)
+            waits.append(within(deadline, "the engines to load the model", engines.rollout.ready()))
+        curriculum = start_curriculum(config, ready, journal)
+        waits.append(within(deadline, "the curriculum to start", curriculum.actor.ready.remote()))
+        await asyncio.gather(*waits)
+        return Services(curriculum, engines.rollout, learner, Exchange(learner, engines.rollout))
     except BaseException:
-        await services.close()
+        building.cancel()
+        learner.close()
+        if curriculum is not None:
+            curriculum.close()
+        if first:
+            await engines.close()
         raise
-    return services
-
-
-async def _nothing() -> None: ...
 
 
 def start_curriculum(config: Config, ready: Ready, journal: Path) -> CurriculumClient:
@@ -210,7 +249,8 @@ def start_curriculum(config: Config, ready: Ready, journal: Path) -> CurriculumC
         max_task_retries=-1,
         scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True),
     )
-    return CurriculumClient(actor.remote(str(origin), config.curriculum, config.run.seed, str(journal)), origin)
+    started = actor.remote(str(origin), config.curriculum, config.run.seed, str(journal))
+    return CurriculumClient(started, origin, config.ray.start_deadline_s)
 
 
 def fits(model: str, config: BaseConfig) -> Any:

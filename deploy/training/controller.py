@@ -26,25 +26,26 @@ from stepcoder.deploy.run.background import Background
 from stepcoder.deploy.run.checkpoint import latest_complete
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.exported import RayMetrics
+from stepcoder.deploy.run.faults import LEARNER, SERVICES, Faults
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
 from stepcoder.deploy.run.trajectories import write_groups
 from stepcoder.deploy.shown.progress import RunProgress
-from stepcoder.deploy.training.cluster import Services, join_cluster, start_services
+from stepcoder.deploy.training.cluster import Engines, Services, join_cluster, start_services
 from stepcoder.deploy.training.evaluation import evaluate_splits, evaluation_size
 from stepcoder.deploy.training.generated import Generated, rollout_metrics
 from stepcoder.deploy.training.idle import Idle
-from stepcoder.deploy.training.lives import Restarts, live_on
+from stepcoder.deploy.training.lives import live_on
 from stepcoder.deploy.training.refill import group_metrics, with_spread
 from stepcoder.deploy.training.saving import Saving
 from stepcoder.deploy.training.stopping import Stopping, StopRequested
 from stepcoder.deploy.training.stream import Stream
 from stepcoder.deploy.training.time_limit import StartTimes, TimeLimit
 from stepcoder.deploy.training.unjudged import told, too_many, unjudged_metrics
-from stepcoder.deploy.training.waiting import within
 from stepcoder.errors import UserError
 from stepcoder.learner.guards import Guards
 from stepcoder.rollout.load import Load
 from stepcoder.rollout.service import IssuedGroup
+from stepcoder.waiting import within
 from stepcoder.words import duration, plural
 
 log = logging.getLogger(__name__)
@@ -61,11 +62,28 @@ def train(config: Config, run: RunDirectory, ready: Ready, stopping: Stopping | 
     start.mark("ray")
     try:
         with RunProgress(config.run.steps, run.resumed_step, ends=limit.ends) as progress:
-            restarts = Restarts(config.ray.restarts_per_hour)
-            life = lambda: Life(config, run, ready, progress, limit, start, stopping).train()  # noqa: E731
-            live_on(run, progress, life, restarts, stopping)
+            asyncio.run(_lives(config, run, ready, progress, limit, start, stopping))
     finally:
         ray.shutdown()
+
+
+async def _lives(
+    config: Config,
+    run: RunDirectory,
+    ready: Ready,
+    progress: RunProgress,
+    limit: TimeLimit,
+    start: StartTimes,
+    stopping: Stopping,
+) -> None:
+    """One life after the other; engines that are still there serve the next."""
+    faults = Faults(config.ray.restarts_per_hour, run.faults_file)
+    engines = Engines(faults)
+    try:
+        life = lambda: Life(config, run, ready, progress, limit, start, stopping, engines).train()  # noqa: E731
+        await live_on(run, progress, life, faults, stopping, engines.close)
+    finally:
+        await engines.close()
 
 
 class Life:
@@ -80,8 +98,11 @@ class Life:
         limit: TimeLimit | None = None,
         start: StartTimes | None = None,
         stopping: Stopping | None = None,
+        engines: Engines | None = None,
     ) -> None:
+        """`engines` may be those of an earlier life; this one leaves them to the next."""
         self.config, self.run, self.ready, self.progress = config, run, ready, progress
+        self.engines = engines or Engines(Faults(config.ray.restarts_per_hour))
         self.limit = limit or TimeLimit(config.run.max_minutes)
         self.start = start or StartTimes()
         self.stopping = stopping or Stopping()
@@ -98,7 +119,7 @@ class Life:
     async def train(self) -> None:
         self.progress.phase("starting the services")
         self.progress.message("starting engines, learner, executors and curriculum (half a minute on a small machine)")
-        self.services = await start_services(self.config, self.ready, self.run.journal)
+        self.services = await start_services(self.config, self.ready, self.run.journal, self.engines)
         self.start.mark("services")
         try:
             with self.metrics:
@@ -108,6 +129,7 @@ class Life:
                     await self._save_before_the_end()
                 await self.writing.wait()
                 await self.saving.wait()
+                self.stopping.over()
         except Exception:
             await self.saving.settle()
             await self.writing.settle()
@@ -120,6 +142,7 @@ class Life:
     async def _train(self) -> None:
         c, done = self.config, self.run.resumed_step
         issued = await self._restore()
+        self.engines.faults.back(LEARNER, SERVICES)
         if done == 0 and c.eval.at_start and not self.metrics.evaluated(0):
             await self._evaluate(0)
         if 0 < done < c.run.steps and c.eval.every and done % c.eval.every == 0 and not self.metrics.evaluated(done):
@@ -140,8 +163,7 @@ class Life:
         self.progress.begin_steps()
         self.start.over()
         self.stopping.begin()
-        slots = c.executor.actors * c.executor.workers
-        self.idle = Idle(c.rollout.engines, slots, await self._load(), time.monotonic())
+        self.idle = Idle(await self._load(), time.monotonic())
         self.stream = Stream(c, self.services, self.progress, self.stopping, issued or ())
         try:
             return await self._stream_steps(done)
@@ -213,6 +235,7 @@ class Life:
         """Put every service where the checkpoint left it; the subtasks that were under way then, if any."""
         checkpoint = self.run.checkpoint
         if checkpoint is None:
+            await self._publish(0)  # to engines of a life that got further
             return None
         self.progress.phase("loading the checkpoint")
         state = checkpoint.state()
@@ -244,7 +267,7 @@ class Life:
         await self._publish(step)
         published = time.perf_counter()
         metrics: dict[str, Any] = rollout_metrics(generated, step) | learned
-        metrics |= generated.stream | unjudged_metrics(lost)
+        metrics |= generated.stream | unjudged_metrics(lost) | self.engines.faults.metrics()
         metrics |= self.idle.see(await self._load(), time.monotonic(), published - start)
         if dropping:
             metrics |= group_metrics(groups, generated.tried - self.config.subtasks_per_step)
@@ -266,9 +289,7 @@ class Life:
         return await within(self.config.ray.start_deadline_s, "engines and executors to say how busy they were", asked)
 
     async def _publish(self, version: int) -> None:
-        # Four parts of an update have a deadline each; what hangs between them is found here
-        deadline = 4 * self.config.rollout.weights_deadline_s
-        await within(deadline, "learner and engines to exchange weights", self.services.learner.publish(version))
+        await self.services.exchange.publish(version)
 
     def _refused(self, metrics: dict[str, Any]) -> str | None:
         """Refused updates are counted; why the run must end after several steps of nothing else."""

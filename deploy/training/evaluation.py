@@ -12,16 +12,17 @@ from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.shared import BaseConfig
+from stepcoder.deploy.run.faults import Faults
 from stepcoder.deploy.shown.counting import counted
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.shown.summary import evaluation
-from stepcoder.deploy.training.cluster import fits, gpus, join_cluster, reserved, start_rollout, stop_rollout
+from stepcoder.deploy.training.cluster import Engines, fits, gpus, join_cluster, reserved, start_rollout
 from stepcoder.deploy.training.placement import placement
 from stepcoder.deploy.training.unjudged import parted, told, too_many
-from stepcoder.deploy.training.waiting import within
 from stepcoder.errors import UserError
 from stepcoder.rollout.engine import Sampling
 from stepcoder.rollout.service import RolloutService
+from stepcoder.waiting import within
 
 log = logging.getLogger(__name__)
 _LISTED = 10  # problems
@@ -41,14 +42,14 @@ def evaluate(config: BaseConfig, ready: Ready) -> dict[str, Any]:
 async def evaluate_model(config: BaseConfig, ready: Ready, progress: RunProgress) -> dict[str, Any]:
     """`evaluate` on a cluster that has been joined."""
     place = placement(config, gpus(), "engines")
-    reservation = reserved(config, place, "engines")
-    rollout = start_rollout(config, ready, place, reservation)
+    faults = Faults(config.ray.restarts_per_hour)
+    engines = Engines(faults, reservation=reserved(config, place, "engines"))
     try:
-        await within(config.ray.start_deadline_s, "the engines to load the model", rollout.ready())
-        return await evaluate_splits(rollout, config, ready, progress)
+        engines.rollout = start_rollout(config, ready, place, faults, engines.reservation)
+        await within(config.ray.start_deadline_s, "the engines to load the model", engines.rollout.ready())
+        return await evaluate_splits(engines.rollout, config, ready, progress)
     finally:
-        await stop_rollout(rollout)
-        reservation.release()
+        await engines.close()
 
 
 async def evaluate_splits(
@@ -68,7 +69,8 @@ async def evaluate_splits(
         problems = [(name, p) for name, p in problems if p.id not in set(too_long)]
     subtasks = [Subtask(-1 - i, problem, 0, "") for i, (_, problem) in enumerate(problems)]
     async with counted(progress, "evaluating", len(subtasks) * e.samples, rollout):
-        groups, lost = parted(await rollout.run(subtasks, sampling, e.samples))
+        writing = rollout.run(subtasks, sampling, e.samples)
+        groups, lost = parted(await within(config.ray.step_deadline_s, "the evaluation's completions", writing))
     for group in lost:
         log.warning("evaluation: %s", told(group))
     if stop := too_many(lost, len(groups), config.max_unjudged_share):

@@ -1,63 +1,43 @@
-"""Services that are lost start anew from the newest checkpoint, so many times an hour."""
+"""Lives of the services: what is lost starts anew from the newest checkpoint, engines only where they may be gone."""
 
-import asyncio
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from stepcoder.deploy.run.checkpoint import latest_complete
 from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.run.faults import LEARNER, SERVICES, Faults
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.stopping import Stopping
-from stepcoder.deploy.training.waiting import is_loss
-from stepcoder.errors import UserError
-
-HOUR_S = 3600.0
+from stepcoder.deploy.training.waiting import is_loss, spares_engines
 
 
-class Restarts:
-    """A budget over time: a run of a week may lose more services than one of an hour."""
-
-    def __init__(self, per_hour: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.per_hour, self._clock = per_hour, clock
-        self._when: list[float] = []
-        self.causes: list[str] = []
-
-    def allows(self, cause: str) -> bool:
-        """Count one, unless as many have been within the hour before it."""
-        now = self._clock()
-        self._when = [when for when in self._when if now - when < HOUR_S]
-        self.causes.append(cause)
-        if len(self._when) >= self.per_hour:
-            return False
-        self._when.append(now)
-        return True
-
-
-def live_on(
+async def live_on(
     run: RunDirectory,
     progress: RunProgress,
     live: Callable[[], Coroutine[Any, Any, None]],
-    restarts: Restarts,
+    faults: Faults,
     stopping: Stopping,
+    end_engines: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Run `live()` to its end; when a service is lost, once more from the newest checkpoint, within the budget."""
+    """Run `live()` to its end; when a service is lost, once more from the newest checkpoint, within the budget.
+
+    What `live()` keeps for the next life, `end_engines` ends; None where it keeps nothing.
+    """
     while True:
         try:
-            asyncio.run(live())
+            await live()
             return
         except Exception as error:
+            stopping.over()
             if not is_loss(error):
                 raise
             if stopping.asked:  # whoever ends the run may end its actors too
                 raise SystemExit(stopping.exit_code) from None
             cause = next(iter(str(error).splitlines()), "") or type(error).__name__
-            if not restarts.allows(cause):
-                listed = "\n  ".join(restarts.causes)
-                raise UserError(
-                    f"the services were lost {len(restarts.causes)} times, more than ray.restarts_per_hour = "
-                    f"{restarts.per_hour} within an hour:\n  {listed}\nRay's log files tell more. The same command "
-                    "goes on from the last checkpoint."
-                ) from error
-            progress.message(f"a service was lost ({cause}); starting again from the newest checkpoint")
+            stay = end_engines is not None and spares_engines(error)
+            faults.lost(LEARNER if stay else SERVICES, cause)
+            kept = "the engines stay, the others start again" if stay else "all start again"
+            progress.message(f"a service was lost ({cause}); {kept} from the newest checkpoint")
+            if end_engines is not None and not stay:
+                await end_engines()
             run.checkpoint = latest_complete(run.checkpoints)

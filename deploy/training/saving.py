@@ -10,8 +10,8 @@ from stepcoder.deploy.run.checkpoint import CheckpointWriter
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.training.cluster import Services
 from stepcoder.deploy.training.time_limit import TimeLimit
-from stepcoder.deploy.training.waiting import within
 from stepcoder.errors import UserError
+from stepcoder.waiting import within
 
 
 class Saving(Background):

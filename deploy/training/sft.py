@@ -10,11 +10,11 @@ Engines and learner never live at the same time. Which problems a step trains on
 alone, so that a checkpoint holds the learner and nothing else.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,18 +26,20 @@ from stepcoder.deploy.config.sft import SFTRunConfig
 from stepcoder.deploy.run.checkpoint import POLICY, CheckpointWriter, named, prune
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.exported import RayMetrics
+from stepcoder.deploy.run.faults import LEARNER, SERVICES, Faults
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import gpus, join_cluster, reserved
 from stepcoder.deploy.training.evaluation import evaluate_model
-from stepcoder.deploy.training.lives import Restarts, live_on
+from stepcoder.deploy.training.lives import live_on
 from stepcoder.deploy.training.placement import placement
 from stepcoder.deploy.training.sft_data import SFTData
 from stepcoder.deploy.training.stopping import Stopping, StopRequested
-from stepcoder.deploy.training.waiting import within
 from stepcoder.errors import UserError
 from stepcoder.learner.sft.examples import Example
 from stepcoder.learner.sft.service import SFTService
+from stepcoder.rollout.names import free
+from stepcoder.waiting import within
 from stepcoder.words import plural
 
 VALIDATION = "sft/validation_loss"
@@ -51,9 +53,9 @@ def fine_tune(
     join_cluster(config)
     try:
         with RunProgress(run.steps, run.resumed_step) as progress:
-            restarts = Restarts(config.ray.restarts_per_hour)
-            life = lambda: _Life(config, run, ready, data, progress, stopping).run_all()  # noqa: E731
-            live_on(run, progress, life, restarts, stopping)
+            faults = Faults(config.ray.restarts_per_hour, run.faults_file)
+            life = lambda: _Life(config, run, ready, data, progress, stopping, faults).run_all()  # noqa: E731
+            asyncio.run(live_on(run, progress, life, faults, stopping))
     finally:
         ray.shutdown()
 
@@ -77,7 +79,9 @@ class _Life:
         data: SFTData,
         progress: RunProgress,
         stopping: Stopping,
+        faults: Faults,
     ) -> None:
+        self.faults = faults
         self.config, self.run, self.ready, self.data, self.progress = config, run, ready, data, progress
         self.metrics = MetricsWriter(run.path, run.resumed_step, RayMetrics(run.place).record)
         self.learner: SFTService
@@ -88,22 +92,24 @@ class _Life:
         e, steps = self.config.eval, self.run.steps
         with self.metrics:
             if self.run.resumed_step == 0 and e.at_start and not self.metrics.evaluated(0):
-                await self._evaluate(0, self.ready.model)
+                await self._evaluate(0, self.ready)
             if self.run.resumed_step < steps:
                 await self._train()
             last, checkpoint = next(iter(named(self.run.checkpoints)), (0, None))
             if e.at_end and checkpoint is not None and not self.stopping.asked and not self.metrics.evaluated(last):
                 with contextlib.suppress(StopRequested):
-                    await self._evaluate(last, checkpoint / POLICY)
+                    await self._evaluate(last, replace(self.ready, model=checkpoint / POLICY, named=None))
 
     async def _train(self) -> None:
         c = self.config
         self.progress.phase("starting the learner")
         self.progress.message("starting the learner (half a minute on a small machine)")
+        names = (f"learner-{rank}" for rank in range(c.learner.ranks))
+        await within(c.ray.start_deadline_s, "the actors of an earlier life to end", free(*names))
         place = placement(c, gpus(), "learner")
         reservation = reserved(c, place, "learner")
         self.learner = SFTService(
-            str(self.ready.model),
+            self.ready.anywhere,
             c.policy_alone(len(self.data.train)),
             seed=c.run.seed,
             total_updates=self.run.steps,
@@ -114,6 +120,7 @@ class _Life:
         try:
             await within(c.ray.start_deadline_s, "the learner to load its networks", self.learner.build())
             await self._restore()
+            self.faults.back(LEARNER, SERVICES)
             self.progress.begin_steps()
             self.stopping.begin()
             for step in range(self.run.resumed_step + 1, self.run.steps + 1):
@@ -121,7 +128,7 @@ class _Life:
                 if step % c.run.checkpoint_every == 0 or step == self.run.steps or self.stopping.asked:
                     await self._checkpoint(step)
                 if self.stopping.asked:
-                    return
+                    return self.stopping.over()
         finally:
             self.learner.close()
             reservation.release()
@@ -129,7 +136,8 @@ class _Life:
     async def _restore(self) -> None:
         if (checkpoint := self.run.checkpoint) is not None:
             self.progress.phase("loading the checkpoint")
-            await self.learner.load(str(checkpoint.path))
+            loading = self.learner.load(str(checkpoint.path))
+            await within(self.config.ray.start_deadline_s, "the learner to load its checkpoint", loading)
             self.refused = checkpoint.state()["refused"]
         elif self.data.heldout and not any(VALIDATION in record for record in read_metrics(self.run.metrics_file)):
             self.metrics.write(0, await self._validate())
@@ -138,7 +146,8 @@ class _Life:
         c, start = self.config, time.perf_counter()
         self.progress.phase("training")
         examples = batch(step, self.data.train, c.sft.batch_size, c.run.seed)
-        metrics: dict[str, Any] = await self.learner.train(examples)
+        training = self.learner.train(examples)
+        metrics: dict[str, Any] = await within(c.ray.step_deadline_s, f"the learner to train step {step}", training)
         each = c.updates_per_epoch(len(self.data.train))
         metrics |= {"sft/epoch": step / each, "seconds/train": time.perf_counter() - start}
         if self.data.heldout and (step % (c.sft.validate_every or each) == 0 or step == self.run.steps):
@@ -150,7 +159,8 @@ class _Life:
     async def _validate(self) -> dict[str, float]:
         self.progress.phase("validating")
         start = time.perf_counter()
-        loss = await self.learner.validate(self.data.heldout)
+        validating = self.learner.validate(self.data.heldout)
+        loss = await within(self.config.ray.step_deadline_s, "the learner to validate", validating)
         return {VALIDATION: loss, "seconds/validate": time.perf_counter() - start}
 
     def _watch(self, refused: bool) -> None:
@@ -165,17 +175,19 @@ class _Life:
     async def _checkpoint(self, step: int) -> None:
         self.progress.phase("writing a checkpoint")
         with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
-            writer.expect(await self.learner.save(str(writer.path)))
+            saving = self.learner.save(str(writer.path))
+            awaited = f"the learner to write the checkpoint of step {step}"
+            writer.expect(await within(self.config.ray.start_deadline_s, awaited, saving))
             writer.write_state({"step": step, "refused": self.refused})
         prune(self.run.checkpoints, self.config.run.keep)
         self.run.sync()
 
-    async def _evaluate(self, step: int, model: Path) -> None:
+    async def _evaluate(self, step: int, ready: Ready) -> None:
         self.progress.phase("evaluating")
         self.progress.message(
             f"evaluating, {plural(self.config.eval.samples, 'completion')} a problem: starting the engines"
         )
-        evaluation = evaluate_model(self.config, replace(self.ready, model=model), self.progress)
+        evaluation = evaluate_model(self.config, ready, self.progress)
         results = await self.stopping.beside(evaluation)
         self.metrics.write_evaluation(step, results)
         self.progress.evaluation(step, results)

@@ -39,6 +39,12 @@ class Stopping:
         """From now on, in this event loop, there is something to save: until then a request unwinds at once."""
         self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
 
+    def over(self) -> None:
+        """What there was to save is saved, or lost: no deadline runs any more, and a request unwinds at once."""
+        self._loop = self._wake = None
+        if self.asked:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
     @property
     def asked(self) -> bool:
         return self.signum is not None

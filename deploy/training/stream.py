@@ -19,8 +19,8 @@ from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import Services
 from stepcoder.deploy.training.generated import Generated
 from stepcoder.deploy.training.stopping import Stopping
-from stepcoder.deploy.training.waiting import within
 from stepcoder.deploy.training.window import Window, Written
+from stepcoder.waiting import within
 
 
 class Stream:

@@ -6,18 +6,31 @@ imported where it is used: a local pool does without it.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.suite import Suite
+from stepcoder.waiting import WaitedTooLong, within
 
 log = logging.getLogger(__name__)
 
 _RESTART_PAUSE_S = 0.5
+_RESTART_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An actor: on a node (its id; None for any), and how many programs it runs at once."""
+
+    node: str | None
+    workers: int
 
 
 class ExecutorWorker:
@@ -44,11 +57,14 @@ class ExecutorWorker:
 class ExecutorPool:
     """Programs over the actors `executor-0` ... ; made once by the driver, then passed on freely."""
 
-    def __init__(self, config: ExecutorConfig) -> None:
+    def __init__(self, config: ExecutorConfig, sites: Sequence[Site] = ()) -> None:
         """Starts the actors; Ray must be initialised. They ask Ray for no CPU: their work comes in short bursts."""
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self.config = config
+        sites = sites or [Site(None, config.workers)] * (config.actors or 1)
+        self.workers = [site.workers for site in sites]
         make = ray.remote(ExecutorWorker)
         self.actors: list[Any] = [
             make.options(
@@ -56,10 +72,12 @@ class ExecutorPool:
                 num_cpus=0,
                 max_restarts=-1,
                 max_task_retries=0,
-                max_concurrency=max(1000, 4 * config.workers),
-                scheduling_strategy="SPREAD",
-            ).remote(config)
-            for number in range(config.actors)
+                max_concurrency=max(1000, 4 * site.workers),
+                scheduling_strategy=(
+                    "SPREAD" if site.node is None else NodeAffinitySchedulingStrategy(site.node, soft=True)
+                ),
+            ).remote(config.model_copy(update={"workers": site.workers}))
+            for number, site in enumerate(sites)
         ]
         self._reset()
 
@@ -69,7 +87,7 @@ class ExecutorPool:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"config": self.config, "actors": self.actors}
+        return {"config": self.config, "actors": self.actors, "workers": self.workers}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -116,7 +134,9 @@ class ExecutorPool:
                 report: Report = await self.actors[number].run.remote(program, suite)
             except RayActorError as failure:
                 error = f"executor-{number} died: {failure}"
-                log.warning("executor-%d died; its program runs again elsewhere", number)
+                log.warning("executor-%d died; its program runs again", number)
+                if len(self.actors) == 1:
+                    await self._back(number)
             except RayTaskError as failure:
                 cause = failure.as_instanceof_cause()
                 raise cause from failure
@@ -129,16 +149,20 @@ class ExecutorPool:
             avoid = number
         return Report(Verdict.INFRA_ERROR, error=error)
 
+    async def _back(self, number: int) -> None:
+        """Waits for an actor that Ray restarts, where no other can take its programs."""
+        with contextlib.suppress(WaitedTooLong):
+            await within(_RESTART_S, f"executor-{number} to start again", self._level(self.actors[number]))
+
     async def _take(self, avoid: int) -> int:
-        """The actor with the fewest programs of ours, not `avoid` if another has room; waits while all are full."""
+        """The actor with the fewest of our programs a slot, not `avoid` if another has room; waits while none has any."""
         room = self._condition()
-        limit = 2 * self.config.workers
         async with room:
             while True:
-                free = [n for n, count in enumerate(self._in_flight) if count < limit]
+                free = [n for n, count in enumerate(self._in_flight) if count < 2 * self.workers[n]]
                 others = [n for n in free if n != avoid] or free
                 if others:
-                    number = min(others, key=lambda n: self._in_flight[n])
+                    number = min(others, key=lambda n: self._in_flight[n] / self.workers[n])
                     self._in_flight[number] += 1
                     return number
                 await room.wait()

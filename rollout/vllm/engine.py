@@ -5,6 +5,7 @@ where vLLM's own sampler draws, under the truncated one.
 """
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -89,6 +90,7 @@ class VLLMEngine:
         self._version = self._first_version = version
         self._requests = 0
         self._meter = Meter()
+        self._half_loaded = False
 
     @property
     def version(self) -> int:
@@ -134,6 +136,10 @@ class VLLMEngine:
         finally:
             task.cancel()
 
+    async def ping(self) -> None:
+        with _naming_death():
+            await self._llm.get_weight_version()
+
     async def join_transfer(self, init_info: dict[str, Any]) -> None:
         from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
 
@@ -144,7 +150,16 @@ class VLLMEngine:
         """Requests in flight are frozen; they go on after the update, with the new weights."""
         with _naming_death():
             await self._llm.pause_generation(mode="keep", clear_cache=True)
+            if self._half_loaded:
+                await self._clear()
+            self._half_loaded = True
             await self._llm.start_weight_update()
+
+    async def _clear(self) -> None:
+        """After an update that failed, vLLM counts what came of it as a part of the next one's; an end clears that."""
+        with contextlib.suppress(Exception):  # where the error came from receiving, vLLM has left the update
+            await self._llm.start_weight_update()
+        await self._llm.finish_weight_update()
 
     async def receive_update(self, update_info: dict[str, Any]) -> None:
         from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
@@ -163,6 +178,7 @@ class VLLMEngine:
             if committed != str(version):
                 raise RuntimeError(f"the engine says it holds weights {committed}, not {version}; restart the engine")
             self._version = version
+            self._half_loaded = False
             await self._llm.resume_generation()
 
     def close(self) -> None:

@@ -15,15 +15,21 @@ from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.checks.starter_model import STARTER
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.run.checkpoint import CheckpointWriter
+from stepcoder.deploy.run.faults import HOUR_S, Faults
+from stepcoder.deploy.run.faults import told as told_of
 from stepcoder.deploy.training import cluster
 from stepcoder.deploy.training.cluster import actors_environment
-from stepcoder.deploy.training.lives import HOUR_S, Restarts, live_on
+from stepcoder.deploy.training.executors import sites
+from stepcoder.deploy.training.lives import live_on
 from stepcoder.deploy.training.placement import Placement
 from stepcoder.deploy.training.reservation import bundles, free_by_node, reserve
 from stepcoder.deploy.training.stopping import Stopping
-from stepcoder.deploy.training.waiting import WaitedTooLong, is_loss, within
+from stepcoder.deploy.training.waiting import is_loss
 from stepcoder.errors import UserError
+from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.pool.actors import Site
 from stepcoder.rollout.config import RolloutConfig
+from stepcoder.waiting import WaitedTooLong, within
 from tests.tools.cluster import start_cluster
 
 RUN: Any = SimpleNamespace(checkpoint=None, checkpoints=Path("nowhere"))
@@ -44,28 +50,67 @@ def test_a_lost_node_or_object_is_a_loss_and_a_mistake_is_none() -> None:
     assert not is_loss(UserError("wrong"))
 
 
-def test_restarts_are_budgeted_by_the_hour_and_the_last_message_has_all_causes() -> None:
+def test_losses_are_budgeted_by_the_hour_and_the_last_message_has_all_causes() -> None:
     now = [0.0]
-    restarts, lives = Restarts(2, lambda: now[0]), list[float]()
+    faults, lives = Faults(2, clock=lambda: now[0]), list[float]()
 
     async def life() -> None:
         lives.append(now[0])
+        faults.lost(f"rollout-{len(lives)}", "alone")  # another's losses do not count
         now[0] += HOUR_S if len(lives) == 2 else 60.0
         raise WaitedTooLong(f"loss {len(lives)}")
 
-    with pytest.raises(UserError, match="lost 4 times.*per_hour = 2 (?s:.*)loss 1\n  loss 2\n  loss 3\n  loss 4"):
-        live_on(RUN, PROGRESS, life, restarts, Stopping())
-    assert len(lives) == 4
+    with pytest.raises(UserError) as caught:
+        asyncio.run(live_on(RUN, PROGRESS, life, faults, Stopping()))
+    assert len(lives) == 4 and "services was lost 3 times within an hour" in str(caught.value)
+    assert all(f"services: loss {n}\n" in str(caught.value) for n in (1, 2, 3, 4))
 
 
 def test_a_loss_without_words_is_told_by_its_kind() -> None:
-    restarts = Restarts(0)
-
     async def life() -> None:
         raise TimeoutError
 
     with pytest.raises(UserError, match="TimeoutError"):
-        live_on(RUN, PROGRESS, life, restarts, Stopping())
+        asyncio.run(live_on(RUN, PROGRESS, life, Faults(0), Stopping()))
+
+
+@pytest.mark.parametrize(("error", "ended"), [(NodeDiedError("node 7"), 0), (WaitedTooLong("3 s"), 1)])
+def test_the_engines_stay_where_it_is_known_that_another_service_is_gone(error: Exception, ended: int) -> None:
+    errors, ends, faults = [error], [], Faults(3)
+
+    async def life() -> None:
+        if errors:
+            raise errors.pop()
+
+    async def end() -> None:
+        ends.append(1)
+
+    asyncio.run(live_on(RUN, PROGRESS, life, faults, Stopping(), end))
+    assert len(ends) == ended and faults.causes == [("services" if ended else "learner") + f": {error}"]
+
+
+def test_what_was_lost_is_on_file_with_the_time_until_it_was_in_use_again(tmp_path: Path) -> None:
+    now, file = [0.0], tmp_path / "faults.jsonl"
+    faults = Faults(3, file, lambda: now[0])
+    faults.lost("rollout-1", "killed")
+    now[0] = 2.0
+    faults.lost("rollout-1", "its successor too")
+    now[0] = 7.5
+    faults.back("learner", "rollout-1")
+    faults.back("rollout-1")
+    file.write_text(file.read_text() + '{"who": "cut sh')
+    faults = Faults(3, file)
+    assert [(f.who, f.cause, f.seconds) for f in faults.mended] == [("rollout-1", "killed", 7.5)]
+    assert faults.metrics() == {"faults/engines": 1.0, "faults/learner": 0.0, "faults/seconds": 7.5}
+    assert told_of(faults.mended) == {"rollout": {"count": 1, "seconds": [7.5], "causes": ["killed"]}}
+
+
+def test_executors_take_the_cores_that_are_free_and_none_of_the_learners() -> None:
+    cores, busy = {"a": 64.0, "b": 64.0, "c": 300.0}, {"a": 64.0, "b": 12.0}
+    free = sites(ExecutorConfig(), cores, busy)
+    assert free == [Site("b", 52), Site("c", 256)]
+    assert sites(ExecutorConfig(actors=2, workers=5), cores, busy) == [Site(None, 5)] * 2
+    assert sites(ExecutorConfig(), {"a": 64.0}, {}) == sites(ExecutorConfig(), cores, cores) == [Site(None, 2)]
 
 
 def test_an_engine_without_a_cache_of_its_own_shares_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

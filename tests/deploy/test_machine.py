@@ -133,6 +133,24 @@ def test_doctor_tells_every_level_and_what_runs_programs() -> None:
     assert broken.state == "problem" and "/no/python does not start" in broken.advice
 
 
+@pytest.mark.parametrize(
+    ("visible", "sizes"),
+    [(None, [10, 20, 30]), ("2,0", [30, 10]), ("GPU-bb", [20]), ("1,7,0", [20]), ("-1", []), ("", [])],
+)
+def test_the_gpus_that_a_process_may_see_are_those_that_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, sizes: list[int]
+) -> None:
+    program = tmp_path / "nvidia-smi"  # no machine of the tests need have GPUs
+    lines = "".join(f"{i}, GPU-{c}{c}{i}, NVIDIA Some, {i + 1}0 MiB\\n" for i, c in enumerate("abc"))
+    program.write_text(f"#!/bin/sh\nprintf '{lines}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [size / 1024**2 for size in machine.gpu_memory()] == sizes
+
+
 def test_a_gpu_without_memory_of_its_own_has_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "gpus", lambda: ["NVIDIA H200, 143771 MiB", "NVIDIA GB10, [N/A]"])
     assert machine.gpu_memory() == [143771 * 1024**2, machine.memory_total()]

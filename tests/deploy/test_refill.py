@@ -189,7 +189,7 @@ def run(
     learner = Learner(engines)
     with RunDirectory.open(config) as place:
         life = Life(config, place, Ready(directory, PROBLEMS, ()), RunProgress(steps))
-        life.services = Services(curriculum, engines, learner)  # type: ignore[arg-type]
+        life.services = Services(curriculum, engines, learner, learner)  # type: ignore[arg-type]
         with life.metrics:
             asyncio.run(whole(life))
         lines = {line["step"]: line for line in read_metrics(place.metrics_file)}

@@ -45,7 +45,7 @@ def ask_at(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, call: int) ->
 @pytest.mark.parametrize("staleness", [0, 1])
 @pytest.mark.parametrize(
     ("kind", "name", "call", "done"),
-    [(Rollout, "write", 3, 1), (Rollout, "write", 5, 2), (Learner, "step", 2, 2), (Learner, "publish", 2, 2)],
+    [(Rollout, "write", 3, 1), (Rollout, "write", 5, 2), (Learner, "step", 2, 2), (Learner, "publish", 3, 2)],
 )
 def test_a_run_that_is_asked_to_end_goes_on_as_if_it_had_not_been(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleness: int, kind: type, name: str, call: int,
@@ -105,6 +105,19 @@ def test_a_life_that_has_not_begun_is_not_asked_by_an_earlier_ones_event() -> No
         return await stopping.beside(asyncio.sleep(0.01, "done"))
 
     assert [asyncio.run(life(begins)) for begins in (True, False, True)] == ["done"] * 3
+
+
+def test_the_grace_does_not_run_on_when_what_there_was_to_save_is_saved() -> None:
+    stopping = Stopping(LONG_S).install()
+
+    async def life() -> None:
+        stopping.begin()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+        stopping.over()
+
+    asyncio.run(life())
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0 and stopping.asked
 
 
 def test_before_there_is_anything_to_save_it_ends_at_once() -> None:

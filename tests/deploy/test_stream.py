@@ -107,13 +107,14 @@ def test_what_is_too_old_is_written_anew_and_counted_once(
 
 
 def test_shares_of_the_time_by_hand() -> None:
-    idle = Idle(2, 4, Load(busy_s=3.0), 100.0)
+    idle = Idle(Load(busy_s=3.0), 100.0)
     # of 10 s: two engines with requests for 15 s together, 4 slots that ran programs for 10 s, the learner for 4 s
-    load = together([Load(10.0, 60.0, 20.0), Load(8.0, 40.0, 10.0), Load(executing_s=10.0, waiting=3)])
+    own = Load(10.0, 60.0, 20.0, engines=1), Load(8.0, 40.0, 10.0, engines=1)
+    load = together([*own, Load(executing_s=10.0, slots=4, waiting=3)])
     found = idle.see(load, 110.0, 4.0)
     assert found == {
         "idle/engines": pytest.approx(0.25), "idle/executors": 0.75, "idle/learner": pytest.approx(0.6),
         "queue/requests": 5.0, "queue/judging": 3.0, "queue/waiting": 3,
     }  # fmt: skip
-    anew = idle.see(Load(), 120.0, 10.0)  # services that were started anew count from nothing
+    anew = idle.see(Load(engines=2, slots=4), 120.0, 10.0)  # engines that were replaced count from nothing
     assert anew["idle/engines"] == 1 and anew["idle/learner"] == 0 and anew["queue/requests"] == 0

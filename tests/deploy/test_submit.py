@@ -9,7 +9,7 @@ import pytest
 
 from stepcoder.deploy.cli import main
 from stepcoder.deploy.jobs.client import checked_address, connect
-from stepcoder.deploy.jobs.upload import LIMIT_BYTES, Upload, variables
+from stepcoder.deploy.jobs.upload import LIMIT_BYTES, Upload, variables, waiting
 from stepcoder.errors import UserError
 from tests.tools.loop import ROOT
 
@@ -44,7 +44,8 @@ def test_what_is_too_large_is_listed_and_can_be_left_out(tmp_path: Path) -> None
 
 
 def test_a_stopped_job_is_given_the_time_that_its_checkpoint_may_take() -> None:
-    assert variables(["A=b=c"], grace_s=25) == {"RAY_JOB_STOP_WAIT_TIME_S": "35", "A": "b=c"}
+    assert waiting(grace_s=25) == {"RAY_JOB_STOP_WAIT_TIME_S": "35"}
+    assert variables(["A=b=c"]) == {"A": "b=c"}
     for bad in ("A", "=b"):
         with pytest.raises(UserError, match="--env .*NAME=VALUE"):
             variables([bad])
@@ -75,6 +76,16 @@ def test_mistakes_of_the_command_are_found_here(
 ) -> None:
     monkeypatch.chdir(ROOT)
     assert said in refused(capsys, "--address", "http://127.0.0.1:1", "--", *arguments)
+
+
+def test_settings_in_variables_count_where_the_job_gets_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("STEPCODER_RUN__DIRECTORY", "/shared/run")  # of this machine, not of the job
+    line = ("--address", "http://127.0.0.1:1", "--", "train", "--config", "configs/starter.yaml")
+    assert "copy of the source tree, which does not last" in refused(capsys, *line)
+    assert "no Ray dashboard answers" in refused(capsys, "--env", "STEPCODER_RUN__DIRECTORY=/shared/run", *line)
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

@@ -10,9 +10,10 @@ from transformers import AutoTokenizer
 
 from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.deploy.checks.preflight import preflight
-from stepcoder.deploy.checks.tokenizer import exact_model, first_difference, repaired_copy
+from stepcoder.deploy.checks.tokenizer import Model, exact_model, first_difference, repaired_copy
 from stepcoder.deploy.config.run import Config
 from stepcoder.errors import UserError
+from stepcoder.paths import local
 from tests.tools.tiny_model import build_tiny_model
 
 PROGRAM = "def f(a, b):\n    return a  # é\n"
@@ -77,3 +78,11 @@ def test_the_checks_before_a_run_return_the_copy(misread: Path, tmp_path: Path) 
     assert ready.model == repaired_copy(misread)
     assert there_and_back(ready.model) == PROGRAM
     assert len(load_problems("starter:train")) > 2 == len(ready.train)
+
+
+def test_each_machine_has_its_own_copy(misread: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = local(Model(str(misread), repaired=True))
+    monkeypatch.setenv("STEPCODER_CACHE", str(tmp_path / "of another machine"))
+    there = Path(local(Model(str(misread), repaired=True)))
+    assert there != Path(here) and there.is_relative_to(tmp_path) and there_and_back(there) == PROGRAM
+    assert local(Model(str(misread))) == local(str(misread)) == str(misread)

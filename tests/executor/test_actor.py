@@ -11,6 +11,7 @@ from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.actors import ExecutorPool
 from stepcoder.executor.report import Verdict
 from stepcoder.executor.suite import Case, Suite
+from stepcoder.rollout.names import free
 
 SUITE = Suite("stdin", (Case("2", "4"),))
 
@@ -36,3 +37,18 @@ def test_a_killed_actor_costs_nobody_a_verdict(cluster: None) -> None:
 
     asyncio.run(scenario())
     pool.close()
+
+
+def test_a_program_that_no_other_actor_can_take_waits_for_its_own(cluster: None) -> None:
+    async def scenario() -> None:
+        await free("executor-0")
+        pool = ExecutorPool(ExecutorConfig(workers=1, cpu_s=2.0, memory_mib=256, infra_retries=1))
+        await pool.ready()
+        running = asyncio.ensure_future(pool.run("import time\ntime.sleep(0.5)\nprint(4)", SUITE))
+        await asyncio.sleep(0.2)
+        os.kill(await pool.actors[0].pid.remote(), signal.SIGKILL)
+        report = await asyncio.wait_for(running, 90)
+        pool.close()
+        assert report.passed, report
+
+    asyncio.run(scenario())

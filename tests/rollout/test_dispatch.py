@@ -17,7 +17,7 @@ class Engines:
 
     def __init__(self, engines: int, places: int) -> None:
         self.rooms = [Room(places) for _ in range(engines)]
-        self.dispatch = Dispatch(engines, places, lambda engine, sent: self.rooms[engine].after(sent))
+        self.dispatch = Dispatch(lambda: range(engines), places, lambda engine, sent: self.rooms[engine].after(sent))
         self.under_way = [0] * engines
         self.most = [0] * engines
         self.wrote: list[list[int]] = [[] for _ in range(engines)]
@@ -57,7 +57,8 @@ def test_every_subtask_is_written_once_by_an_engine_that_has_room(
 
 def test_subtasks_are_spread_and_wait_in_the_order_of_their_tickets() -> None:
     async def run() -> None:
-        dispatch = Dispatch(2, 4, lambda engine, sent: asyncio.Event().wait())  # never answers
+        there = [0, 1]
+        dispatch = Dispatch(lambda: there, 4, lambda engine, sent: asyncio.Event().wait())  # never answers
         assert [await dispatch.place(ticket, 2) for ticket in range(4)] == [0, 1, 0, 1]
         late = {ticket: asyncio.ensure_future(dispatch.place(ticket, 2)) for ticket in (9, 4, 7)}
         await asyncio.sleep(0)
@@ -67,8 +68,10 @@ def test_subtasks_are_spread_and_wait_in_the_order_of_their_tickets() -> None:
         assert dispatch.waiting == 2
         dispatch.came_back(1, 2)
         assert await late[7] == 1 and not late[9].done()
-        dispatch.replaced(0)
-        assert await late[9] == 0
+        there[0] = 2  # the first is lost, another in its place
+        dispatch.serve()
+        assert await late[9] == 2
+        dispatch.came_back(0, 2)  # what was lost with it
 
     asyncio.run(run())
 
@@ -76,7 +79,7 @@ def test_subtasks_are_spread_and_wait_in_the_order_of_their_tickets() -> None:
 def test_an_engine_with_the_long_tail_of_each_group_is_not_full() -> None:
     async def run() -> None:
         room = Room(4)
-        dispatch = Dispatch(1, 4, lambda engine, sent: room.after(sent))
+        dispatch = Dispatch(lambda: [0], 4, lambda engine, sent: room.after(sent))
         with room.group(4) as first:
             await dispatch.place(0, 4)
             second = asyncio.ensure_future(dispatch.place(1, 4))
@@ -93,17 +96,29 @@ def test_an_engine_with_the_long_tail_of_each_group_is_not_full() -> None:
     asyncio.run(run())
 
 
-def test_an_engine_that_is_gone_gets_nothing_and_where_all_are_gone_it_is_said() -> None:
+def test_where_no_engine_can_write_subtasks_wait_and_hear_why_none_will_come() -> None:
     async def run() -> None:
-        async def gone(engine: int, sent: int) -> int:
-            raise ConnectionError(f"engine {engine} is gone")
+        there: list[int] | Exception = []
 
-        dispatch = Dispatch(2, 1, gone)
-        assert [await dispatch.place(ticket, 1) for ticket in (0, 1)] == [0, 1]
-        with pytest.raises(ConnectionError, match="engine [01] is gone"):
+        def engines() -> list[int]:
+            if isinstance(there, Exception):
+                raise there
+            return there
+
+        async def broken(engine: int, sent: int) -> int:
+            raise ValueError("a fault of ours")
+
+        dispatch = Dispatch(engines, 1, broken)
+        waits = [asyncio.ensure_future(dispatch.place(ticket, 1)) for ticket in (0, 1)]
+        await asyncio.sleep(0)
+        there = [7]
+        dispatch.serve()
+        assert await waits[0] == 7
+        with pytest.raises(ValueError, match="a fault of ours"):  # as it is full, and is asked
+            await waits[1]
+        there = ConnectionError("lost 3 times within an hour")
+        with pytest.raises(ConnectionError, match="3 times"):
             await dispatch.place(2, 1)
-        dispatch.replaced(1)
-        assert await dispatch.place(3, 1) == 1
 
     asyncio.run(run())
 

@@ -10,7 +10,6 @@ import psutil
 import pytest
 import ray
 import torch
-from ray.exceptions import RayActorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stepcoder.executor.report import Verdict
@@ -22,7 +21,7 @@ from stepcoder.rollout.engine import Completion, EngineDied, EngineStats, Sampli
 from stepcoder.rollout.engines import engine_environment, make_engine
 from stepcoder.rollout.lifeline import tie_to_parent
 from stepcoder.rollout.trajectory import Trajectory
-from stepcoder.rollout.weights import WeightPublisher
+from stepcoder.rollout.weights import TransferFailed, WeightPublisher
 from tests.tools.learner import learner_config, make_groups, make_rank
 from tests.tools.loop import alive, engine_processes
 from tests.tools.patience import HANG_S, until
@@ -297,7 +296,9 @@ def test_its_processes_die_with_an_actor_that_was_killed(cluster: None, own: str
     actor, children = processes(engine)
     actor.send_signal(signal.SIGKILL)
     until(lambda: not any(map(alive, children)), lambda: [child for child in children if alive(child)])
-    with pytest.raises(RayActorError):  # as soon as it is known, where the deadline would be another error
+    with pytest.raises(
+        TransferFailed, match="died"
+    ):  # as soon as it is known, where the deadline would be another error
         WeightPublisher("gloo", "float32", deadline_s=HANG_S).connect([engine], [("a", (1,))], host="127.0.0.1")
 
 

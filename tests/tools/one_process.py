@@ -188,17 +188,19 @@ def go(
     with RunDirectory.open(config) as run, RunProgress(config.run.steps, 0, Console(file=said, width=200)) as progress:
         rank = make_rank(model, config.learner, config.run.seed)
 
-        async def services(config: Config, ready: Ready, journal: Path) -> Any:
+        async def services(config: Config, ready: Ready, journal: Path, *_: object) -> Any:
             journal.unlink(missing_ok=True)
             actor = CurriculumActor(ready.train, config.curriculum, config.run.seed, None, str(journal))
 
             async def close() -> None: ...
 
             rollout = Rollout()
+            learner = Learner(rank, rollout, dies_at, writes_beside)
             return SimpleNamespace(
                 curriculum=CurriculumClient(Called(actor)),
                 rollout=rollout,
-                learner=Learner(rank, rollout, dies_at, writes_beside),
+                learner=learner,
+                exchange=learner,
                 close=close,
             )
 

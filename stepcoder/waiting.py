@@ -1,0 +1,23 @@
+"""Every wait for another process has a deadline and a name."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class WaitedTooLong(TimeoutError):
+    """A service did not answer within its deadline; the message says what was waited for."""
+
+
+async def within(seconds: float, what: str, awaited: Awaitable[T]) -> T:
+    """The answer of `awaited`. Raises WaitedTooLong after so many seconds; its call is then given up."""
+    task = asyncio.ensure_future(awaited)
+    try:
+        done, _ = await asyncio.wait([task], timeout=seconds)
+        if not done:
+            raise WaitedTooLong(f"waited {seconds:g} s for {what}, without an answer")
+        return task.result()
+    finally:
+        task.cancel()  # of no effect on one that is done
