@@ -1,41 +1,53 @@
 """Generation beside training against generation and training in turn, on a cluster that only waits.
 
-    python -m benchmarks.pipeline                        # the simulated cluster, about 6 minutes
-    python -m benchmarks.pipeline real                   # the real loop on the tiny model, about 5 minutes
+    python -m benchmarks.pipeline                        # the simulated cluster, two minutes
+    python -m benchmarks.pipeline driver                 # over Ray, by the clock: what the driver takes of a core
+    python -m benchmarks.pipeline real                   # the real loop on the tiny model
 
 The simulated cluster has 64 engines and takes 512 subtasks with 16 completions a step. Engines, learner and executors
 are stand-ins that wait for as long as they would compute, since no machine at hand has 64 GPUs. They are balanced: at
 full load each takes the same time for a step. A completion's length is drawn by its ticket and sample from a
 log-normal whose 99th percentile is ten times its median, and cut at the longest. A token takes half as long in an empty
-engine as in a full one. All else is the run's own: controller, stream, dispatcher, curriculum, Ray.
+engine as in a full one. All else is the run's own: controller, stream, dispatcher, curriculum. Time is virtual: it
+passes when everybody waits, so that a busy machine changes nothing. Over Ray it is the clock's.
 
 For each `max_staleness` a line tells seconds a step, the time without a request (engines) or work (learner, executors),
 places of the engines that nothing was in, groups finished and not yet trained on (at the beginning and the end of what
-was measured: a queue that grows would show), and the share of a core that the driver's process took.
+was measured: a queue that grows would show), and the age of a token when it is trained on.
 """
 
 import argparse
 import asyncio
-import heapq
-import math
-import random
+import logging
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist, mean
+from statistics import mean
 from typing import Any
 
-import psutil
 import ray
+from rich.console import Console
 
+from benchmarks.simulated_cluster import (
+    ENGINES,
+    GROUP,
+    HOSTS,
+    PLACES,
+    SUBTASKS,
+    Enough,
+    Host,
+    Local,
+    Pace,
+    TimedLearner,
+    TimedRollout,
+    Virtual,
+)
 from benchmarks.simulated_policy import synthetic
 from stepcoder.curriculum.service.actor import CurriculumActor
 from stepcoder.curriculum.service.client import CurriculumClient
-from stepcoder.curriculum.subtask import Outcome, Subtask
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.directory import RunDirectory
@@ -44,238 +56,8 @@ from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.shown.summary import step_seconds
 from stepcoder.deploy.training.cluster import Services
 from stepcoder.deploy.training.controller import Life
-from stepcoder.held import Held
-from stepcoder.rollout.crew import Member
-from stepcoder.rollout.dispatch import Dispatch
-from stepcoder.rollout.engine import EngineStats
-from stepcoder.rollout.load import Load
-from stepcoder.rollout.room import Room
-from stepcoder.rollout.service import RolloutService
-from stepcoder.rollout.trajectory import GroupSummary
 
-ENGINES, PLACES, SUBTASKS, GROUP = 64, 128, 512, 16
-MEDIAN, TAIL, LONGEST = 100, 10.0, 12.0  # tokens; the 99th percentile and the longest, in medians
-EMPTY = 0.5  # a token's time in an empty engine, by that in a full one
-PUBLISHING = 0.02  # of the step's time at full load
-PROGRAM_S = 0.3
 PROBLEMS = 2_000
-HOSTS = 2  # processes that hold the engines' stand-ins
-
-
-def length(ticket: int, sample: int) -> int:
-    """Tokens of a completion."""
-    sigma = math.log(TAIL) / NormalDist().inv_cdf(0.99)
-    drawn = MEDIAN * math.exp(random.Random(f"{ticket}/{sample}").gauss(0, sigma))
-    return max(1, round(min(drawn, MEDIAN * LONGEST)))
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """What takes how long (s). `token_s`: in a full engine; `learner_s`: a token of the learner."""
-
-    token_s: float
-    learner_s: float
-    slots: int
-    publish_s: float
-
-    @classmethod
-    def balanced(cls, step_s: float) -> "Pace":
-        """Engines, learner and executors, each at full load, take `step_s` for a step."""
-        completions = SUBTASKS * GROUP
-        tokens = mean(length(-1, sample) for sample in range(20_000)) * completions
-        return cls(
-            token_s=step_s * ENGINES * PLACES / tokens,
-            learner_s=step_s / tokens,
-            slots=round(completions * PROGRAM_S / step_s),
-            publish_s=PUBLISHING * step_s,
-        )
-
-
-class TimedEngine:
-    """Samples `PLACES` completions at once; the others wait. All that are sampled advance together."""
-
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
-        self._places = asyncio.Semaphore(PLACES)
-        self._running: list[tuple[float, int, asyncio.Future[None]]] = []  # where it ends, by tokens
-        self._tokens, self._at, self._number = 0.0, time.monotonic(), 0  # tokens of one that runs from the beginning
-        self._timer: asyncio.TimerHandle | None = None
-        self._frozen = False
-        self.busy, self.sampled = Held(), Held()
-
-    async def write(self, tokens: int) -> None:
-        with self.busy.one():
-            async with self._places:
-                with self.sampled.one():
-                    self._advance()
-                    self._number += 1
-                    ended = asyncio.get_running_loop().create_future()
-                    heapq.heappush(self._running, (self._tokens + tokens, self._number, ended))
-                    self._wake()
-                    await ended
-
-    def freeze(self, frozen: bool) -> None:
-        self._advance()
-        self._frozen = frozen
-        self._wake()
-
-    def _token_s(self) -> float:
-        return self._pace.token_s * (EMPTY + (1 - EMPTY) * len(self._running) / PLACES)
-
-    def _advance(self) -> None:
-        now = time.monotonic()
-        if not self._frozen and self._running:
-            self._tokens += (now - self._at) / self._token_s()
-        self._at = now
-
-    def _wake(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._running and not self._frozen:
-            left = (self._running[0][0] - self._tokens) * self._token_s()
-            self._timer = asyncio.get_running_loop().call_later(max(left, 0.0), self._end)
-
-    def _end(self) -> None:
-        self._advance()
-        while self._running and self._running[0][0] <= self._tokens + 1e-6:
-            *_, ended = heapq.heappop(self._running)
-            ended.set_result(None)
-        self._wake()
-
-
-class Host:
-    """An actor with the stand-ins of several rollout workers and their share of the executors' slots."""
-
-    def __init__(self, engines: int, pace: Pace) -> None:
-        self._pace = pace
-        self._engines = [TimedEngine(pace) for _ in range(engines)]
-        self._rooms = [Room(PLACES) for _ in range(engines)]
-        self._slots = asyncio.Semaphore(pace.slots // HOSTS)
-        self._judging, self._executing = Held(), Held()
-        self._version = 0
-        self._completions = self._tokens = 0
-
-    async def room(self, engine: int, sent: int) -> int:
-        return await self._rooms[engine].after(sent)
-
-    async def run_apart(self, engine: int, subtask: Subtask, *_: Any) -> tuple[GroupSummary, None]:
-        version = self._version
-        with self._rooms[engine].group(GROUP) as ended:
-            tokens = await asyncio.gather(*(self._sample(engine, subtask, n, ended) for n in range(GROUP)))
-        passed = random.Random(subtask.ticket).randrange(GROUP + 1)
-        outcome = Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, GROUP)
-        all_ = sum(tokens)
-        return GroupSummary(outcome, "introductory", all_, all_, 0.0, 1.0, {}, version, None, version * all_), None
-
-    async def _sample(self, engine: int, subtask: Subtask, sample: int, ended: Any) -> int:
-        tokens = length(subtask.ticket, sample)
-        await self._engines[engine].write(tokens)
-        ended()
-        self._completions, self._tokens = self._completions + 1, self._tokens + tokens
-        with self._judging.one():
-            async with self._slots:
-                with self._executing.one():
-                    await asyncio.sleep(random.expovariate(1 / PROGRAM_S))
-        return tokens
-
-    async def stats(self, engine: int) -> EngineStats:
-        return EngineStats(self._completions if engine == 0 else 0, 0, self._tokens if engine == 0 else 0)
-
-    async def load(self, engine: int) -> Load:
-        """`requests_s` counts those that have a place. The executors' numbers are the first engine's."""
-        own, first = self._engines[engine], engine == 0
-        judging, executing = (held.together_s if first else 0.0 for held in (self._judging, self._executing))
-        slots = self._pace.slots // HOSTS if first else 0
-        return Load(own.busy.busy_s, own.sampled.together_s, judging, executing, engines=1, slots=slots)
-
-    async def update(self, frozen: bool, version: int) -> None:
-        for engine in self._engines:
-            engine.freeze(frozen)
-        self._version = version
-
-
-class Handle:
-    """One of a host's workers, as the handle of an actor."""
-
-    def __init__(self, host: Any, engine: int) -> None:
-        self._host, self._engine = host, engine
-
-    def __getattr__(self, name: str) -> "Method":
-        return Method(getattr(self._host, name), self._engine)
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    method: Any
-    engine: int
-
-    def options(self, **options: Any) -> "Method":
-        return Method(self.method.options(**options), self.engine)
-
-    def remote(self, *arguments: Any) -> Any:
-        return self.method.remote(self.engine, *arguments)
-
-
-class NoExecutors:
-    """Their stand-ins are the hosts'."""
-
-    workers: tuple[int, ...] = ()
-
-    async def busy_s(self) -> float:
-        return 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class TimedCrew:
-    """None of its members is ever lost."""
-
-    members: list[Member]
-
-    def up(self) -> list[Member]:
-        return self.members
-
-    usable = up
-
-
-class TimedRollout(RolloutService):
-    """The real service on workers that wait."""
-
-    def __init__(self, config: Config, hosts: Sequence[Any]) -> None:
-        self.config = config.rollout
-        members = [Member(n, Handle(hosts[n % HOSTS], n // HOSTS), version=0, up=True) for n in range(ENGINES)]
-        self.crew = TimedCrew(members)  # type: ignore[assignment]
-        self.executor = NoExecutors()  # type: ignore[assignment]
-        self._dispatch = Dispatch(self.crew.usable, PLACES, self._room)
-        self._finished = {}
-
-
-class Enough(Exception):
-    """What is to be measured has been."""
-
-
-class TimedLearner:
-    """Waits for each token; freezes the engines while it sends weights. Marks the driver's time at two steps."""
-
-    writes_beside = True
-
-    def __init__(self, pace: Pace, hosts: Sequence[Any], first: int, last: int) -> None:
-        self._pace, self._hosts = pace, hosts
-        self._first, self._last = first, last
-        self.marks: list[tuple[float, float]] = []  # seconds by the clock, and of processor time
-
-    async def step(self, step: int, groups: Sequence[Any], tokens: Sequence[int]) -> dict[str, float]:
-        if step in (self._first, self._last):
-            spent = psutil.Process().cpu_times()
-            self.marks.append((time.monotonic(), spent.user + spent.system))
-        if step == self._last:
-            raise Enough
-        await asyncio.sleep(sum(tokens) * self._pace.learner_s)
-        return {"updates/refused": 0.0, "updates/total": 1.0}
-
-    async def publish(self, version: int) -> None:
-        await asyncio.gather(*(host.update.remote(True, version) for host in self._hosts))
-        await asyncio.sleep(self._pace.publish_s)
-        await asyncio.gather(*(host.update.remote(False, version) for host in self._hosts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,14 +74,14 @@ class Seen:
     def row(self, staleness: int, strict_s: float) -> str:
         finished = [line["queue/finished"] for line in self.lines]
         return (
-            f"{staleness:9} {self.step_s:7.2f} {strict_s / self.step_s:6.2f} {self.average('idle/engines'):8.1%} "
+            f"{staleness:9} {self.step_s:7.1f} {strict_s / self.step_s:6.2f} {self.average('idle/engines'):8.1%} "
             f"{1 - self.average('queue/requests') / PLACES:8.1%} {self.average('idle/learner'):8.1%} "
             f"{self.average('idle/executors'):10.1%} {finished[0]:6.0f} ->{finished[-1]:5.0f} "
-            f"{self.average('queue/judging'):8.0f} {self.driver:7.1%} {self.average('staleness/mean'):9.2f}"
+            f"{self.average('queue/judging'):8.0f} {self.average('staleness/mean'):9.2f}"
         )
 
 
-def simulate(staleness: int, pace: Pace, first: int, last: int, folder: Path) -> Seen:
+def simulate(staleness: int, pace: Pace, first: int, last: int, folder: Path, over_ray: bool = False) -> Seen:
     """A run that is measured from the training of step `first` to that of step `last`."""
     config = Config.model_validate(
         {
@@ -307,30 +89,32 @@ def simulate(staleness: int, pace: Pace, first: int, last: int, folder: Path) ->
             "run": {"directory": str(folder), "steps": 1000, "checkpoint_every": 1000, "trajectories_every": 0},
             "eval": {"at_start": False, "at_end": False},
             "rollout": {"engines": ENGINES, "group_size": GROUP, "max_num_seqs": PLACES},
-            "executor": {"workers": pace.slots},
+            "ray": {"step_deadline_s": 1e6},
         }
     )  # fmt: skip
     problems = tuple(synthetic(f"p{i:05}", i % 9) for i in range(PROBLEMS))
-    hosts = [ray.remote(Host).options(num_cpus=0, max_concurrency=20_000).remote(ENGINES // HOSTS, pace)
-             for _ in range(HOSTS)]  # fmt: skip
-    curriculum = ray.remote(CurriculumActor).options(num_cpus=0).remote(problems, config.curriculum, 0)
-    learner = TimedLearner(pace, hosts, first, last)
+    marks: list[tuple[float, float]] = []
 
-    async def run(life: Life) -> None:
-        client: Any = CurriculumClient(curriculum)
-        life.services = Services(client, TimedRollout(config, hosts), learner, learner)  # type: ignore[arg-type]
-        with life.metrics:
+    def made(kind: Any, *arguments: Any) -> Any:
+        if over_ray:
+            return ray.remote(kind).options(num_cpus=0, max_concurrency=20_000).remote(*arguments)
+        return Local(kind(*arguments))
+
+    async def run() -> None:
+        hosts = [made(Host, ENGINES // HOSTS, pace) for _ in range(HOSTS)]
+        client: Any = CurriculumClient(Local(CurriculumActor(problems, config.curriculum, 0)))
+        learner: Any = TimedLearner(pace, hosts, first, last)
+        life = Life(config, place, Ready(folder, problems, ()), progress)
+        life.services = Services(client, TimedRollout(config, hosts), learner, learner)
+        with life.metrics, suppress(Enough):
             await life._train()
+        marks.extend(learner.marks)
 
-    with RunDirectory.open(config) as place, RunProgress(1000) as progress:
-        try:
-            asyncio.run(run(Life(config, place, Ready(folder, problems, ()), progress)))
-        except Enough:
-            pass
+    with RunDirectory.open(config) as place, RunProgress(1000, console=Console(quiet=True)) as progress:
+        with asyncio.Runner(loop_factory=None if over_ray else Virtual) as runner:
+            runner.run(run())
         lines = [line for line in read_metrics(place.metrics_file) if first <= line["step"] < last]
-    for actor in (*hosts, curriculum):
-        ray.kill(actor)
-    (begun, spent_before), (ended, spent) = learner.marks
+    (begun, spent_before), (ended, spent) = marks
     return Seen(lines, (ended - begun) / (last - first), (spent - spent_before) / (ended - begun))
 
 
@@ -340,17 +124,25 @@ def simulated(options: argparse.Namespace) -> None:
         f"{ENGINES} engines of {PLACES} places, {SUBTASKS} x {GROUP} completions, {pace.slots} slots; engines, "
         f"learner and executors at full load: {options.step_s:g} s a step each"
     )
-    print("staleness  s/step  times  engines   places  learner  executors  finished      judging  driver  mean age")
-    print("                           idle    empty     idle       idle  groups        programs  of core  (updates)")
-    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    print("staleness  s/step  times  engines   places  learner  executors  finished      judging  mean age")
+    print("                           idle    empty     idle       idle  groups        programs  (updates)")
     strict_s = 0.0
     with tempfile.TemporaryDirectory(prefix="stepcoder-pipeline-") as folder:
         for staleness in options.staleness:
-            first = 2 if staleness == 0 else 3
-            last = first + (2 if staleness == 0 else options.steps)
+            first, last = (2, 4) if staleness == 0 else (4, 4 + options.steps)
             found = simulate(staleness, pace, first, last, Path(folder) / str(staleness))
             strict_s = strict_s or found.step_s
             print(found.row(staleness, strict_s), flush=True)
+
+
+def driver(options: argparse.Namespace) -> None:
+    """By the clock, engines in processes of their own: what the driver's takes of a core."""
+    pace, staleness = Pace.balanced(options.step_s), options.staleness[-1]
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="stepcoder-pipeline-") as folder:
+        found = simulate(staleness, pace, 3, 3 + options.steps, Path(folder) / "run", over_ray=True)
+    print(f"max_staleness {staleness}: {found.step_s:.1f} s a step, of which the driver's process computes "
+          f"{found.driver * found.step_s:.2f} s: {found.driver:.1%} of a core")  # fmt: skip
     ray.shutdown()
 
 
@@ -380,17 +172,19 @@ def real(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["simulated", "real"], default="simulated")
-    parser.add_argument("--staleness", type=int, nargs="+", help="default: 0 2 8, or 0 2 of the real loop")
-    parser.add_argument("--steps", type=int, default=10, help="steps that are measured, with staleness")
-    parser.add_argument("--step-s", type=float, default=6.0, help="seconds of a step at full load, simulated")
+    parser.add_argument("what", nargs="?", choices=["simulated", "driver", "real"], default="simulated")
+    parser.add_argument("--staleness", type=int, nargs="+", help="(default: 0 1 2 4 8; driver: 8; real: 0 2)")
+    parser.add_argument("--steps", type=int, default=9, help="that are measured (default: 9)")
+    parser.add_argument("--step-s", type=float, help="of engines or learner at full load (default: 30; driver: 10)")
     options = parser.parse_args()
-    if options.what == "real":
-        options.staleness = options.staleness or [0, 2]
-        real(options)
-    else:
-        options.staleness = options.staleness or [0, 2, 8]
-        simulated(options)
+    ways = {
+        "simulated": (simulated, [0, 1, 2, 4, 8], 100.0),
+        "driver": (driver, [8], 10.0),
+        "real": (real, [0, 2], 0.0),
+    }
+    way, staleness, step_s = ways[options.what]
+    options.staleness, options.step_s = options.staleness or staleness, options.step_s or step_s
+    way(options)
 
 
 if __name__ == "__main__":

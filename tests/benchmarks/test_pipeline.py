@@ -6,7 +6,18 @@ from statistics import mean, median, quantiles
 
 import pytest
 
-from benchmarks.pipeline import EMPTY, ENGINES, GROUP, LONGEST, MEDIAN, PLACES, SUBTASKS, Pace, TimedEngine, length
+from benchmarks.simulated_cluster import (
+    EMPTY,
+    ENGINES,
+    GROUP,
+    LONGEST,
+    MEDIAN,
+    PLACES,
+    SUBTASKS,
+    Pace,
+    TimedEngine,
+    length,
+)
 
 
 def test_lengths_are_long_tailed() -> None:
