@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--step-s", type=float, help="of engines or learner at full load (default: 30; driver: 10)")
     options = parser.parse_args()
     ways = {
-        "simulated": (simulated, [0, 1, 2, 4, 8], 100.0),
+        "simulated": (simulated, [0, 1, 2, 4, 8], 30.0),
         "driver": (driver, [8], 10.0),
         "real": (real, [0, 2], 0.0),
     }

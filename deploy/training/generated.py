@@ -23,7 +23,7 @@ class Generated:
     lost: Sequence[Unjudged]
     waited: float
     seconds: float
-    stream: Mapping[str, float]
+    stream: dict[str, float]
 
     @property
     def tried(self) -> int:
