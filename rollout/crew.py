@@ -6,7 +6,7 @@ it samples nothing before it has the weights of the others.
 
     crew = Crew(start, 2, HeartbeatConfig(), losses, deadline_s)
     await crew.ready()
-    member = await crew.least_busy()
+    member = random.choice(crew.usable())
     try:
         await member.actor.run.remote(...)
     except Exception as error:
@@ -50,7 +50,6 @@ class Member:
     actor: Any
     version: int | None = None
     up: bool = False
-    under_way: int = 0
 
     @property
     def name(self) -> str:
@@ -73,6 +72,7 @@ class Crew:
         """Whether members may be taking new weights."""
         self.joined: Callable[[], Coroutine[Any, Any, None]] | None = None
         """Gives every member the newest weights; without it a successor keeps those that it has loaded."""
+        self.told: Callable[[], None] = lambda: None
         self._failure: Exception | None = None
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -94,17 +94,12 @@ class Crew:
             member.version = version if member.up else None
         self._tell()
 
-    async def usable(self) -> list[Member]:
-        """Waits until there is one. Raises what keeps a lost one from being replaced."""
-        while True:
-            if self._failure is not None:
-                raise self._failure
-            if found := [member for member in self.members if member.usable]:
-                return found
-            await self._news.wait()
-
-    async def least_busy(self) -> Member:
-        return min(await self.usable(), key=lambda member: (member.under_way, member.index))
+    def usable(self) -> list[Member]:
+        """Those that can write now; `told` is called when there are others. Raises what keeps a lost one from being
+        replaced."""
+        if self._failure is not None:
+            raise self._failure
+        return [member for member in self.members if member.usable]
 
     def lose(self, member: Member, error: BaseException) -> None:
         """It is gone, or to be given up: its successor is started. Of no effect where that is known."""
@@ -184,6 +179,7 @@ class Crew:
     def _tell(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
+        self.told()
 
     async def close(self, patience_s: float) -> None:
         """End the engines' processes, then their actors."""

@@ -3,12 +3,11 @@
 The engines are listed in `rollout/engines.py`; `tests/rollout/test_engine_contract.py` holds each to what is said here.
 """
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from stepcoder.held import Held
 from stepcoder.rollout.config import RolloutConfig
 
 FinishReason = Literal["eos", "stop", "length"]
@@ -34,23 +33,27 @@ class Completion:
     """What the engine wrote: R response tokens and their log-probabilities. Nothing is re-tokenised.
 
     `finish_reason`: eos = the model's own end token (kept, last), stop = a stop string (kept), length = out of room.
-    `weight_version`: the weights that its first token was sampled with, or older; an update may change them under way.
+    `weight_version`: the weights that its first token was sampled with, or older; an update may change them under way:
+    then `token_versions` has the weights of each token, and is None otherwise.
     """
 
     response_ids: list[int]
     logprobs: list[float]
     finish_reason: FinishReason
     weight_version: int
+    token_versions: list[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """Totals since the engine started; `busy_s` counts the time with at least one request in flight."""
+    """Totals since the engine started; `busy_s` counts the time with at least one request in flight, `requests_s` that
+    of each request."""
 
     completions: int = 0
     prompt_tokens: int = 0
     generated_tokens: int = 0
     busy_s: float = 0.0
+    requests_s: float = 0.0
 
 
 class Engine(Protocol):
@@ -107,26 +110,15 @@ class Meter:
 
     def __init__(self) -> None:
         self._stats = EngineStats()
-        self._in_flight = 0
-        self._busy_since = 0.0
+        self._held = Held()
 
     @property
     def stats(self) -> EngineStats:
-        running = time.monotonic() - self._busy_since if self._in_flight else 0.0
-        return replace(self._stats, busy_s=self._stats.busy_s + running)
+        return replace(self._stats, busy_s=self._held.busy_s, requests_s=self._held.together_s)
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
+    def request(self) -> AbstractContextManager[None]:
         """Around the time that a request is in flight."""
-        if self._in_flight == 0:
-            self._busy_since = time.monotonic()
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            if self._in_flight == 0:
-                self._stats = replace(self._stats, busy_s=self._stats.busy_s + time.monotonic() - self._busy_since)
+        return self._held.one()
 
     def count(self, prompt_ids: list[int], completion: Completion) -> None:
         self._stats = replace(

@@ -16,8 +16,10 @@ from stepcoder.executor.pool.actors import ExecutorPool, Site
 from stepcoder.paths import Located
 from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
 from stepcoder.rollout.crew import Crew, Losses, Member, is_loss
+from stepcoder.rollout.dispatch import Dispatch
 from stepcoder.rollout.engine import Sampling
 from stepcoder.rollout.engines import engine_environment
+from stepcoder.rollout.load import Load, together
 from stepcoder.rollout.trajectory import GroupSummary, Unjudged
 from stepcoder.rollout.worker import RolloutWorker
 
@@ -44,8 +46,8 @@ class IssuedGroup:
 
 
 class RolloutService:
-    """`config.engines` workers on one pool of executors. A subtask goes to the worker with the fewest under way, and
-    once more to another where that one is lost: its completions are the same then, and count once."""
+    """`config.engines` workers on one pool of executors. Subtasks wait here until a worker has room for one, and go to
+    another where that one is lost: their completions are the same then, and count once."""
 
     def __init__(
         self,
@@ -92,6 +94,8 @@ class RolloutService:
             )
 
         self.crew = Crew(start, config.engines, heartbeat, losses, deadline_s)
+        self._dispatch = Dispatch(self.crew.usable, config.max_num_seqs, self._room)
+        self.crew.told = self._dispatch.serve
         self._finished: dict[Member, Finished] = {}
 
     @property
@@ -114,6 +118,16 @@ class RolloutService:
             return
         self._finished[member] = Finished(stats.completions, stats.generated_tokens)
 
+    async def load(self) -> Load:
+        """What engines and executors have done so far."""
+        loads = await asyncio.gather(*(_load(member) for member in self.crew.up()))
+        slots, waiting = sum(self.executor.workers), self._dispatch.waiting
+        return together([*loads, Load(executing_s=await self.executor.busy_s(), slots=slots, waiting=waiting)])
+
+    async def write(self, subtask: Subtask) -> IssuedGroup | Unjudged:
+        """A group of training completions."""
+        return await self._run(subtask, None, None)
+
     async def run(
         self, subtasks: Sequence[Subtask], sampling: Sampling | None = None, group_size: int | None = None
     ) -> list[IssuedGroup | Unjudged]:
@@ -121,10 +135,9 @@ class RolloutService:
         return list(await asyncio.gather(*(self._run(subtask, sampling, group_size) for subtask in subtasks)))
 
     async def _run(self, subtask: Subtask, sampling: Sampling | None, group_size: int | None) -> IssuedGroup | Unjudged:
-        failures = 0
+        failures, completions = 0, group_size or self.config.group_size
         while True:
-            member = await self.crew.least_busy()
-            member.under_way += 1
+            member = await self._dispatch.place(subtask.ticket, completions)
             try:
                 return await _issue(member, subtask, sampling, group_size)
             except RayError as error:
@@ -136,10 +149,26 @@ class RolloutService:
                     raise
                 log.warning("subtask %d failed on %s and is issued again: %s", subtask.ticket, member.name, error.cause)
             finally:
-                member.under_way -= 1
+                self._dispatch.came_back(member, completions)
+
+    async def _room(self, member: Member, sent: int) -> int:
+        try:
+            return await member.actor.room.remote(sent)
+        except RayError as error:
+            if not is_loss(error):
+                raise
+            self.crew.lose(member, error)
+            return sent
 
     async def close(self) -> None:
         await self.crew.close(CLOSE_S)
+
+
+async def _load(member: Member) -> Load:
+    try:
+        return await member.actor.load.remote()
+    except RayError:  # it is lost, and what it has done with it
+        return Load()
 
 
 async def _issue(

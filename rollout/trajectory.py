@@ -20,6 +20,7 @@ class Trajectory:
     `coverage_trusted` is false where `executed` says nothing: the program touched its coverage, or is too long for it.
     `prefix_chars`: characters of `program` that the prompt gave. `hidden_passed`: of a program that passed the tests
     that give the reward, whether it passed the hidden ones; None where none are hidden, or it failed before.
+    `token_versions`: the weights that wrote each token, where those of `weight_version` did not write them all.
     Nothing is ever re-tokenised: `prompt_ids + response_ids` is what the engine saw and sampled.
     """
 
@@ -43,6 +44,14 @@ class Trajectory:
     coverage_trusted: bool = True
     prefix_chars: int = 0
     hidden_passed: bool | None = None
+    token_versions: Int32[np.ndarray, " R"] | None = None
+
+    @property
+    def versions(self) -> Int32[np.ndarray, " R"]:
+        """The weights that wrote each token."""
+        if self.token_versions is not None:
+            return self.token_versions
+        return np.full(len(self.response_ids), self.weight_version, np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +80,8 @@ class GroupSummary:
 
     `tokens` is what the learner computes for it (prompt once, responses), `generated` the sampled tokens,
     `reward_spread` the largest reward less the smallest: 0 where all are the same. `fails_hidden` counts completions
-    that pass the tests that give the reward and fail a hidden one; None where no test is hidden.
+    that pass the tests that give the reward and fail a hidden one; None where no test is hidden. `version_sum`: the
+    versions of the weights that wrote each token, added up.
     """
 
     outcome: Outcome
@@ -83,6 +93,7 @@ class GroupSummary:
     verdicts: dict[Verdict, int]
     oldest_version: int
     fails_hidden: int | None = None
+    version_sum: int = 0
 
 
 def summarize(group: Group, hidden: bool = False) -> GroupSummary:
@@ -103,4 +114,5 @@ def summarize(group: Group, hidden: bool = False) -> GroupSummary:
         verdicts=verdicts,
         oldest_version=min(t.weight_version for t in group.trajectories),
         fails_hidden=sum(t.hidden_passed is False for t in group.trajectories) if hidden else None,
+        version_sum=sum(int(t.versions.sum()) for t in group.trajectories),
     )

@@ -9,7 +9,7 @@ retries) is no reward: its whole group is `Unjudged`.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,12 +21,15 @@ from stepcoder.executor.judging.reward import reward
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.spans import executed_spans
 from stepcoder.executor.suite import Suite
+from stepcoder.held import Held
 from stepcoder.paths import Located, local
 from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
 from stepcoder.rollout.engine import EngineDied, EngineStats, Sampling, greedy, sampling_of
 from stepcoder.rollout.engines import make_engine
 from stepcoder.rollout.lifeline import tie_to_parent
+from stepcoder.rollout.load import Load
 from stepcoder.rollout.pulse import Pulse, end_engine
+from stepcoder.rollout.room import Room
 from stepcoder.rollout.text.extract import extract
 from stepcoder.rollout.text.mask import token_masks
 from stepcoder.rollout.text.offsets import TokenSpans
@@ -69,6 +72,8 @@ class RolloutWorker:
         self._reward_kind = reward_kind
         self._seed = seed
         self._config = config
+        self._room = Room(config.max_num_seqs)
+        self._judging = Held()
         self._engine = make_engine(model, config, device=device, backend=backend, version=version)
         self._pulse = Pulse(self._engine, heartbeat or HeartbeatConfig())
 
@@ -95,8 +100,10 @@ class RolloutWorker:
         if self._form == "instruct":  # a reply opens with a fence; it ends with its end token
             sampling = Sampling(sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_new_tokens)
         count = group_size or self._config.group_size
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._sample(subtask, prompt_ids, sampling, index)) for index in range(count)]
+        with self._room.group(count) as ended:
+            async with asyncio.TaskGroup() as group:
+                calls = (self._sample(subtask, prompt_ids, sampling, index, ended) for index in range(count))
+                tasks = [group.create_task(call) for call in calls]
         trajectories = tuple(task.result() for task in tasks)
         passed = sum(trajectory.verdict is Verdict.PASSED for trajectory in trajectories)
         outcome = Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, count)
@@ -126,6 +133,14 @@ class RolloutWorker:
     async def stats(self) -> EngineStats:
         return self._engine.stats
 
+    async def load(self) -> Load:
+        stats = self._engine.stats
+        return Load(stats.busy_s, stats.requests_s, self._judging.together_s, engines=1)
+
+    async def room(self, sent: int) -> int:
+        """How many of the `sent` completions that were asked for have ended, as soon as there is room for more."""
+        return await self._room.after(sent)
+
     async def join_transfer(self, init_info: dict[str, Any]) -> None:
         """Called by the learner's `WeightPublisher`, like the three below."""
         await self._engine.join_transfer(init_info)
@@ -142,14 +157,18 @@ class RolloutWorker:
     async def close(self) -> None:
         self._engine.close()
 
-    async def _sample(self, subtask: Subtask, prompt_ids: list[int], sampling: Sampling, index: int) -> Trajectory:
+    async def _sample(
+        self, subtask: Subtask, prompt_ids: list[int], sampling: Sampling, index: int, ended: Callable[[], None]
+    ) -> Trajectory:
         seed = sample_seed(self._seed, subtask.ticket, index)
         completion = await self._engine.generate(prompt_ids, sampling, seed)
+        ended()
         ended_itself = completion.finish_reason == "eos"
         written = completion.response_ids[:-1] if ended_itself else completion.response_ids
         text, spans = self._spans(written, prompt_ids[-4:])
         extracted = extract(given(subtask.prefix), text, self._form)
-        whole = await self._executor.run(extracted.program, subtask.problem.suite)
+        with self._judging.one():
+            whole = await self._executor.run(extracted.program, subtask.problem.suite)
         if not whole.verdict.judged:
             raise NotJudged(whole.error or "the sandbox failed")
         hidden = subtask.problem.hidden
@@ -176,6 +195,7 @@ class RolloutWorker:
             coverage_trusted=report.coverage_trusted,
             prefix_chars=extracted.prefix_chars,
             hidden_passed=whole.passed if hidden and report.passed else None,
+            token_versions=None if (versions := completion.token_versions) is None else np.asarray(versions, np.int32),
         )
 
 

@@ -1,7 +1,7 @@
 """The configuration of `stepcoder train`: one tree, composed of each part's own settings."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -52,9 +52,10 @@ class Config(BaseConfig):
 
     subtasks_per_step: int = Field(default=512, ge=1)
     """Subtasks of a step; each gets rollout.group_size completions (subtasks)."""
-    max_staleness: Literal[0, 1] = 1
-    """Weight updates that a trajectory may be behind (updates): 0 is strict on-policy, 1 generates the next step while
-    this one trains."""
+    max_staleness: int = Field(default=1, ge=0)
+    """Weight updates that a trajectory may be behind when it is trained on (updates), and steps that are generated
+    ahead: 0 is strict on-policy. The more, the less do training and generation wait for each other, and for the longest
+    completions."""
     refill_rounds: int = Field(default=0, ge=0)
     """With learner.drop_equal_groups: generate groups of further subtasks in place of those left out, in at most so
     many rounds a step (rounds); 0 for no replacement. Source: DAPO's dynamic sampling."""

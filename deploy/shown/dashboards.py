@@ -34,10 +34,15 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
         Panel("Time to generate a step", "s", ("seconds/generate",)),
         Panel("Tokens of a response, mean", "short", ("tokens/mean_response",)),
         Panel("Tokens of a step", "short", ("tokens/generated",)),
-        Panel("Weight updates behind", "short", ("staleness",)),
+        Panel("Weight updates behind: the oldest group, the mean token", "short", ("staleness", "staleness/mean")),
         Panel("Distance of sampler and learner (nats a token)", "short", ("gap/logprob_abs_mean",)),
+        Panel("Idle", "percentunit", ("idle/engines", "idle/executors", "idle/learner")),
+        Panel("Groups: waiting, under way, finished", "short", ("queue/waiting", "queue/unfinished", "queue/finished")),
+        Panel("Completions in an engine, mean", "short", ("queue/requests",)),
+        Panel("Time that a finished group waits for its step", "s", ("age/finished_s",)),
     ),
     "execution": (
+        Panel("Programs that wait for their report, mean", "short", ("queue/judging",)),
         Panel("Programs that pass", "percentunit", ("pass_rate", "pass_rate/full")),
         Panel("Verdicts", "percentunit", ("verdict/*",)),
         Panel("Groups that the sandbox could not judge", "short", ("groups/unjudged",)),
@@ -74,6 +79,7 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
         Panel("Groups that the sandbox could not judge", "short", ("groups/unjudged",)),
         Panel("Alarms of engine and learner being apart", "short", ("gap/alarm",)),
         Panel("Outcomes that came too late", "short", ("curriculum/stale_outcomes",)),
+        Panel("Groups that were too old and written anew", "short", ("groups/too_old",)),
         Panel(
             "Problems left out", "short", ("curriculum/unparsable_solutions", "curriculum/too_long_problems")
         ),

@@ -1,13 +1,13 @@
 """The driver: the training loop, written as the algorithm reads.
 
     subtasks  = curriculum.next(n)                 # what to try, and from where
-    groups    = rollout.run(subtasks)              # completions, graded while others are still written
+    groups    = rollout.write(subtasks)            # completions, graded while others are still written
     metrics   = learner.step(groups)               # PPO on the tokens that the tests executed
     curriculum.report(outcomes); learner.publish() # start points move; engines get the new weights
 
-With `max_staleness` 1 the groups of step k + 1 are generated while step k trains. The driver holds references and
-small numbers only. A step's outcomes are reported in the order of its tickets, so that a run's course depends
-on its seed and its samples, not on which worker was faster.
+The first two are `stream.py`'s: with `max_staleness` above 0 the groups of later steps are generated while a step
+trains. The driver holds references and small numbers only. A step's groups are taken, and their outcomes reported, in
+the order of their tickets, so that a run's course depends on its seed and its samples, not on which worker was faster.
 """
 
 import asyncio
@@ -29,19 +29,21 @@ from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.faults import LEARNER, SERVICES, Faults
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
 from stepcoder.deploy.run.trajectories import write_groups
-from stepcoder.deploy.shown.counting import counted
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import Engines, Services, join_cluster, start_services
 from stepcoder.deploy.training.evaluation import evaluate_splits, evaluation_size
 from stepcoder.deploy.training.generated import Generated, rollout_metrics
+from stepcoder.deploy.training.idle import Idle
 from stepcoder.deploy.training.lives import live_on
-from stepcoder.deploy.training.refill import group_metrics, lacking, with_spread
+from stepcoder.deploy.training.refill import group_metrics, with_spread
 from stepcoder.deploy.training.saving import Saving
 from stepcoder.deploy.training.stopping import Stopping, StopRequested
+from stepcoder.deploy.training.stream import Stream
 from stepcoder.deploy.training.time_limit import StartTimes, TimeLimit
-from stepcoder.deploy.training.unjudged import parted, told, too_many, unjudged_metrics
+from stepcoder.deploy.training.unjudged import told, too_many, unjudged_metrics
 from stepcoder.errors import UserError
 from stepcoder.learner.guards import Guards
+from stepcoder.rollout.load import Load
 from stepcoder.rollout.service import IssuedGroup
 from stepcoder.waiting import watched, within
 from stepcoder.words import duration, plural
@@ -110,8 +112,8 @@ class Life:
         self.guards = Guards(config.learner.guards, read_metrics(run.metrics_file))
         self.saving = Saving(run, self.limit)
         self.done = run.resumed_step
-        self.under_way: list[Subtask] = []  # drawn and not trained on: a checkpoint keeps them
-        self.generation: asyncio.Task[Generated] | None = None
+        self.stream: Stream
+        self.idle: Idle
         self.writing = Background()  # of trajectories
 
     async def train(self) -> None:
@@ -134,7 +136,6 @@ class Life:
             await self.writing.settle()
             raise
         finally:
-            await self._give_up_generation()
             await self.saving.close()
             await self.writing.close()
             await self.services.close()
@@ -154,14 +155,8 @@ class Life:
 
     async def _save_before_the_end(self) -> None:
         """The last step that is done, unless there is a checkpoint of it."""
-        await self._give_up_generation()
         if self.done > self.saving.last:
-            await self.saving.save(self.services, self.done, self.under_way, self.refused)
-
-    async def _give_up_generation(self) -> None:
-        if self.generation is not None:
-            self.generation.cancel()
-            await asyncio.gather(self.generation, return_exceptions=True)
+            await self.saving.save(self.services, self.done, self.stream.window.under_way, self.refused)
 
     async def _steps(self, done: int, issued: list[Subtask] | None) -> int:
         """Steps after `done`, to the end of the run or of its time; the last one's number."""
@@ -169,40 +164,42 @@ class Life:
         self.progress.begin_steps()
         self.start.over()
         self.stopping.begin()
-        self.under_way = issued or []
+        self.idle = Idle(await self._load(), time.monotonic())
+        self.stream = Stream(c, self.services, self.progress, self.stopping, issued or ())
+        try:
+            return await self._stream_steps(done)
+        finally:
+            await self.stream.close()
+
+    async def _stream_steps(self, done: int) -> int:
+        c = self.config
         for step in range(done + 1, c.run.steps + 1):
-            begun, more = time.monotonic(), step < c.run.steps
+            begun = time.monotonic()
             saves, evaluates = step % c.run.checkpoint_every == 0, bool(c.eval.every) and step % c.eval.every == 0
-            if self.generation is None:
-                self.under_way = self.under_way or await self._next()
-                self.generation = asyncio.create_task(self._generate(self.under_way))
             self.progress.phase("generating")
-            generated, self.generation = await self._refill(await self.generation), None
-            ahead: list[Subtask] = []
-            if c.max_staleness > 0:  # after the last step too: a run that is made longer then goes on as a longer one
-                ahead = await self._next()
-                between = self.limit.between(saves, evaluates)
-                more = more and self.limit.allows(2, c.eval.at_end, between)  # this one too
-                if more:
-                    self.generation = asyncio.create_task(self._generate(ahead))
+            generated = await self.stream.take(step, self._ahead(step, self.limit.between(saves, evaluates)))
             await self._learn(step, generated)
-            self.done, self.under_way = step, ahead
+            self.done = step
             self.stopping.check()
             await self.saving.check()
             await self.writing.check()
             self._took(time.monotonic() - begun, generated)
-            if c.max_staleness == 0:
-                more = more and self.limit.allows(1, c.eval.at_end, self.limit.between(saves, evaluates))
+            between = self.limit.between(saves, evaluates)
+            more = step < c.run.steps and self.limit.allows(1, c.eval.at_end, between)
             if saves or not more:
                 self.progress.phase("writing a checkpoint")
-                await self.saving.save(self.services, step, ahead, self.refused)
+                await self.saving.save(self.services, step, self.stream.window.under_way, self.refused)
             if not more:
                 return step
             if evaluates:
-                if self.generation is not None:  # alone, an evaluation is counted and timed for itself
-                    await asyncio.wait([self.generation])
+                await self.stream.settled()  # alone, an evaluation is counted and timed for itself
                 await self._evaluate(step)
         return c.run.steps
+
+    def _ahead(self, step: int, between: float) -> int:
+        """Steps after this one whose groups are worth writing already: the run has them, and its time does."""
+        most = min(self.config.max_staleness, self.config.run.steps - step)
+        return sum(self.limit.allows(1 + n, self.config.eval.at_end, between) for n in range(1, most + 1))
 
     def _took(self, seconds: float, generated: Generated) -> None:
         """How long a step took. An evaluation that was not seen yet is thought to be as fast as its completions."""
@@ -252,34 +249,6 @@ class Life:
         kept = [item for item in state["issued"] if item[1] in known]
         return [await self.services.curriculum.subtask(*item) for item in kept] or None
 
-    async def _next(self, count: int | None = None) -> list[Subtask]:
-        return await self.services.curriculum.next(count or self.config.subtasks_per_step)
-
-    async def _generate(self, subtasks: list[Subtask]) -> Generated:
-        start = time.perf_counter()
-        rollout, total = self.services.rollout, len(subtasks) * self.config.rollout.group_size
-        async with counted(self.progress, "generating", total, rollout):
-            awaited = f"the engines to write and the executors to judge {total} completions"
-            writing = within(self.config.ray.step_deadline_s, awaited, rollout.run(subtasks))
-            groups, lost = parted(await self.stopping.beside(writing))
-        return Generated(groups, time.perf_counter() - start, lost)
-
-    async def _refill(self, generated: Generated) -> Generated:
-        """Further rounds while groups with spread are missing.
-
-        Not beside training: the order of the curriculum's calls would depend on what ends first. So the weights are the
-        newest, and a checkpoint finds no round under way.
-        """
-        for _ in range(self.config.refill_rounds):
-            missing = lacking(generated.groups, self.config.subtasks_per_step)
-            if not missing:
-                break
-            further = await self._next(missing)
-            self.under_way = [*self.under_way, *further]
-            more = await self._generate(further)
-            generated = generated.with_more(more)
-        return generated
-
     async def _learn(self, step: int, generated: Generated) -> None:
         """Train on one step's groups, tell the curriculum, send the weights, write the numbers."""
         self.progress.phase("training")
@@ -298,8 +267,9 @@ class Life:
         self.progress.phase("sending weights")
         await self._publish(step)
         published = time.perf_counter()
-        metrics: dict[str, Any] = rollout_metrics(groups, step, generated.seconds) | learned
-        metrics |= unjudged_metrics(lost) | self.engines.faults.metrics()
+        metrics: dict[str, Any] = rollout_metrics(generated, step) | learned
+        metrics |= generated.stream | unjudged_metrics(lost) | self.engines.faults.metrics()
+        metrics |= self.idle.see(await self._load(), time.monotonic(), published - start)
         if dropping:
             metrics |= group_metrics(groups, generated.tried - self.config.subtasks_per_step)
         metrics |= await services.curriculum.metrics()
@@ -314,6 +284,10 @@ class Life:
             self.progress.message(f"step {step}: {warning}")
         if stop := self._refused(metrics) or finding.stop:
             await self._stop(step, stop)
+
+    async def _load(self) -> Load:
+        asked = self.services.rollout.load()
+        return await within(self.config.ray.start_deadline_s, "engines and executors to say how busy they were", asked)
 
     async def _publish(self, version: int) -> None:
         await self.services.exchange.publish(version)

@@ -1,33 +1,48 @@
 """One step's groups, and what the driver can say of them without touching a token."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
+from stepcoder.deploy.training.unjudged import parted
+from stepcoder.deploy.training.window import Written
 from stepcoder.rollout.service import IssuedGroup
 from stepcoder.rollout.trajectory import Unjudged
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """Groups in the order of their tickets, seconds that they took, groups that could not be judged."""
+    """Groups in the order of their tickets; groups that could not be judged.
+
+    `waited`: seconds in which nothing else was done; `seconds`: those since the step before was generated, or since the
+    first subtask of this one was sent. `stream`: what is under way beside them, as metrics.
+    """
 
     groups: list[IssuedGroup]
+    lost: Sequence[Unjudged]
+    waited: float
     seconds: float
-    lost: Sequence[Unjudged] = ()
+    stream: dict[str, float]
 
     @property
     def tried(self) -> int:
         """Subtasks that were written for."""
         return len(self.groups) + len(self.lost)
 
-    def with_more(self, more: "Generated") -> "Generated":
-        return Generated(self.groups + more.groups, self.seconds + more.seconds, [*self.lost, *more.lost])
+    @classmethod
+    def of(cls, written: Sequence[Written], last: float, begun: float, now: float, counts: Mapping[str, int]) -> Self:
+        """`last`: when the step before was taken; `begun`: since when this one was waited for."""
+        groups, lost = parted([item.group for item in written])
+        since = max(last, min(item.sent for item in written))
+        stream = {name: float(count) for name, count in counts.items()}
+        stream["age/finished_s"] = sum(now - item.came for item in written) / len(written)
+        return cls(groups, lost, now - begun, now - since, stream)
 
 
-def rollout_metrics(groups: Sequence[IssuedGroup], step: int, seconds: float) -> dict[str, float]:
+def rollout_metrics(found: Generated, step: int) -> dict[str, float]:
     """What the driver can say of a step's completions without touching a token."""
-    summaries = [g.summary for g in groups]
+    summaries = [g.summary for g in found.groups]
     total = sum(s.outcome.total for s in summaries)
     generated = sum(s.generated for s in summaries)
     full = [s.outcome for s in summaries if s.outcome.stage == 0]
@@ -37,9 +52,10 @@ def rollout_metrics(groups: Sequence[IssuedGroup], step: int, seconds: float) ->
         "pass_rate": sum(s.outcome.passed for s in summaries) / total,
         "tokens/generated": float(generated),
         "tokens/mean_response": generated / total,
-        "tokens_per_s/generate": generated / seconds,
-        "seconds/generate": seconds,
+        "tokens_per_s/generate": generated / found.seconds,
+        "seconds/generate": found.waited,
         "staleness": float(max(step - 1 - s.oldest_version for s in summaries)),
+        "staleness/mean": step - 1 - sum(s.version_sum for s in summaries) / generated,
     }
     if full:
         metrics["pass_rate/full"] = sum(o.passed for o in full) / sum(o.total for o in full)

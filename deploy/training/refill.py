@@ -4,8 +4,8 @@ DAPO (Yu et al. 2025, section 3.2). What counts is the reward as the executor's 
 penalty and whatever else `learner.reward` does: where all completions pass, or all fail alike, none is the better
 program, however long they are. The groups' summaries have it, so that no token is looked at here.
 
-A round asks for exactly as many subtasks as the step lacks groups, so that none is ever left over: kept for the next
-step it would be an update too old, trained on at once it would make the sizes of steps vary.
+A round makes the step longer by exactly as many groups as it lacks (`window.py`), so that the sizes of steps do not
+vary.
 """
 
 from collections.abc import Sequence

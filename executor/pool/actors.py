@@ -46,6 +46,10 @@ class ExecutorWorker:
         """The isolation level found on this actor's node."""
         return self._pool.level
 
+    async def busy_s(self) -> float:
+        """Seconds that this actor's slots have spent on programs, added up."""
+        return self._pool.busy_s
+
     async def pid(self) -> int:
         return os.getpid()
 
@@ -101,6 +105,18 @@ class ExecutorPool:
                 return await actor.level.remote()
             except ActorUnavailableError:  # between its death and its restart
                 await asyncio.sleep(_RESTART_PAUSE_S)
+
+    async def busy_s(self) -> float:
+        """The same of all actors; one that is just being restarted counts as nothing."""
+        from ray.exceptions import RayActorError
+
+        async def one(actor: Any) -> float:
+            try:
+                return await actor.busy_s.remote()
+            except RayActorError:
+                return 0.0
+
+        return sum(await asyncio.gather(*map(one, self.actors)))
 
     async def run(self, program: str, suite: Suite) -> Report:
         """The report of `program`; an `infra_error` only after the retries, on other actors where there are any.

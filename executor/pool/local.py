@@ -8,6 +8,7 @@ program sent is unpickled. A sandbox failure is retried on whichever slot is fre
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -52,6 +53,7 @@ class LocalPool:
         self._planning = threading.Lock()
         self._running: dict[Future[Report], tuple[_Job, Slot]] = {}
         self._changing = threading.Lock()  # of what is running
+        self._busy_s = 0.0
         self._threads = [
             threading.Thread(target=self._work, name=f"executor-slot-{number}", daemon=True)
             for number in range(config.workers)
@@ -85,6 +87,11 @@ class LocalPool:
                 job, slot = self._running[future]
                 job.wanted.abandoned = True
                 slot.kill()
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that slots have spent on programs, added up."""
+        return self._busy_s
 
     def _planned(self, suite: Suite) -> Plan:
         """Programs of one suite follow each other: the plans of the last suites are kept, by identity."""
@@ -158,11 +165,13 @@ class LocalPool:
     def _report(self, slot: Slot, job: _Job) -> Report:
         with self._changing:
             self._running[job.future] = job, slot
+        begun = time.monotonic()
         try:
             return slot.run(job.program, job.plan, job.wanted)
         finally:
             with self._changing:
                 del self._running[job.future]
+                self._busy_s += time.monotonic() - begun
 
 
 def _infra_report(error: str) -> Report:

@@ -26,6 +26,7 @@ from stepcoder.rollout.engine import (
 from stepcoder.rollout.threads import shares_cores
 from stepcoder.rollout.vllm.kernels import honour_restriction, loaded
 
+_UNNAMED = "default"  # vLLM's name of weights before the first update
 _LOOK_S = 1.0  # how often a request asks whether the engine is still there
 _CPU_BATCHED_TOKENS = 8192  # prompts of about 100 completions fit into one step
 
@@ -86,7 +87,7 @@ class VLLMEngine:
                 arguments["kv_cache_memory_bytes"] = int(config.gpu_cache_gib * 2**30)
         self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         self._config = config
-        self._version = version
+        self._version = self._first_version = version
         self._requests = 0
         self._meter = Meter()
         self._half_loaded = False
@@ -112,7 +113,7 @@ class VLLMEngine:
             output = await self._output(prompt_ids, parameters, name)
         if output is None or not output.finished:
             raise RuntimeError("vLLM ended a request without an answer; see its log above")
-        completion = _completion(output.outputs[0], version)
+        completion = _completion(output.outputs[0], version, self._first_version)
         self._meter.count(prompt_ids, completion)
         return completion
 
@@ -203,7 +204,8 @@ def _parameters(sampling: Sampling, seed: int | None, longest: int) -> Any:
     )
 
 
-def _completion(output: Any, version: int) -> Completion:
+def _completion(output: Any, version: int, first_version: int) -> Completion:
+    """`version`: when it was asked for; `first_version`: of the engine's first weights, which vLLM has no name for."""
     ids = list(output.token_ids)
     logprobs = [step[token].logprob for token, step in zip(ids, output.logprobs, strict=True)]
     if output.finish_reason == "length":
@@ -212,4 +214,9 @@ def _completion(output: Any, version: int) -> Completion:
         reason = "stop" if isinstance(output.stop_reason, str) else "eos"
     else:
         raise RuntimeError(f"vLLM ended a request with {output.finish_reason!r}; see its log above")
-    return Completion(ids, logprobs, reason, version)
+    versions = [
+        first_version if span.version == _UNNAMED else int(span.version)
+        for span in output.weight_versions or ()
+        for _ in range(span.start, span.end)
+    ]
+    return Completion(ids, logprobs, reason, version, versions if set(versions) - {version} else None)

@@ -12,7 +12,7 @@ from stepcoder.curriculum.subtask import Subtask
 from stepcoder.deploy.commands.train import finish
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.metrics import read_metrics
-from stepcoder.deploy.training import controller, saving
+from stepcoder.deploy.training import controller, saving, stream
 from stepcoder.deploy.training.time_limit import CLOSING_S, StartTimes, TimeLimit
 from stepcoder.errors import UserError
 from stepcoder.learner.rank import LearnerRank
@@ -33,19 +33,21 @@ def test_an_evaluation_and_the_generation_of_the_next_step_do_not_count_each_oth
 ) -> None:
     config = configured(tmp_path / "run", model, "grpo without equal groups", 1, steps=2)
     config = config.model_copy(update={"eval": config.eval.model_copy(update={"every": 1})})
-    real, under_way, evaluations = Rollout.run, set[object](), list[int]()
+    evaluate, real, under_way, evaluations = Rollout.run, Rollout.write, set[object](), list[int]()
 
     async def run(self: Rollout, subtasks: Sequence[Subtask], *sampling: object) -> list[IssuedGroup]:
-        if sampling:
-            evaluations.append(len(under_way))
-        else:
-            under_way.add(call := object())
-            for _ in range(1000):  # longer than training and its checkpoint
-                await asyncio.sleep(0)
-            under_way.remove(call)
-        return await real(self, subtasks, *sampling)
+        evaluations.append(len(under_way))
+        return await evaluate(self, subtasks, *sampling)
+
+    async def write(self: Rollout, subtask: Subtask) -> IssuedGroup:
+        under_way.add(call := object())
+        for _ in range(1000):  # longer than training and its checkpoint
+            await asyncio.sleep(0)
+        under_way.remove(call)
+        return await real(self, subtask)
 
     monkeypatch.setattr(Rollout, "run", run)
+    monkeypatch.setattr(Rollout, "write", write)
     go(config, model, monkeypatch)
     assert evaluations == [0]
 
@@ -127,7 +129,7 @@ class Clock:
         monkeypatch.setattr(kind, name, call)
 
 
-@pytest.mark.parametrize(("staleness", "minutes", "steps"), [(0, 5, 2), (0, 6, 3), (1, 5, 2), (1, 6.5, 3)])
+@pytest.mark.parametrize(("staleness", "minutes", "steps"), [(0, 5, 2), (0, 6, 3), (1, 5, 2), (1, 6.5, 4)])
 def test_a_run_ends_within_its_time_with_checkpoints_and_evaluations_between_steps(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleness: int, minutes: float, steps: int
 ) -> None:
@@ -135,9 +137,10 @@ def test_a_run_ends_within_its_time_with_checkpoints_and_evaluations_between_ste
     checkpoint (15, not seen yet) and the evaluation (60) that come before it."""
     clock = Clock()
     monkeypatch.setattr("stepcoder.deploy.training.time_limit.time", clock)
-    for module in (controller, saving):
+    for module in (controller, saving, stream):
         monkeypatch.setattr(module, "time", clock)
-    clock.takes(monkeypatch, Rollout, "run", lambda subtasks, *sampling: 60 if sampling else 10)
+    clock.takes(monkeypatch, Rollout, "run", lambda *_: 60)
+    clock.takes(monkeypatch, Rollout, "write", lambda _: 5)
     clock.takes(monkeypatch, Learner, "step", lambda *_: 30)
     clock.takes(monkeypatch, Learner, "write", lambda *_: 12)
     run = {"steps": 6, "checkpoint_every": 2, "max_minutes": minutes}

@@ -19,12 +19,14 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "trajectories.md"
 
 
 def trajectory(sample: int = 1) -> Trajectory:
+    """The weights changed after the first token of sample 1."""
     ids = np.arange(3, dtype=np.int32)
     return Trajectory(
         ticket=4, sample=sample, problem_id="a", level="introductory", stage=2, prompt_ids=ids[:2], response_ids=ids,
         logprobs=np.array([-0.5, -1, 0], np.float32), executed=np.array([True, False, True]), code=np.array([True] * 3),
         token_lines=ids, error_line=None, reward=-0.3, verdict=Verdict.WRONG_ANSWER, finish_reason="stop",
         weight_version=7, program="x = 1\n", prefix_chars=4,
+        token_versions=np.array([7, 8, 8], np.int32) if sample else None,
     )  # fmt: skip
 
 
@@ -44,6 +46,7 @@ def test_trajectories_come_back_with_what_the_loss_used(tmp_path: Path) -> None:
     assert row["sampler_logprobs"] == [-0.5, -1.0, 0.0] and row["program"] == "x = 1\n" and row["prefix_chars"] == 4
     assert row["trained"] and row["advantages"] == [1.0, 2.0, 3.0] and row["credit"] == [True, False, True]
     assert row["learner_logprobs"] == [-0.25, -1.0, 0.0] and row["values"] == [0.5, 0.0, 0.0]
+    assert row["weight_version"] == 7 and row["versions"] == [7, 8, 8] and left_out["versions"] == [7, 7, 7]
     assert row["reference_logprobs"] is None and row["verdict"] == "wrong_answer"
     write_trajectories(tmp_path, 9, [])
     assert [file.name for file in tmp_path.iterdir()] == ["step-00000009.parquet"]

@@ -198,6 +198,39 @@ def test_after_each_weight_update_it_writes_what_a_fresh_model_writes(
     publisher.close()
 
 
+def token_logprobs(model: Any, ids: list[int]) -> list[float]:
+    with torch.no_grad():
+        logits = model(torch.tensor([PROMPT + ids])).logits[0, len(PROMPT) - 1 : -1]
+    return torch.log_softmax(logits, -1).gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
+
+
+def test_each_token_has_the_weights_that_wrote_it_and_the_log_probability_under_them(
+    engine: Any, kind: str, models: list[str]
+) -> None:
+    """vLLM goes on with new weights in the middle of a completion; transformers ends it with the old ones."""
+    learners = [AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32) for model in models[:2]]
+    shapes = [(name, tuple(parameter.shape)) for name, parameter in learners[0].named_parameters()]
+    publisher = WeightPublisher("gloo", "float32", deadline_s=60.0)
+    publisher.connect([engine], shapes, host="127.0.0.1")
+    publisher.publish(learners[0].named_parameters(), 100)
+    mixed = False
+    for version in range(101, 140):  # on a busy machine a completion may be over before the update begins
+        busy_s = busy(engine)
+        flying = engine.generate.remote(PROMPT, Sampling(temperature=1.0, max_new_tokens=240), version)
+        until(lambda busy_s=busy_s: busy(engine) > busy_s, lambda: "the request did not begin")
+        publisher.publish(learners[version % 2].named_parameters(), version)
+        found: Completion = ray.get(flying, timeout=HANG_S)
+        versions = found.token_versions or [found.weight_version] * len(found.response_ids)
+        assert versions == sorted(versions) and set(versions) <= {version - 1, version}
+        by = [token_logprobs(learner, found.response_ids) for learner in learners]
+        assert found.logprobs == pytest.approx([by[v % 2][i] for i, v in enumerate(versions)], abs=1e-4)
+        mixed = mixed or len(set(versions)) == 2
+        if mixed or kind == "transformers":
+            break
+    publisher.close()
+    assert mixed == (kind == "vllm")
+
+
 def sampled(engine: Any, version: int) -> list[Trajectory]:
     """What the engine writes now, as the learner gets it."""
     completions = generate(engine, Sampling(temperature=1.0, max_new_tokens=32), list(range(8)))

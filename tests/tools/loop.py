@@ -65,7 +65,7 @@ def held(report: Report) -> float:
 
 def metrics(run: Path) -> dict[int, dict[str, object]]:
     """Step -> what its line says, without times and without the gap, which depends on how requests were batched."""
-    unstable = ("seconds/", "tokens_per_s/", "gap/")
+    unstable = ("seconds/", "tokens_per_s/", "gap/", "idle/", "queue/", "age/")
     return {
         step: {key: value for key, value in line.items() if not key.startswith(unstable)}
         for step, line in step_lines(run).items()

@@ -28,6 +28,7 @@ from stepcoder.deploy.training.stopping import Stopping
 from stepcoder.deploy.training.time_limit import StartTimes, TimeLimit
 from stepcoder.executor.suite import Case, Suite
 from stepcoder.learner.rank import LearnerRank
+from stepcoder.rollout.load import Load
 from stepcoder.rollout.service import IssuedGroup
 from stepcoder.rollout.trajectory import Group, summarize
 from tests.tools.learner import make_groups, make_rank
@@ -89,8 +90,11 @@ class Learner:
     Where it does not write beside training, that has to wait.
     """
 
-    def __init__(self, rank: LearnerRank, dies_at: int | None = None, writes_beside: bool = True) -> None:
-        self.rank, self.dies_at, self.steps, self.writes_beside = rank, dies_at, 0, writes_beside
+    def __init__(
+        self, rank: LearnerRank, rollout: "Rollout", dies_at: int | None = None, writes_beside: bool = True
+    ) -> None:
+        self.rank, self.rollout = rank, rollout
+        self.dies_at, self.steps, self.writes_beside = dies_at, 0, writes_beside
 
     async def step(self, step: int, groups: Sequence[Any], tokens: Sequence[int]) -> dict[str, float]:
         if step == self.dies_at:
@@ -99,7 +103,8 @@ class Learner:
         self.steps += 1
         return metrics
 
-    async def publish(self, version: int) -> None: ...
+    async def publish(self, version: int) -> None:
+        self.rollout.version = version
 
     async def watch(self, *_: float) -> None:
         await asyncio.Event().wait()
@@ -121,27 +126,42 @@ class Learner:
 
 
 class Rollout:
+    version = 0
+
     async def finished(self) -> tuple[int, int]:
         return 0, 0
 
-    async def run(self, subtasks: Sequence[Subtask], *_: object) -> list[IssuedGroup]:
+    async def load(self) -> Load:
+        return Load()
+
+    async def write(self, subtask: Subtask) -> IssuedGroup:
+        version = self.version
         await asyncio.sleep(0)
-        return [issued(subtask) for subtask in subtasks]
+        return issued(subtask, version)
+
+    async def run(self, subtasks: Sequence[Subtask], *_: object) -> list[IssuedGroup]:
+        """An evaluation."""
+        await asyncio.sleep(0)
+        return [issued(subtask, self.version) for subtask in subtasks]
 
 
-def issued(subtask: Subtask) -> IssuedGroup:
+def issued(subtask: Subtask, version: int) -> IssuedGroup:
     """Four completions by the ticket; of every third ticket all have the same reward."""
     (made,) = make_groups(groups=1, seed=abs(subtask.ticket))
     trajectories = tuple(
         dataclasses.replace(
             t, ticket=subtask.ticket, problem_id=subtask.problem.id, stage=subtask.stage,
-            reward=-0.3 if subtask.ticket % 3 == 0 else t.reward,
+            reward=-0.3 if subtask.ticket % 3 == 0 else t.reward, weight_version=version,
         )
         for t in made
     )  # fmt: skip
     passed = sum(t.reward > 0 for t in trajectories)
     outcome = Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, len(trajectories))
     return IssuedGroup(summarize(Group(outcome, trajectories)), trajectories)
+
+
+# In metrics.jsonl: what depends on times, and on which weights wrote what was under way when a run was stopped.
+UNSTABLE = ("seconds/", "tokens_per_s/", "staleness", "idle/", "queue/", "age/")
 
 
 class Steps(TimeLimit):
@@ -177,10 +197,11 @@ def go(
 
             async def close() -> None: ...
 
-            learner = Learner(rank, dies_at, writes_beside)
+            rollout = Rollout()
+            learner = Learner(rank, rollout, dies_at, writes_beside)
             return SimpleNamespace(
                 curriculum=CurriculumClient(Called(actor)),
-                rollout=Rollout(),
+                rollout=rollout,
                 learner=learner,
                 exchange=learner,
                 close=close,
