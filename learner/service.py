@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from stepcoder.learner.config import LearnerConfig
-from stepcoder.learner.rank import LearnerRank, learner_environment
+from stepcoder.learner.rank import HeldGPU, LearnerRank, learner_environment
 
 
 class LearnerService:
@@ -55,6 +55,10 @@ class LearnerService:
     async def build(self) -> dict[str, float]:
         address, port = await self.ranks[0].address.remote()
         return (await self._all("build", address, port))[0]
+
+    async def gpus(self) -> list[HeldGPU]:
+        """The GPU of each rank, in their order."""
+        return await self._all("gpu")
 
     async def connect_engines(
         self, workers: Sequence[Any], backend: str, dtype: str, ranks: int, deadline_s: float

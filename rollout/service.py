@@ -14,7 +14,7 @@ from stepcoder.curriculum.subtask import Subtask
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.actors import ExecutorPool
 from stepcoder.rollout.config import RolloutConfig
-from stepcoder.rollout.engine import Sampling
+from stepcoder.rollout.engine import Part, Sampling
 from stepcoder.rollout.engines import engine_environment
 from stepcoder.rollout.trajectory import GroupSummary, Unjudged
 from stepcoder.rollout.worker import RolloutWorker
@@ -56,8 +56,9 @@ class RolloutService:
         gpu_share: float,
         backend: str,
         options: Callable[[int], dict[str, Any]] = lambda index: {},
+        environment: Callable[[int], dict[str, str]] = lambda index: {},
     ) -> None:
-        """`options` are those of each engine's actor, such as where it is placed."""
+        """`options` are those of each engine's actor, such as where it is placed; `environment`: its own variables."""
         self.config = config
         self.backend = backend
         self.executor = ExecutorPool(executor)
@@ -68,7 +69,7 @@ class RolloutService:
                 num_cpus=0,
                 num_gpus=gpu_share * config.tensor_parallel,
                 max_concurrency=MAX_CONCURRENCY,
-                runtime_env={"env_vars": engine_environment(config, device, backend)},
+                runtime_env={"env_vars": engine_environment(config, device, backend) | environment(index)},
                 **options(index),
             ).remote(model, config, prompt, self.executor, executor.reward, seed, device=device, backend=backend)
             for index in range(config.engines)
@@ -81,6 +82,13 @@ class RolloutService:
     async def finished(self) -> Finished:
         stats = await asyncio.gather(*(worker.stats.remote() for worker in self.workers))
         return Finished(sum(s.completions for s in stats), sum(s.generated_tokens for s in stats))
+
+    async def sleep(self) -> None:
+        """Every engine frees the memory of its GPUs."""
+        await asyncio.gather(*(worker.sleep.remote() for worker in self.workers))
+
+    async def wake(self, part: Part) -> None:
+        await asyncio.gather(*(worker.wake.remote(part) for worker in self.workers))
 
     async def run(
         self, subtasks: Sequence[Subtask], sampling: Sampling | None = None, group_size: int | None = None

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,16 +18,18 @@ from stepcoder.curriculum.prompts import Prompter
 from stepcoder.curriculum.service.actor import MAX_RESTARTS, StoredCurriculumActor, store
 from stepcoder.curriculum.service.client import CurriculumClient
 from stepcoder.deploy.checks.footprint import model_shape
-from stepcoder.deploy.checks.gpu_memory import SLACK, needs
+from stepcoder.deploy.checks.gpu_memory import fit_at_once, shared_cache
 from stepcoder.deploy.checks.machine import GIB, gpu_memory
-from stepcoder.deploy.checks.preflight import Ready
+from stepcoder.deploy.checks.preflight import Ready, own_machine
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.training.guardian import watch_over
 from stepcoder.deploy.training.placement import Placement, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
+from stepcoder.deploy.training.turns import Turns
 from stepcoder.deploy.training.waiting import within
 from stepcoder.executor.config import ExecutorConfig
+from stepcoder.learner.rank import HeldGPU
 from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.rollout.engines import choose_backend
@@ -102,6 +104,7 @@ class Services:
     rollout: RolloutService
     learner: LearnerService
     reservation: Reservation = NOTHING
+    turns: Turns = Turns()
 
     async def close(self) -> None:
         self.learner.close()
@@ -119,37 +122,53 @@ def reserved(config: BaseConfig, place: Placement, who: Literal["both", "learner
     if not place.cuda:
         return NOTHING
     ranks = 0 if who == "engines" or place.shared else config.learner.ranks
-    engines = 0 if who == "learner" else config.rollout.engines
-    wanted = bundles(ranks, engines, config.rollout.tensor_parallel, shared=place.shared)
-    return reserve(wanted, ranks, config.ray.gpus_deadline_s)
+    engines, each = 0 if who == "learner" else config.rollout.engines, config.rollout.tensor_parallel
+    wanted = bundles(ranks, engines, each, shared=place.shared)
+    return reserve(wanted, ranks, config.ray.gpus_deadline_s, each if place.shared else 1)
 
 
 def start_rollout(
-    config: BaseConfig, ready: Ready, place: Placement, reservation: Reservation = NOTHING
+    config: BaseConfig,
+    ready: Ready,
+    place: Placement,
+    reservation: Reservation = NOTHING,
+    held: Sequence[HeldGPU] = (),
 ) -> RolloutService:
-    """Engines and executors; they load while the caller goes on."""
+    """Engines and executors; they load while the caller goes on. `held`: the ranks' GPUs, where engines share them."""
     return RolloutService(
         str(ready.model),
-        RolloutConfig.model_validate(config.rollout.model_dump() | own_cache(config, ready, place)),
+        RolloutConfig.model_validate(config.rollout.model_dump() | own_cache(config, ready, place, held)),
         config.curriculum.prompt,
         ExecutorConfig.model_validate(config.executor.model_dump()),
         seed=config.run.seed,
         device=place.device,
-        gpu_share=place.gpu_share,
+        gpu_share=place.engine_gpus,
         backend=choose_backend(config.rollout.engine, place.device, place.device, place.shared),
         options=reservation.engine,
+        environment=lambda index: visible(held, index, config.rollout.tensor_parallel),
     )
 
 
-def own_cache(config: BaseConfig, ready: Ready, place: Placement) -> dict[str, float]:
-    """On a GPU that learner and engine share: the engine's cache, where it has no size, of what the estimate leaves."""
-    shape, here = model_shape(ready.model), gpu_memory()
+def own_cache(config: BaseConfig, ready: Ready, place: Placement, held: Sequence[HeldGPU]) -> dict[str, float]:
+    """On GPUs that learner and engines share: an engine's cache, where it has no size, of what the estimate leaves."""
+    shape = model_shape(ready.model)
     given = config.rollout.gpu_cache_gib is not None or "gpu_cache_gib" in config.rollout.unread()
-    if not place.shared or given or shape is None or not here:
+    if not place.shared or given or shape is None:
         return {}
-    learner, engine = needs(config, shape, 0.0)
-    cache = SLACK * here[0] - learner.total - engine.total + engine.parts["key-value cache"]
-    return {"gpu_cache_gib": cache / GIB}
+    memory = min(gpu.memory for gpu in held)
+    return {"gpu_cache_gib": shared_cache(config, shape, memory, sleeps=place.sleeps) / GIB}
+
+
+def visible(held: Sequence[HeldGPU], engine: int, each: int) -> dict[str, str]:
+    """The GPUs of the ranks that an engine shares: it holds none of its own, and Ray shows it none."""
+    shared = held[engine * each : (engine + 1) * each]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpu.name for gpu in shared)} if shared else {}
+
+
+def place_of(config: BaseConfig, ready: Ready) -> Placement:
+    """Of learner and engines together. What is known of the GPUs' memory is that of this machine's."""
+    memory = gpu_memory() if own_machine(config) else []
+    return placement(config, gpus(), at_once=fit_at_once(config, model_shape(ready.model), memory))
 
 
 async def stop_rollout(rollout: RolloutService) -> None:
@@ -162,23 +181,25 @@ async def start_services(config: Config, ready: Ready, journal: Path) -> Service
     """Start all actors at once, since each needs seconds to minutes, and connect learner and engines."""
     model, seed, c = str(ready.model), config.run.seed, config.rollout
     updates = config.run.steps * config.learner.epochs * config.learner.minibatches
-    place = placement(config, gpus())
+    place = place_of(config, ready)
     reservation = reserved(config, place)
     settings = config.learner.for_length(c.max_new_tokens)
     learner = LearnerService(
-        model, settings, seed=seed, total_updates=updates, temperature=c.temperature, gpu_share=place.gpu_share,
+        model, settings, seed=seed, total_updates=updates, temperature=c.temperature, gpu_share=place.rank_gpus,
         options=reservation.rank,
     )  # fmt: skip
-    deadline = config.ray.start_deadline_s
+    deadline, held = config.ray.start_deadline_s, list[HeldGPU]()
     if place.shared:  # the engine's cache is of what the learner has left
         try:
             await within(deadline, "the learner to load its networks", learner.build())
+            held = await within(deadline, "the learner to name its GPUs", learner.gpus())
         except BaseException:
             learner.close()
             reservation.release()
             raise
-    rollout = start_rollout(config, ready, place, reservation)
-    services = Services(start_curriculum(config, ready, journal), rollout, learner, reservation)
+    rollout = start_rollout(config, ready, place, reservation, held)
+    turns = Turns(rollout if place.sleeps else None, place.why)
+    services = Services(start_curriculum(config, ready, journal), rollout, learner, reservation, turns)
     try:
         await asyncio.gather(
             within(deadline, "the learner to load its networks", _nothing() if place.shared else learner.build()),

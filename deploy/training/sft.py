@@ -108,7 +108,7 @@ class _Life:
             seed=c.run.seed,
             total_updates=self.run.steps,
             temperature=1.0,
-            gpu_share=place.gpu_share,
+            gpu_share=place.rank_gpus,
             options=reservation.rank,
         )
         try:

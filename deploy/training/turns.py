@@ -1,0 +1,38 @@
+"""Learner and engines in turns on the same GPUs: an engine sleeps while the learner trains.
+
+    await turns.train(deadline)                  # engines free weights and cache; then the learner may train
+    await turns.publish(learner, version, ...)   # memory for weights, the weights, memory for the cache
+
+Invariant: an engine that has slept is asked for nothing until it has new weights, since its own are lost.
+"""
+
+from dataclasses import dataclass
+
+from stepcoder.deploy.training.waiting import within
+from stepcoder.learner.service import LearnerService
+from stepcoder.rollout.service import RolloutService
+
+
+@dataclass(slots=True)
+class Turns:
+    """`rollout`: the engines that sleep; None where nobody has to. `why`: of the placement, for people."""
+
+    rollout: RolloutService | None = None
+    why: str = ""
+    _asleep: bool = False
+
+    async def train(self, deadline_s: float) -> None:
+        """Before a step of the learner."""
+        if self.rollout is not None and not self._asleep:
+            await within(deadline_s, "the engines to free their GPUs", self.rollout.sleep())
+            self._asleep = True
+
+    async def publish(self, learner: LearnerService, version: int, deadline_s: float) -> None:
+        """The learner's weights, as `version`, to engines that are awake after it."""
+        rollout = self.rollout if self._asleep else None
+        if rollout is not None:
+            await within(deadline_s, "the engines to take memory for their weights", rollout.wake("weights"))
+        await within(deadline_s, "learner and engines to exchange weights", learner.publish(version))
+        if rollout is not None:
+            await within(deadline_s, "the engines to take memory for their caches", rollout.wake("kv_cache"))
+            self._asleep = False
