@@ -20,8 +20,9 @@ from stepcoder.curriculum.stages import schedules
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.footprint import ModelShape, model_shape, parts
-from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, fit_at_once
+from stepcoder.deploy.checks.gpu_memory import fit_at_once
 from stepcoder.deploy.checks.machine import GIB
+from stepcoder.deploy.checks.nodes import check_nodes, look
 from stepcoder.deploy.checks.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
 from stepcoder.deploy.checks.tokenizer import exact_model
 from stepcoder.deploy.config.run import Config
@@ -263,10 +264,11 @@ def check_memory(config: BaseConfig) -> None:
     shape, memory = shape_here(config), machine.gpu_memory()
     who: Literal["both", "learner"] = "both" if config.at_once else "learner"
     place = placement(config, len(memory), who, fit_at_once(config, shape, memory))
-    if shape is None:
-        return
     if place.cuda:
-        check_gpu_memory(config, shape, min(memory), shared=place.shared, sleeps=place.sleeps)
+        here = look()
+        check_nodes(config, shape, place, [here], here)
+        return
+    if shape is None:
         return
     need, available = parts(config, shape), machine.memory_available()
     if not config.at_once:

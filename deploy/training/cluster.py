@@ -12,14 +12,17 @@ from typing import Any, Literal
 
 import psutil
 import ray
+from ray.exceptions import GetTimeoutError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stepcoder.curriculum.prompts import Prompter
 from stepcoder.curriculum.service.actor import MAX_RESTARTS, StoredCurriculumActor, store
 from stepcoder.curriculum.service.client import CurriculumClient
+from stepcoder.deploy.checks import nodes
 from stepcoder.deploy.checks.footprint import model_shape
 from stepcoder.deploy.checks.gpu_memory import fit_at_once, shared_cache
 from stepcoder.deploy.checks.machine import GIB, gpu_memory
+from stepcoder.deploy.checks.nodes import check_nodes
 from stepcoder.deploy.checks.preflight import Ready, own_machine
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
@@ -27,15 +30,17 @@ from stepcoder.deploy.training.guardian import watch_over
 from stepcoder.deploy.training.placement import Placement, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
 from stepcoder.deploy.training.turns import Turns
-from stepcoder.deploy.training.waiting import within
+from stepcoder.deploy.training.waiting import WaitedTooLong, within
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.learner.rank import HeldGPU
 from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.rollout.engines import choose_backend
 from stepcoder.rollout.service import RolloutService
+from stepcoder.words import plural
 
 START_ATTEMPTS = 3
+LOOK_S = 120.0  # a new process on each node
 PASSED_ON = ("HF_", "NCCL_", "STEPCODER_")  # what begins so, the actors need as the driver does
 
 
@@ -117,14 +122,37 @@ def gpus() -> float:
     return ray.cluster_resources().get("GPU", 0)
 
 
-def reserved(config: BaseConfig, place: Placement, who: Literal["both", "learner", "engines"] = "both") -> Reservation:
-    """The GPUs of learner, engines or both; nothing where they compute on CPUs."""
+def reserved(
+    config: BaseConfig, model: Path, place: Placement, who: Literal["both", "learner", "engines"] = "both"
+) -> Reservation:
+    """The GPUs of learner, engines or both, on nodes that can compute `model`; nothing where they compute on CPUs."""
     if not place.cuda:
+        alive = [] if own_machine(config) else [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        check_nodes(config, None, place, looked(alive), nodes.look())
         return NOTHING
     ranks = 0 if who == "engines" or place.shared else config.learner.ranks
     engines, each = 0 if who == "learner" else config.rollout.engines, config.rollout.tensor_parallel
     wanted = bundles(ranks, engines, each, shared=place.shared)
-    return reserve(wanted, ranks, config.ray.gpus_deadline_s, each if place.shared else 1)
+    found = reserve(wanted, ranks, config.ray.gpus_deadline_s, each if place.shared else 1)
+    try:
+        check_nodes(config, model_shape(model), place, looked(found.nodes()), nodes.look())
+    except BaseException:
+        found.release()
+        raise
+    return found
+
+
+def looked(ids: Sequence[str]) -> list[nodes.Node]:
+    """At each of these nodes."""
+    look = ray.remote(nodes.look)
+    asked = [
+        look.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(id, soft=False)).remote()
+        for id in sorted(set(ids))
+    ]
+    try:
+        return ray.get(asked, timeout=LOOK_S)
+    except GetTimeoutError:
+        raise WaitedTooLong(f"waited {LOOK_S:g} s for {plural(len(asked), 'node')} to say what they have") from None
 
 
 def start_rollout(
@@ -182,7 +210,7 @@ async def start_services(config: Config, ready: Ready, journal: Path) -> Service
     model, seed, c = str(ready.model), config.run.seed, config.rollout
     updates = config.run.steps * config.learner.epochs * config.learner.minibatches
     place = place_of(config, ready)
-    reservation = reserved(config, place)
+    reservation = reserved(config, ready.model, place)
     settings = config.learner.for_length(c.max_new_tokens)
     learner = LearnerService(
         model, settings, seed=seed, total_updates=updates, temperature=c.temperature, gpu_share=place.rank_gpus,

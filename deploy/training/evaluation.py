@@ -41,7 +41,7 @@ def evaluate(config: BaseConfig, ready: Ready) -> dict[str, Any]:
 async def evaluate_model(config: BaseConfig, ready: Ready, progress: RunProgress) -> dict[str, Any]:
     """`evaluate` on a cluster that has been joined."""
     place = placement(config, gpus(), "engines")
-    reservation = reserved(config, place, "engines")
+    reservation = reserved(config, ready.model, place, "engines")
     rollout = start_rollout(config, ready, place, reservation)
     try:
         await within(config.ray.start_deadline_s, "the engines to load the model", rollout.ready())

@@ -78,7 +78,8 @@ def _together(config: Config, gpus: float, at_once: bool | None) -> Placement:
     few = f"{gpus:.0f} of the {ranks + engines} GPUs that learner and engines would take apart"
     fault = cannot_take_turns(config)
     if asked == "auto" and ranks == engines and (at_once or (at_once is None and ranks == 1 and fault)):
-        why = f"side by side: there are {few}, and {'both fit' if at_once else 'both are taken to fit'} into one at once"
+        fit = "both fit" if at_once else "both are taken to fit"
+        why = f"side by side: there are {few}, and {fit} into one at once"
         return Placement(cuda=True, shared=True, why=why)
     if fault:
         raise UserError(f"{_too_few(config, ranks, engines, gpus)}\nThey can't share GPUs: {fault}.")

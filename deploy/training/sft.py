@@ -101,7 +101,7 @@ class _Life:
         self.progress.phase("starting the learner")
         self.progress.message("starting the learner (half a minute on a small machine)")
         place = placement(c, gpus(), "learner")
-        reservation = reserved(c, place, "learner")
+        reservation = reserved(c, self.ready.model, place, "learner")
         self.learner = SFTService(
             str(self.ready.model),
             c.policy_alone(len(self.data.train)),
