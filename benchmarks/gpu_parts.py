@@ -330,7 +330,7 @@ def stream(size: Size) -> Iterator[Row]:
             if other and size.device == "cuda":
                 torch.cuda.set_stream(torch.cuda.Stream())
             metrics = [rank.step(step, work) for step in (1, 2)]
-            found.append([m[key] for m in metrics for key in ("loss/policy", "grad_norm/policy")])
+            found.append([m[key] for m in metrics for key in ("policy/loss", "grad_norm/policy")])
             del rank
     plain, again, moved = (np.array(values) for values in found)
     noise, change = (float(np.abs(x - plain).max() / np.abs(plain).max()) for x in (again, moved))
