@@ -26,6 +26,7 @@ from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training import controller
 from stepcoder.deploy.training.stopping import Stopping
 from stepcoder.deploy.training.time_limit import StartTimes, TimeLimit
+from stepcoder.deploy.training.turns import Turns
 from stepcoder.executor.suite import Case, Suite
 from stepcoder.learner.rank import LearnerRank
 from stepcoder.rollout.service import IssuedGroup
@@ -174,9 +175,11 @@ def go(
 
             async def close() -> None: ...
 
+            rollout: Any = Rollout()
             return SimpleNamespace(
                 curriculum=CurriculumClient(Called(actor)),
-                rollout=Rollout(),
+                rollout=rollout,
+                turns=Turns(rollout if config.placement == "colocated" else None),
                 learner=Learner(rank, dies_at, writes_beside),
                 close=close,
             )

@@ -4,22 +4,28 @@ vLLM's own NCCL and IPC transfers run, with the device's stand-in of `tests/tool
 """
 
 import asyncio
+import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 import torch
+from rich.console import Console
 
 from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import Services, start_services
+from stepcoder.deploy.training.controller import Life
 from tests.tools.cluster import cluster_with_gpus
 from tests.tools.cuda_on_cpu import BUFFER, digest, on_cpu
 from tests.tools.learner import make_groups
-from tests.tools.loop import write_config
+from tests.tools.loop import ROOT, write_config
 from tests.tools.tiny_model import build_tiny_model
 
 # A query projection is larger than a buffer, so that the parts of the fused one come in different chunks.
@@ -99,3 +105,44 @@ def test_an_engines_weights_are_the_learners_to_the_bit(
         sizes = [int(event.split()[1]) for event in events if event.startswith("broadcast")]
         assert len(sizes) > 8 and max(sizes) < 4 * BUFFER
         assert events.index("synchronised") < events.index(f"broadcast {sizes[0]}")
+
+
+# Of each shipped configuration: GPUs that there are, what makes it small, and its model with few and narrow layers.
+QWEN = {"num_attention_heads": 12, "num_key_value_heads": 2, "hidden_size": 384, "intermediate_size": 2240}
+STARTS = {
+    "coder-1.5b-24gb.yaml": (1, "", QWEN),
+    "coder-1.5b-80gb.yaml": (1, "", QWEN),
+    "stepcoder-deepseek-6.7b.yaml": (
+        4, "--learner.ranks 2 --rollout.engines 2 --learner.minibatches 1 --curriculum.sampling shuffled",
+        {"num_attention_heads": 8, "num_key_value_heads": 8, "hidden_size": 256, "intermediate_size": 688},
+    ),
+    "coder-7b-4x8.yaml": (
+        4, "--learner.ranks 2 --rollout.engines 2 --learner.minibatches 1",
+        {"num_attention_heads": 14, "num_key_value_heads": 2, "hidden_size": 448, "intermediate_size": 2368},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", STARTS)
+def test_a_shipped_configuration_starts_trains_and_evaluates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """A step on GPUs that Ray was told of, by a model of the same shape with few layers, on a few GPUs of each kind."""
+    gpus, fewer, shape = STARTS[file]
+    model = build_tiny_model(tmp_path / "model", **shape)
+    small = (
+        f"{fewer} --model {model} --run.directory {tmp_path / 'run'} --run.steps 1 --run.checkpoint_every 1 "
+        "--subtasks_per_step 2 --rollout.group_size 2 --rollout.max_new_tokens 8 --rollout.max_model_len 1024 "
+        "--rollout.dtype bfloat16 --curriculum.prompt.max_prompt_tokens 960 --data.train starter:train "
+        "--data.heldout [] --data.limit 4 --eval.every 0 --eval.at_start false --eval.samples 1 "
+        "--rollout.kv_cache_gib 1 --rollout.cpu_threads 1 --rollout.max_num_seqs 8 --executor.workers 1"
+    )
+    config = load_config(ROOT / "configs" / file, small.split(), {})
+    ready, said = Ready(model, load_problems("starter:train")[:4], ()), io.StringIO()
+    with cluster_with_gpus(gpus), on_cpu(monkeypatch), RunDirectory.open(config) as run:
+        with RunProgress(1, 0, Console(file=said, width=200)) as progress:
+            asyncio.run(Life(config, run, ready, progress).train())
+        lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert {line["step"] for line in lines} == {1} and any("eval" in line for line in lines)
+    assert [line["updates/refused"] for line in lines if "eval" not in line] == [0.0]

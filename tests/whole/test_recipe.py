@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from stepcoder.deploy.cli import TAKES_SETTINGS
 from tests.tools.data_sets import write_lines
 from tests.tools.patience import HANG_S
 from tests.whole.test_docs import ROOT, commands
@@ -23,16 +22,20 @@ SMALL = {
     "rollout.max_num_seqs": "8", "rollout.cpu_threads": "1", "rollout.max_num_batched_tokens": "none",
     "eval.samples": "1", "eval.train_limit": "1", "executor.workers": "1", "run.checkpoint_every": "1",
 }  # fmt: skip
-SHORT = {"run.steps": "1", "eval.every": "1", "subtasks_per_step": "2", "rollout.group_size": "2"}
+EXTRA = {
+    "doctor": {}, "eval": {}, "sft": {"sft.batch_size": "64"},
+    "train": {"run.steps": "1", "eval.every": "1", "subtasks_per_step": "2", "rollout.group_size": "2"},
+}  # fmt: skip
 
 
 def apps(number: int) -> dict[str, Any]:
     """One of many problems that differ; every fifth is of a level that is left out."""
+    factor, level = number + 2, "competition" if number % 5 == 4 else "interview"
+    program = f"n = int(input())\nif n < 0:\n    print({number})\nelse:\n    print({factor} * n)"
     return {
-        "problem_id": 2361 + number, "starter_code": "", "difficulty": "competition" if number % 5 == 4 else "interview",
-        "question": f"Multiply the number on standard input by {number + 2}; below zero print {number} alone.",
-        "solutions": json.dumps([f"n = int(input())\nif n < 0:\n    print({number})\nelse:\n    print({number + 2} * n)"]),
-        "input_output": json.dumps({"inputs": ["1\n", "-1\n"], "outputs": [f"{number + 2}\n", f"{number}\n"]}),
+        "problem_id": 2361 + number, "starter_code": "", "difficulty": level, "solutions": json.dumps([program]),
+        "question": f"Multiply the number on standard input by {factor}; below zero print {number} alone.",
+        "input_output": json.dumps({"inputs": ["1\n", "-1\n"], "outputs": [f"{factor}\n", f"{number}\n"]}),
     }  # fmt: skip
 
 
@@ -58,17 +61,13 @@ def miniature(line: str, files: dict[str, str], model: Path) -> list[str]:
     _, *words = shlex.split(line)
     words = [files.get(word.partition(",")[0], word) for word in words]
     words = [str(ROOT / word) if word.startswith("configs/") else word for word in words]
-    if words[0] not in TAKES_SETTINGS:
+    if words[0] not in EXTRA:
         return words
-    changes = SMALL | (SHORT if words[0] == "train" else {}) | ({"sft.batch_size": "64"} if words[0] == "sft" else {})
-    if words[0] == "doctor" or words[0] == "sft":
-        changes = changes | ({} if "--model" in words else {"model": str(model)})
-    if "sft" in " ".join(words[:4]):
-        changes = {name: value for name, value in changes.items() if name not in SHORT}
+    changes = SMALL | EXTRA[words[0]] | ({} if "--model" in words or "--run" in words else {"model": str(model)})
     kept = list[str]()
     for word in words:
         if kept and kept[-1].removeprefix("--") in changes:
-            kept.pop()
+            kept.pop()  # the setting that the word is the value of
         else:
             kept.append(word)
     return kept + [word for name, value in changes.items() for word in (f"--{name}", value)]
