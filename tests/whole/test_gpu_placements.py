@@ -113,7 +113,7 @@ STARTS = {
     "coder-1.5b-24gb.yaml": (1, "", QWEN),
     "coder-1.5b-80gb.yaml": (1, "", QWEN),
     "stepcoder-deepseek-6.7b.yaml": (
-        4, "--learner.ranks 2 --rollout.engines 2 --learner.minibatches 1 --curriculum.sampling shuffled",
+        4, "--learner.ranks 2 --rollout.engines 2 --learner.minibatches 1",
         {"num_attention_heads": 8, "num_key_value_heads": 8, "hidden_size": 256, "intermediate_size": 688},
     ),
     "coder-7b-4x8.yaml": (
