@@ -106,10 +106,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.device == "cuda" and (why := no_gpu()):
         print(f"no GPU: {why}. Nothing was measured.", file=sys.stderr)
         return 2
+    os.environ["DS_ACCELERATOR"] = options.device
     if options.part:
         from benchmarks import gpu_parts
 
-        os.environ["DS_ACCELERATOR"] = options.device
         size = gpu_parts.Size(options.device, options.layers, options.miniature, options.packed_tensor)
         for row in gpu_parts.PARTS[options.part](size):
             print(MARK + json.dumps(asdict(row)), flush=True)
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows.append(Row(part, "the part", "no time was left", "run with --parts", False))
             continue
         print(f"{part} ...", file=sys.stderr)
-        rows += run_part(part, words, min(LIMITS_S[part], left))
+        rows += run_part(part, words, left if options.miniature else min(LIMITS_S[part], left))
     print(listed(rows))
     options.out.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     return int(any(row.ok is False for row in rows))

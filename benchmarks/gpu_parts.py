@@ -301,12 +301,13 @@ def ipc(size: Size) -> Iterator[Row]:
     child = context.Process(target=_reader, args=(there,), daemon=True)
     child.start()
     here.send(buffer)
+    assert here.poll(300) and here.recv() == "ready", "the other process does not start"
     for turn in (1, 2):
         buffer.copy_(torch.arange(numel, device=size.device) * turn % 251)
         wait(size)
         begun = time.perf_counter()
         here.send(turn)
-        assert here.poll(60), "the other process does not answer"
+        assert here.poll(300), "the other process does not answer"
         found, own, seconds = here.recv(), digest(buffer), time.perf_counter() - begun
         yield Row("ipc", f"filling {turn}, hashed there in {seconds:.2f} s", found[:12], own[:12], found == own)
     here.send(None)
@@ -315,6 +316,7 @@ def ipc(size: Size) -> Iterator[Row]:
 
 def _reader(pipe: Any) -> None:
     buffer = pipe.recv()
+    pipe.send("ready")
     while pipe.recv() is not None:
         pipe.send(digest(buffer))
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from stepcoder.deploy.checks.footprint import model_shape
+from stepcoder.deploy.checks.footprint import ModelShape, model_shape
 from stepcoder.deploy.checks.gpu_memory import learner_need
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
@@ -64,25 +64,32 @@ def test_what_a_learner_holds(tmp_path: Path, shape: tuple[int, ...], kind: tupl
     assert found == {name: pytest.approx(need[name], rel=0.1) for name in found}
 
 
+class Scored(torch.nn.Module):
+    """The output layer and what is made of its logits, in four parts."""
+
+    def __init__(self, hidden: int, vocabulary: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(hidden, vocabulary, bias=False, dtype=dtype)
+
+    def forward(self, states: Tensor, targets: Tensor) -> Tensor:
+        return chunked_logprobs(self.head, states, targets, 4, 0.8)[0].sum()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_logits(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     hidden, *_, vocabulary = shape
-    tokens, width = 1024, dtype.itemsize
-    head = torch.nn.Linear(hidden, vocabulary, bias=False, dtype=dtype)
+    tokens, scored = 1024, Scored(hidden, vocabulary, dtype)
     states = torch.randn(4 * tokens, hidden, dtype=dtype, requires_grad=True)
     targets = torch.randint(0, vocabulary, (4 * tokens,))
     tracker = MemTracker()
-    tracker.track_external(head, states, targets)
+    tracker.track_external(scored, states, targets)
     with tracker:
-        logprobs, _ = chunked_logprobs(head, states, targets, 4)
-        logprobs.sum().backward()
+        scored(states, targets).backward()
     (peak,) = tracker.get_tracker_snapshot("peak").values()
-    lasting = 2 * size([states]) + 2 * size([head.weight]) + size([targets])  # gradients beside what they are of
-    config = settings("--learner.precision", "fp32" if width == 4 else "bf16", "--learner.zero_stage", "2")
+    lasting = 2 * size([states]) + 2 * size([scored.head.weight]) + size([targets])  # the gradients too
+    config = settings("--learner.precision", "fp32" if dtype == torch.float32 else "bf16", "--learner.zero_stage", "2")
     learner = config.learner.model_copy(update={"token_budget": 4 * tokens, "logprob_chunk": tokens})
-    from tests.deploy.test_gpu_memory import CODER_7B
-
-    known = CODER_7B.__class__(1, 1, hidden, 1, vocabulary, None)
+    known = ModelShape(1, 1, hidden, 1, vocabulary, None)
     need = learner_need(config.model_copy(update={"learner": learner}), known).parts["logits"]
     assert peak["Total"] - lasting == pytest.approx(need, rel=0.1)
