@@ -168,7 +168,8 @@ def cannot_take_turns(config: Config) -> str | None:
             "so that they can't write the next step meanwhile. Set max_staleness to 0"
         )
     if not ENGINES[config.rollout.engine].sleeps:
-        return f"placement colocated with rollout.engine {config.rollout.engine}, which can't sleep. Set it to vllm"
+        able = " or ".join(name for name, kind in ENGINES.items() if kind.sleeps)
+        return f"placement colocated with rollout.engine {config.rollout.engine}, which can't sleep. Set it to {able}"
     if ranks != engines:
         return (
             f"placement colocated with learner.ranks = {ranks} and {plural(engines, 'GPU')} for engines "

@@ -5,6 +5,7 @@ vLLM's own NCCL and IPC transfers run, with the device's stand-in of `tests/tool
 
 import asyncio
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,10 @@ def test_an_engines_weights_are_the_learners_to_the_bit(
     assert events.index("stream restored") < events.index("synchronised")
     if placed == "split":
         sizes = [int(event.split()[1]) for event in events if event.startswith("broadcast")]
-        assert len(sizes) > 8 and max(sizes) < 4 * BUFFER
+        first = found[0][0]
+        embedding, query = (first[f"model.{name}.weight"] for name in ("embed_tokens", "layers.0.self_attn.q_proj"))
+        parted = (embedding.numel() + query.numel()) * 2  # bytes before the first layer's keys
+        assert parted in itertools.accumulate(sizes) and max(sizes) < 4 * BUFFER
         assert events.index("synchronised") < events.index(f"broadcast {sizes[0]}")
 
 
