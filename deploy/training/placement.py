@@ -57,7 +57,8 @@ def placement(
         return Placement(cuda=False)
     if who == "both" and isinstance(config, Config):
         return _together(config, gpus, at_once)
-    engines, ranks = (engine_gpus(config), 0) if who == "engines" else (0, config.learner.ranks)
+    engines = 0 if who == "learner" else engine_gpus(config)
+    ranks = 0 if who == "engines" else config.learner.ranks
     if gpus < ranks + engines:
         raise _too_few(config, ranks, engines, gpus)
     return Placement(cuda=True)
