@@ -54,8 +54,7 @@ class VLLMEngine:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        found = {"model": model} | arguments(config, device, backend)
-        self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**found))
+        self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments(config, device, backend)))
         self._config = config
         self._version = version
         self._requests = 0
