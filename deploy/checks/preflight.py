@@ -20,7 +20,7 @@ from stepcoder.curriculum.stages import schedules
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.footprint import ModelShape, model_shape, parts
-from stepcoder.deploy.checks.gpu_memory import fit_at_once
+from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, fit_at_once
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.nodes import check_nodes, look
 from stepcoder.deploy.checks.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
@@ -246,11 +246,14 @@ def check_ray(config: BaseConfig) -> None:
 
 
 def check_gpus(config: BaseConfig) -> None:
+    """This machine has enough of them, and builds of torch and the engine that can use them."""
+    memory, here = machine.gpu_memory(), look()
     if config.at_once:
-        placement(config, len(machine.gpus()), at_once=fit_at_once(config, shape_here(config), machine.gpu_memory()))
+        places = [placement(config, len(memory), at_once=fit_at_once(config, shape_here(config), memory))]
     else:
-        placement(config, len(machine.gpus()), "learner")
-        placement(config, len(machine.gpus()), "engines")
+        places = [placement(config, len(memory), "learner"), placement(config, len(memory), "engines")]
+    for place in places:
+        check_nodes(config, None, place, [here], here)
 
 
 def shape_here(config: BaseConfig) -> ModelShape | None:
@@ -264,11 +267,10 @@ def check_memory(config: BaseConfig) -> None:
     shape, memory = shape_here(config), machine.gpu_memory()
     who: Literal["both", "learner"] = "both" if config.at_once else "learner"
     place = placement(config, len(memory), who, fit_at_once(config, shape, memory))
-    if place.cuda:
-        here = look()
-        check_nodes(config, shape, place, [here], here)
-        return
     if shape is None:
+        return
+    if place.cuda:
+        check_gpu_memory(config, shape, min(memory), shared=place.shared, sleeps=place.sleeps)
         return
     need, available = parts(config, shape), machine.memory_available()
     if not config.at_once:

@@ -119,6 +119,10 @@ def test_the_checks_before_a_run_and_doctor_tell_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(doctor, "model_shape", lambda model: CODER_7B)
     with pytest.raises(UserError, match="GPU memory: .* does not fit"):
         preflight.check_memory(config())
+    with pytest.raises(UserError, match="torch is a build for CPUs on .*Install the GPU set there"):
+        preflight.check_gpus(config())
+    (gpus,) = (found for found in doctor.hardware(config()) if found.what == "GPUs")
+    assert gpus.state == "problem" and "build for CPUs" in gpus.advice
     (finding,) = doctor.gpu_memory(config())
     assert finding.state == "problem" and "learner " in finding.found and "engine " in finding.found
     assert "Set " in finding.advice
