@@ -2,7 +2,8 @@
 
     python -m benchmarks.gpu                 a table, and the same as JSON in gpu.json
 
-Needs torch with CUDA, transformers, DeepSpeed, peft and jaxtyping; neither vLLM nor Ray. Each part is a process of its
+Needs torch with CUDA, transformers, DeepSpeed, peft and jaxtyping; neither vLLM nor Ray; 80 GB on the GPU and in main
+memory (--layers for less). Each part is a process of its
 own with a deadline, so that one that dies costs the others nothing; what there is no time for is said.
 
   attention    the learner's over packed rows in bf16 against fp32: error, kernels, time, memory
@@ -96,7 +97,7 @@ def no_gpu() -> str | None:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=LIMITS_S, default=list(LIMITS_S), help="only these")
-    parser.add_argument("--layers", type=int, default=8, help="of the model of 7B width; 2 for a GPU of 24 GB")
+    parser.add_argument("--layers", type=int, default=8, help="of the model of 7B width; 1 for a GPU of 24 GB")
     parser.add_argument("--packed-tensor", type=Path, help="vLLM's packed_tensor.py, where vLLM is not installed")
     parser.add_argument("--out", type=Path, default=Path("gpu.json"))
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help=argparse.SUPPRESS)

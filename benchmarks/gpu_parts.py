@@ -1,13 +1,15 @@
 """The parts of `benchmarks/gpu.py`, each in a process of its own. With `device` cpu the same code runs in miniature."""
 
-import hashlib
+import gc
 import importlib.util
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu import Row
+from benchmarks.gpu_ipc import digest, filled_twice
 from stepcoder.deploy.checks.footprint import model_shape
 from stepcoder.deploy.checks.gpu_memory import activations, learner_need
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
 from stepcoder.executor.report import Verdict
+from stepcoder.learner.networks import state
 from stepcoder.learner.networks.attention import Group, shared_prompt_attention
 from stepcoder.learner.networks.models import load_critic
 from stepcoder.learner.rank import LearnerRank
@@ -138,10 +142,6 @@ def peak(size: Size, work: Callable[[], object]) -> int:
     return torch.cuda.max_memory_allocated() if size.device == "cuda" else 0
 
 
-def digest(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.detach().contiguous().view(-1).view(torch.uint8).cpu().numpy().tobytes()).hexdigest()
-
-
 # -- the parts --------------------------------------------------------------------------------------------------------
 
 
@@ -195,13 +195,12 @@ def zero(size: Size, stage: int) -> Iterator[Row]:
         yield compared(part, "peak of a step (GiB)", most, need.total - need.parts["CUDA"], size, at_most=True)
         yield Row(part, "a checkpoint's copy to main memory", f"{timed(size, rank.capture):.2f} s")
         before = {name: digest(tensor) for name, tensor in rank._full_weights()}
-        written = Path(scratch) / "checkpoint"
-        rank.write(str(written))
         rank.step(4, flat)
         moved = sum(digest(tensor) != before[name] for name, tensor in rank._full_weights())
-        seconds = timed(size, lambda: rank.load(str(written)))
+        trained = rank._update.networks.trained.values()
+        seconds = timed(size, lambda: [state.restore(n.engine, n._copy.tensors) for n in trained])
         same = all(digest(tensor) == before[name] for name, tensor in rank._full_weights())
-        what = f"loading it again ({moved} tensors had moved)"
+        what = f"its way back ({moved} tensors had moved)"
         yield Row(part, what, f"{seconds:.2f} s", "equal bits", same and moved > 0)
         if stage == 2:
             yield from kept(part, model, config, size)
@@ -241,9 +240,8 @@ def packed(size: Size) -> Iterator[Row]:
         yield Row("packed", "vLLM's packing", "left out: no vLLM", "--packed-tensor FILE")
         return
     module, sent, receiving = load_file(file), list[Tensor](), False
-    if size.device == "cpu":  # streams are the device's
-        module._get_streams = lambda *_: (_Stream(), _Stream())
-        torch.accelerator.current_device_index = lambda: 0
+    if size.device == "cpu":
+        module.torch = _Streamless()
 
     class Loop:
         def broadcast(self, tensor: Tensor, src: int) -> None:
@@ -271,8 +269,16 @@ def packed(size: Size) -> Iterator[Row]:
     yield Row("packed", "weights that came, equal to the bit", str(right), str(len(own)), came == own)
 
 
-class _Stream:
-    def synchronize(self) -> None: ...
+class _Streamless:
+    """torch, but for streams: they are the device's."""
+
+    accelerator = SimpleNamespace(current_device_index=lambda: 0)
+    cuda = SimpleNamespace(
+        Stream=lambda device: SimpleNamespace(synchronize=lambda: None), stream=lambda stream: nullcontext()
+    )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
 
 
 def _of_vllm() -> Path | None:
@@ -290,37 +296,6 @@ def load_file(file: Path) -> Any:
     return module
 
 
-def ipc(size: Size) -> Iterator[Row]:
-    """A buffer that this process fills twice and another reads twice, as weights go on a shared GPU."""
-    import torch.multiprocessing as processes
-
-    numel = 1 << 20 if size.miniature else 1 << 30
-    context = processes.get_context("spawn")
-    here, there = context.Pipe()
-    buffer = torch.empty(numel, dtype=torch.uint8, device=size.device)
-    child = context.Process(target=_reader, args=(there,), daemon=True)
-    child.start()
-    here.send(buffer)
-    assert here.poll(300) and here.recv() == "ready", "the other process does not start"
-    for turn in (1, 2):
-        buffer.copy_(torch.arange(numel, device=size.device) * turn % 251)
-        wait(size)
-        begun = time.perf_counter()
-        here.send(turn)
-        assert here.poll(300), "the other process does not answer"
-        found, own, seconds = here.recv(), digest(buffer), time.perf_counter() - begun
-        yield Row("ipc", f"filling {turn}, hashed there in {seconds:.2f} s", found[:12], own[:12], found == own)
-    here.send(None)
-    child.join(60)
-
-
-def _reader(pipe: Any) -> None:
-    buffer = pipe.recv()
-    pipe.send("ready")
-    while pipe.recv() is not None:
-        pipe.send(digest(buffer))
-
-
 def stream(size: Size) -> Iterator[Row]:
     """Two steps from the same weights: twice as they are, which tells the noise, and once on another stream."""
     work = [t for group in groups(size, 1) for t in group]
@@ -334,6 +309,7 @@ def stream(size: Size) -> Iterator[Row]:
             metrics = [rank.step(step, work) for step in (1, 2)]
             found.append([m[key] for m in metrics for key in ("policy/loss", "grad_norm/policy")])
             del rank
+            gc.collect()
     plain, again, moved = (np.array(values) for values in found)
     noise, change = (float(np.abs(x - plain).max() / np.abs(plain).max()) for x in (again, moved))
     bound = max(10 * noise, 1e-6)
@@ -346,6 +322,6 @@ PARTS: Mapping[str, Callable[[Size], Iterator[Row]]] = {
     "zero2": lambda size: zero(size, 2),
     "zero3": lambda size: zero(size, 3),
     "packed": packed,
-    "ipc": ipc,
+    "ipc": lambda size: filled_twice(size.device, 1 << 20 if size.miniature else 1 << 30),
     "stream": stream,
 }

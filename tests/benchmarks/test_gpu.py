@@ -27,16 +27,24 @@ def test_without_a_gpu_it_says_so() -> None:
     assert not done.stdout
 
 
-@pytest.mark.parametrize("part", gpu.LIMITS_S)
-def test_a_part_in_miniature(part: str, tmp_path: Path) -> None:
+def test_the_command_in_miniature(tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
-    done = run("--device", "cpu", "--miniature", "--parts", part, "--out", str(out))
+    done = run("--device", "cpu", "--miniature", "--parts", "attention", "--out", str(out))
     rows = [gpu.Row(**row) for row in json.loads(out.read_text())]
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert rows[0].part == "machine" and {row.part for row in rows[1:]} == {part}
-    checked = [row for row in rows if row.ok is not None and row.what != "the part's end"]
-    assert checked and all(row.ok for row in checked)
+    assert {row.part for row in rows} == {"machine", "attention"}
     assert all(row.what in done.stdout for row in rows)
+
+
+@pytest.mark.parametrize("part", [part for part in gpu.LIMITS_S if part != "attention"])
+def test_a_part_in_miniature(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    from benchmarks.gpu_parts import PARTS, Size
+
+    rows = list(PARTS[part](Size("cpu", 2, miniature=True)))
+    checked = [row for row in rows if row.ok is not None]
+    assert checked and all(row.ok for row in checked), gpu.listed(rows)
+    assert {row.part for row in rows} == {part}
 
 
 @pytest.mark.parametrize(("line", "said"), [("exit 3", "exit code 3"), ("exec sleep 60", "not done after")])
