@@ -112,7 +112,7 @@ def gpu_memory(config: BaseConfig) -> Iterator[Finding]:
         )
         return
     try:
-        place = placement(config, len(here), at_once=fit_at_once(config, shape, here))
+        place = placement(config, len(here), "both" if config.at_once else "learner", fit_at_once(config, shape, here))
         check_gpu_memory(config, shape, min(here), shared=place.shared, sleeps=place.sleeps)
     except UserError as error:
         yield Finding("GPU memory", found, "problem", str(error).partition(". ")[2] or str(error))

@@ -154,7 +154,8 @@ def check_gpu_memory(
         total, told = sum(need.total for need in both), "; ".join(map(str, both))
         told = str(worst) if sleeps else f"both on one GPU need {total / GIB:.1f} GiB: {told}"
         if (worst.total if sleeps else total) > room:
-            raise _too_large(config, told, room)
+            turns = "" if sleeps else " Or let them take turns: placement colocated with max_staleness 0."
+            raise UserError(f"{_too_large(config, told, room)}{turns}")
         return
     for need in needs(config, model, 0.0):
         if need.total > room:
@@ -177,6 +178,8 @@ def advice(config: BaseConfig) -> str:
     if c.ranks > 1 and c.zero_stage < 3:
         ways.append("learner.zero_stage 3")
     ways.append("a lower learner.token_budget")
+    if config.rollout.gpu_cache_gib is not None:
+        ways.append("a lower rollout.gpu_cache_gib")
     if c.lora.rank is None:
         ways.append("learner.lora.rank 32")
     if c.zero_stage and not c.offload.optimizer:

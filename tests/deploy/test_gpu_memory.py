@@ -155,7 +155,7 @@ def test_a_sleeping_engine_leaves_the_learner_what_it_needs() -> None:
     words = "--learner.ranks 8 --rollout.engines 8 --max_staleness 0 --placement colocated".split()
     both = config(*words, "--rollout.gpu_cache_gib", "20")
     check_gpu_memory(both, CODER_7B, 80 * GIB, shared=True, sleeps=True)
-    with pytest.raises(UserError, match="both on one GPU need"):
+    with pytest.raises(UserError, match="both on one GPU need.*a lower rollout.gpu_cache_gib.*take turns: placement"):
         check_gpu_memory(both, CODER_7B, 80 * GIB, shared=True)
     assert fit_at_once(both, CODER_7B, [80 * GIB]) is False and fit_at_once(both, CODER_7B, []) is None
     found = phases(both, CODER_7B)
