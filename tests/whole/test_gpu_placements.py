@@ -86,6 +86,8 @@ def test_an_engines_weights_are_the_learners_to_the_bit(
         services = await start_services(config, ready, tmp_path / "journal")
         engine, found = services.rollout.workers[0], []
         try:
+            named = {"curriculum", "learner-0", "learner-1", "rollout-0", "executor-0"}
+            assert named <= set(ray.util.list_named_actors())
             for step in (1, 2):
                 sent = await learnt(services, step)
                 found.append((sent, await engine.weights.remote(), await engine.greedy.remote([14, 71, 52], 5)))
