@@ -18,8 +18,8 @@ RECIPE = ROOT / "docs" / "recipe.md"
 SMALL = {
     "learner.device": "cpu", "learner.precision": "fp32", "learner.zero_stage": "0", "learner.token_budget": "512",
     "learner.logprob_chunk": "512", "rollout.dtype": "float32", "rollout.max_new_tokens": "8",
-    "rollout.max_model_len": "1024", "curriculum.prompt.max_prompt_tokens": "960", "rollout.kv_cache_gib": "1",
-    "rollout.max_num_seqs": "8", "rollout.cpu_threads": "1", "rollout.max_num_batched_tokens": "none",
+    "rollout.max_model_len": "1024", "curriculum.prompt.max_prompt_tokens": "960", "rollout.cpu_threads": "1",
+    "rollout.engine": "transformers",  # starts in seconds
     "eval.samples": "1", "eval.train_limit": "1", "executor.workers": "1", "run.checkpoint_every": "1",
 }  # fmt: skip
 EXTRA = {
@@ -64,6 +64,9 @@ def miniature(line: str, files: dict[str, str], model: Path) -> list[str]:
     if words[0] not in EXTRA:
         return words
     changes = SMALL | EXTRA[words[0]] | ({} if "--model" in words or "--run" in words else {"model": str(model)})
+    changes |= (
+        {"placement": "auto"} if any("configs/coder" in word for word in words) else {}
+    )  # that engine can't sleep
     kept = list[str]()
     for word in words:
         if kept and kept[-1].removeprefix("--") in changes:
