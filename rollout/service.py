@@ -61,6 +61,7 @@ class RolloutService:
         """`options` are those of each engine's actor, such as where it is placed; `environment`: its own variables."""
         self.config = config
         self.backend = backend
+        self.asleep = False
         self.executor = ExecutorPool(executor)
         actor = ray.remote(RolloutWorker)
         self.workers: list[Any] = [
@@ -85,10 +86,13 @@ class RolloutService:
 
     async def sleep(self) -> None:
         """Every engine frees the memory of its GPUs."""
+        self.asleep = True
         await asyncio.gather(*(worker.sleep.remote() for worker in self.workers))
 
     async def wake(self, part: Part) -> None:
+        """Memory for the weights, which have to be sent then, and last for the cache."""
         await asyncio.gather(*(worker.wake.remote(part) for worker in self.workers))
+        self.asleep = part == "weights"
 
     async def run(
         self, subtasks: Sequence[Subtask], sampling: Sampling | None = None, group_size: int | None = None

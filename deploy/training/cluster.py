@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,7 +109,7 @@ class Services:
     rollout: RolloutService
     learner: LearnerService
     reservation: Reservation = NOTHING
-    turns: Turns = field(default_factory=Turns)
+    turns: Turns = Turns()
 
     async def close(self) -> None:
         self.learner.close()

@@ -13,26 +13,23 @@ from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.service import RolloutService
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Turns:
     """`rollout`: the engines that sleep; None where nobody has to. `why`: of the placement, for people."""
 
     rollout: RolloutService | None = None
     why: str = ""
-    _asleep: bool = False
 
     async def train(self, deadline_s: float) -> None:
         """Before a step of the learner."""
-        if self.rollout is not None and not self._asleep:
+        if self.rollout is not None and not self.rollout.asleep:
             await within(deadline_s, "the engines to free their GPUs", self.rollout.sleep())
-            self._asleep = True
 
     async def publish(self, learner: LearnerService, version: int, deadline_s: float) -> None:
         """The learner's weights, as `version`, to engines that are awake after it."""
-        rollout = self.rollout if self._asleep else None
+        rollout = self.rollout if self.rollout is not None and self.rollout.asleep else None
         if rollout is not None:
             await within(deadline_s, "the engines to take memory for their weights", rollout.wake("weights"))
         await within(deadline_s, "learner and engines to exchange weights", learner.publish(version))
         if rollout is not None:
             await within(deadline_s, "the engines to take memory for their caches", rollout.wake("kv_cache"))
-            self._asleep = False

@@ -15,15 +15,19 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
 
     class Sleeper(Rollout):
+        asleep = False
+
         async def run(self, *arguments: Any) -> list[Any]:
             found.append("generate")
             return await super().run(*arguments)
 
         async def sleep(self) -> None:
             found.append("sleep")
+            self.asleep = True
 
         async def wake(self, part: str) -> None:
             found.append(f"wake {part}")
+            self.asleep = part == "weights"
 
     class Recorded(Learner):
         async def step(self, step: int, *arguments: Any) -> dict[str, float]:
