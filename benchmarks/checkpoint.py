@@ -36,7 +36,7 @@ def learner(model: str) -> LearnerRank:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     rank.build("127.0.0.1", port)
-    for network in rank._networks().values():
+    for network in rank._update.networks.trained.values():
         network.backward(sum((p.float().mean() for p in network.module.parameters()), torch.zeros(())))
         network.update()
     return rank

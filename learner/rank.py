@@ -5,11 +5,12 @@ on all ranks together, in the same order.
 """
 
 import json
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -34,6 +35,13 @@ DTYPES = {"fp32": torch.float32, "autocast": torch.float32, "bf16": torch.bfloat
 KL_STATE = "kl.json"
 
 
+class HeldGPU(NamedTuple):
+    """A rank's GPU: what CUDA_VISIBLE_DEVICES calls it on its node, and its memory (bytes)."""
+
+    name: str
+    memory: float
+
+
 class LearnerRank:
     """Rank `rank` of `world`. `total_updates` is the length of the learning-rate schedule (updates)."""
 
@@ -56,6 +64,7 @@ class LearnerRank:
         self.device = torch.device("cuda", 0) if cuda else torch.device("cpu")
         self._weights: dict[str, Tensor] = {}  # the policy's, as of the last `capture`
         self._copied = True
+        self._shares_gpu = False
 
     def address(self) -> tuple[str, int]:
         """Where other ranks can meet this one: its node's address and a free port."""
@@ -122,10 +131,17 @@ class LearnerRank:
             "critic": float(sum(_numel(p) for p in self.critic.module.parameters())) if self.critic else 0.0,
         }
 
+    def gpu(self) -> HeldGPU:
+        """Of a rank on a GPU."""
+        name = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        return HeldGPU(name, float(torch.cuda.get_device_properties(self.device).total_memory))
+
     def step(self, step: int, *groups: Sequence[Trajectory]) -> dict[str, float]:
         """One step on this rank's groups (Ray hands references over as values)."""
         learned = self._update.step(step, [t for group in groups for t in group])
         self._trained = learned.trained
+        if self._shares_gpu:
+            torch.cuda.empty_cache()  # the engine wakes into what is free
         release_freed_memory()
         return learned.metrics
 
@@ -137,6 +153,7 @@ class LearnerRank:
         """Meet the rollout engines; again after one was restarted."""
         if hasattr(self, "_publisher"):
             self._publisher.close()
+        self._shares_gpu = backend == "ipc"
         self._publisher = WeightPublisher(backend, dtype, self.rank, deadline_s)
         shapes = [(w.name, _shape(w.parameter)) for w in plain_weights(self._network.model)]
         self._publisher.connect(workers, shapes, ranks)
@@ -144,6 +161,8 @@ class LearnerRank:
     def publish(self, version: int) -> None:
         """Send the policy to every engine as weights `version`."""
         self._publisher.publish(self._full_weights(), version)
+        if self._shares_gpu:
+            torch.cuda.empty_cache()
 
     def save(self, directory: str) -> dict[str, int]:
         """`capture` and `write` in one."""

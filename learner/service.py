@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import ray
 
 from stepcoder.learner.config import LearnerConfig
-from stepcoder.learner.rank import LearnerRank, learner_environment
+from stepcoder.learner.rank import HeldGPU, LearnerRank, learner_environment
 from stepcoder.paths import Located
 from stepcoder.waiting import WaitedTooLong, within
 
@@ -80,6 +80,10 @@ class LearnerService:
                 await within(silent_s, "a sign of life of every learner rank", signs)
             except WaitedTooLong as error:
                 raise RankHangs(str(error)) from None
+
+    async def gpus(self) -> list[HeldGPU]:
+        """The GPU of each rank, in their order."""
+        return await self._all("gpu")
 
     async def connect_engines(
         self, workers: Sequence[Any], backend: str, dtype: str, ranks: int, deadline_s: float

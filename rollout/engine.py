@@ -11,6 +11,7 @@ from stepcoder.held import Held
 from stepcoder.rollout.config import RolloutConfig
 
 FinishReason = Literal["eos", "stop", "length"]
+Part = Literal["weights", "kv_cache"]  # of what an engine holds on GPUs
 
 
 class EngineDied(RuntimeError):
@@ -98,6 +99,14 @@ class Engine(Protocol):
 
     async def finish_update(self, version: int) -> None:
         """Name the weights `version` and go on."""
+        ...
+
+    async def sleep(self) -> None:
+        """Free the memory of its GPUs: weights and cache are lost. No request may be in flight."""
+        ...
+
+    async def wake(self, part: Part) -> None:
+        """Take memory for `part` again: first for the weights, which an update then brings, at last for the cache."""
         ...
 
     def close(self) -> None:

@@ -23,7 +23,8 @@ class EngineKind:
 
     `make` takes what `make_engine` takes, `environment` what `engine_environment` takes. `whole_logprobs`: the devices
     on which its log-probabilities are those of the untruncated distribution. `direct`: whether weights reach it from
-    GPU to GPU. `batches`: whether it samples completions together, as estimates of a run's length assume.
+    GPU to GPU. `batches`: whether it samples completions together, as estimates of a run's length assume. `sleeps`:
+    whether it can free the memory of its GPUs for a while.
     """
 
     make: Callable[..., Engine]
@@ -31,6 +32,7 @@ class EngineKind:
     whole_logprobs: frozenset[str]
     direct: bool
     batches: bool
+    sleeps: bool
 
 
 def _vllm(model: str, config: RolloutConfig, *, device: str, backend: str, version: int) -> Engine:
@@ -52,8 +54,10 @@ def _transformers(model: str, config: RolloutConfig, *, device: str, backend: st
 
 
 ENGINES: Mapping[str, EngineKind] = {
-    "vllm": EngineKind(_vllm, _vllm_environment, frozenset({"cpu"}), direct=True, batches=True),
-    "transformers": EngineKind(_transformers, lambda *_: {}, frozenset({"cpu", "cuda"}), direct=False, batches=False),
+    "vllm": EngineKind(_vllm, _vllm_environment, frozenset({"cpu"}), direct=True, batches=True, sleeps=True),
+    "transformers": EngineKind(
+        _transformers, lambda *_: {}, frozenset({"cpu", "cuda"}), direct=False, batches=False, sleeps=False
+    ),
 }
 
 

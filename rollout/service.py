@@ -17,7 +17,7 @@ from stepcoder.paths import Located
 from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
 from stepcoder.rollout.crew import Crew, Losses, Member, is_loss
 from stepcoder.rollout.dispatch import Dispatch
-from stepcoder.rollout.engine import Sampling
+from stepcoder.rollout.engine import Part, Sampling
 from stepcoder.rollout.engines import engine_environment
 from stepcoder.rollout.load import Load, together
 from stepcoder.rollout.trajectory import GroupSummary, Unjudged
@@ -65,11 +65,13 @@ class RolloutService:
         deadline_s: float,
         sites: Sequence[Site] = (),
         options: Callable[[int], dict[str, Any]] = lambda index: {},
+        environment: Callable[[int], dict[str, str]] = lambda index: {},
     ) -> None:
-        """`options` are those of each engine's actor, such as where it is placed; `deadline_s` is its to load. `sites`:
-        where executors run."""
+        """`options` are those of each engine's actor, such as where it is placed, `environment` its own variables;
+        `deadline_s` is its to load. `sites`: where executors run."""
         self.config = config
         self.backend = backend
+        self.asleep = False
         self.executor = ExecutorPool(executor, sites)
         actor = ray.remote(RolloutWorker)
 
@@ -79,7 +81,7 @@ class RolloutService:
                 num_cpus=0,
                 num_gpus=gpu_share * config.tensor_parallel,
                 max_concurrency=MAX_CONCURRENCY,
-                runtime_env={"env_vars": engine_environment(config, device, backend)},
+                runtime_env={"env_vars": engine_environment(config, device, backend) | environment(index)},
                 **options(index),
             ).remote(
                 model,
@@ -127,6 +129,18 @@ class RolloutService:
     async def write(self, subtask: Subtask) -> IssuedGroup | Unjudged:
         """A group of training completions."""
         return await self._run(subtask, None, None)
+
+    async def sleep(self) -> None:
+        """Every engine frees the memory of its GPUs, and its weights with it."""
+        self.asleep = True
+        members = self.crew.up()
+        self.crew.given(members, None)
+        await asyncio.gather(*(member.actor.sleep.remote() for member in members))
+
+    async def wake(self, part: Part) -> None:
+        """Memory for the weights, which have to be sent then, and last for the cache."""
+        await asyncio.gather(*(member.actor.wake.remote(part) for member in self.crew.up()))
+        self.asleep = part == "weights"
 
     async def run(
         self, subtasks: Sequence[Subtask], sampling: Sampling | None = None, group_size: int | None = None

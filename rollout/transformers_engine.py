@@ -23,6 +23,7 @@ from stepcoder.rollout.engine import (
     EngineStats,
     FinishReason,
     Meter,
+    Part,
     Sampling,
     longest_response,
     settled_dtype,
@@ -82,6 +83,12 @@ class TransformersEngine:
     async def finish_update(self, version: int) -> None:
         self._version = version
         self._open.set()
+
+    async def sleep(self) -> None:
+        raise NotImplementedError("rollout.engine transformers can't sleep")
+
+    async def wake(self, part: Part) -> None:
+        raise NotImplementedError("rollout.engine transformers can't sleep")
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

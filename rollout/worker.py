@@ -24,7 +24,7 @@ from stepcoder.executor.suite import Suite
 from stepcoder.held import Held
 from stepcoder.paths import Located, local
 from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
-from stepcoder.rollout.engine import EngineDied, EngineStats, Sampling, greedy, sampling_of
+from stepcoder.rollout.engine import EngineDied, EngineStats, Part, Sampling, greedy, sampling_of
 from stepcoder.rollout.engines import make_engine
 from stepcoder.rollout.lifeline import tie_to_parent
 from stepcoder.rollout.load import Load
@@ -153,6 +153,12 @@ class RolloutWorker:
 
     async def finish_update(self, version: int) -> None:
         await self._engine.finish_update(version)
+
+    async def sleep(self) -> None:
+        await self._engine.sleep()
+
+    async def wake(self, part: Part) -> None:
+        await self._engine.wake(part)
 
     async def close(self) -> None:
         self._engine.close()

@@ -17,7 +17,7 @@ from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.duration import run_seconds
 from stepcoder.deploy.checks.footprint import model_shape, parts
 from stepcoder.deploy.checks.formats import figures, on_gpus, settle, shape_of
-from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, needs
+from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, fit_at_once, needs
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.preflight import check_gpus, check_model_is_there, own_machine, problems
 from stepcoder.deploy.checks.starter_model import STARTER, cache_directory
@@ -112,11 +112,14 @@ def gpu_memory(config: BaseConfig) -> Iterator[Finding]:
         )
         return
     try:
-        check_gpu_memory(config, shape, min(here), shared=placement(config, len(here)).shared)
+        place = placement(config, len(here), "both" if config.at_once else "learner", fit_at_once(config, shape, here))
+        check_gpu_memory(config, shape, min(here), shared=place.shared, sleeps=place.sleeps)
     except UserError as error:
         yield Finding("GPU memory", found, "problem", str(error).partition(". ")[2] or str(error))
-    else:
-        yield Finding("GPU memory", f"{found}\nof {min(here) / GIB:.1f} GiB")
+        return
+    yield Finding("GPU memory", f"{found}\nof {min(here) / GIB:.1f} GiB")
+    if place.why:
+        yield Finding("placement", place.why)
 
 
 def installed(package: str) -> str | None:

@@ -5,7 +5,7 @@ What is held all the time (weights, gradients, optimiser, reference) is counted 
 model is loaded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stepcoder.deploy.checks.footprint import ModelShape, network_parameters
@@ -19,6 +19,7 @@ SLACK = 0.95  # of a GPU's memory that can be had: the driver keeps some, and th
 REDUCED = 50_000_000  # numbers of a bucket of gradients, in fp32 (`learner/networks/engine.py`)
 # Numbers that a layer keeps for the gradient, by token: attention's inputs and outputs, two norms, and four of the MLP.
 ATTENTION_WIDTHS, MLP_WIDTHS = 8, 4
+HELD = ("weights", "gradients", "optimiser", "reference", "CUDA")  # by a learner that waits
 LAST = 3  # times the hidden size, behind the last layer
 
 
@@ -114,15 +115,49 @@ def needs(config: BaseConfig, model: ModelShape, memory: float) -> list[Need]:
     return [learner_need(config, model), engine_need(config, model, memory)]
 
 
-def check_gpu_memory(config: BaseConfig, model: ModelShape, memory: float, *, shared: bool) -> None:
-    """Raises UserError unless learner and engine fit into GPUs of `memory` bytes, or both into one that they share."""
-    least, room = needs(config, model, 0.0), SLACK * memory
+def fit_at_once(config: BaseConfig, model: ModelShape | None, memory: Sequence[float]) -> bool | None:
+    """Whether learner and engine fit into the smallest of these GPUs while both are awake; None if nobody knows."""
+    if model is None or not memory:
+        return None
+    return sum(need.total for need in needs(config, model, 0.0)) <= SLACK * min(memory)
+
+
+def phases(config: BaseConfig, model: ModelShape) -> dict[str, Need]:
+    """What is on a GPU that learner and engine use in turns, with the smallest cache: what sleeps is left out."""
+    learner, engine = needs(config, model, 0.0)
+    held = {f"learner's {name}": learner.parts[name] for name in HELD}
+    rest = {f"engine's {name}": size for name, size in engine.parts.items()}
+    sending = {name: size for name, size in rest.items() if "activations" not in name and "cache" not in name}
+    return {
+        "training": Need("training", {**learner.parts, "the engine's CUDA": CONTEXT}),
+        "sending weights": Need("sending weights", held | sending | {"learner's weights on their way": TRANSFER}),
+        "generating": Need("generating", held | rest),
+    }
+
+
+def shared_cache(config: BaseConfig, model: ModelShape, memory: float, *, sleeps: bool) -> float:
+    """Bytes that are left for an engine's cache on a GPU of `memory` bytes that a rank is on too."""
+    learner, engine = needs(config, model, 0.0)
+    beside = sum(learner.parts[name] for name in HELD) if sleeps else learner.total
+    return SLACK * memory - beside - engine.total + engine.parts["key-value cache"]
+
+
+def check_gpu_memory(
+    config: BaseConfig, model: ModelShape, memory: float, *, shared: bool, sleeps: bool = False
+) -> None:
+    """Raises UserError unless learner and engine fit into GPUs of `memory` bytes, or both into each that they share:
+    at once, or in turns where an engine `sleeps`."""
+    room = SLACK * memory
     if shared and config.at_once:
-        total, told = sum(need.total for need in least), "; ".join(map(str, least))
-        if total > room:
-            raise _too_large(config, f"both on one GPU need {total / GIB:.1f} GiB: {told}", room)
+        both = needs(config, model, 0.0)
+        worst = max(phases(config, model).values(), key=lambda need: need.total)
+        total, told = sum(need.total for need in both), "; ".join(map(str, both))
+        told = str(worst) if sleeps else f"both on one GPU need {total / GIB:.1f} GiB: {told}"
+        if (worst.total if sleeps else total) > room:
+            turns = "" if sleeps else " Or let them take turns: placement colocated with max_staleness 0."
+            raise UserError(f"{_too_large(config, told, room)}{turns}")
         return
-    for need in least:
+    for need in needs(config, model, 0.0):
         if need.total > room:
             raise _too_large(config, str(need), room)
 
@@ -143,6 +178,8 @@ def advice(config: BaseConfig) -> str:
     if c.ranks > 1 and c.zero_stage < 3:
         ways.append("learner.zero_stage 3")
     ways.append("a lower learner.token_budget")
+    if config.rollout.gpu_cache_gib is not None:
+        ways.append("a lower rollout.gpu_cache_gib")
     if c.lora.rank is None:
         ways.append("learner.lora.rank 32")
     if c.zero_stage and not c.offload.optimizer:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from stepcoder.curriculum.config import Levels
 from stepcoder.curriculum.problems.hidden import with_hidden
@@ -18,9 +19,10 @@ from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages import schedules
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
-from stepcoder.deploy.checks.footprint import model_shape, parts
-from stepcoder.deploy.checks.gpu_memory import check_gpu_memory
+from stepcoder.deploy.checks.footprint import ModelShape, model_shape, parts
+from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, fit_at_once
 from stepcoder.deploy.checks.machine import GIB
+from stepcoder.deploy.checks.nodes import check_nodes, look
 from stepcoder.deploy.checks.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
 from stepcoder.deploy.checks.tokenizer import Model, exact_model
 from stepcoder.deploy.config.run import Config
@@ -253,21 +255,31 @@ def check_ray(config: BaseConfig) -> None:
 
 
 def check_gpus(config: BaseConfig) -> None:
+    """This machine has enough of them, and builds of torch and the engine that can use them."""
+    memory, here = machine.gpu_memory(), look()
     if config.at_once:
-        placement(config, len(machine.gpus()))
+        places = [placement(config, len(memory), at_once=fit_at_once(config, shape_here(config), memory))]
     else:
-        placement(config, len(machine.gpus()), "learner")
-        placement(config, len(machine.gpus()), "engines")
+        places = [placement(config, len(memory), "learner"), placement(config, len(memory), "engines")]
+    for place in places:
+        check_nodes(config, None, place, [here], here)
+
+
+def shape_here(config: BaseConfig) -> ModelShape | None:
+    """Of a model that is on this machine."""
+    directory = Path(config.model).expanduser()
+    return model_shape(directory if directory.is_dir() else config.model)
 
 
 def check_memory(config: BaseConfig) -> None:
     """Learner and engines fit into this machine's GPUs, or without them into its main memory."""
-    place = placement(config, len(machine.gpus()), "both" if config.at_once else "learner")
-    shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
+    shape, memory = shape_here(config), machine.gpu_memory()
+    who: Literal["both", "learner"] = "both" if config.at_once else "learner"
+    place = placement(config, len(memory), who, fit_at_once(config, shape, memory))
     if shape is None:
         return
     if place.cuda:
-        check_gpu_memory(config, shape, min(machine.gpu_memory()), shared=place.shared)
+        check_gpu_memory(config, shape, min(memory), shared=place.shared, sleeps=place.sleeps)
         return
     need, available = parts(config, shape), machine.memory_available()
     if not config.at_once:

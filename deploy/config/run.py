@@ -1,7 +1,7 @@
 """The configuration of `stepcoder train`: one tree, composed of each part's own settings."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -56,6 +56,9 @@ class Config(BaseConfig):
     """Weight updates that a trajectory may be behind when it is trained on (updates), and steps that are generated
     ahead: 0 is strict on-policy. The more, the less do training and generation wait for each other, and for the longest
     completions."""
+    placement: Literal["auto", "split", "colocated"] = "auto"
+    """Where learner and engines compute on GPUs. split: on GPUs of their own. colocated: on the same ones, where an
+    engine sleeps, its weights and cache freed, while the learner trains. auto: split where there are GPUs enough."""
     refill_rounds: int = Field(default=0, ge=0)
     """With learner.drop_equal_groups: generate groups of further subtasks in place of those left out, in at most so
     many rounds a step (rounds); 0 for no replacement. Source: DAPO's dynamic sampling."""
@@ -74,7 +77,7 @@ class Config(BaseConfig):
     @model_validator(mode="after")
     def parts_agree(self) -> "Config":
         """Settings of different parts that are each possible and together are not."""
-        for check in (_groups, _refilling, _unsampled, _uncorrected, _overlong):
+        for check in (_groups, _refilling, _unsampled, _uncorrected, _overlong, _turns):
             if fault := check(self):
                 raise ValueError(fault)
         return self
@@ -150,4 +153,28 @@ def _overlong(config: Config) -> str | None:
         )
     if overlong.start is not None and overlong.start >= end:
         return f"learner.reward.overlong.start = {overlong.start} must be less than rollout.max_new_tokens = {longest}"
+    return None
+
+
+def _turns(config: Config) -> str | None:
+    return cannot_take_turns(config) if config.placement == "colocated" else None
+
+
+def cannot_take_turns(config: Config) -> str | None:
+    """Why an engine can't sleep on the learner's GPUs while these train, and what to change; None where it can."""
+    ranks, engines = config.learner.ranks, config.rollout.engines * config.rollout.tensor_parallel
+    if config.max_staleness:
+        return (
+            f"placement colocated with max_staleness = {config.max_staleness}: engines sleep while the learner trains, "
+            "so that they can't write the next step meanwhile. Set max_staleness to 0"
+        )
+    if not ENGINES[config.rollout.engine].sleeps:
+        able = " or ".join(name for name, kind in ENGINES.items() if kind.sleeps)
+        return f"placement colocated with rollout.engine {config.rollout.engine}, which can't sleep. Set it to {able}"
+    if ranks != engines:
+        return (
+            f"placement colocated with learner.ranks = {ranks} and {plural(engines, 'GPU')} for engines "
+            "(rollout.engines times rollout.tensor_parallel): each GPU has a rank and a part of an engine. "
+            "Set them equal"
+        )
     return None

@@ -45,13 +45,7 @@ def asked(address: str | None, call: Callable[[], T]) -> T:
     try:
         return call()
     except AuthenticationError as error:
-        missing = "no authentication token" in str(error)
-        raise UserError(
-            f"{where}: the cluster refuses this machine's token. " * (not missing)
-            + f"{where}: the cluster asks for a token and none is set here. " * missing
-            + "Set RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, or ~/.ray/auth_token) to what 'ray get-auth-token' prints "
-            "on the head node, and RAY_AUTH_MODE=token."
-        ) from None
+        raise token_refused(where, missing="no authentication token" in str(error)) from None
     except OSError as error:  # requests' errors are of this kind
         raise UserError(
             f"{where}: no Ray dashboard answers ({type(error).__name__}). Give --address URL as 'ray start --head' "
@@ -59,6 +53,15 @@ def asked(address: str | None, call: Callable[[], T]) -> T:
         ) from None
     except (RuntimeError, ValueError) as error:
         raise UserError(f"{where}: {str(error).strip().splitlines()[-1]}") from None
+
+
+def token_refused(where: str, *, missing: bool) -> UserError:
+    return UserError(
+        f"{where}: the cluster refuses this machine's token. " * (not missing)
+        + f"{where}: the cluster asks for a token and none is set here. " * missing
+        + "Set RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, or ~/.ray/auth_token) to what 'ray get-auth-token' prints "
+        "on the head node, and RAY_AUTH_MODE=token."
+    )
 
 
 def connect(address: str | None) -> "JobSubmissionClient":

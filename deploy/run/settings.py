@@ -9,7 +9,7 @@ FORMATS = ("rollout.dtype", "learner.precision")  # what the comments at the hea
 HARMLESS = (
     "run.directory", "run.steps", "run.max_minutes", "run.checkpoint_every", "run.keep", "run.keep_best",
     "run.best_metric", "run.trajectories_every", "run.grace_s", "sft.epochs", "sft.validate_every", "eval.", "ray.",
-    "executor.workers", "executor.actors", "executor.infra_retries", "max_unjudged_share",
+    "executor.workers", "executor.actors", "executor.infra_retries", "max_unjudged_share", "placement",
     "rollout.enforce_eager", "rollout.gpu_cache_gib", "rollout.max_num_batched_tokens",
     "rollout.gpu_memory_utilization",
     "learner.guards.", "learner.ranks", "learner.zero_stage", "learner.offload.",

@@ -13,15 +13,18 @@ from typing import Any, Literal
 
 import psutil
 import ray
+from ray.exceptions import GetTimeoutError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stepcoder.curriculum.prompts import Prompter
 from stepcoder.curriculum.service.actor import MAX_RESTARTS, StoredCurriculumActor, store
 from stepcoder.curriculum.service.client import CurriculumClient
+from stepcoder.deploy.checks import nodes
 from stepcoder.deploy.checks.footprint import model_shape
-from stepcoder.deploy.checks.gpu_memory import SLACK, needs
+from stepcoder.deploy.checks.gpu_memory import fit_at_once, shared_cache
 from stepcoder.deploy.checks.machine import GIB, gpu_memory
-from stepcoder.deploy.checks.preflight import Ready
+from stepcoder.deploy.checks.nodes import check_nodes
+from stepcoder.deploy.checks.preflight import Ready, own_machine
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.faults import Faults
@@ -30,15 +33,19 @@ from stepcoder.deploy.training.executors import A_PROCESS, free_cores, sites
 from stepcoder.deploy.training.guardian import watch_over
 from stepcoder.deploy.training.placement import Placement, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
+from stepcoder.deploy.training.turns import Turns
 from stepcoder.executor.config import ExecutorConfig
+from stepcoder.learner.rank import HeldGPU
 from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.rollout.engines import choose_backend
 from stepcoder.rollout.names import free
 from stepcoder.rollout.service import RolloutService
-from stepcoder.waiting import within
+from stepcoder.waiting import WaitedTooLong, within
+from stepcoder.words import plural
 
 START_ATTEMPTS = 3
+LOOK_S = 120.0  # a new process on each node
 PASSED_ON = ("HF_", "NCCL_", "STEPCODER_")  # what begins so, the actors need as the driver does
 
 
@@ -126,6 +133,7 @@ class Services:
     rollout: RolloutService
     learner: LearnerService
     exchange: Exchange
+    turns: Turns = Turns()
 
     async def close(self) -> None:
         self.learner.close()
@@ -136,14 +144,37 @@ def gpus() -> float:
     return ray.cluster_resources().get("GPU", 0)
 
 
-def reserved(config: BaseConfig, place: Placement, who: Literal["both", "learner", "engines"] = "both") -> Reservation:
-    """The GPUs of learner, engines or both; nothing where they compute on CPUs."""
+def reserved(
+    config: BaseConfig, model: Path, place: Placement, who: Literal["both", "learner", "engines"] = "both"
+) -> Reservation:
+    """The GPUs of learner, engines or both, on nodes that can compute `model`; nothing where they compute on CPUs."""
     if not place.cuda:
+        alive = [] if own_machine(config) else [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        check_nodes(config, None, place, looked(alive), nodes.look())
         return NOTHING
     ranks = 0 if who == "engines" or place.shared else config.learner.ranks
-    engines = 0 if who == "learner" else config.rollout.engines
-    wanted = bundles(ranks, engines, config.rollout.tensor_parallel, shared=place.shared)
-    return reserve(wanted, ranks, config.ray.gpus_deadline_s)
+    engines, each = 0 if who == "learner" else config.rollout.engines, config.rollout.tensor_parallel
+    wanted = bundles(ranks, engines, each, shared=place.shared)
+    found = reserve(wanted, ranks, config.ray.gpus_deadline_s, each if place.shared else 1)
+    try:
+        check_nodes(config, model_shape(model), place, looked(found.nodes()), nodes.look())
+    except BaseException:
+        found.release()
+        raise
+    return found
+
+
+def looked(ids: Sequence[str]) -> list[nodes.Node]:
+    """At each of these nodes."""
+    look = ray.remote(nodes.look)
+    asked = [
+        look.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(id, soft=False)).remote()
+        for id in sorted(set(ids))
+    ]
+    try:
+        return ray.get(asked, timeout=LOOK_S)
+    except GetTimeoutError:
+        raise WaitedTooLong(f"waited {LOOK_S:g} s for {plural(len(asked), 'node')} to say what they have") from None
 
 
 def start_rollout(
@@ -152,37 +183,51 @@ def start_rollout(
     place: Placement,
     faults: Faults,
     reservation: Reservation = NOTHING,
+    held: Sequence[HeldGPU] = (),
     learner: Sequence[str] = (),
 ) -> RolloutService:
-    """Engines and executors; they load while the caller goes on. `learner`: the nodes of ranks that take all cores."""
+    """Engines and executors; they load while the caller goes on. `held`: the ranks' GPUs, where engines share them;
+    `learner`: the nodes of ranks that take all cores."""
     cores = free_cores()
     busy = dict(Counter(reservation.nodes() * A_PROCESS)) | {node: cores.get(node, 0.0) for node in learner}
     return RolloutService(
         ready.anywhere,
-        RolloutConfig.model_validate(config.rollout.model_dump() | own_cache(config, ready, place)),
+        RolloutConfig.model_validate(config.rollout.model_dump() | own_cache(config, ready, place, held)),
         config.curriculum.prompt,
         ExecutorConfig.model_validate(config.executor.model_dump()),
         faults,
         seed=config.run.seed,
         device=place.device,
-        gpu_share=place.gpu_share,
+        gpu_share=place.engine_gpus,
         backend=choose_backend(config.rollout.engine, place.device, place.device, place.shared),
         heartbeat=config.ray.heartbeat,
         deadline_s=config.ray.start_deadline_s,
         sites=sites(config.executor, cores, busy),
         options=reservation.engine,
+        environment=lambda index: visible(held, index, config.rollout.tensor_parallel),
     )
 
 
-def own_cache(config: BaseConfig, ready: Ready, place: Placement) -> dict[str, float]:
-    """On a GPU that learner and engine share: the engine's cache, where it has no size, of what the estimate leaves."""
-    shape, here = model_shape(ready.model), gpu_memory()
+def own_cache(config: BaseConfig, ready: Ready, place: Placement, held: Sequence[HeldGPU]) -> dict[str, float]:
+    """On GPUs that learner and engines share: an engine's cache, where it has no size, of what the estimate leaves."""
+    shape = model_shape(ready.model)
     given = config.rollout.gpu_cache_gib is not None or "gpu_cache_gib" in config.rollout.unread()
-    if not place.shared or given or shape is None or not here:
+    if not place.shared or given or shape is None:
         return {}
-    learner, engine = needs(config, shape, 0.0)
-    cache = SLACK * here[0] - learner.total - engine.total + engine.parts["key-value cache"]
-    return {"gpu_cache_gib": cache / GIB}
+    memory = min(gpu.memory for gpu in held)
+    return {"gpu_cache_gib": shared_cache(config, shape, memory, sleeps=place.sleeps) / GIB}
+
+
+def visible(held: Sequence[HeldGPU], engine: int, each: int) -> dict[str, str]:
+    """The GPUs of the ranks that an engine shares: it holds none of its own, and Ray shows it none."""
+    shared = held[engine * each : (engine + 1) * each]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpu.name for gpu in shared)} if shared else {}
+
+
+def place_of(config: BaseConfig, ready: Ready) -> Placement:
+    """Of learner and engines together. What is known of the GPUs' memory is that of this machine's."""
+    memory = gpu_memory() if own_machine(config) else []
+    return placement(config, gpus(), at_once=fit_at_once(config, model_shape(ready.model), memory))
 
 
 async def stop_rollout(rollout: RolloutService) -> None:
@@ -199,16 +244,16 @@ async def start_services(config: Config, ready: Ready, journal: Path, engines: E
     c, deadline = config.rollout, config.ray.start_deadline_s
     names = ["curriculum", *(f"learner-{rank}" for rank in range(config.learner.ranks))]
     await within(deadline, "the actors of an earlier life to end", free(*names, *engines.ended))
-    place = placement(config, gpus())
+    place = place_of(config, ready)
     if engines.rollout is None:
-        engines.reservation = reserved(config, place)
+        engines.reservation = reserved(config, ready.model, place)
     learner = LearnerService(
         ready.anywhere,
         config.learner.for_length(c.max_new_tokens),
         seed=config.run.seed,
         total_updates=config.run.steps * config.learner.epochs * config.learner.minibatches,
         temperature=c.temperature,
-        gpu_share=place.gpu_share,
+        gpu_share=place.rank_gpus,
         options=engines.reservation.rank,
     )
     building = asyncio.ensure_future(within(deadline, "the learner to load its networks", learner.build()))
@@ -216,17 +261,19 @@ async def start_services(config: Config, ready: Ready, journal: Path, engines: E
     curriculum, first = None, engines.rollout is None
     try:
         if engines.rollout is None:
+            held, ranks = list[HeldGPU](), list[str]()
             if place.shared:  # the engine's cache is of what the learner has left
                 await building
-            ranks: list[str] = []
+                held = await within(deadline, "the learner to name its GPUs", learner.gpus())
             if not place.cuda and len(free_cores()) > 1:
                 ranks = await within(deadline, "the learner's processes to start", learner.nodes())
-            engines.rollout = start_rollout(config, ready, place, engines.faults, engines.reservation, ranks)
+            engines.rollout = start_rollout(config, ready, place, engines.faults, engines.reservation, held, ranks)
             waits.append(within(deadline, "the engines to load the model", engines.rollout.ready()))
         curriculum = start_curriculum(config, ready, journal)
         waits.append(within(deadline, "the curriculum to start", curriculum.actor.ready.remote()))
         await asyncio.gather(*waits)
-        return Services(curriculum, engines.rollout, learner, Exchange(learner, engines.rollout))
+        turns = Turns(engines.rollout if place.sleeps else None, place.why)
+        return Services(curriculum, engines.rollout, learner, Exchange(learner, engines.rollout), turns)
     except BaseException:
         building.cancel()
         learner.close()

@@ -121,6 +121,8 @@ class Life:
         self.progress.message("starting engines, learner, executors and curriculum (half a minute on a small machine)")
         self.services = await start_services(self.config, self.ready, self.run.journal, self.engines)
         self.start.mark("services")
+        if why := self.services.turns.why:
+            self.progress.message(why)
         try:
             with self.metrics:
                 try:
@@ -260,6 +262,7 @@ class Life:
         dropping = self.config.learner.drop_equal_groups
         kept = with_spread(groups) if dropping else groups
         start = time.perf_counter()
+        await services.turns.train(self.config.ray.start_deadline_s)
         learning = services.learner.step(step, [g.trajectories for g in kept], [g.summary.tokens for g in kept])
         learned = await within(self.config.ray.step_deadline_s, f"the learner to train step {step}", learning)
         trained = time.perf_counter()
@@ -290,7 +293,7 @@ class Life:
         return await within(self.config.ray.start_deadline_s, "engines and executors to say how busy they were", asked)
 
     async def _publish(self, version: int) -> None:
-        await self.services.exchange.publish(version)
+        await self.services.turns.publish(self.services.exchange, version, self.config.rollout.weights_deadline_s)
 
     def _refused(self, metrics: dict[str, Any]) -> str | None:
         """Refused updates are counted; why the run must end after several steps of nothing else."""

@@ -43,7 +43,7 @@ async def evaluate_model(config: BaseConfig, ready: Ready, progress: RunProgress
     """`evaluate` on a cluster that has been joined."""
     place = placement(config, gpus(), "engines")
     faults = Faults(config.ray.restarts_per_hour)
-    engines = Engines(faults, reservation=reserved(config, place, "engines"))
+    engines = Engines(faults, reservation=reserved(config, ready.model, place, "engines"))
     try:
         engines.rollout = start_rollout(config, ready, place, faults, engines.reservation)
         await within(config.ray.start_deadline_s, "the engines to load the model", engines.rollout.ready())

@@ -28,12 +28,16 @@ class Exchange:
     def __init__(self, learner: LearnerService, rollout: RolloutService) -> None:
         self.learner, self.rollout, self.crew = learner, rollout, rollout.crew
         self._connected: list[Member] = []
-        self.crew.joined = self._bring
+        self.crew.joined = self._joined
 
     async def publish(self, version: int) -> None:
         """The learner's weights are `version`; when this returns, no engine samples with others."""
         self.learner.version = version
         await self._bring()
+
+    async def _joined(self) -> None:
+        if not self.rollout.asleep:  # else it is among those that the next weights wake
+            await self._bring()
 
     async def _bring(self) -> None:
         failures = 0

@@ -14,14 +14,16 @@ Bundles = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Bundles of a placement group: one a learner rank, then one an engine; without GPUs there is no group."""
+    """Bundles of a placement group: one a learner rank, then one an engine; without GPUs there is no group. Where they
+    share GPUs, one an engine and `ranks_each` ranks."""
 
     group: Any = None
     ranks: int = 0
+    ranks_each: int = 1
 
     def rank(self, index: int) -> dict[str, Any]:
         """Options of a learner rank's actor."""
-        return self._options(index)
+        return self._options(index // self.ranks_each)
 
     def engine(self, index: int) -> dict[str, Any]:
         """Options of an engine's actor."""
@@ -55,13 +57,11 @@ NOTHING = Reservation()
 
 
 def bundles(ranks: int, engines: int, tensor_parallel: int, *, shared: bool = False) -> list[dict[str, float]]:
-    """GPUs of each bundle; a rank and an engine that share a GPU share a bundle."""
-    if shared:
-        return [{"GPU": 1.0}]
-    return [{"GPU": 1.0}] * ranks + [{"GPU": float(tensor_parallel)}] * engines
+    """GPUs of each bundle; ranks and an engine that share GPUs share a bundle."""
+    return [{"GPU": 1.0}] * (0 if shared else ranks) + [{"GPU": float(tensor_parallel)}] * engines
 
 
-def reserve(wanted: Bundles, ranks: int, deadline_s: float) -> Reservation:
+def reserve(wanted: Bundles, ranks: int, deadline_s: float, ranks_each: int = 1) -> Reservation:
     """Waits until the bundles are there. UserError after the deadline, or at once where they can never be."""
     import ray
     from ray.exceptions import GetTimeoutError
@@ -83,12 +83,13 @@ def reserve(wanted: Bundles, ranks: int, deadline_s: float) -> Reservation:
         Reservation(group).release()
         missing = need - sum(free.values())
         lacks = f"{missing:g} more must be free" if missing > 0 else "they lie on too many nodes for the engines"
+        who = f"{ranks} learner ranks, " * bool(ranks) + f"{len(wanted) - ranks} engines"
         raise UserError(
-            f"the cluster did not give {need:g} GPUs ({ranks} learner ranks, {len(wanted) - ranks} engines) within "
+            f"the cluster did not give {need:g} GPUs ({who}) within "
             f"ray.gpus_deadline_s = {deadline_s:g}. Free are: {listed(free)}; {lacks}. Wait for other jobs, lower "
             "learner.ranks or rollout.engines, or raise ray.gpus_deadline_s to wait longer."
         ) from None
-    return Reservation(group, ranks)
+    return Reservation(group, ranks, ranks_each)
 
 
 def free_by_node(*, total: bool = False) -> dict[str, float]:

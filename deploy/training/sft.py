@@ -107,14 +107,14 @@ class _Life:
         names = (f"learner-{rank}" for rank in range(c.learner.ranks))
         await within(c.ray.start_deadline_s, "the actors of an earlier life to end", free(*names))
         place = placement(c, gpus(), "learner")
-        reservation = reserved(c, place, "learner")
+        reservation = reserved(c, self.ready.model, place, "learner")
         self.learner = SFTService(
             self.ready.anywhere,
             c.policy_alone(len(self.data.train)),
             seed=c.run.seed,
             total_updates=self.run.steps,
             temperature=1.0,
-            gpu_share=place.gpu_share,
+            gpu_share=place.rank_gpus,
             options=reservation.rank,
         )
         try:

@@ -19,6 +19,7 @@ from stepcoder.rollout.engine import (
     EngineStats,
     FinishReason,
     Meter,
+    Part,
     Sampling,
     longest_response,
     settled_dtype,
@@ -27,8 +28,10 @@ from stepcoder.rollout.threads import shares_cores
 from stepcoder.rollout.vllm.kernels import honour_restriction, loaded
 
 _UNNAMED = "default"  # vLLM's name of weights before the first update
+CPU_WORKER = "stepcoder.rollout.vllm.cpu_worker.TiedCPUWorker"
 _LOOK_S = 1.0  # how often a request asks whether the engine is still there
 _CPU_BATCHED_TOKENS = 8192  # prompts of about 100 completions fit into one step
+_NO_SHARE = 0.01  # of a GPU's memory
 
 
 @contextmanager
@@ -49,43 +52,11 @@ class VLLMEngine:
         self, model: str, config: RolloutConfig, *, device: str = "cpu", backend: str = "gloo", version: int = 0
     ) -> None:
         """Blocks until the model is loaded (15-80 s). `backend` is `rollout.engines.choose_backend`'s answer."""
-        dtype = settled_dtype(config)
         honour_restriction()
         from vllm import AsyncEngineArgs
-        from vllm.config import WeightTransferConfig
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        from stepcoder.rollout.vllm.process import TiedExecutor, TiedMultiprocExecutor
-
-        arguments: dict[str, Any] = dict(
-            model=model,
-            dtype=dtype,
-            max_model_len=config.max_model_len,
-            max_num_seqs=config.max_num_seqs,
-            block_size=config.block_size,
-            tensor_parallel_size=config.tensor_parallel,
-            enable_prefix_caching=True,
-            enforce_eager=config.eager(device),
-            logprobs_mode="processed_logprobs",
-            weight_transfer_config=WeightTransferConfig(backend=backend),
-            distributed_executor_backend=TiedExecutor if config.tensor_parallel == 1 else TiedMultiprocExecutor,
-            disable_log_stats=True,
-            enable_log_requests=False,
-        )
-        if device == "cpu":
-            arguments["worker_cls"] = "stepcoder.rollout.vllm.cpu_worker.TiedCPUWorker"
-            arguments["additional_config"] = {"share_cores": shares_cores(config.cpu_threads)}
-            # vLLM takes back the random number of a prompt that it computed in part, which CPU generators cannot
-            # do (it dies): whole prompts only.
-            arguments["enable_chunked_prefill"] = False
-            arguments["max_num_batched_tokens"] = max(config.max_model_len, _CPU_BATCHED_TOKENS)
-        else:
-            arguments["max_num_batched_tokens"] = config.batched_tokens
-            arguments["gpu_memory_utilization"] = config.gpu_memory_utilization
-            if config.gpu_cache_gib is not None:
-                # vLLM then asks for no share of the whole GPU, which a learner beside it would be counted into
-                arguments["kv_cache_memory_bytes"] = int(config.gpu_cache_gib * 2**30)
-        self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments(config, device, backend)))
         self._config = config
         self._version = self._first_version = version
         self._requests = 0
@@ -181,8 +152,57 @@ class VLLMEngine:
             self._half_loaded = False
             await self._llm.resume_generation()
 
+    async def sleep(self) -> None:
+        """Neither weights nor cache are kept: new weights come before the next request."""
+        with _naming_death():
+            await self._llm.sleep(level=2, mode="wait")
+
+    async def wake(self, part: Part) -> None:
+        with _naming_death():
+            await self._llm.wake_up(tags=[part])
+
     def close(self) -> None:
         self._llm.shutdown()
+
+
+def arguments(config: RolloutConfig, device: str, backend: str) -> dict[str, Any]:
+    """What vLLM is asked for, beside the model."""
+    from vllm.config import WeightTransferConfig
+
+    from stepcoder.rollout.vllm.process import TiedExecutor, TiedMultiprocExecutor
+
+    found: dict[str, Any] = dict(
+        dtype=settled_dtype(config),
+        max_model_len=config.max_model_len,
+        max_num_seqs=config.max_num_seqs,
+        block_size=config.block_size,
+        tensor_parallel_size=config.tensor_parallel,
+        enable_prefix_caching=True,
+        enforce_eager=config.eager(device),
+        logprobs_mode="processed_logprobs",
+        weight_transfer_config=WeightTransferConfig(backend=backend),
+        distributed_executor_backend=TiedExecutor if config.tensor_parallel == 1 else TiedMultiprocExecutor,
+        disable_log_stats=True,
+        enable_log_requests=False,
+    )
+    if device == "cpu":
+        found["worker_cls"] = CPU_WORKER
+        found["additional_config"] = {"share_cores": shares_cores(config.cpu_threads)}
+        # vLLM takes back the random number of a prompt that it computed in part, which CPU generators cannot
+        # do (it dies): whole prompts only.
+        found["enable_chunked_prefill"] = False
+        found["max_num_batched_tokens"] = max(config.max_model_len, _CPU_BATCHED_TOKENS)
+        return found
+    found["max_num_batched_tokens"] = config.batched_tokens
+    found["gpu_memory_utilization"] = config.gpu_memory_utilization
+    if config.gpu_cache_gib is not None:
+        found["kv_cache_memory_bytes"] = int(config.gpu_cache_gib * 2**30)
+        # The share has no effect then, but vLLM still refuses a GPU with less free than that, as one that a learner
+        # computes on too.
+        found["gpu_memory_utilization"] = _NO_SHARE
+    if backend == "ipc":  # on a GPU with a learner, which may want its memory
+        found["enable_sleep_mode"] = True
+    return found
 
 
 def _parameters(sampling: Sampling, seed: int | None, longest: int) -> Any:

@@ -24,7 +24,7 @@ def vllm_sender(backend: str, link: Link) -> Sender:
     info = (
         IPCTrainerInitInfo(packed=True, rank=link.rank, packed_buffer_size_bytes=buffer_bytes(link.tensors))
         if backend == "ipc"
-        else NCCLTrainerInitInfo(link.host, _free_port(), link.size, rank=link.rank)
+        else NCCLTrainerInitInfo(link.host, _free_port(), link.size, packed_buffer_size_bytes=BUFFER, rank=link.rank)
     )
     client, on_gpu = _Client(link.engines), torch.cuda.is_available()
     stream = torch.cuda.current_stream() if on_gpu else None

@@ -1,6 +1,7 @@
 """Losses, deadlines and reservations of a run on a cluster."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,10 +29,11 @@ from stepcoder.deploy.training.waiting import is_loss
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.actors import Site
+from stepcoder.learner.rank import HeldGPU
 from stepcoder.learner.service import RankHangs
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.waiting import WaitedTooLong, watched, within
-from tests.tools.cluster import start_cluster
+from tests.tools.cluster import cluster_with_gpus
 
 RUN: Any = SimpleNamespace(checkpoint=None, checkpoints=Path("nowhere"))
 PROGRESS: Any = SimpleNamespace(message=lambda text: None)
@@ -134,14 +136,17 @@ def test_executors_take_the_cores_that_are_free_and_none_of_the_learners() -> No
     assert sites(ExecutorConfig(), {"a": 64.0}, {}) == sites(ExecutorConfig(), cores, cores) == [Site(None, 2)]
 
 
-def test_an_engine_without_a_cache_of_its_own_shares_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "gpu_memory", lambda: [80.0 * GIB])
+def test_an_engine_without_a_cache_of_its_own_shares_a_gpu() -> None:
     ready = Ready(Path(STARTER), (), ())
     for engine, sized in (("vllm", True), ("transformers", False)):
         config = load_config(None, ["--rollout.engine", engine], {})
-        found = cluster.own_cache(config, ready, Placement(cuda=True, shared=True))
-        RolloutConfig.model_validate(config.rollout.model_dump() | found)
-        assert bool(found) == sized
+        awake, asleep = (
+            cluster.own_cache(config, ready, Placement(cuda=True, shared=True, sleeps=sleeps), [HeldGPU("0", 80 * GIB)])
+            for sleeps in (False, True)
+        )
+        RolloutConfig.model_validate(config.rollout.model_dump() | awake)
+        assert bool(awake) == bool(asleep) == sized
+        assert not sized or 0 < awake["gpu_cache_gib"] < asleep["gpu_cache_gib"] < 80
 
 
 def test_the_drivers_variables_reach_the_actors_but_for_those_of_the_job() -> None:
@@ -166,20 +171,17 @@ def test_a_checkpoint_is_sealed_only_with_every_ranks_parts(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def eight_gpus() -> Iterator[None]:
-    """A cluster that says it has GPUs, for a while in the place of the session's: what is placed is for Ray alone."""
-    if others := ray.is_initialized():
-        ray.shutdown()
-    ray.init(address="local", num_cpus=2, num_gpus=8, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
-    if others:
-        start_cluster()
+    with cluster_with_gpus(8):
+        yield
 
 
 @ray.remote(num_cpus=0)
 class Holder:
     def gpus(self) -> list[int]:
         return [int(number) for number in ray.get_gpu_ids()]
+
+    def visible(self) -> str | None:
+        return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def test_ranks_and_engines_get_gpus_of_their_own(eight_gpus: None) -> None:
@@ -208,11 +210,17 @@ def test_a_busy_cluster_is_refused_with_what_is_free_and_what_is_missing(eight_g
     after.release()
 
 
-def test_a_rank_and_an_engine_that_share_a_gpu_get_the_same_one(eight_gpus: None) -> None:
-    reservation = reserve(bundles(1, 1, 1, shared=True), 0, 60)
+def test_ranks_and_an_engine_that_share_gpus_are_on_one_node_and_the_ranks_hold_them(eight_gpus: None) -> None:
+    reservation = reserve(bundles(4, 2, 2, shared=True), 0, 60, 2)
     try:
-        holders = [Holder.options(num_gpus=0.5, **of(0)).remote() for of in (reservation.rank, reservation.engine)]
-        first, second = ray.get([holder.gpus.remote() for holder in holders])
-        assert first == second
+        nodes = reservation.nodes()
+        assert len(nodes) == 2
+        ranks = [Holder.options(num_gpus=1, **reservation.rank(i)).remote() for i in range(4)]
+        held = [HeldGPU(str(number), 1.0) for rank in ranks for number in ray.get(rank.gpus.remote())]
+        assert sorted(gpu.name for gpu in held[:2] + held[2:]) == sorted({gpu.name for gpu in held})
+        for index in range(2):
+            environment = {"env_vars": cluster.visible(held, index, 2)}
+            engine = Holder.options(num_gpus=0, runtime_env=environment, **reservation.engine(index)).remote()
+            assert ray.get(engine.visible.remote()) == ",".join(gpu.name for gpu in held[2 * index : 2 * index + 2])
     finally:
         reservation.release()

@@ -7,16 +7,29 @@ import torch
 
 from stepcoder.deploy.checks import doctor, machine, preflight
 from stepcoder.deploy.checks.footprint import ModelShape, model_shape
-from stepcoder.deploy.checks.gpu_memory import activations, check_gpu_memory, learner_need, needs
+from stepcoder.deploy.checks.gpu_memory import (
+    CONTEXT,
+    HELD,
+    activations,
+    cache_bytes,
+    check_gpu_memory,
+    fit_at_once,
+    learner_need,
+    needs,
+    phases,
+    shared_cache,
+)
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
+from stepcoder.deploy.training.placement import Placement, placement
 from stepcoder.errors import UserError
 from stepcoder.learner.networks.attention import Group
 from stepcoder.learner.networks.models import load_critic
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 CODER_7B = ModelShape(6_740_512_768, 32, 4096, 11008, 32256, 16384, 8192)
+QWEN_7B = ModelShape(7_615_616_512, 28, 3584, 18944, 152_064, 32768, 1024)
 QWEN_1_5B = ModelShape(1_543_714_304, 28, 1536, 8960, 151_936, 32768, 512)
 
 
@@ -106,6 +119,10 @@ def test_the_checks_before_a_run_and_doctor_tell_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(doctor, "model_shape", lambda model: CODER_7B)
     with pytest.raises(UserError, match="GPU memory: .* does not fit"):
         preflight.check_memory(config())
+    with pytest.raises(UserError, match="torch is a build for CPUs on .*Install the GPU set there"):
+        preflight.check_gpus(config())
+    (gpus,) = (found for found in doctor.hardware(config()) if found.what == "GPUs")
+    assert gpus.state == "problem" and "build for CPUs" in gpus.advice
     (finding,) = doctor.gpu_memory(config())
     assert finding.state == "problem" and "learner " in finding.found and "engine " in finding.found
     assert "Set " in finding.advice
@@ -113,14 +130,74 @@ def test_the_checks_before_a_run_and_doctor_tell_it(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("file", "shape", "gib", "shared"),
+    ("file", "shape", "gib", "gpus", "shared"),
     [
-        ("coder-1.5b-24gb.yaml", QWEN_1_5B, 24, True),
-        ("coder-1.5b-80gb.yaml", QWEN_1_5B, 80, True),
-        ("stepcoder-deepseek-6.7b.yaml", CODER_7B, 80, False),
+        ("coder-1.5b-24gb.yaml", QWEN_1_5B, 24, 1, True),
+        ("coder-1.5b-80gb.yaml", QWEN_1_5B, 80, 1, True),
+        ("stepcoder-deepseek-6.7b.yaml", CODER_7B, 80, 8, False),
+        ("coder-7b-4x8.yaml", QWEN_7B, 80, 32, False),
     ],
 )
 def test_the_shipped_configurations_fit_the_gpus_that_they_name(
-    file: str, shape: ModelShape, gib: int, shared: bool
+    file: str, shape: ModelShape, gib: int, gpus: int, shared: bool
 ) -> None:
-    check_gpu_memory(config(file=file), shape, gib * GIB, shared=shared)
+    shipped, memory = config(file=file), gib * GIB
+    place = placement(shipped, gpus, at_once=fit_at_once(shipped, shape, [memory]))
+    assert place.cuda and place.shared == place.sleeps == shared
+    check_gpu_memory(shipped, shape, memory, shared=place.shared, sleeps=place.sleeps)
+    if shared:
+        cache = shipped.rollout.gpu_cache_gib or shared_cache(shipped, shape, memory, sleeps=True) / GIB
+        assert cache * GIB > 32 * cache_bytes(shipped, shape, 0.0) or cache == 3.0
+
+
+def test_a_sleeping_engine_leaves_the_learner_what_it_needs() -> None:
+    """A 7B model on GPUs of 80 GB: in turns it fits eight of them, both at once it does not."""
+    words = "--learner.ranks 8 --rollout.engines 8 --max_staleness 0 --placement colocated".split()
+    both = config(*words, "--rollout.gpu_cache_gib", "20")
+    check_gpu_memory(both, CODER_7B, 80 * GIB, shared=True, sleeps=True)
+    with pytest.raises(UserError, match="both on one GPU need.*a lower rollout.gpu_cache_gib.*take turns: placement"):
+        check_gpu_memory(both, CODER_7B, 80 * GIB, shared=True)
+    assert fit_at_once(both, CODER_7B, [80 * GIB]) is False and fit_at_once(both, CODER_7B, []) is None
+    found = phases(both, CODER_7B)
+    learner, engine = needs(both, CODER_7B, 0.0)
+    assert found["training"].total == learner.total + CONTEXT
+    assert found["generating"].total == engine.total + sum(learner.parts[name] for name in HELD)
+    with pytest.raises(UserError, match="generating .*learner's optimiser.*engine's key-value cache.*can be used"):
+        check_gpu_memory(config(*words, "--rollout.gpu_cache_gib", "70"), CODER_7B, 80 * GIB, shared=True, sleeps=True)
+    less = config(*words, "--rollout.gpu_cache_gib", "70", "--learner.offload.optimizer", "true")
+    assert phases(less, CODER_7B)["generating"].total < phases(both, CODER_7B)["generating"].total + 50 * GIB
+
+
+def test_auto_takes_what_there_is_room_for_and_says_why() -> None:
+    def placed(gpus: int, at_once: bool | None, *words: str) -> Placement:
+        return placement(config(*words, "--learner.ranks", "4", "--rollout.engines", "4"), gpus, at_once=at_once)
+
+    turns = ("--max_staleness", "0")
+    assert placed(8, True).why.startswith("split: of 8 GPUs the learner takes 4 and the engines 4")
+    beside = placed(4, True, *turns)
+    assert beside.shared and not beside.sleeps and "both fit into one at once" in beside.why
+    for known in (False, None):
+        asleep = placed(4, known, *turns)
+        assert asleep.shared and asleep.sleeps and "4 of the 8 GPUs" in asleep.why and "sleeps" in asleep.why
+    assert (asleep.rank_gpus, asleep.engine_gpus) == (1.0, 0.0)
+    assert placed(8, None, "--placement", "split") == Placement(cuda=True)
+    assert placed(8, None, *turns, "--placement", "colocated") == Placement(cuda=True, shared=True, sleeps=True)
+    with pytest.raises(UserError, match="need 8 GPUs, but there are 4"):
+        placed(4, True, "--placement", "split")
+    with pytest.raises(UserError, match="(?s)need 8 GPUs, but there are 4.*can't share.*Set max_staleness to 0"):
+        placed(4, False)
+    with pytest.raises(UserError, match="need 4 GPUs, but there are 2"):
+        placed(2, True, *turns, "--placement", "colocated")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--max_staleness", "1"), "Set max_staleness to 0"),
+        (("--max_staleness", "0", "--learner.ranks", "2"), "Set them equal"),
+        (("--max_staleness", "0", "--rollout.engine", "transformers"), "can't sleep. Set it to vllm"),
+    ],
+)
+def test_settings_that_can_not_be_colocated_are_refused(words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load_config(None, ["--placement", "colocated", *words], {})

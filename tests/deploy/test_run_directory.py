@@ -58,7 +58,16 @@ def test_changed_settings_are_refused_by_name_and_harmless_ones_are_not(tmp_path
         RunDirectory.open(configured(tmp_path, "--learner.policy.lr", "1e-5", "--run.seed", "3"))
     assert "run.steps" not in str(caught.value)
     harmless = ("--run.steps", "300", "--eval.every", "5", "--run.keep", "4", "--learner.ranks", "2")
-    harmless += ("--learner.zero_stage", "2", "--learner.guards.max_kl", "9", "--run.keep_best", "3")
+    harmless += (
+        "--learner.zero_stage",
+        "2",
+        "--learner.guards.max_kl",
+        "9",
+        "--run.keep_best",
+        "3",
+        "--placement",
+        "split",
+    )
     harmless += ("--max_unjudged_share", "0.8", "--executor.infra_retries", "9")  # what a broken sandbox's stop advises
     with RunDirectory.open(configured(tmp_path, *harmless)) as run:
         assert run.resumed_step == 2

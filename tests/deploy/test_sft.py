@@ -110,7 +110,7 @@ def test_a_config_file_says_which_command_it_is_of(tmp_path: Path) -> None:
 
 def test_learner_and_engines_each_need_their_own_gpus_only() -> None:
     config = load("--learner.device", "cuda", "--learner.ranks", "4", "--rollout.engines", "2")
-    assert placement(config, 4, "learner").gpu_share == placement(config, 4, "engines").gpu_share == 1.0
+    assert placement(config, 4, "learner").rank_gpus == placement(config, 4, "engines").engine_gpus == 1.0
     with pytest.raises(UserError, match="need 6 GPUs"):
         placement(config, 4)
     with pytest.raises(UserError, match="4 learner ranks and 0 GPUs for engines need 4 GPUs, but there are 3"):

@@ -5,9 +5,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from stepcoder.deploy.checks.preflight import preflight
 from stepcoder.deploy.commands.train import finish
 from stepcoder.deploy.run.directory import RunDirectory, local_part
 from stepcoder.deploy.run.trajectories import write_trajectories
+from stepcoder.errors import UserError
 from tests.deploy.test_resume import assert_same_end
 from tests.tools.learner import make_groups
 from tests.tools.one_process import STEPS, configured, go
@@ -42,3 +44,20 @@ def test_a_run_at_a_uri_is_complete_there_and_goes_on_without_its_mirror(
     system.get(root, str(copy), recursive=True)
     assert_same_end(copy, straight)
     assert run == local_part(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("nothing://bucket/run", "Protocol not known"),
+        ("webhdfs://127.0.0.1:1/run", "Connection refused"),
+    ],
+)
+def test_a_uri_that_can_not_be_reached_is_one_of_the_first_checks_faults(
+    model: Path, tmp_path: Path, uri: str, said: str
+) -> None:
+    config = configured(tmp_path, model, "ppo", 1)
+    there = config.model_copy(update={"run": config.run.model_copy(update={"directory": uri})})
+    with pytest.raises(UserError, match=rf"run.directory: can't use {uri}: .*{said}"):
+        preflight(there)
+    assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ MAY_NAME_IT = {
     "rollout/engine.py": "how its log-probabilities differ on a GPU",
     "rollout/engines.py": "the table of engines",
     "deploy/checks/doctor.py": "is it installed",
+    "deploy/checks/nodes.py": "is it the same on all nodes, and built for GPUs",
     "deploy/config/moved.py": "the engine of runs that had no choice",
     "deploy/run/checkpoint.py": "the versions that wrote a checkpoint",
     "deploy/checks/starter_model.py": "what loads a converted model",

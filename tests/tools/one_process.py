@@ -26,6 +26,7 @@ from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training import controller
 from stepcoder.deploy.training.stopping import Stopping
 from stepcoder.deploy.training.time_limit import StartTimes, TimeLimit
+from stepcoder.deploy.training.turns import Turns
 from stepcoder.executor.suite import Case, Suite
 from stepcoder.learner.rank import LearnerRank
 from stepcoder.rollout.load import Load
@@ -197,11 +198,12 @@ def go(
 
             async def close() -> None: ...
 
-            rollout = Rollout()
+            rollout: Any = Rollout()
             learner = Learner(rank, rollout, dies_at, writes_beside)
             return SimpleNamespace(
                 curriculum=CurriculumClient(Called(actor)),
                 rollout=rollout,
+                turns=Turns(rollout if config.placement == "colocated" else None),
                 learner=learner,
                 exchange=learner,
                 close=close,

@@ -1,6 +1,7 @@
 """A tiny random Llama with a real byte-level tokenizer, for tests that run the real engine and learner."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -63,11 +64,12 @@ def build_tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def build_tiny_model(directory: str | Path, seed: int = 0) -> Path:
-    """Write a 2-layer Llama (hidden 64, tied embeddings, float32) and its tokenizer to `directory`."""
+def build_tiny_model(directory: str | Path, seed: int = 0, **shape: int) -> Path:
+    """Write a 2-layer Llama (hidden 64, tied embeddings, float32) and its tokenizer to `directory`. `shape`: what is to
+    be otherwise, by the names of LlamaConfig."""
     directory = Path(directory)
     tokenizer = build_tiny_tokenizer()
-    config = LlamaConfig(
+    settings: dict[str, Any] = dict(
         vocab_size=len(tokenizer),
         hidden_size=64,
         intermediate_size=128,
@@ -84,7 +86,7 @@ def build_tiny_model(directory: str | Path, seed: int = 0) -> Path:
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
+        model = LlamaForCausalLM(LlamaConfig(**(settings | shape)))
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
