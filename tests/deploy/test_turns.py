@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from stepcoder.rollout.service import IssuedGroup
 from tests.tools import one_process
 from tests.tools.one_process import Learner, Rollout, configured, go
 
@@ -17,9 +18,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     class Sleeper(Rollout):
         asleep = False
 
-        async def run(self, *arguments: Any) -> list[Any]:
-            found.append("generate")
-            return await super().run(*arguments)
+        async def write(self, *arguments: Any) -> IssuedGroup:
+            assert not self.asleep
+            if found[-1:] != ["generate"]:
+                found.append("generate")
+            return await super().write(*arguments)
 
         async def sleep(self) -> None:
             found.append("sleep")
@@ -36,6 +39,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         async def publish(self, version: int) -> None:
             found.append(f"publish {version}")
+            await super().publish(version)
 
     monkeypatch.setattr(one_process, "Rollout", Sleeper)
     monkeypatch.setattr(one_process, "Learner", Recorded)
@@ -48,7 +52,7 @@ def test_engines_sleep_while_the_learner_trains_and_get_its_weights_before_they_
     config = configured(tmp_path / "run", model, "ppo", 0, steps=2).model_copy(update={"placement": "colocated"})
     go(config, model, monkeypatch)
     once = ["generate", "sleep", "train {0}", "wake weights", "publish {0}", "wake kv_cache"]
-    assert calls == [call.format(step) for step in (1, 2) for call in once]
+    assert calls == ["publish 0", *(call.format(step) for step in (1, 2) for call in once)]
     calls.clear()
     longer = config.model_copy(update={"run": config.run.model_copy(update={"steps": 3})})
     go(longer, model, monkeypatch)  # a checkpoint's weights come to engines that are awake
@@ -59,4 +63,4 @@ def test_engines_on_gpus_of_their_own_never_sleep(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[str]
 ) -> None:
     go(configured(tmp_path / "run", model, "ppo", 0, steps=2), model, monkeypatch)
-    assert calls == ["generate", "train 1", "publish 1", "generate", "train 2", "publish 2"]
+    assert calls == ["publish 0", "generate", "train 1", "publish 1", "generate", "train 2", "publish 2"]
