@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -29,11 +30,12 @@ import psutil
 import pyarrow.parquet as pq
 
 from stepcoder.deploy.run.faults import FAULTS, read_faults, told
+from stepcoder.deploy.run.metrics import METRICS, read_metrics
 from tests.tools.loop import ROOT, alive, engine_processes, step_lines, write_config
 from tests.tools.tiny_model import build_tiny_model
 
-SUBTASKS, GROUP = 8, 8
-HANG_S = 240.0  # until a strike counts as the end of the run
+SUBTASKS, GROUP, ENGINES, RANKS = 8, 8, 2, 2
+HANG_S = 400.0  # until a strike counts as the end of the run
 TITLES = {
     "executor": "ray::ExecutorWorker", "worker": "ray::RolloutWorker", "rank": "ray::LearnerRank",
     "curriculum": "ray::StoredCurriculumActor",
@@ -63,7 +65,7 @@ class Nodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        os.environ["RAY_worker_niceness"] = "0"
+        os.environ |= {"RAY_worker_niceness": "0", "RAY_AUTH_MODE": "disabled"}
         self._cluster: Any = Cluster(
             initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}, shutdown_at_exit=False
         )
@@ -114,6 +116,8 @@ class Chaos:
     random: random.Random
     driver: "subprocess.Popen[bytes]" = field(init=False)
     times: dict[str, list[float]] = field(default_factory=dict)
+    orphans: list[psutil.Process] = field(default_factory=list)
+    """Processes of nodes that were lost."""
 
     @property
     def run(self) -> Path:
@@ -129,7 +133,7 @@ class Chaos:
             self.driver = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
 
     def step(self) -> int:
-        return max(step_lines(self.run), default=0) if (self.run / "metrics.jsonl").is_file() else 0
+        return max((line["step"] for line in read_metrics(self.run / METRICS)), default=0)
 
     def until(self, happened: Callable[[], bool], what: str, pause_s: float = 0.05, limit_s: float = HANG_S) -> None:
         deadline = time.monotonic() + limit_s
@@ -148,12 +152,15 @@ class Chaos:
         mended, step, began = len(read_faults(self.run / FAULTS)), self.step(), time.monotonic()
         expected = getattr(self, f"_{kind}", lambda: self._one_of(kind))()
         if expected is None:  # what the run counts as a fault, and says when it is made good
-            self.until(lambda: len(read_faults(self.run / FAULTS)) > mended, f"the end of what {kind} did")
+            self.until(lambda: len(read_faults(self.run / FAULTS)) > mended and self._whole(), f"the end of {kind}")
         else:
             self.until(expected, f"a successor of the {kind}")
         seconds = time.monotonic() - began
         self.times.setdefault(kind, []).append(seconds)
         print(f"  {kind} at step {step}, in '{self.phase.read_text()}': {seconds:.1f} s", flush=True)
+
+    def _whole(self) -> bool:
+        return len(engines()) == ENGINES and len(titled(TITLES["rank"])) == RANKS
 
     def _one_of(self, kind: str) -> Callable[[], bool] | None:
         """Kills it; what to wait for, where the run does not count it."""
@@ -181,21 +188,23 @@ class Chaos:
         found = [pid for pid in self.nodes.pids() if pid in holders]
         if not found:
             raise RuntimeError("no node but the head holds an engine or a rank; take another seed")
-        self.nodes.lose(self.random.choice(found))
+        victim = self.random.choice(found)
+        self.orphans += psutil.Process(victim).children(recursive=True)
+        self.nodes.lose(victim)
         self.nodes.add()
 
     def _driver(self) -> Callable[[], bool]:
         """Started again by the same command; it is back with its next step."""
         self.driver.kill()
         self.driver.wait()
-        before = (self.run / "metrics.jsonl").stat().st_mtime
+        before = (self.run / METRICS).stat().st_mtime
         ours = [process for title in TITLES.values() for process in titled(title)] + engines()
         gone, left = psutil.wait_procs(ours, timeout=60)
         if left:
             raise RuntimeError(f"{len(left)} processes outlived their driver: {left[:3]}")
         self.start()
         started = time.time()
-        return lambda: (self.run / "metrics.jsonl").stat().st_mtime > max(before, started) and self._stepped(started)
+        return lambda: (self.run / METRICS).stat().st_mtime > max(before, started) and self._stepped(started)
 
     def _stepped(self, since: float) -> bool:
         return any(file.stat().st_mtime > since for file in (self.run / "trajectories").glob("*.parquet"))
@@ -208,7 +217,7 @@ def checked(chaos: Chaos, steps: int) -> list[str]:
         wrong.append(f"the run ended with {chaos.driver.returncode}")
     if sorted(step_lines(chaos.run)) != list(range(1, steps + 1)):
         wrong.append(f"steps {sorted(step_lines(chaos.run))}")
-    lines = [json.loads(line) for line in (chaos.run / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (chaos.run / METRICS).read_text().splitlines()]
     if len({line["step"] for line in lines}) != len(lines):
         wrong.append("a step counted twice")
     seen = list[tuple[int, int]]()
@@ -224,31 +233,37 @@ def checked(chaos: Chaos, steps: int) -> list[str]:
     drawn = set(range(state["curriculum"]["ticket"]))
     if outcomes != len(tickets) or tickets & ahead or (not dropped and tickets | ahead != drawn):
         wrong.append(f"the curriculum heard {outcomes} outcomes of {len(tickets)} groups, and drew {len(drawn)}")
-    left = [process for title in TITLES.values() for process in titled(title)] + engines()
+    left = [process for title in TITLES.values() for process in titled(title)] + engines() + chaos.orphans
     _, left = psutil.wait_procs(left, timeout=60)
     if left := [process for process in left if alive(process)]:
         wrong.append(f"{len(left)} processes are left: {left[:3]}")
     return wrong
 
 
+def configured(folder: Path, address: str, steps: int, engine: str) -> Path:
+    own = {"kv_cache_gib": 1, "max_new_tokens": 160} if engine == "vllm" else {"max_new_tokens": 16}
+    return write_config(
+        folder, build_tiny_model(folder / "model"), "run", subtasks_per_step=SUBTASKS, max_staleness=1,
+        eval={"at_start": False, "at_end": False}, data={"limit": 40},
+        run={"directory": str(folder / "run"), "steps": steps, "checkpoint_every": 2, "seed": 3},
+        curriculum={"prompt": {"max_prompt_tokens": 800}},
+        rollout={
+            "engine": engine, "engines": ENGINES, "group_size": GROUP, "temperature": 1.0, "top_p": 1.0,
+            "max_model_len": 1024, "dtype": "float32", "cpu_threads": 1, "weights_deadline_s": 20.0,
+        } | own,
+        learner={
+            "precision": "fp32", "policy": {"lr": 1e-4}, "advantage": {"critic": {"layers": 1}}, "ranks": RANKS,
+            "token_budget": 2048, "guards": {"max_kl": None, "max_gap": None},
+        },
+        executor={"workers": 1, "actors": 2},
+        ray={"address": address, "restarts_per_hour": 1000, "start_deadline_s": 200.0},
+    )  # fmt: skip
+
+
 def torment(folder: Path, kinds: Sequence[str], times: int, steps: int, seed: int, engine: str) -> list[str]:
     nodes = Nodes()
     try:
-        config = write_config(
-            folder, build_tiny_model(folder / "model"), "run", subtasks_per_step=SUBTASKS, max_staleness=1,
-            eval={"at_start": False, "at_end": False}, data={"limit": 40},
-            run={"directory": str(folder / "run"), "steps": steps, "checkpoint_every": 2, "seed": 3},
-            rollout={
-                "engine": engine, "engines": 2, "group_size": GROUP, "max_new_tokens": 160, "temperature": 1.0,
-                "top_p": 1.0, "max_model_len": 1024, "dtype": "float32", "cpu_threads": 1, "weights_deadline_s": 20.0,
-            } | ({"kv_cache_gib": 1} if engine == "vllm" else {}),
-            learner={
-                "precision": "fp32", "policy": {"lr": 1e-4}, "advantage": {"critic": {"layers": 1}}, "ranks": 2,
-                "token_budget": 2048, "guards": {"max_kl": None, "max_gap": None},
-            },
-            executor={"workers": 1, "actors": 2},
-            ray={"address": nodes.address, "restarts_per_hour": 1000, "start_deadline_s": 200.0},
-        )  # fmt: skip
+        config = configured(folder, nodes.address, steps, engine)
         chaos = Chaos(nodes, folder, config, random.Random(seed))
         strikes = [kind for kind in kinds for _ in range(times)]
         chaos.random.shuffle(strikes)
@@ -263,7 +278,7 @@ def torment(folder: Path, kinds: Sequence[str], times: int, steps: int, seed: in
         print(table(chaos.times))
         print("faults:", json.dumps(told(read_faults(chaos.run / FAULTS))))
         return wrong
-    except RuntimeError as error:
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
         return [f"{error}\n{(folder / 'log').read_text()[-3000:]}"]
     finally:
         with contextlib.suppress(NameError, AttributeError):
@@ -294,6 +309,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.drive:
         return drive(options.drive[0], Path(options.drive[1]))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without an end of the cluster
     with tempfile.TemporaryDirectory(prefix="chaos-") as aside:
         folder = options.directory or Path(aside)
         folder.mkdir(parents=True, exist_ok=True)

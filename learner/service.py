@@ -6,13 +6,18 @@ lightest rank, so that the split depends on the groups alone.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 
 from stepcoder.learner.config import LearnerConfig
 from stepcoder.learner.rank import LearnerRank, learner_environment
 from stepcoder.paths import Located
+from stepcoder.waiting import WaitedTooLong, within
+
+
+class RankHangs(RuntimeError):
+    """A rank's process is there and gives no sign of life, not even beside what it computes."""
 
 
 class LearnerService:
@@ -39,7 +44,8 @@ class LearnerService:
         """Of the policy's weights: the step that made them."""
         self.turn = asyncio.Lock()
         """Held by a step, and by whoever sends weights in between."""
-        actor: Any = ray.remote(concurrency_groups={"files": 1})(self.rank_class)  # pyright: ignore[reportCallIssue]
+        groups = {"files": 1, "signs": 1}
+        actor: Any = ray.remote(concurrency_groups=groups)(self.rank_class)  # pyright: ignore[reportCallIssue]
         environment = {"env_vars": learner_environment(cuda=cuda, ranks=config.ranks)}
         self.ranks: list[Any] = [
             actor.options(
@@ -64,6 +70,16 @@ class LearnerService:
     async def nodes(self) -> list[str]:
         """Where each rank is, also while it builds its networks: ids of Ray's."""
         return await asyncio.gather(*(rank.node.options(concurrency_group="files").remote() for rank in self.ranks))
+
+    async def watch(self, every_s: float, silent_s: float) -> NoReturn:
+        """Ends with the error of the first rank that is gone, or RankHangs."""
+        while True:
+            await asyncio.sleep(every_s)
+            signs = asyncio.gather(*(rank.node.options(concurrency_group="signs").remote() for rank in self.ranks))
+            try:
+                await within(silent_s, "a sign of life of every learner rank", signs)
+            except WaitedTooLong as error:
+                raise RankHangs(str(error)) from None
 
     async def connect_engines(
         self, workers: Sequence[Any], backend: str, dtype: str, ranks: int, deadline_s: float

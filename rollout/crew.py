@@ -155,14 +155,16 @@ class Crew:
         await asyncio.gather(*(answered(member) for member in self.up()))
 
     async def _beat(self, member: Member) -> bool:
-        beat = member.actor.beat.remote(self.updating)
-        try:
-            return await within(self._heartbeat.silent_s, f"a heartbeat of {member.name}", beat)
-        except Exception as error:
-            if not is_loss(error):
-                raise
-            self.lose(member, error)
-            return False
+        """Whether its engine has answered. Asked twice, since it may be this process that had no time to hear."""
+        for again in (False, True):
+            beat = member.actor.beat.remote(self.updating)
+            try:
+                return await within(self._heartbeat.silent_s / 2, f"a heartbeat of {member.name}, twice", beat)
+            except Exception as error:
+                if again or not isinstance(error, WaitedTooLong):
+                    self.lose(member, error)
+                    break
+        return False
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

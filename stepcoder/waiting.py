@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -21,3 +21,15 @@ async def within(seconds: float, what: str, awaited: Awaitable[T]) -> T:
         return task.result()
     finally:
         task.cancel()  # of no effect on one that is done
+
+
+async def watched(work: Awaitable[T], watch: Awaitable[NoReturn]) -> T:
+    """The answer of `work`, given up where `watch` ends: with the error of that."""
+    tasks = asyncio.ensure_future(work), asyncio.ensure_future(watch)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return tasks[0].result() if tasks[0].done() else tasks[1].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -48,6 +48,7 @@ class Faults:
     def __init__(self, per_hour: int, file: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_hour, self._file, self._clock = per_hour, file, clock
         self.mended: list[Fault] = read_faults(file) if file is not None else []
+        self._said = len(self.mended)
         self._when: dict[str, list[float]] = {}
         self._open: dict[str, tuple[float, str]] = {}
         self.causes: list[str] = []
@@ -76,14 +77,16 @@ class Faults:
                 with self._file.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(asdict(self.mended[-1])) + "\n")
 
-    def metrics(self) -> dict[str, float]:
-        """Of the run so far."""
+    def metrics(self) -> dict[str, Any]:
+        """Of the run so far; for the metrics file alone, why anything was replaced since this was last asked."""
         engines = sum(fault.kind == "rollout" for fault in self.mended)
+        causes = {fault.who: fault.cause for fault in self.mended[self._said :]}
+        self._said = len(self.mended)
         return {
             "faults/engines": float(engines),
             "faults/learner": float(len(self.mended) - engines),
             "faults/seconds": sum(fault.seconds for fault in self.mended),
-        }
+        } | ({"faults": causes} if causes else {})
 
 
 def told(faults: Iterable[Fault]) -> dict[str, Any]:

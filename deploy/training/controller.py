@@ -45,7 +45,7 @@ from stepcoder.errors import UserError
 from stepcoder.learner.guards import Guards
 from stepcoder.rollout.load import Load
 from stepcoder.rollout.service import IssuedGroup
-from stepcoder.waiting import within
+from stepcoder.waiting import watched, within
 from stepcoder.words import duration, plural
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,8 @@ class Life:
         try:
             with self.metrics:
                 try:
-                    await self._train()
+                    beat = self.config.ray.heartbeat
+                    await watched(self._train(), self.services.learner.watch(beat.every_s, beat.hung_s))
                 except StopRequested:
                     await self._save_before_the_end()
                 await self.writing.wait()

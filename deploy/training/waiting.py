@@ -9,11 +9,12 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
+from stepcoder.learner.service import RankHangs
 from stepcoder.rollout.weights import TransferFailed
 from stepcoder.waiting import WaitedTooLong
 
 # A process, a node, or an object on one is gone; or one hangs.
-DEATHS = (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError, TransferFailed)
+DEATHS = (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError, TransferFailed, RankHangs)
 LOSSES = (*DEATHS, WaitedTooLong, GetTimeoutError)
 
 

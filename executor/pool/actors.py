@@ -155,7 +155,7 @@ class ExecutorPool:
             await within(_RESTART_S, f"executor-{number} to start again", self._level(self.actors[number]))
 
     async def _take(self, avoid: int) -> int:
-        """The actor with the fewest of our programs a slot, not `avoid` if another has room; waits while none has any."""
+        """The actor with the fewest of our programs a slot, not `avoid` if another has room; waits while none has."""
         room = self._condition()
         async with room:
             while True:

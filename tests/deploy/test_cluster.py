@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import ray
@@ -28,8 +28,9 @@ from stepcoder.deploy.training.waiting import is_loss
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.actors import Site
+from stepcoder.learner.service import RankHangs
 from stepcoder.rollout.config import RolloutConfig
-from stepcoder.waiting import WaitedTooLong, within
+from stepcoder.waiting import WaitedTooLong, watched, within
 from tests.tools.cluster import start_cluster
 
 RUN: Any = SimpleNamespace(checkpoint=None, checkpoints=Path("nowhere"))
@@ -40,6 +41,25 @@ def test_a_wait_ends_at_its_deadline_and_says_what_it_was_for() -> None:
     with pytest.raises(WaitedTooLong, match="waited 0.01 s for the moon"):
         asyncio.run(within(0.01, "the moon", asyncio.sleep(1000)))
     assert asyncio.run(within(1000, "nothing", asyncio.sleep(0, "here"))) == "here"
+
+
+def test_work_is_given_up_where_what_watches_it_ends() -> None:
+    async def dies() -> NoReturn:
+        await asyncio.sleep(0)
+        raise RankHangs("silent")
+
+    given_up = []
+
+    async def works() -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            given_up.append(1)
+
+    with pytest.raises(RankHangs):
+        asyncio.run(watched(works(), dies()))
+    assert given_up and is_loss(RankHangs("silent"))
+    assert asyncio.run(watched(asyncio.sleep(0, "done"), asyncio.sleep(1000))) == "done"
 
 
 def test_a_lost_node_or_object_is_a_loss_and_a_mistake_is_none() -> None:
@@ -98,6 +118,7 @@ def test_what_was_lost_is_on_file_with_the_time_until_it_was_in_use_again(tmp_pa
     now[0] = 7.5
     faults.back("learner", "rollout-1")
     faults.back("rollout-1")
+    assert faults.metrics()["faults"] == {"rollout-1": "killed"} and "faults" not in faults.metrics()
     file.write_text(file.read_text() + '{"who": "cut sh')
     faults = Faults(3, file)
     assert [(f.who, f.cause, f.seconds) for f in faults.mended] == [("rollout-1", "killed", 7.5)]

@@ -106,6 +106,9 @@ class Learner:
     async def publish(self, version: int) -> None:
         self.rollout.version = version
 
+    async def watch(self, *_: float) -> None:
+        await asyncio.Event().wait()
+
     async def load(self, directory: str) -> None:
         self.rank.load(directory)
 
