@@ -69,7 +69,9 @@ class Seen:
     driver: float
 
     def average(self, name: str) -> float:
-        return mean(line[name] for line in self.lines)
+        """By time: a step whose groups were there counts for less than one that was waited for."""
+        weights = [step_seconds(line) for line in self.lines]
+        return sum(line[name] * w for line, w in zip(self.lines, weights, strict=True)) / sum(weights)
 
     def row(self, staleness: int, strict_s: float) -> str:
         finished = [line["queue/finished"] for line in self.lines]
