@@ -49,10 +49,11 @@ class Stream:
         self._send_again(window.begin(step - 1))
         while not self._came.empty():
             self._put(self._came.get_nowait())
-        while not window.complete():
+        await self._draw(ahead)
+        await self._wait()
+        while window.extend():
             await self._draw(ahead)
             await self._wait()
-        await self._draw(ahead)
         written, last, self._taken_at = window.take(), self._taken_at, time.perf_counter()
         finished, unfinished = window.found, window.sent - window.found
         counts = {"queue/finished": finished, "queue/unfinished": unfinished, "groups/too_old": window.too_old}
@@ -78,6 +79,8 @@ class Stream:
 
     async def _wait(self) -> None:
         """Until the step's groups are there, as far as the step goes by now."""
+        if self.window.there:
+            return
         completions = self.window.awaited * self.config.rollout.group_size
         async with counted(self.progress, "generating", completions, self.services.rollout):
             what = f"the engines to write and the executors to judge {completions} completions"
