@@ -1,5 +1,6 @@
 """Lives of the services: what is lost starts anew from the newest checkpoint, engines only where they may be gone."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -40,4 +41,4 @@ async def live_on(
             progress.message(f"a service was lost ({cause}); {kept} from the newest checkpoint")
             if end_engines is not None and not stay:
                 await end_engines()
-            run.checkpoint = latest_complete(run.checkpoints)
+            run.checkpoint = await asyncio.to_thread(latest_complete, run.checkpoints)
