@@ -143,8 +143,10 @@ def driver(staleness: list[int], steps: int, step_s: float) -> None:
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="stepcoder-pipeline-") as folder:
         found = simulate(staleness[-1], pace, 3, 3 + steps, Path(folder) / "run", over_ray=True)
-    print(f"max_staleness {staleness[-1]}, over Ray: {found.step_s:.1f} s a step, of which the driver's process computes "
-          f"{found.driver * found.step_s:.2f} s: {found.driver:.1%} of a core")  # fmt: skip
+    print(
+        f"max_staleness {staleness[-1]}, over Ray: {found.step_s:.1f} s a step, of which the driver's process "
+        f"computes {found.driver * found.step_s:.2f} s: {found.driver:.1%} of a core"
+    )
     ray.shutdown()
 
 
