@@ -1,6 +1,6 @@
 """Generation beside training against generation and training in turn, on a cluster that only waits.
 
-    python -m benchmarks.pipeline                        # the simulated cluster, two minutes
+    python -m benchmarks.pipeline                        # the simulated cluster, and `driver`; four minutes
     python -m benchmarks.pipeline driver                 # over Ray, by the clock: what the driver takes of a core
     python -m benchmarks.pipeline real                   # the real loop on the tiny model
 
@@ -69,7 +69,9 @@ class Seen:
     driver: float
 
     def average(self, name: str) -> float:
-        return mean(line[name] for line in self.lines)
+        """By time: a step whose groups were there counts for less than one that was waited for."""
+        weights = [step_seconds(line) for line in self.lines]
+        return sum(line[name] * w for line, w in zip(self.lines, weights, strict=True)) / sum(weights)
 
     def row(self, staleness: int, strict_s: float) -> str:
         finished = [line["queue/finished"] for line in self.lines]
@@ -118,73 +120,77 @@ def simulate(staleness: int, pace: Pace, first: int, last: int, folder: Path, ov
     return Seen(lines, (ended - begun) / (last - first), (spent - spent_before) / (ended - begun))
 
 
-def simulated(options: argparse.Namespace) -> None:
-    pace = Pace.balanced(options.step_s)
+def simulated(staleness: list[int], steps: int, step_s: float) -> None:
+    pace = Pace.balanced(step_s)
     print(
         f"{ENGINES} engines of {PLACES} places, {SUBTASKS} x {GROUP} completions, {pace.slots} slots; engines, "
-        f"learner and executors at full load: {options.step_s:g} s a step each"
+        f"learner and executors at full load: {step_s:g} s a step each"
     )
     print("staleness  s/step  times  engines   places  learner  executors  finished      judging  mean age")
     print("                           idle    empty     idle       idle  groups        programs  (updates)")
     strict_s = 0.0
     with tempfile.TemporaryDirectory(prefix="stepcoder-pipeline-") as folder:
-        for staleness in options.staleness:
-            first, last = (2, 4) if staleness == 0 else (4, 4 + options.steps)
-            found = simulate(staleness, pace, first, last, Path(folder) / str(staleness))
+        for each in staleness:
+            first, last = (2, 4) if each == 0 else (4, 4 + steps)
+            found = simulate(each, pace, first, last, Path(folder) / str(each))
             strict_s = strict_s or found.step_s
-            print(found.row(staleness, strict_s), flush=True)
+            print(found.row(each, strict_s), flush=True)
 
 
-def driver(options: argparse.Namespace) -> None:
+def driver(staleness: list[int], steps: int, step_s: float) -> None:
     """By the clock, engines in processes of their own: what the driver's takes of a core."""
-    pace, staleness = Pace.balanced(options.step_s), options.staleness[-1]
+    pace = Pace.balanced(step_s)
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="stepcoder-pipeline-") as folder:
-        found = simulate(staleness, pace, 3, 3 + options.steps, Path(folder) / "run", over_ray=True)
-    print(f"max_staleness {staleness}: {found.step_s:.1f} s a step, of which the driver's process computes "
-          f"{found.driver * found.step_s:.2f} s: {found.driver:.1%} of a core")  # fmt: skip
+        found = simulate(staleness[-1], pace, 3, 3 + steps, Path(folder) / "run", over_ray=True)
+    print(
+        f"max_staleness {staleness[-1]}, over Ray: {found.step_s:.1f} s a step, of which the driver's process "
+        f"computes {found.driver * found.step_s:.2f} s: {found.driver:.1%} of a core"
+    )
     ray.shutdown()
 
 
-def real(options: argparse.Namespace) -> None:
+def real(staleness: list[int], steps: int, _: float) -> None:
     """The tiny model on this machine, each way in turn: seconds of a step, the first two left out."""
     from tests.tools.loop import ROOT, write_config
     from tests.tools.tiny_model import build_tiny_model
 
-    found: dict[int, float] = {}
     with tempfile.TemporaryDirectory(prefix="stepcoder-pipeline-") as aside:
         folder = Path(aside)
         model = build_tiny_model(folder / "model")
-        for staleness in options.staleness:
-            name = f"staleness-{staleness}"
-            config = write_config(folder, model, name, max_staleness=staleness, subtasks_per_step=8,
+        for each in staleness:
+            name = f"staleness-{each}"
+            config = write_config(folder, model, name, max_staleness=each, subtasks_per_step=8,
                                   eval={"at_start": False, "at_end": False})  # fmt: skip
-            settings = ["--run.steps", str(options.steps + 2), "--run.checkpoint_every", "1000",
+            settings = ["--run.steps", str(steps + 2), "--run.checkpoint_every", "1000",
                         "--rollout.max_new_tokens", "96", "--rollout.group_size", "8"]  # fmt: skip
             command = [sys.executable, "-m", "deploy.train", "--config", str(config), *settings]
             subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
             lines = [line for line in read_metrics(folder / name / "metrics.jsonl") if line["step"] > 2]
-            found[staleness] = mean(step_seconds(line) for line in lines)
-            rate = mean(line["tokens/generated"] for line in lines) / found[staleness]
-            print(f"max_staleness {staleness}: {found[staleness]:.2f} s a step, {rate:.0f} tokens/s, mean age "
+            seconds = mean(step_seconds(line) for line in lines)
+            rate = mean(line["tokens/generated"] for line in lines) / seconds
+            print(f"max_staleness {each}: {seconds:.2f} s a step, {rate:.0f} tokens/s, mean age "
                   f"{mean(line['staleness/mean'] for line in lines):.2f} updates", flush=True)  # fmt: skip
+
+
+# What is run, for which max_staleness, how many steps are measured, seconds of a step at full load
+WAYS = {
+    "simulated": (simulated, [0, 1, 2, 4, 8], 9, 30.0),
+    "driver": (driver, [8], 3, 10.0),
+    "real": (real, [0, 2], 9, 0.0),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["simulated", "driver", "real"], default="simulated")
+    parser.add_argument("what", nargs="?", choices=list(WAYS), help="(default: simulated, then driver)")
     parser.add_argument("--staleness", type=int, nargs="+", help="(default: 0 1 2 4 8; driver: 8; real: 0 2)")
-    parser.add_argument("--steps", type=int, default=9, help="that are measured (default: 9)")
+    parser.add_argument("--steps", type=int, help="that are measured (default: 9; driver: 3)")
     parser.add_argument("--step-s", type=float, help="of engines or learner at full load (default: 30; driver: 10)")
     options = parser.parse_args()
-    ways = {
-        "simulated": (simulated, [0, 1, 2, 4, 8], 30.0),
-        "driver": (driver, [8], 10.0),
-        "real": (real, [0, 2], 0.0),
-    }
-    way, staleness, step_s = ways[options.what]
-    options.staleness, options.step_s = options.staleness or staleness, options.step_s or step_s
-    way(options)
+    for name in [options.what] if options.what else ["simulated", "driver"]:
+        way, staleness, steps, step_s = WAYS[name]
+        way(options.staleness or staleness, options.steps or steps, options.step_s or step_s)
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ class Host:
         self._rooms = [Room(PLACES) for _ in range(engines)]
         self._slots = asyncio.Semaphore(pace.slots // HOSTS)
         self._judging, self._executing = Held(now), Held(now)
-        self._version = 0
+        self._version, self._random = 0, random.Random(0)
         self._completions = self._tokens = 0
 
     async def room(self, engine: int, sent: int) -> int:
@@ -154,7 +154,7 @@ class Host:
         with self._judging.one():
             async with self._slots:
                 with self._executing.one():
-                    await asyncio.sleep(random.expovariate(1 / PROGRAM_S))
+                    await asyncio.sleep(self._random.expovariate(1 / PROGRAM_S))
         return tokens
 
     async def stats(self, engine: int) -> EngineStats:

@@ -9,6 +9,7 @@ it, and when, is decided in `rollout/dispatch.py`.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 
@@ -21,6 +22,8 @@ from stepcoder.deploy.training.generated import Generated
 from stepcoder.deploy.training.stopping import Stopping
 from stepcoder.deploy.training.window import Window, Written
 from stepcoder.waiting import within
+
+log = logging.getLogger(__name__)
 
 
 class Stream:
@@ -43,13 +46,14 @@ class Stream:
     async def take(self, step: int, ahead: int) -> Generated:
         """The groups of a step. `ahead`: further steps whose groups are worth writing already."""
         window, begun = self.window, time.perf_counter()
-        self._send(window.begin(step - 1))
+        self._send_again(window.begin(step - 1))
         while not self._came.empty():
             self._put(self._came.get_nowait())
-        while not window.complete():
+        await self._draw(ahead)
+        await self._wait()
+        while window.extend():
             await self._draw(ahead)
             await self._wait()
-        await self._draw(ahead)
         written, last, self._taken_at = window.take(), self._taken_at, time.perf_counter()
         finished, unfinished = window.found, window.sent - window.found
         counts = {"queue/finished": finished, "queue/unfinished": unfinished, "groups/too_old": window.too_old}
@@ -75,6 +79,8 @@ class Stream:
 
     async def _wait(self) -> None:
         """Until the step's groups are there, as far as the step goes by now."""
+        if self.window.there:
+            return
         completions = self.window.awaited * self.config.rollout.group_size
         async with counted(self.progress, "generating", completions, self.services.rollout):
             what = f"the engines to write and the executors to judge {completions} completions"
@@ -86,7 +92,12 @@ class Stream:
 
     def _put(self, task: "asyncio.Task[Written]") -> None:
         if not self.window.put(written := task.result()):
-            self._send([written.subtask])
+            self._send_again([written.subtask])
+
+    def _send_again(self, subtasks: Iterable[Subtask]) -> None:
+        for subtask in subtasks:
+            log.warning("the group of subtask %d is too old, its engine missed an update: once more", subtask.ticket)
+            self._send([subtask])
 
     def _send(self, subtasks: Iterable[Subtask]) -> None:
         for subtask in subtasks:

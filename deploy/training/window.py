@@ -12,10 +12,11 @@ Where groups without spread are left out, a step goes on into the groups that fo
 `rounds` rounds. Then as many more are drawn.
 
     window.begin(version)                            # a step, after the weights `version`
-    while not window.complete():                     # a round
+    while True:                                      # a round
         window.add(draw(window.missing))
         for subtask in window.to_send(ahead): send(subtask)
         while not window.there: window.put(written)
+        if not window.extend(): break
     step = window.take()
 """
 
@@ -99,15 +100,14 @@ class Window:
         """Groups that no step has taken."""
         return len(self._found)
 
-    def complete(self) -> bool:
-        """Whether the step has all its groups; one that lacks some with spread is made longer first."""
-        while self.there:
-            groups = [self._found[subtask.ticket].group for subtask in self.under_way[: self._extent]]
-            further = lacking([group for group in groups if isinstance(group, IssuedGroup)], self.wanted)
-            if not further or not self._rounds_left:
-                return True
-            self._extent, self._rounds_left = self._extent + further, self._rounds_left - 1
-        return False
+    def extend(self) -> bool:
+        """Once its groups are there: whether the step is made longer, since it lacks some with spread."""
+        groups = [self._found[subtask.ticket].group for subtask in self.under_way[: self._extent]]
+        further = lacking([group for group in groups if isinstance(group, IssuedGroup)], self.wanted)
+        if not further or not self._rounds_left:
+            return False
+        self._extent, self._rounds_left = self._extent + further, self._rounds_left - 1
+        return True
 
     def take(self) -> list[Written]:
         """The step's groups, in order; they are no longer under way."""

@@ -69,8 +69,8 @@ def sampler_correction(
     """Truncated importance weights min(rho, cap), rho = pi_old / pi_sampler; 0 where rho is
     below `low` or above `high`.
 
-    What was sampled came from the engine's numbers, which are those of another kernel and, with max_staleness 1, of
-    older weights. Without a cap a token weighs 1 within the limits. A masked token still counts in the normaliser.
+    What was sampled came from the engine's numbers, which are those of another kernel and, with max_staleness, of older
+    weights. Without a cap a token weighs 1 within the limits. A masked token still counts in the normaliser.
     """
     ratio = torch.exp(old - sampler)
     weights = torch.ones_like(old) if cap is None else ratio.clamp(max=cap)

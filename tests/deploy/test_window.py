@@ -36,6 +36,7 @@ class Simulated:
     writing: list[tuple[Subtask, int]] = field(default_factory=list)
     taken: list[list[int]] = field(default_factory=list)
     drawn_by_step: list[int] = field(default_factory=list)
+    draws: list[int] = field(default_factory=list)
     ages: list[int] = field(default_factory=list)
     too_old: int = 0
 
@@ -57,11 +58,12 @@ class Simulated:
         self.send(window.begin(version), version)
         for _ in range(self.speed.randrange(len(self.writing) + 1)):  # what came while the last step trained
             self.arrives(version)
-        while not window.complete():
+        while True:
             self.draw(version, ahead)
             while not window.there:
                 self.arrives(version)
-        self.draw(version, ahead)
+            if not window.extend():
+                break
         self.too_old += window.too_old
         taken = window.take()
         self.taken.append([item.subtask.ticket for item in taken])
@@ -71,6 +73,7 @@ class Simulated:
     def draw(self, version: int, ahead: int) -> None:
         while missing := self.window.missing:
             count = min(missing, self.window.wanted)
+            self.draws.append(count)
             self.window.add(Subtask(self.drawn + i, PROBLEM, 0, "") for i in range(count))
             self.drawn += count
         self.send(self.window.to_send(ahead), version)
@@ -96,7 +99,7 @@ def test_whatever_is_faster_a_run_takes_the_same_and_nothing_too_old(
 ) -> None:
     run, other = (simulated(wanted, staleness, rounds, seed, speed) for speed in (fast, slow))
     assert max(run.ages, default=0) <= staleness
-    assert run.taken == other.taken and run.drawn_by_step == other.drawn_by_step
+    assert run.taken == other.taken and run.drawn_by_step == other.drawn_by_step and run.draws == other.draws
     everything = [ticket for step in run.taken for ticket in step]
     assert everything == list(range(len(everything)))  # in order, each once
     assert all(len(step) >= wanted for step in run.taken) and (rounds or all(len(s) == wanted for s in run.taken))
@@ -115,15 +118,15 @@ def test_a_group_that_is_too_old_is_forgotten_counted_and_sent_again_by_hand() -
     first, second, third = (Subtask(ticket, PROBLEM, 0, "") for ticket in range(3))
     window.add([first, second])
     assert window.to_send(1) == [first, second] and window.to_send(1) == []
-    assert window.put(Written(second, group(1, 0))) and not window.complete()
-    assert window.put(Written(first, group(0, 0))) and window.complete() and window.too_old == 0
+    assert window.put(Written(second, group(1, 0))) and not window.there
+    assert window.put(Written(first, group(0, 0))) and window.there and not window.extend() and window.too_old == 0
     assert [w.subtask.ticket for w in window.take()] == [0] and window.under_way == [second]
     # of weights 0, at version 2 it is one update older than it may be; so is what comes then
-    assert window.begin(2) == [second] and window.too_old == 1 and not window.complete()
+    assert window.begin(2) == [second] and window.too_old == 1 and not window.there
     window.add([third])
     assert window.missing == 0 and window.to_send(0) == []
     assert not window.put(Written(second, group(1, 0))) and window.too_old == 2
-    assert window.put(Written(second, group(1, 1))) and window.complete()
+    assert window.put(Written(second, group(1, 1))) and window.there
     assert [w.subtask.ticket for w in window.take()] == [1]
     assert window.begin(3) == [] and window.too_old == 0
 
