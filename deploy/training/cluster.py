@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import psutil
 import ray
-from ray.exceptions import GetTimeoutError
+from ray.exceptions import AuthenticationError, GetTimeoutError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stepcoder.curriculum.prompts import Prompter
@@ -26,11 +26,13 @@ from stepcoder.deploy.checks.nodes import check_nodes
 from stepcoder.deploy.checks.preflight import Ready, own_machine
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
+from stepcoder.deploy.jobs.client import token_refused
 from stepcoder.deploy.training.guardian import watch_over
 from stepcoder.deploy.training.placement import Placement, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
 from stepcoder.deploy.training.turns import Turns
 from stepcoder.deploy.training.waiting import WaitedTooLong, within
+from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.learner.rank import HeldGPU
 from stepcoder.learner.service import LearnerService
@@ -61,7 +63,7 @@ def _join(config: BaseConfig) -> None:
     address = r.address or os.environ.get("RAY_ADDRESS")
     common: dict[str, Any] = {"logging_level": "warning", "log_to_driver": r.worker_logs}
     if address is not None:
-        ray.init(address=address, runtime_env={"env_vars": actors_environment(r.env_vars, os.environ)}, **common)
+        _enter(address, runtime_env={"env_vars": actors_environment(r.env_vars, os.environ)}, **common)
         return
     common["runtime_env"] = {"env_vars": dict(r.env_vars)}
     # Ray starts its workers at niceness 15: any other program would leave the engine a thirtieth of a shared core, and
@@ -89,6 +91,20 @@ def _join(config: BaseConfig) -> None:
                 process.kill()
             ray.shutdown()
     watch_over(own_cluster())
+
+
+def _enter(address: str, **options: Any) -> None:
+    """Join a running cluster; its refusals as UserError."""
+    try:
+        ray.init(address=address, **options)
+    except Exception as error:
+        said = str(error).strip()
+        if isinstance(error, AuthenticationError) or "unauthenticated" in said.lower() or "InvalidAuthToken" in said:
+            missing = os.environ.get("RAY_AUTH_MODE") != "token"
+            raise token_refused(f"ray.address {address}", missing=missing) from None
+        if isinstance(error, ConnectionError) or "ersion mismatch" in said:
+            raise UserError(f"ray.address {address}: {said}") from None
+        raise
 
 
 def actors_environment(named: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import ray
-from ray.exceptions import NodeDiedError, ObjectLostError
+from ray.exceptions import AuthenticationError, NodeDiedError, ObjectLostError
 
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.preflight import Ready
@@ -101,6 +101,27 @@ def test_a_checkpoint_is_sealed_only_with_every_ranks_parts(tmp_path: Path) -> N
         (writer.path / "a").write_text("x")
         writer.expect({"a": 1})
     assert (tmp_path / "step-00000001").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (AuthenticationError("no token"), "ray.address head:6379: the cluster refuses this machine's token"),
+        (RuntimeError("RPC failed: UNAUTHENTICATED"), "refuses this machine's token.*ray get-auth-token"),
+        (ConnectionError("nobody there"), "ray.address head:6379: nobody there"),
+        (RuntimeError("Version mismatch: the cluster has Ray 2.59"), "Version mismatch: the cluster has Ray 2.59"),
+    ],
+)
+def test_what_a_cluster_refuses_at_its_door_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def init(**_: object) -> None:
+        raise error  # as Ray does; a real head with a token: `tests/whole/test_job.py`
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(UserError, match=said):
+        cluster.join_cluster(load_config(None, ["--ray.address", "head:6379"], {}))
 
 
 @pytest.fixture(scope="module")
