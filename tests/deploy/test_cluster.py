@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import AuthenticationError, NodeDiedError, ObjectLostError
 
 from stepcoder.deploy.checks.machine import GIB
+from stepcoder.deploy.checks.nodes import look
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.checks.starter_model import STARTER
 from stepcoder.deploy.config.load import load_config
@@ -27,6 +28,7 @@ from stepcoder.errors import UserError
 from stepcoder.learner.rank import HeldGPU
 from stepcoder.rollout.config import RolloutConfig
 from tests.tools.cluster import cluster_with_gpus
+from tests.tools.patience import until
 
 RUN: Any = SimpleNamespace(checkpoint=None, checkpoints=Path("nowhere"))
 PROGRESS: Any = SimpleNamespace(message=lambda text: None)
@@ -179,3 +181,11 @@ def test_ranks_and_an_engine_that_share_gpus_are_on_one_node_and_the_ranks_hold_
             assert ray.get(engine.visible.remote()) == ",".join(gpu.name for gpu in held[2 * index : 2 * index + 2])
     finally:
         reservation.release()
+
+
+@pytest.mark.skipif("torch" not in look().builds, reason="this torch can use GPUs")
+def test_nodes_that_cannot_compute_the_run_are_refused_and_nothing_of_them_is_held(eight_gpus: None) -> None:
+    config = load_config(None, ["--learner.device", "cuda"], {})
+    with pytest.raises(UserError, match="torch is a build for CPUs on .*where the run is to compute on GPUs"):
+        cluster.reserved(config, Path(STARTER), Placement(cuda=True))  # of this machine, which has no GPU
+    until(lambda: sum(free_by_node().values()) == 8, free_by_node)
