@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import psutil
 import ray
-from ray.exceptions import AuthenticationError, GetTimeoutError
+from ray.exceptions import AuthenticationError, GetTimeoutError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stepcoder.curriculum.prompts import Prompter
@@ -56,6 +56,10 @@ def join_cluster(config: BaseConfig) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     _join(config)
     signal.signal(signal.SIGTERM, handler)  # Ray takes it, and aborts the process
+    place = Placement(cuda=config.learner.device != "cpu" and gpus() > 0)
+    if not own_machine(config) and not place.cuda:  # what has GPUs is looked at when they are reserved
+        alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        check_nodes(config, None, place, looked(alive), nodes.look())
 
 
 def _join(config: BaseConfig) -> None:
@@ -143,8 +147,6 @@ def reserved(
 ) -> Reservation:
     """The GPUs of learner, engines or both, on nodes that can compute `model`; nothing where they compute on CPUs."""
     if not place.cuda:
-        alive = [] if own_machine(config) else [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-        check_nodes(config, None, place, looked(alive), nodes.look())
         return NOTHING
     ranks = 0 if who == "engines" or place.shared else config.learner.ranks
     engines, each = 0 if who == "learner" else config.rollout.engines, config.rollout.tensor_parallel
@@ -167,7 +169,7 @@ def looked(ids: Sequence[str]) -> list[nodes.Node]:
     ]
     try:
         return ray.get(asked, timeout=LOOK_S)
-    except GetTimeoutError:
+    except (GetTimeoutError, TaskUnschedulableError):  # or one of them is gone
         raise WaitedTooLong(f"waited {LOOK_S:g} s for {plural(len(asked), 'node')} to say what they have") from None
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -124,6 +125,17 @@ def test_what_a_cluster_refuses_at_its_door_is_one_message(
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     with pytest.raises(UserError, match=said):
         cluster.join_cluster(load_config(None, ["--ray.address", "head:6379"], {}))
+
+
+def test_a_cluster_is_looked_at_when_it_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = look()
+    other = replace(here, name="node-2", versions=here.versions | {"torch": "2.1.0"})
+    for name, found in {"_join": None, "gpus": 0.0, "looked": [here, other]}.items():
+        monkeypatch.setattr(cluster, name, lambda *_, found=found: found)
+    monkeypatch.setattr(ray, "nodes", list)
+    with pytest.raises(UserError, match=r"the nodes differ in torch: .* on .*, 2.1.0 on node-2"):
+        cluster.join_cluster(load_config(None, ["--ray.address", "head:6379"], {}))
+    cluster.join_cluster(load_config(None, [], {}))  # of its own, on one machine
 
 
 @pytest.fixture(scope="module")

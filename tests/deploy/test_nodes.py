@@ -30,6 +30,7 @@ def refused(*found: Node, config=CONFIG, shape=STARTER_SHAPE, place: Placement =
 def test_nodes_that_fit_are_taken() -> None:
     check_nodes(CONFIG, STARTER_SHAPE, GPUS, [GOOD, GOOD], HERE)
     check_nodes(CONFIG, None, Placement(cuda=False), [HERE], HERE)
+    check_nodes(CONFIG, STARTER_SHAPE, GPUS, [GOOD], replace(HERE, versions=VERSIONS | {"vLLM": nodes.MISSING}))
 
 
 def test_a_cpu_build_on_gpus_is_refused_with_the_command_that_mends_it() -> None:
