@@ -56,10 +56,10 @@ def join_cluster(config: BaseConfig) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     _join(config)
     signal.signal(signal.SIGTERM, handler)  # Ray takes it, and aborts the process
-    place = Placement(cuda=config.learner.device != "cpu" and gpus() > 0)
-    if not own_machine(config) and not place.cuda:  # what has GPUs is looked at when they are reserved
-        alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-        check_nodes(config, None, place, looked(alive), nodes.look())
+    if own_machine(config) or (config.learner.device != "cpu" and gpus()):
+        return  # nodes with GPUs are looked at when these are reserved
+    alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    check_nodes(config, None, Placement(cuda=False), looked(alive), nodes.look())
 
 
 def _join(config: BaseConfig) -> None:
