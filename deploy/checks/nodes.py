@@ -19,7 +19,7 @@ from stepcoder.deploy.checks.footprint import ModelShape
 from stepcoder.deploy.checks.gpu_memory import check_gpu_memory
 from stepcoder.deploy.checks.machine import gpu_memory
 from stepcoder.deploy.config.shared import BaseConfig
-from stepcoder.deploy.training.placement import Placement
+from stepcoder.deploy.training.placement import Placement, Who
 from stepcoder.errors import UserError
 
 # (what has to be of one version on all nodes, the distributions that it may come in)
@@ -73,13 +73,19 @@ def _torch_cuda() -> str | None:
 
 
 def check_nodes(
-    config: BaseConfig, shape: ModelShape | None, place: Placement, nodes: Sequence[Node], here: Node
+    config: BaseConfig,
+    shape: ModelShape | None,
+    place: Placement,
+    nodes: Sequence[Node],
+    here: Node,
+    who: Who = "both",
 ) -> None:
-    """Raises UserError with one line a fault. `here`: the driver's node, which may have no GPU, nor what they need."""
+    """Raises UserError with one line a fault. `here`: the driver's node, which may have no GPU, nor what they need;
+    `who`: what the nodes are for."""
     faults = [*_builds(config, place, nodes), *_versions(here, nodes)]
     if place.cuda and shape is not None and (memory := [size for node in nodes for size in node.memory]):
         try:
-            check_gpu_memory(config, shape, min(memory), shared=place.shared, sleeps=place.sleeps)
+            check_gpu_memory(config, shape, min(memory), shared=place.shared, sleeps=place.sleeps, who=who)
         except UserError as error:
             faults.append(str(error))
     if faults:

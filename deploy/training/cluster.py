@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import ray
@@ -28,7 +28,7 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.jobs.client import token_refused
 from stepcoder.deploy.training.guardian import watch_over
-from stepcoder.deploy.training.placement import Placement, placement
+from stepcoder.deploy.training.placement import Placement, Who, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
 from stepcoder.deploy.training.turns import Turns
 from stepcoder.deploy.training.waiting import WaitedTooLong, within
@@ -142,9 +142,7 @@ def gpus() -> float:
     return ray.cluster_resources().get("GPU", 0)
 
 
-def reserved(
-    config: BaseConfig, model: Path, place: Placement, who: Literal["both", "learner", "engines"] = "both"
-) -> Reservation:
+def reserved(config: BaseConfig, model: Path, place: Placement, who: Who = "both") -> Reservation:
     """The GPUs of learner, engines or both, on nodes that can compute `model`; nothing where they compute on CPUs."""
     if not place.cuda:
         return NOTHING
@@ -153,7 +151,7 @@ def reserved(
     wanted = bundles(ranks, engines, each, shared=place.shared)
     found = reserve(wanted, ranks, config.ray.gpus_deadline_s, each if place.shared else 1)
     try:
-        check_nodes(config, model_shape(model), place, looked(found.nodes()), nodes.look())
+        check_nodes(config, model_shape(model), place, looked(found.nodes()), nodes.look(), who)
     except BaseException:
         found.release()
         raise

@@ -54,6 +54,7 @@ def test_a_model_that_does_not_fit_the_smallest_gpu_of_the_cluster_is_refused() 
     small = replace(GOOD, name="gpu-2", memory=(24 * GIB,))
     config = load_config(None, ["--learner.precision", "autocast", "--rollout.dtype", "bfloat16"], {})
     assert "GPU memory" in refused(GOOD, small, config=config, shape=CODER_7B)
+    check_nodes(config, CODER_7B, GPUS, [GOOD, small], HERE, "engines")  # an evaluation has no learner
 
 
 def test_every_fault_is_told_at_once() -> None:
