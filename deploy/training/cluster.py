@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import ray
-from ray.exceptions import GetTimeoutError
+from ray.exceptions import AuthenticationError, GetTimeoutError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stepcoder.curriculum.prompts import Prompter
@@ -27,13 +27,15 @@ from stepcoder.deploy.checks.nodes import check_nodes
 from stepcoder.deploy.checks.preflight import Ready, own_machine
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
+from stepcoder.deploy.jobs.client import token_refused
 from stepcoder.deploy.run.faults import Faults
 from stepcoder.deploy.training.exchange import Exchange
 from stepcoder.deploy.training.executors import A_PROCESS, free_cores, sites
 from stepcoder.deploy.training.guardian import watch_over
-from stepcoder.deploy.training.placement import Placement, placement
+from stepcoder.deploy.training.placement import Placement, Who, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
 from stepcoder.deploy.training.turns import Turns
+from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.learner.rank import HeldGPU
 from stepcoder.learner.service import LearnerService
@@ -59,6 +61,10 @@ def join_cluster(config: BaseConfig) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     _join(config)
     signal.signal(signal.SIGTERM, handler)  # Ray takes it, and aborts the process
+    if own_machine(config) or (config.learner.device != "cpu" and gpus()):
+        return  # nodes with GPUs are looked at when these are reserved
+    alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    check_nodes(config, None, Placement(cuda=False), looked(alive), nodes.look())
 
 
 def _join(config: BaseConfig) -> None:
@@ -66,7 +72,7 @@ def _join(config: BaseConfig) -> None:
     address = r.address or os.environ.get("RAY_ADDRESS")
     common: dict[str, Any] = {"logging_level": "warning", "log_to_driver": r.worker_logs}
     if address is not None:
-        ray.init(address=address, runtime_env={"env_vars": actors_environment(r.env_vars, os.environ)}, **common)
+        _enter(address, runtime_env={"env_vars": actors_environment(r.env_vars, os.environ)}, **common)
         return
     common["runtime_env"] = {"env_vars": dict(r.env_vars)}
     # Ray starts its workers at niceness 15: any other program would leave the engine a thirtieth of a shared core, and
@@ -94,6 +100,20 @@ def _join(config: BaseConfig) -> None:
                 process.kill()
             ray.shutdown()
     watch_over(own_cluster())
+
+
+def _enter(address: str, **options: Any) -> None:
+    """Join a running cluster; its refusals as UserError."""
+    try:
+        ray.init(address=address, **options)
+    except Exception as error:
+        said = str(error).strip()
+        if isinstance(error, AuthenticationError) or "unauthenticated" in said.lower() or "InvalidAuthToken" in said:
+            missing = os.environ.get("RAY_AUTH_MODE") != "token"
+            raise token_refused(f"ray.address {address}", missing=missing) from None
+        if isinstance(error, ConnectionError) or "ersion mismatch" in said:
+            raise UserError(f"ray.address {address}: {said}") from None
+        raise
 
 
 def actors_environment(named: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
@@ -144,20 +164,16 @@ def gpus() -> float:
     return ray.cluster_resources().get("GPU", 0)
 
 
-def reserved(
-    config: BaseConfig, model: Path, place: Placement, who: Literal["both", "learner", "engines"] = "both"
-) -> Reservation:
+def reserved(config: BaseConfig, model: Path, place: Placement, who: Who = "both") -> Reservation:
     """The GPUs of learner, engines or both, on nodes that can compute `model`; nothing where they compute on CPUs."""
     if not place.cuda:
-        alive = [] if own_machine(config) else [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-        check_nodes(config, None, place, looked(alive), nodes.look())
         return NOTHING
     ranks = 0 if who == "engines" or place.shared else config.learner.ranks
     engines, each = 0 if who == "learner" else config.rollout.engines, config.rollout.tensor_parallel
     wanted = bundles(ranks, engines, each, shared=place.shared)
     found = reserve(wanted, ranks, config.ray.gpus_deadline_s, each if place.shared else 1)
     try:
-        check_nodes(config, model_shape(model), place, looked(found.nodes()), nodes.look())
+        check_nodes(config, model_shape(model), place, looked(found.nodes()), nodes.look(), who)
     except BaseException:
         found.release()
         raise
@@ -173,7 +189,7 @@ def looked(ids: Sequence[str]) -> list[nodes.Node]:
     ]
     try:
         return ray.get(asked, timeout=LOOK_S)
-    except GetTimeoutError:
+    except (GetTimeoutError, TaskUnschedulableError):  # or one of them is gone
         raise WaitedTooLong(f"waited {LOOK_S:g} s for {plural(len(asked), 'node')} to say what they have") from None
 
 

@@ -16,6 +16,8 @@ from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
+Who = Literal["both", "learner", "engines"]
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -45,7 +47,7 @@ class Placement:
 def placement(
     config: BaseConfig,
     gpus: float,
-    who: Literal["both", "learner", "engines"] = "both",
+    who: Who = "both",
     at_once: bool | None = None,
 ) -> Placement:
     """GPUs if the cluster has enough for `who`; raises UserError when they were asked for and are too few.

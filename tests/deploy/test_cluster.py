@@ -3,15 +3,17 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 import ray
-from ray.exceptions import NodeDiedError, ObjectLostError
+from ray.exceptions import AuthenticationError, NodeDiedError, ObjectLostError
 
 from stepcoder.deploy.checks.machine import GIB
+from stepcoder.deploy.checks.nodes import look
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.checks.starter_model import STARTER
 from stepcoder.deploy.config.load import load_config
@@ -34,6 +36,7 @@ from stepcoder.learner.service import RankHangs
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.waiting import WaitedTooLong, watched, within
 from tests.tools.cluster import cluster_with_gpus
+from tests.tools.patience import until
 
 RUN: Any = SimpleNamespace(checkpoint=None, checkpoints=Path("nowhere"))
 PROGRESS: Any = SimpleNamespace(message=lambda text: None)
@@ -169,6 +172,38 @@ def test_a_checkpoint_is_sealed_only_with_every_ranks_parts(tmp_path: Path) -> N
     assert (tmp_path / "step-00000001").is_dir()
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (AuthenticationError("no token"), "ray.address head:6379: the cluster refuses this machine's token"),
+        (RuntimeError("RPC failed: UNAUTHENTICATED"), "refuses this machine's token.*ray get-auth-token"),
+        (ConnectionError("nobody there"), "ray.address head:6379: nobody there"),
+        (RuntimeError("Version mismatch: the cluster has Ray 2.59"), "Version mismatch: the cluster has Ray 2.59"),
+    ],
+)
+def test_what_a_cluster_refuses_at_its_door_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def init(**_: object) -> None:
+        raise error  # as Ray does; a real head with a token: `tests/whole/test_job.py`
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(UserError, match=said):
+        cluster.join_cluster(load_config(None, ["--ray.address", "head:6379"], {}))
+
+
+def test_a_cluster_is_looked_at_when_it_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = look()
+    other = replace(here, name="node-2", versions=here.versions | {"torch": "2.1.0"})
+    for name, found in {"_join": None, "gpus": 0.0, "looked": [here, other]}.items():
+        monkeypatch.setattr(cluster, name, lambda *_, found=found: found)
+    monkeypatch.setattr(ray, "nodes", list)
+    with pytest.raises(UserError, match=r"the nodes differ in torch: .* on .*, 2.1.0 on node-2"):
+        cluster.join_cluster(load_config(None, ["--ray.address", "head:6379"], {}))
+    cluster.join_cluster(load_config(None, [], {}))  # of its own, on one machine
+
+
 @pytest.fixture(scope="module")
 def eight_gpus() -> Iterator[None]:
     with cluster_with_gpus(8):
@@ -224,3 +259,11 @@ def test_ranks_and_an_engine_that_share_gpus_are_on_one_node_and_the_ranks_hold_
             assert ray.get(engine.visible.remote()) == ",".join(gpu.name for gpu in held[2 * index : 2 * index + 2])
     finally:
         reservation.release()
+
+
+@pytest.mark.skipif("torch" not in look().builds, reason="this torch can use GPUs")
+def test_nodes_that_cannot_compute_the_run_are_refused_and_nothing_of_them_is_held(eight_gpus: None) -> None:
+    config = load_config(None, ["--learner.device", "cuda"], {})
+    with pytest.raises(UserError, match="torch is a build for CPUs on .*where the run is to compute on GPUs"):
+        cluster.reserved(config, Path(STARTER), Placement(cuda=True))  # of this machine, which has no GPU
+    until(lambda: sum(free_by_node().values()) == 8, free_by_node)

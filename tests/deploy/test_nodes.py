@@ -30,6 +30,7 @@ def refused(*found: Node, config=CONFIG, shape=STARTER_SHAPE, place: Placement =
 def test_nodes_that_fit_are_taken() -> None:
     check_nodes(CONFIG, STARTER_SHAPE, GPUS, [GOOD, GOOD], HERE)
     check_nodes(CONFIG, None, Placement(cuda=False), [HERE], HERE)
+    check_nodes(CONFIG, STARTER_SHAPE, GPUS, [GOOD], replace(HERE, versions=VERSIONS | {"vLLM": nodes.MISSING}))
 
 
 def test_a_cpu_build_on_gpus_is_refused_with_the_command_that_mends_it() -> None:
@@ -53,6 +54,7 @@ def test_a_model_that_does_not_fit_the_smallest_gpu_of_the_cluster_is_refused() 
     small = replace(GOOD, name="gpu-2", memory=(24 * GIB,))
     config = load_config(None, ["--learner.precision", "autocast", "--rollout.dtype", "bfloat16"], {})
     assert "GPU memory" in refused(GOOD, small, config=config, shape=CODER_7B)
+    check_nodes(config, CODER_7B, GPUS, [GOOD, small], HERE, "engines")  # an evaluation has no learner
 
 
 def test_every_fault_is_told_at_once() -> None:
