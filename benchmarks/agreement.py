@@ -1,0 +1,142 @@
+"""Do our verdicts agree with those of other judges? The same pairs of a program and a problem, judged by both.
+
+    python -m benchmarks.agreement --peers DIR [--data ../shared/data] [--pairs 2000] [--only lcb apps evalplus tokens]
+
+| ours | theirs | pairs |
+|---|---|---|
+| `lcb` | LiveCodeBench's `run_test` | half standard input, half calls |
+| `apps` | the APPS harness's `run_test` | the same |
+| EvalPlus's tolerance, as its readers keep it | EvalPlus's `unsafe_execute` | calls of functions |
+| `tokens` | DMOJ's checker of floats, on what the programs print here | standard input |
+
+benchmarks.agreement_peers says where the peers' sources have to be; a peer that is not there is left out, by name.
+Exit code 1 where a pair is judged otherwise and KNOWN does not say why, or where such pairs are more than 1 %.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import agreement_peers as peers
+from benchmarks.agreement_pairs import Pair, texts, values
+from benchmarks.references import DATA
+from stepcoder.curriculum.data.readers.outputs import Asked, judged_by_values
+from stepcoder.curriculum.data.readers.suites import SETUP, integer_keys
+from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.pool.local import LocalPool
+from stepcoder.executor.suite import Case, Compare, Suite
+
+MOST = 0.01  # share of pairs that may be judged otherwise, each for a reason in KNOWN
+KINDS = ("lcb", "apps", "evalplus", "tokens")
+
+# Why theirs is wrong, by what a pair's name contains.
+KNOWN: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Verdicts on the same pairs: whether each passes."""
+
+    pairs: list[Pair]
+    ours: list[bool]
+    theirs: list[bool]
+
+    def apart(self) -> list[tuple[Pair, bool]]:
+        """The pairs that are judged otherwise, and what ours is."""
+        both = zip(self.pairs, self.ours, self.theirs, strict=True)
+        return [(pair, mine) for pair, mine, other in both if mine is not other]
+
+
+def suite(kind: str, pair: Pair) -> Suite:
+    """The tests as a reader of that data set makes them."""
+    problem = pair.problem
+    if kind == "evalplus":
+        inputs = [list(given) for given in problem.inputs]
+        return judged_by_values(Asked(str(problem.entry)), inputs, list(problem.outputs), 0)
+    inputs, outputs = problem.inputs, problem.outputs
+    if kind == "apps" and problem.entry is not None:
+        inputs = [integer_keys(list(given), inside=True) for given in inputs]
+        outputs = [integer_keys(integer_keys(wanted), inside=True) for wanted in outputs]
+    cases = tuple(Case(given, wanted) for given, wanted in zip(inputs, outputs, strict=True))
+    style = "stdin" if problem.entry is None else "call"
+    compare: Compare = {"lcb": Compare("lcb"), "apps": Compare("apps"), "tokens": Compare("tokens")}[kind]
+    return Suite(style, cases, problem.entry, SETUP if kind == "apps" else "", compare, prelude=kind == "lcb")
+
+
+def ours(kind: str, pairs: Sequence[Pair], config: ExecutorConfig) -> list[bool]:
+    with LocalPool(config) as pool:
+        return [report.passed for report in pool.map((pair.program, suite(kind, pair)) for pair in pairs)]
+
+
+def dmoj(folder: Path, pairs: Sequence[Pair], config: ExecutorConfig) -> list[bool]:
+    """Of what the programs print in our sandbox: a program passes where each test ends well and agrees."""
+    with LocalPool(config) as pool:
+        waiting = [pool.submit(pair.program, suite("tokens", pair), plain=True) for pair in pairs]
+        reports = [future.result() for future in waiting]
+    found = []
+    for pair, report in zip(pairs, reports, strict=True):
+        ended = len(report.tests) == len(pair.problem.outputs) and all(test.error is None for test in report.tests)
+        printed = [test.stdout for test in report.tests]
+        found.append(ended and all(peers.compare(folder, list(zip(pair.problem.outputs, printed, strict=True)))))
+    return found
+
+
+def measure(kind: str, folder: Path, data: Path, count: int, config: ExecutorConfig) -> Found:
+    if kind == "tokens":
+        pairs = texts(data, count)
+        theirs = dmoj(folder, pairs, config)
+    elif kind == "evalplus":
+        pairs = values(data, count, methods=False)
+        theirs = peers.judge(folder, kind, pairs)
+    else:
+        pairs = texts(data, count // 2) + values(data, count - count // 2, methods=True)
+        theirs = peers.judge(folder, kind, pairs)
+    return Found(pairs, ours(kind, pairs, config), theirs)
+
+
+def reason(kind: str, pair: Pair) -> str | None:
+    return next((why for part, why in KNOWN[kind].items() if part in pair.name), None)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="folder of the peers' sources")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
+    parser.add_argument("--pairs", type=int, default=2000, help="pairs a judge (default: 2000)")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS)
+    options = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 110, soft_wrap=True)
+    if not options.data.is_dir():
+        console.print(f"no folder {options.data}: give the data sets' folder with --data")
+        return 2
+    seconds = float(peers.SECONDS)
+    config = ExecutorConfig(workers=len(os.sched_getaffinity(0)), cpu_s=seconds, coverage=False, infra_retries=2)
+    table = Table("ours", "pairs", "pass", "agree", "otherwise, and why", "otherwise, unexplained")
+    failed, lines = False, []
+    for kind in options.only:
+        if why := peers.missing(options.peers, "dmoj" if kind == "tokens" else kind):
+            console.print(f"{kind}: left out, {why}", highlight=False)
+            continue
+        found = measure(kind, options.peers.resolve(), options.data, options.pairs, config)
+        apart = [(pair, mine, reason(kind, pair)) for pair, mine in found.apart()]
+        unexplained = [pair for pair, _, why in apart if why is None]
+        share = 1 - len(apart) / len(found.pairs)
+        table.add_row(kind, str(len(found.pairs)), str(sum(found.ours)), f"{share:.2%}",
+                      str(len(apart) - len(unexplained)), str(len(unexplained)))  # fmt: skip
+        failed |= bool(unexplained) or share < 1 - MOST
+        lines += [f"{kind}: {'passes' if mine else 'fails'} here only, {pair.name}: {why or 'UNEXPLAINED'}"
+                  for pair, mine, why in apart]  # fmt: skip
+    console.print(table)
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
