@@ -1,6 +1,7 @@
 """Do our verdicts agree with those of other judges? The same pairs of a program and a problem, judged by both.
 
     python -m benchmarks.agreement --peers DIR [--data ../shared/data] [--pairs 2000] [--only lcb apps evalplus tokens]
+    python -m benchmarks.agreement --peers DIR --part 1/10    # every tenth pair of these
 
 | ours | theirs | pairs |
 |---|---|---|
@@ -14,6 +15,7 @@ Exit code 1 where a pair is judged otherwise and KNOWN does not say why, or wher
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -87,16 +89,17 @@ def dmoj(folder: Path, pairs: Sequence[Pair], config: ExecutorConfig) -> list[bo
     return found
 
 
-def measure(kind: str, folder: Path, data: Path, count: int, config: ExecutorConfig) -> Found:
+def pairs_of(kind: str, data: Path, count: int) -> list[Pair]:
     if kind == "tokens":
-        pairs = texts(data, count)
-        theirs = dmoj(folder, pairs, config)
-    elif kind == "evalplus":
-        pairs = values(data, count, methods=False)
-        theirs = peers.judge(folder, kind, pairs)
-    else:
-        pairs = texts(data, count // 2) + values(data, count - count // 2, methods=True)
-        theirs = peers.judge(folder, kind, pairs)
+        return texts(data, count)
+    if kind == "evalplus":
+        return values(data, count, methods=False)
+    return texts(data, count // 2) + values(data, count - count // 2, methods=True)
+
+
+def measure(kind: str, folder: Path, pairs: list[Pair], config: ExecutorConfig) -> Found:
+    seconds = math.ceil(config.cpu_s)
+    theirs = dmoj(folder, pairs, config) if kind == "tokens" else peers.judge(folder, kind, pairs, seconds)
     return Found(pairs, ours(kind, pairs, config), theirs)
 
 
@@ -104,26 +107,33 @@ def reason(kind: str, pair: Pair) -> str | None:
     return next((why for part, why in KNOWN[kind].items() if part in pair.name), None)
 
 
+def _part(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    return int(number), int(of)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, metavar="DIR", help="folder of the peers' sources")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--pairs", type=int, default=2000, help="pairs a judge (default: 2000)")
+    parser.add_argument("--seconds", type=int, default=4, help="of one test: the peers' by the clock (default: 4)")
+    parser.add_argument("--part", type=_part, default=(1, 1), metavar="K/N", help="every Nth pair, from the Kth on")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS)
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 110, soft_wrap=True)
     if not options.data.is_dir():
         console.print(f"no folder {options.data}: give the data sets' folder with --data")
         return 2
-    seconds = float(peers.SECONDS)
-    config = ExecutorConfig(workers=len(os.sched_getaffinity(0)), cpu_s=seconds, coverage=False, infra_retries=2)
+    config = ExecutorConfig(workers=len(os.sched_getaffinity(0)), cpu_s=options.seconds, coverage=False)
     table = Table("ours", "pairs", "pass", "agree", "otherwise, and why", "otherwise, unexplained")
     failed, lines = False, []
     for kind in options.only:
         if why := peers.missing(options.peers, "dmoj" if kind == "tokens" else kind):
             console.print(f"{kind}: left out, {why}", highlight=False)
             continue
-        found = measure(kind, options.peers.resolve(), options.data, options.pairs, config)
+        pairs = pairs_of(kind, options.data, options.pairs)[options.part[0] - 1 :: options.part[1]]
+        found = measure(kind, options.peers.resolve(), pairs, config)
         apart = [(pair, mine, reason(kind, pair)) for pair, mine in found.apart()]
         unexplained = [pair for pair, _, why in apart if why is None]
         share = 1 - len(apart) / len(found.pairs)

@@ -22,8 +22,7 @@ from typing import Any
 
 from benchmarks.agreement_pairs import Pair
 
-SECONDS = 4  # of one test
-_WHOLE_S = 60.0  # of one program
+_WHOLE = 15  # a program has as many times the seconds of a test
 _MEMORY = 4 << 30
 FILES = {
     "lcb": "LiveCodeBench/lcb_runner/evaluation/testing_util.py",
@@ -41,11 +40,11 @@ def missing(peers: Path | None, name: str) -> str | None:
     return None if (peers / file).is_file() else f"no file {peers / file}: clone it there"
 
 
-def judge(peers: Path, name: str, pairs: Sequence[Pair]) -> list[bool]:
-    """Whether the peer passes each pair. Its harness is loaded once, and forked for each."""
+def judge(peers: Path, name: str, pairs: Sequence[Pair], seconds: int) -> list[bool]:
+    """Whether the peer passes each pair, in `seconds` a test. Its harness is loaded once, and forked for each."""
     harness = _load(peers / FILES[name], name)
     ask = {"lcb": _lcb, "apps": _apps, "evalplus": _evalplus}[name]
-    return [_apart(lambda pair=pair: ask(harness, pair)) for pair in pairs]
+    return [_apart(lambda pair=pair: ask(harness, pair, seconds), _WHOLE * seconds) for pair in pairs]
 
 
 def compare(peers: Path, outputs: Sequence[tuple[str, str]]) -> list[bool]:
@@ -88,7 +87,7 @@ def _pyext() -> types.ModuleType:
 # -- each judge --------------------------------------------------------------------------------------------------------
 
 
-def _lcb(harness: Any, pair: Pair) -> bool:
+def _lcb(harness: Any, pair: Pair, seconds: int) -> bool:
     problem = pair.problem
     tests: dict[str, Any] = {"inputs": list(problem.inputs), "outputs": list(problem.outputs)}
     if problem.entry is not None:
@@ -98,28 +97,28 @@ def _lcb(harness: Any, pair: Pair) -> bool:
             "fn_name": problem.entry.rpartition(".")[2],
         }
     signal.signal(signal.SIGALRM, harness.timeout_handler)
-    results, _ = harness.run_test({"input_output": json.dumps(tests)}, test=pair.program, timeout=SECONDS)
+    results, _ = harness.run_test({"input_output": json.dumps(tests)}, test=pair.program, timeout=seconds)
     return len(results) == len(problem.inputs) and all(one is True for one in results)
 
 
-def _apps(harness: Any, pair: Pair) -> bool:
+def _apps(harness: Any, pair: Pair, seconds: int) -> bool:
     problem = pair.problem
     tests: dict[str, Any] = {"inputs": list(problem.inputs), "outputs": list(problem.outputs)}
     if problem.entry is not None:
         tests["fn_name"] = problem.entry.rpartition(".")[2]
     signal.signal(signal.SIGALRM, harness.timeout_handler)
-    harness.timeout = SECONDS
+    harness.timeout = seconds
     results = harness.run_test(problem={"input_output": json.loads(json.dumps(tests))}, test=pair.program)
     return len(results) == len(problem.inputs) and all(bool(one) and one not in (-1, -2) for one in results)
 
 
-def _evalplus(harness: Any, pair: Pair) -> bool:
+def _evalplus(harness: Any, pair: Pair, seconds: int) -> bool:
     problem = pair.problem
     outcome, progress = types.SimpleNamespace(value=None), types.SimpleNamespace(value=0)
     details = [False] * len(problem.inputs)
     harness.unsafe_execute(
         problem.id.partition("/")[0], problem.entry, pair.program, list(problem.inputs), list(problem.outputs),
-        [SECONDS] * len(problem.inputs), 0, False, outcome, details, progress,
+        [seconds] * len(problem.inputs), 0, False, outcome, details, progress,
     )  # fmt: skip
     return outcome.value == harness._SUCCESS and all(details)
 
@@ -127,7 +126,7 @@ def _evalplus(harness: Any, pair: Pair) -> bool:
 # -- processes ---------------------------------------------------------------------------------------------------------
 
 
-def _apart(ask: Callable[[], bool]) -> bool:
+def _apart(ask: Callable[[], bool], seconds: int) -> bool:
     """The answer of a forked process; False where it dies or takes too long."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -135,7 +134,7 @@ def _apart(ask: Callable[[], bool]) -> bool:
         _answer(ask, writer)
     os.close(writer)
     try:
-        ready, _, _ = select.select([reader], [], [], _WHOLE_S)
+        ready, _, _ = select.select([reader], [], [], seconds)
         answered = os.read(reader, 1) if ready else b""
     finally:
         os.close(reader)
