@@ -52,24 +52,24 @@ class Pair:
         return f"{self.problem.id}: {self.kind}"
 
 
-def texts(data: Path, count: int) -> list[Pair]:
-    """Of problems that read standard input."""
+def text_problems(data: Path) -> list[Problem]:
+    """Those that read standard input."""
     files = (("apps", "apps_samples"), ("codecontests", "codecontests.jsonl.gz"))
     found = (made for kind, file in files for record in _records(kind, data / file) if (made := _text_problem(record)))
-    return _dealt(list(found), count)
+    return list(found)
 
 
-def values(data: Path, count: int, methods: bool) -> list[Pair]:
-    """Of problems that ask for a function; `methods`: JSON's values only, and half of them methods of a class."""
+def value_problems(data: Path, methods: int = 0) -> list[Problem]:
+    """Those that ask for a function. `methods`: as many methods of a class, and functions with JSON's values only."""
     functions = [made for file in ("mbpp.jsonl.gz", "HumanEval.jsonl.gz")
                  for record in _records(file.partition(".")[0].lower(), data / file)
                  if (made := _assert_problem(record))]  # fmt: skip
     if not methods:
-        return _dealt(functions, count)
+        return functions
     calls = [made for kind, file in (("apps", "apps_samples"), ("leetcode", "leetcode-v0.2.0-train.jsonl.gz"))
              for record in _records(kind, data / file) if (made := _call_problem(record)) and made.plain]  # fmt: skip
-    both = zip(calls[: count // 5], (problem for problem in functions if problem.plain), strict=False)
-    return _dealt([problem for pair in both for problem in pair], count)
+    both = zip(calls[:methods], (problem for problem in functions if problem.plain), strict=False)
+    return [problem for pair in both for problem in pair]
 
 
 def _records(kind: str, path: Path) -> Iterator[Record]:
@@ -126,7 +126,7 @@ def _plain(pairs: list[Any]) -> bool:
         return False
 
 
-def _dealt(problems: Sequence[Problem], count: int) -> list[Pair]:
+def dealt(problems: Sequence[Problem], count: int) -> list[Pair]:
     """`count` pairs, one of each problem in turn."""
     streams = [_pairs(problem) for problem in problems]
     found: list[Pair] = []
