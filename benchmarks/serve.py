@@ -17,6 +17,7 @@ the one that other work on the machine does not disturb.
 
 import argparse
 import asyncio
+import contextlib
 import importlib.util
 import itertools
 import json
@@ -215,8 +216,11 @@ def many(server: Server, requests: int, interrupt: Callable[[], None] | None = N
 
 def processor_s() -> float:
     """Processor time so far of this process and all below it: servers, fork servers, programs."""
-    this = psutil.Process()
-    return sum(sum(process.cpu_times()[:4]) for process in (this, *this.children(recursive=True)))
+    this, total = psutil.Process(), 0.0
+    for process in (this, *this.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # its parent has its time
+            total += sum(process.cpu_times()[:4])
+    return total
 
 
 def rates(seconds: float, rounds: int) -> dict[str, list[tuple[float, float]]]:

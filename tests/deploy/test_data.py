@@ -190,7 +190,6 @@ CHECKERS = [  # of ECHO, whose tests expect "a b"
 def test_checkers_are_asked_about_wrong_answers_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, told: list[str], solved: bool
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
     checker = f"def check(input, output, expected):\n    {body}\n"
     solution = "print(input() + ('!' if 'x' == 'y' else ''))\n" if solved else ""
     row = ECHO | {"checker": checker, "solution": solution, "tests": [{"input": "a b\n", "output": "a b\n"}]}
