@@ -36,15 +36,24 @@ from stepcoder.curriculum.data.readers.outputs import Asked, judged_by_values
 from stepcoder.curriculum.data.readers.suites import SETUP, integer_keys
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.local import LocalPool
+from stepcoder.executor.report import Report
 from stepcoder.executor.suite import Case, Compare, Suite
 
 MOST = 0.01  # share of pairs that may be judged otherwise, each for a reason in KNOWN
 METHODS = 100  # problems with a method of a class, and as many with a function, beside those with texts
 KINDS = ("lcb", "apps", "evalplus", "tokens")
 
-# Why theirs is wrong, by what a pair's name contains.
-KNOWN: dict[str, dict[str, str]] = {kind: {} for kind in KINDS} | {
-    "lcb": {"487_c_prefix_product_sequence_2443: line 6, 0 became 1": "it ends with exit code 1, which theirs ignores"}
+# Why theirs is wrong, by what a pair's name, or our report's error, contains.
+_EXIT = {"SystemExit: 1": "the program ends with exit code 1, which theirs does not look at"}
+_DIGITS = "digits with zeros in front are a text here, and any way to write that number there"
+KNOWN: dict[str, dict[str, str]] = {
+    "lcb": _EXIT,
+    "apps": _EXIT,
+    "evalplus": {},
+    "tokens": {
+        "integers with underscores": "no contest takes 1_000 for a number; theirs asks Python's float()",
+        "1144_f_graph_without_long_directed_paths_741: numbers": _DIGITS,
+    },
 }
 
 
@@ -53,13 +62,13 @@ class Found:
     """Verdicts on the same pairs: whether each passes."""
 
     pairs: list[Pair]
-    ours: list[bool]
+    ours: list[Report]
     theirs: list[bool]
 
-    def apart(self) -> list[tuple[Pair, bool]]:
-        """The pairs that are judged otherwise, and what ours is."""
+    def apart(self) -> list[tuple[Pair, Report]]:
+        """The pairs that are judged otherwise, and our reports."""
         both = zip(self.pairs, self.ours, self.theirs, strict=True)
-        return [(pair, mine) for pair, mine, other in both if mine is not other]
+        return [(pair, mine) for pair, mine, other in both if mine.passed is not other]
 
 
 def suite(kind: str, pair: Pair) -> Suite:
@@ -78,9 +87,9 @@ def suite(kind: str, pair: Pair) -> Suite:
     return Suite(style, cases, problem.entry, SETUP if kind == "apps" else "", compare, prelude=kind == "lcb")
 
 
-def ours(kind: str, pairs: Sequence[Pair], config: ExecutorConfig) -> list[bool]:
+def ours(kind: str, pairs: Sequence[Pair], config: ExecutorConfig) -> list[Report]:
     with LocalPool(config) as pool:
-        return [report.passed for report in pool.map((pair.program, suite(kind, pair)) for pair in pairs)]
+        return list(pool.map((pair.program, suite(kind, pair)) for pair in pairs))
 
 
 def dmoj(folder: Path, pairs: Sequence[Pair], config: ExecutorConfig) -> list[bool]:
@@ -107,7 +116,7 @@ def pairs_of(kind: str, folder: Path, data: Path, count: int, config: ExecutorCo
     found = Found(
         solutions, ours(kind, solutions, config), peers.judge(folder, kind, solutions, math.ceil(config.cpu_s))
     )
-    left_out = [pair.problem.id for pair, mine in found.apart() if mine]
+    left_out = [pair.problem.id for pair, mine in found.apart() if mine.passed]
     half = dealt([problem for problem in problems if problem.id not in left_out], count // 2)
     return half + dealt(value_problems(data, METHODS), count - len(half)), left_out
 
@@ -118,8 +127,8 @@ def measure(kind: str, folder: Path, pairs: list[Pair], config: ExecutorConfig) 
     return Found(pairs, ours(kind, pairs, config), theirs)
 
 
-def reason(kind: str, pair: Pair) -> str | None:
-    return next((why for part, why in KNOWN[kind].items() if part in pair.name), None)
+def reason(kind: str, pair: Pair, report: Report) -> str | None:
+    return next((why for part, why in KNOWN[kind].items() if part in f"{pair.name}\n{report.error}"), None)
 
 
 def _part(text: str) -> tuple[int, int]:
@@ -150,10 +159,10 @@ def main() -> int:
         folder = options.peers.resolve()
         pairs, left_out = pairs_of(kind, folder, options.data, options.pairs, config)
         found = measure(kind, folder, pairs[options.part[0] - 1 :: options.part[1]], config)
-        apart = [(pair, mine, reason(kind, pair)) for pair, mine in found.apart()]
+        apart = [(pair, mine.passed, reason(kind, pair, mine)) for pair, mine in found.apart()]
         unexplained = [pair for pair, _, why in apart if why is None]
         share = 1 - len(apart) / len(found.pairs)
-        table.add_row(kind, str(len(found.pairs)), str(sum(found.ours)), f"{share:.2%}",
+        table.add_row(kind, str(len(found.pairs)), str(sum(report.passed for report in found.ours)), f"{share:.2%}",
                       str(len(apart) - len(unexplained)), str(len(unexplained)))  # fmt: skip
         if left_out:
             lines.append(f"{kind}: {len(left_out)} problems left out: their solution fails there, and passes here")

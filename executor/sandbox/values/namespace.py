@@ -26,9 +26,9 @@ class Names(dict[str, Any]):
         self._membrane, self._module, self._program = membrane, module, vars(module)
         theirs = asked & self._program.keys()
         self._hidden = built_in.keys() - (set() if theirs - built_in.keys() else theirs)
-        self._built_in = built_in
+        self._built_in = built_in, dict(built_in)
         self._functions: list[tuple[types.FunctionType, types.CodeType, Any, Any]] = []
-        self._methods: list[tuple[type, str, Any]] = []
+        self._methods: list[tuple[type, dict[str, Any]]] = []
         self._taken_out: list[Any] = []  # whose finalisers are not to run while the test goes on
         self.accept()
         membrane.keep(self)
@@ -44,11 +44,13 @@ class Names(dict[str, Any]):
         if type(value) is types.FunctionType:
             self._hold(value)
         elif is_class(value) and not self._membrane.pristine.of_library(value):
+            methods = {}
             for key, part in space_of(value).items():
                 function = part.__func__ if type(part) in (classmethod, staticmethod) else part
                 if type(function) is types.FunctionType:
-                    self._methods.append((value, key, part))
+                    methods[key] = part
                     self._hold(function)
+            self._methods.append((value, methods))
         if callable(value) and name not in self._program and not name.startswith("_"):
             self._program[name] = self._membrane.inward(value)
 
@@ -57,7 +59,7 @@ class Names(dict[str, Any]):
 
     def accept(self) -> None:
         """The program goes on: what is here is the test's will."""
-        self._kept = [(self, dict(self)), (self._built_in, dict(self._built_in))]
+        self._kept = [(self, dict(self)), self._built_in]
 
     def mend(self) -> None:
         """The test goes on."""
@@ -71,9 +73,11 @@ class Names(dict[str, Any]):
                 function.__code__ = code
             if function.__defaults__ is not defaults or function.__kwdefaults__ is not named:
                 function.__defaults__, function.__kwdefaults__ = defaults, named
-        for owner, name, part in self._methods:
-            if space_of(owner).get(name) is not part:
-                type.__setattr__(owner, name, part)
+        for owner, methods in self._methods:
+            found = space_of(owner)
+            if not all(map(operator.is_, map(found.get, methods), methods.values())):
+                for name, part in methods.items():
+                    type.__setattr__(owner, name, part)
 
     def _import(self, name: str, *args: Any) -> Any:
         if name == self._module.__name__:
