@@ -331,8 +331,9 @@ def _names(steps: list[tuple[int, Any]], found: Facts) -> None:
             found.odd = True
         elif kind == _MERGE:
             found.read.add(_ANY_KEYWORD)
-        elif kind == _CONSTANT and (name == "where" or (type(name) is tuple and "where" in name)):
-            found.read.add(_WHERE)
+        elif kind == _CONSTANT:
+            if name == "where" or (isinstance(name, tuple) and "where" in name):
+                found.read.add(_WHERE)
         elif kind == _SUPER or kind == _ATTRIBUTE:
             own = kind == _SUPER or (before[0] == _NO_ARGUMENTS and before_that == (LOAD, "super"))
             if not (own and name == "__init__"):
