@@ -19,6 +19,7 @@ Exit code 1 where a pair is judged otherwise and KNOWN does not say why, or wher
 """
 
 import argparse
+import ast
 import math
 import os
 import sys
@@ -45,13 +46,14 @@ KINDS = ("lcb", "apps", "evalplus", "tokens")
 
 # Why theirs is wrong, by what a pair's name, or our report's error, contains.
 _EXIT = {"SystemExit: 1": "the program ends with exit code 1, which theirs does not look at"}
-_DIGITS = "digits with zeros in front are a text here, and any way to write that number there"
+_DIGITS = "digits with zeros in front are a text, as to testlib; theirs asks Python's float()"
 KNOWN: dict[str, dict[str, str]] = {
     "lcb": _EXIT,
     "apps": _EXIT,
     "evalplus": {},
     "tokens": {
         "integers with underscores": "no contest takes 1_000 for a number; theirs asks Python's float()",
+        "integers with zeros in front": _DIGITS,
         "1144_f_graph_without_long_directed_paths_741: numbers": _DIGITS,
     },
 }
@@ -112,11 +114,12 @@ def pairs_of(kind: str, folder: Path, data: Path, count: int, config: ExecutorCo
     problems = text_problems(data)
     if kind == "tokens":
         return dealt(problems, count), []
-    solutions = [Pair(problem, "solution", problem.solution) for problem in problems]
+    forms = (lambda text: text, lambda text: ast.unparse(ast.parse(text)))  # as it stands, and as mutants are written
+    solutions = [Pair(problem, "solution", form(problem.solution)) for problem in problems for form in forms]
     found = Found(
         solutions, ours(kind, solutions, config), peers.judge(folder, kind, solutions, math.ceil(config.cpu_s))
     )
-    left_out = [pair.problem.id for pair, mine in found.apart() if mine.passed]
+    left_out = sorted({pair.problem.id for pair, mine in found.apart() if mine.passed})
     half = dealt([problem for problem in problems if problem.id not in left_out], count // 2)
     return half + dealt(value_problems(data, METHODS), count - len(half)), left_out
 
