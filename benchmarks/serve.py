@@ -2,7 +2,8 @@
 
     python -m benchmarks.serve [--seconds 5] [--rounds 3] [--requests 10000] [--verl PATH]
 
-Everything runs on this machine at once: clients, server and programs share its cores.
+Everything runs on this machine at once: clients, server and programs share its cores. The ratio by processor time is
+the one that other work on the machine does not disturb.
 
 - In-process: `LocalPool.map` over programs of the executor's benchmark, five tests each, with coverage.
 - `/judge`: the same programs one a request, over loopback, from keep-alive connections.
@@ -16,6 +17,7 @@ Everything runs on this machine at once: clients, server and programs share its 
 
 import argparse
 import asyncio
+import contextlib
 import importlib.util
 import itertools
 import json
@@ -212,8 +214,23 @@ def many(server: Server, requests: int, interrupt: Callable[[], None] | None = N
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
-def rates(seconds: float, rounds: int) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {"in-process": [], "/judge": [], "/run_code": [], "fresh interpreter": []}
+def processor_s() -> float:
+    """Processor time so far of this process and all below it: servers, fork servers, programs."""
+    this, total = psutil.Process(), 0.0
+    for process in (this, *this.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # its parent has its time
+            total += sum(process.cpu_times()[:4])
+    return total
+
+
+def rates(seconds: float, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """By way, of each round: (requests a second, processor seconds of a request)."""
+    found: dict[str, list[tuple[float, float]]] = {
+        "in-process": [],
+        "/judge": [],
+        "/run_code": [],
+        "fresh interpreter": [],
+    }
     ours, fresh = Server(fresh=False), Server(fresh=True)
     source = jobs()
     try:
@@ -228,15 +245,21 @@ def rates(seconds: float, rounds: int) -> dict[str, list[float]]:
                 way()  # warm
             for _ in range(rounds):
                 for name, way in ways.items():
-                    found[name].append(way())
+                    before, start = processor_s(), time.perf_counter()
+                    rate_of_it = way()
+                    count = rate_of_it * (time.perf_counter() - start)
+                    found[name].append((rate_of_it, (processor_s() - before) / count))
     finally:
         ours.stop()
         fresh.stop(signal.SIGKILL)
     return found
 
 
-def ratio(found: dict[str, list[float]], name: str, other: str) -> str:
-    return f"{statistics.median(a / b for a, b in zip(found[name], found[other], strict=True)):.2f} of {other}"
+def ratio(found: dict[str, list[tuple[float, float]]], name: str, other: str) -> str:
+    pairs = list(zip(found[name], found[other], strict=True))
+    by_clock = statistics.median(a / b for (a, _), (b, _) in pairs)
+    by_processor = statistics.median(b / a for (_, a), (_, b) in pairs)
+    return f"{by_clock:.2f} of {other}, {by_processor:.2f} by processor time"
 
 
 def endurance(requests: int, table: Table) -> None:
@@ -294,7 +317,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0, help="time of each way in each round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--requests", type=int, default=10_000, help="of the 200 clients; 0 leaves them out")
     parser.add_argument("--verl", type=Path, metavar="PATH", help="verl's source tree")
     parser.add_argument("--out", type=Path, help="write the figures as JSON, too")
     parser.add_argument("--fresh", action="store_true", help=argparse.SUPPRESS)
@@ -307,8 +330,10 @@ def main() -> int:
     ratios = {"/judge": "in-process", "/run_code": "fresh interpreter"}
     for name, values in found.items():
         against = ratio(found, name, ratios[name]) if name in ratios else ""
-        table.add_row(name, f"{statistics.median(values):.0f}/s", against)
-    endurance(options.requests, table)
+        median, each = (statistics.median(part) for part in zip(*values, strict=True))
+        table.add_row(name, f"{median:.0f}/s, {1000 * each:.1f} ms of processor time", against)
+    if options.requests:
+        endurance(options.requests, table)
     if options.verl is not None:
         verl(options.verl, table)
     Console(width=None if sys.stdout.isatty() else 110).print(table)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stepcoder.bars import WorkProgress
-from stepcoder.curriculum.data.examine import NO_SOLUTION, Examination, Finding, as_it_is
+from stepcoder.curriculum.data.examine import CHECKER_MUTANTS, NO_SOLUTION, Examination, Finding, as_it_is
 from stepcoder.curriculum.data.files import read
 from stepcoder.curriculum.data.judge import Effort, Pools, examined
 from stepcoder.curriculum.data.readers.record import Record, Rejected
@@ -40,7 +40,8 @@ class Checked:
 def check(path: Path, config: ExecutorConfig | None, progress: WorkProgress) -> Checked:
     """Every line of a file in the native format; with a config the solutions are run as well, where there are any.
 
-    Nothing is repaired: what is called sound is what training and grading will judge by.
+    Nothing is repaired: what is called sound is what training and grading will judge by. Checkers are also asked about
+    wrong answers.
     """
     checked = Checked()
     progress.begin(0, 0)
@@ -75,7 +76,7 @@ def _read(entry: Record | Rejected, where: str) -> Finding:
 
 def _run(examinations: Iterable[Examination], config: ExecutorConfig) -> Iterator[Finding]:
     try:
-        pools = Pools(config, Effort())
+        pools = Pools(config, Effort(mutants=CHECKER_MUTANTS))
     except RuntimeError as error:
         raise UserError(str(error)) from None
     with pools:

@@ -26,6 +26,7 @@ from stepcoder.executor.report import Report
 from stepcoder.executor.suite import Suite
 
 NO_SOLUTION = -1
+CHECKER_MUTANTS = 5  # of a solution, whose answers a checker has to judge
 _MISSED = 200  # lines and survivors told of one problem
 
 
@@ -123,22 +124,53 @@ def examine(
 
 
 def as_it_is(entry: Record | Rejected, where: str) -> Examination:
-    """Runs the solution, where there is one, on the tests as they stand; nothing is tried but that."""
+    """Runs the solution, where there is one, on the tests as they stand, and has a checker judge other answers, too."""
     if isinstance(entry, Rejected):
         return Finding("", "", entry.where, entry.reason, entry.detail)
     problem = entry.problem
     found = Finding(problem.id, problem.level, where, tests=len(problem.suite.cases))
     if (wrong := fault(problem)) is not None:
         return replace(found, reason=wrong.reason, detail=wrong.detail)
-    if not problem.solution.strip():
-        return replace(found, solution=NO_SOLUTION)
-    (report,) = yield [Run(problem.solution, problem.suite)]
-    if not report.verdict.judged:
-        return replace(found, reason=Reason.NOT_JUDGED, detail=report.error or "")
-    if not report.passed:
-        wrong = reason_of(report, problem.solution, problem.suite)
-        return replace(found, reason=wrong.reason, detail=wrong.detail)
+    if problem.solution.strip():
+        (report,) = yield [Run(problem.solution, problem.suite)]
+        if not report.verdict.judged:
+            reason = Reason.CHECKER if _checker_failed(report) else Reason.NOT_JUDGED
+            return replace(found, reason=reason, detail=report.error or "")
+        if not report.passed:
+            wrong = reason_of(report, problem.solution, problem.suite)
+            return replace(found, reason=wrong.reason, detail=wrong.detail)
+    else:
+        found = replace(found, solution=NO_SOLUTION)
+    return (yield from _checker_tried(found, problem)) if problem.suite.checker else found
+
+
+def _checker_tried(found: Finding, problem: Problem) -> Examination:
+    """A checker has to have a word for answers that are wrong, too, and one that takes no answer at all judges nothing.
+
+    Asked about the answers of some mutants, which may be right, and of a program that answers nothing.
+    """
+    silent = Run(_silent(problem.suite), problem.suite, "mutant")
+    made = some_mutants(problem.solution, CHECKER_MUTANTS)
+    reports = yield [silent, *(Run(mutant.source, problem.suite, "mutant") for mutant in made)]
+    if reports[0].passed:
+        return replace(found, reason=Reason.CHECKER, detail="the checker accepts a program that answers nothing")
+    texts = ["a program that answers nothing", *(f"line {mutant.line}, {mutant.change}" for mutant in made)]
+    for text, report in zip(texts, reports, strict=True):
+        if _checker_failed(report):
+            return replace(found, reason=Reason.CHECKER, detail=f"{report.error} (of {text})")
     return found
+
+
+def _checker_failed(report: Report) -> bool:
+    return not report.verdict.judged and (report.error or "").startswith("the checker ")
+
+
+def _silent(suite: Suite) -> str:
+    """A program that runs to its end and answers nothing."""
+    owner, _, method = (suite.entry_point or "").rpartition("().")
+    if owner:
+        return f"class {owner}:\n    def {method}(self, *given, **named): pass\n"
+    return f"def {method}(*given, **named): pass\n" if method else ""
 
 
 def refined(record: Record, finding: Finding) -> Problem:

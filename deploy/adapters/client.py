@@ -27,7 +27,7 @@ class Client:
             raise ValueError(f"{url!r}: give the server's URL as http://host:port")
         self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
-        token = token or parts.password
+        token = (token or parts.password or "").strip()
         self._headers = {"Content-Type": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"

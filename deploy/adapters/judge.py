@@ -5,7 +5,6 @@ as JSON text, the `{"inputs", "outputs", "fn_name"}` that other trainers write, 
 """
 
 import asyncio
-import json
 import os
 import threading
 from collections.abc import Sequence
@@ -20,12 +19,10 @@ from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.grading.files import Sample
 from stepcoder.executor.grading.grade import result
 from stepcoder.executor.pool.local import LocalPool
-from stepcoder.executor.server import unit_tests
+from stepcoder.executor.server.labels import Problem, asked, is_json
 from stepcoder.executor.suite import Suite
 
 _AT_ONCE = 64  # requests of one judge
-
-Problem = dict[str, Any] | str
 
 
 class NotJudged(RuntimeError):
@@ -84,10 +81,10 @@ class Judge:
         """ValueError for a problem that cannot be used; ConnectionError where the server does not come back."""
         if self._client is None:
             pool = self._local()
-            sample = Sample(problem if isinstance(problem, str) and not _is_json(problem) else "", program)
+            sample = Sample(problem if isinstance(problem, str) and not is_json(problem) else "", program)
             data = result(sample, pool.run(program, self._suite(program, problem)), pool.config)
         else:
-            data = self._client.post("/judge", {"program": program, **_asked(program, problem)})
+            data = self._client.post("/judge", {"program": program, **asked(program, problem)})
         return Judged(data["reward"], data["verdict"], tuple(data["executed_lines"] or ()), data)
 
     def many(self, programs: Sequence[str], problems: Sequence[Problem]) -> list[Judged]:
@@ -122,46 +119,22 @@ class Judge:
             return self._threads
 
     def _suite(self, program: str, problem: Problem) -> Suite:
-        asked = _asked(program, problem)
-        if "problem" in asked:
-            return read_problem(asked["problem"])
+        given = asked(program, problem)
+        if "problem" in given:
+            return read_problem(given["problem"])
         with self._lock:
             if self._suites is None:
                 self._suites = _suites(self.problems)
-        if asked["problem_id"] not in self._suites:
-            raise ValueError(
-                f"no problem {asked['problem_id']!r} in {self.problems or 'this process: give `problems`'}"
-            )
-        return self._suites[asked["problem_id"]]
+        name = given["problem_id"]
+        if name not in self._suites:
+            raise ValueError(f"no problem {name!r} in {self.problems or 'this process: give `problems`'}")
+        return self._suites[name]
 
 
 def _suites(source: str | None) -> dict[str, Suite]:
     from stepcoder.curriculum.problems.load import load_problems
 
     return {problem.id: problem.suite for problem in load_problems(source, judging=True)} if source else {}
-
-
-def _is_json(text: str) -> bool:
-    return text.lstrip().startswith("{")
-
-
-def _asked(program: str, problem: Problem) -> dict[str, Any]:
-    """`problem` or `problem_id` of a request. ValueError for text that is neither an id nor JSON."""
-    if isinstance(problem, str):
-        if not _is_json(problem):
-            return {"problem_id": problem}
-        problem = json.loads(problem)
-    if not isinstance(problem, dict):
-        raise ValueError(f"a problem is an object or a text, not {type(problem).__name__}")
-    # Tables of rows give every row all columns, with None in those that it does not have.
-    given = {name: value for name, value in problem.items() if value is not None}
-    return {"problem": _native(given, program) if "inputs" in given else given}
-
-
-def _native(tests: dict[str, Any], program: str) -> dict[str, Any]:
-    suite = unit_tests.suite(unit_tests.UnitTests.model_validate(tests), program)
-    cases = [{"input": case.input, "output": case.output} for case in suite.cases]
-    return {"style": suite.style, "entry_point": suite.entry_point, "compare": suite.compare.type, "tests": cases}
 
 
 @lru_cache

@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client")
 TOKEN = "STEPCODER_JUDGE_TOKEN"
+_KEPT_BYTES = 1 << 18  # of a problem that is kept
 
 # Fields of executor.server.config.ServeConfig, where the defaults are.
 SERVER = {
@@ -44,6 +46,7 @@ routes:
   POST /run_code                          as SandboxFusion, for verl (Python only)
   POST /test_program, /test_program_stdio as open-instruct
   POST /verify                            as NeMo Gym
+  POST /get_reward                        as OpenRLHF
   GET  /health, /metrics, /docs           whether it serves, counters for Prometheus, this list with all fields
 
 examples:
@@ -113,14 +116,20 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 def read_problem(data: dict[str, Any]) -> "Suite":
     """The suite of a problem in the native format; only what judging needs has to be there.
 
-    ValueError with field and reason.
+    ValueError with field and reason. The programs of a group come with the same problem: the last ones are kept.
     """
     import json
 
+    line = json.dumps({"id": "-"} | data).encode()
+    return (_suite_of if len(line) <= _KEPT_BYTES else _suite_of.__wrapped__)(line)
+
+
+@lru_cache(maxsize=64)
+def _suite_of(line: bytes) -> "Suite":
     from stepcoder.curriculum.problems.load import parse_line
 
     try:
-        return parse_line(json.dumps({"id": "-"} | data).encode(), "problem", 1, judging=True).suite
+        return parse_line(line, "problem", 1, judging=True).suite
     except DataFileError as error:
         raise ValueError(f"{error.field}: {error.reason}" if error.field else error.reason) from None
 
@@ -156,7 +165,7 @@ def _token(file: Path | None, host: str) -> str | None:
         if not token:
             raise UserError(f"--token-file {file}: the file is empty")
         return token
-    if token := os.environ.get(TOKEN):
+    if token := os.environ.get(TOKEN, "").strip():
         return token
     if _is_loopback(host):
         return None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from stepcoder.executor.judging.matching import can_be_paired
 from stepcoder.executor.judging.numbers import close
 from stepcoder.executor.sandbox.values.codec import Opaque
 from stepcoder.executor.sandbox.values.standard import STANDARD
@@ -14,7 +15,7 @@ from stepcoder.executor.suite import Compare
 # Equal to nothing of another type: JSON has none of them.
 _APART = (Opaque, *(STANDARD.keys() - {Counter, OrderedDict, defaultdict, frozenset, bytearray}))
 _LISTS = (range, deque, type({}.keys()), type({}.values()), type({}.items()))  # count as a list where one is expected
-_MOST_PAIRED = 1000  # items of an unordered list that no item equals exactly: each is compared with each
+_MOST_MATCHED = 500  # items of an unordered list, each compared with each
 
 
 def same_data(expected: Any, actual: Any, how: Compare) -> bool:
@@ -75,17 +76,32 @@ class _Data:
         return not any(isinstance(v, bool) for v in (expected, actual)) and close(expected, actual, self.tolerance)
 
     def _same_items(self, expected: Iterable[Any], actual: Iterable[Any]) -> bool:
-        """In any order: those that are equal go in pairs, and of the rest each takes the first that agrees."""
+        """In any order: whether they can be paired so that each pair agrees.
+
+        What is equal goes together first, which may be wrong where numbers agree that are not equal. Of numbers the
+        smallest may then go with the smallest; anything else is matched, up to _MOST_MATCHED items.
+        """
         wanted, got = sorted(expected, key=self._key), sorted(actual, key=self._key)
         left, right = _rest(wanted, got, self._key, self.same)
-        if len(left) > _MOST_PAIRED:
+        if not left:
+            return True
+        kinds = {type(item) for item in (*wanted, *got)}
+        if kinds == {float} or (self.tolerance is not None and kinds <= {int, float}):
+            return all(map(self.same, wanted, got))
+        if len(left) > _MOST_MATCHED:
             return all(map(self.same, left, right))
-        for item in left:
-            place = next((n for n, other in enumerate(right) if self.same(item, other)), None)
-            if place is None:
+        if self._can_be_paired(left, right):
+            return True
+        near = self.tolerance is not None or any(map(_has_float, wanted))
+        return near and len(left) < len(wanted) <= _MOST_MATCHED and self._can_be_paired(wanted, got)
+
+    def _can_be_paired(self, expected: list[Any], actual: list[Any]) -> bool:
+        rows = []
+        for one in expected:
+            rows.append([self.same(one, two) for two in actual])
+            if not any(rows[-1]):
                 return False
-            del right[place]
-        return True
+        return can_be_paired(rows)
 
     def _key(self, value: Any) -> Any:
         """To sort by; the same for values that are equal."""
@@ -129,6 +145,12 @@ def _rest(
             right.append(got[two])
             two += 1
     return left + wanted[one:], right + got[two:]
+
+
+def _has_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return any(map(_has_float, value)) if isinstance(value, list | tuple) else isinstance(value, float)
 
 
 def _listed(value: Any) -> Any:

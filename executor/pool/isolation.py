@@ -100,8 +100,8 @@ def choose(config: ExecutorConfig) -> int:
     """The level to run at. RuntimeError when the wanted one cannot be had: never a weaker one in silence."""
     if absent := missing(config.python, config.packages):
         raise RuntimeError(
-            f"executor.packages: {', '.join(absent)} not installed for {config.python or sys.executable}. Install it "
-            "there, or name an interpreter that has it: executor.python"
+            f"executor.packages: {', '.join(absent)} not installed for {config.python or sys.executable}. For "
+            f"executor.python, 'stepcoder packages {' '.join(config.packages)}' prepares an interpreter that has them"
         )
     if config.level == 4:
         return 4

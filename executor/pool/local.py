@@ -31,7 +31,7 @@ _PLANS_KEPT = 4
 @dataclass(slots=True)
 class _Job:
     program: str
-    plan: Plan
+    suite: Suite | Plan
     future: "Future[Report]"
     wanted: Wanted
     failures: int = 0
@@ -50,7 +50,6 @@ class LocalPool:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._plans: deque[tuple[Suite, Plan]] = deque(maxlen=_PLANS_KEPT)
-        self._planning = threading.Lock()
         self._running: dict[Future[Report], tuple[_Job, Slot]] = {}
         self._changing = threading.Lock()  # of what is running
         self._busy_s = 0.0
@@ -67,14 +66,15 @@ class LocalPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, program: str, suite: Suite, plain: bool = False) -> "Future[Report]":
+    def submit(self, program: str, suite: Suite, plain: bool = False, later: bool = False) -> "Future[Report]":
         """`plain`: to run a program rather than to judge it: all of its output is kept, its executed lines are not.
 
-        ValueError for a suite that cannot judge (no tests, wrong types).
+        ValueError for a suite that cannot judge (no tests, wrong types). Planning reads every test; `later` leaves it
+        to the slot, and that error to the future.
         """
         if self._closed:
             raise RuntimeError("the pool is closed")
-        job = _Job(program, self._planned(suite), Future(), Wanted(plain))
+        job = _Job(program, suite if later else self._planned(suite), Future(), Wanted(plain))
         self._jobs.put(job)
         return job.future
 
@@ -95,13 +95,12 @@ class LocalPool:
 
     def _planned(self, suite: Suite) -> Plan:
         """Programs of one suite follow each other: the plans of the last suites are kept, by identity."""
-        with self._planning:
-            for kept, made in self._plans:
-                if kept is suite:
-                    return made
-            made = plan(suite)
-            self._plans.append((suite, made))
-            return made
+        for kept, made in list(self._plans):
+            if kept is suite:
+                return made
+        made = plan(suite)
+        self._plans.append((suite, made))
+        return made
 
     def run(self, program: str, suite: Suite) -> Report:
         """Blocks until the report is there."""
@@ -147,7 +146,12 @@ class LocalPool:
         if not job.failures and not job.future.set_running_or_notify_cancel():
             return
         try:
-            job.future.set_result(self._report(slot, job))
+            job.suite = job.suite if isinstance(job.suite, Plan) else self._planned(job.suite)
+        except Exception as error:
+            job.future.set_exception(error)
+            return
+        try:
+            job.future.set_result(self._report(slot, job, job.suite))
         except InfraError as error:
             if job.wanted.abandoned:
                 job.future.set_result(_infra_report("nobody waits for the report"))
@@ -162,12 +166,12 @@ class LocalPool:
             slot.close()
             job.future.set_exception(error)
 
-    def _report(self, slot: Slot, job: _Job) -> Report:
+    def _report(self, slot: Slot, job: _Job, planned: Plan) -> Report:
         with self._changing:
             self._running[job.future] = job, slot
         begun = time.monotonic()
         try:
-            return slot.run(job.program, job.plan, job.wanted)
+            return slot.run(job.program, planned, job.wanted)
         finally:
             with self._changing:
                 del self._running[job.future]

@@ -25,6 +25,7 @@ from stepcoder.executor.sandbox.harness import Harness
 from stepcoder.executor.sandbox.offered.surroundings import Surroundings
 from stepcoder.executor.sandbox.options import Options
 from stepcoder.executor.sandbox.server import Server, pipe
+from stepcoder.executor.sandbox.sharing.packages import LISTED as PACKAGES
 from stepcoder.executor.sandbox.sharing.state import SEED, Snapshot
 from stepcoder.executor.sandbox.streams import open_streams
 
@@ -121,7 +122,8 @@ def _preload(names: Sequence[str], options: Options) -> None:
     site = importlib.import_module("site")
     if options.site_packages:
         site.main()  # finds a virtual environment's too
-    for package in map(importlib.import_module, options.packages):
+    parts = [name for name in PACKAGES if "." in name and name.partition(".")[0] in options.packages]
+    for package in map(importlib.import_module, [*options.packages, *parts]):
         for name in getattr(package, "__all__", ()) if options.level == 3 else ():
             getattr(package, name, None)  # what is loaded late could not be, where no file can be opened
     if (numpy := sys.modules.get("numpy")) is not None:

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -12,17 +13,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepcoder.errors import UserError
 from stepcoder.executor.pool.local import LocalPool
-from stepcoder.executor.server import fusion, judge, nemo_gym, open_instruct, openapi
+from stepcoder.executor.report import Report
+from stepcoder.executor.server import fusion, judge, nemo_gym, open_instruct, openapi, openrlhf
 from stepcoder.executor.server.bodies import Bodies
 from stepcoder.executor.server.config import ServeConfig
 from stepcoder.executor.server.desk import Desk, Gone, departure
 from stepcoder.executor.server.guard import Guard
 from stepcoder.executor.server.metrics import Metrics
 from stepcoder.executor.server.refusal import Refused
+from stepcoder.executor.suite import Suite
+
+log = logging.getLogger(__name__)
 
 _LARGE = 1 << 17  # bytes of a body that another thread reads, so that others are answered meanwhile
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -47,6 +52,7 @@ class Routes:
             "/test_program": self.test_program,
             "/test_program_stdio": self.test_program_stdio,
             "/verify": self.verify,
+            "/get_reward": self.rewards,
         }
         gets = {"/health": self.health, "/metrics": self.tell_metrics, "/openapi.json": self.spec, "/": self.page,
                 "/docs": self.page}  # fmt: skip
@@ -81,32 +87,48 @@ class Routes:
             return _json(judge.answer(asked, report, self._pool.config))
 
     async def programs(self, request: Request) -> Response:
-        asked, size = await self._read(request, judge.BatchRequest)
-        suites = await _apart(lambda: [self._problems.suite(sample) for sample in asked.samples], size)
-        lines = self._batch(asked.samples, suites, request)
-        return StreamingResponse(lines, media_type="application/x-ndjson")
+        """The body counts as held until the last line is sent."""
+        async with contextlib.AsyncExitStack() as stack:
+            asked, size = await stack.enter_async_context(self._asked(request, judge.BatchRequest))
+            suites = await _apart(lambda: [self._problems.suite(sample) for sample in asked.samples], size)
+            return _Lines(self._batch(asked.samples, suites, request.receive), stack.pop_all())
 
     async def _batch(
-        self, samples: list[judge.JudgeRequest], suites: list[Any], request: Request
+        self, samples: list[judge.JudgeRequest], suites: list[Suite], receive: Receive
     ) -> AsyncIterator[str]:
         """A line a program as it finishes: its place in the request as `index`, and what /judge answers."""
-        places = asyncio.Semaphore(4 * self._pool.config.workers)  # the rest waits outside of the queue
-        gone = asyncio.ensure_future(departure(request.receive))
+        async for index, found in self._reports([sample.program for sample in samples], suites, receive):
+            try:
+                told = judge.answer(samples[index], _raised(found), self._pool.config)
+            except (Refused, UserError) as error:
+                told = {"error": str(error)}
+            except Exception as error:  # a defect of ours, which the other programs are not to pay for
+                log.exception("program %d of a batch", index)
+                told = {"error": f"{type(error).__name__}: {error}"}
+            yield json.dumps({"index": index, **told}) + "\n"
 
-        async def one(index: int) -> dict[str, Any]:
+    async def _reports(
+        self, programs: Sequence[str], suites: Sequence[Suite], receive: Receive
+    ) -> AsyncIterator[tuple[int, Report | Exception]]:
+        """(place, report or what went wrong) of each program as it finishes. Gone."""
+        places = asyncio.Semaphore(4 * self._pool.config.workers)  # the rest waits outside of the queue
+        gone = asyncio.ensure_future(departure(receive))
+
+        async def one(index: int) -> tuple[int, Report | Exception]:
             async with places:
                 while not self._desk.room:
                     await asyncio.sleep(0.05)
                 try:
-                    report = await self._desk.report_unless(samples[index].program, suites[index], gone, plain=False)
-                except Refused as refused:
-                    return {"index": index, "error": refused.text}
-                return {"index": index, **judge.answer(samples[index], report, self._pool.config)}
+                    return index, await self._desk.report_unless(programs[index], suites[index], gone, plain=False)
+                except Gone:
+                    raise
+                except Exception as error:
+                    return index, error
 
-        tasks = [asyncio.ensure_future(one(index)) for index in range(len(samples))]
+        tasks = [asyncio.ensure_future(one(index)) for index in range(len(programs))]
         try:
             for task in asyncio.as_completed(tasks):
-                yield json.dumps(await task) + "\n"
+                yield await task
         finally:
             for task in (*tasks, gone):
                 task.cancel()
@@ -142,6 +164,15 @@ class Routes:
                 report = _judged(await self._desk.report(code, suite, request.receive))
             return _json(nemo_gym.answer(asked, text, code, report))
 
+    async def rewards(self, request: Request) -> Response:
+        async with self._asked(request, openrlhf.RewardRequest) as (asked, size):
+            samples = openrlhf.samples(asked)
+            suites = await _apart(lambda: [self._problems.suite(sample) for sample in samples], size)
+            reports: dict[int, Report] = {}
+            async for index, found in self._reports([sample.program for sample in samples], suites, request.receive):
+                reports[index] = _judged(_raised(found))
+            return _json(openrlhf.answer([reports[n] for n in range(len(samples))], self._pool.config.reward))
+
     async def health(self, request: Request) -> Response:
         config = self._pool.config
         return _json({"status": "healthy", "version": self._release, "level": self._pool.level,
@@ -170,9 +201,17 @@ class Routes:
         finally:
             self._bodies.release(body)
 
-    async def _read(self, request: Request, model: type[_Model]) -> tuple[_Model, int]:
-        async with self._asked(request, model) as asked:
-            return asked
+
+class _Lines(StreamingResponse):
+    """JSON lines; what they need is given back when they end, also where nobody came to read the first."""
+
+    def __init__(self, lines: AsyncIterator[str], held: contextlib.AsyncExitStack) -> None:
+        super().__init__(lines, media_type="application/x-ndjson")
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            await super().__call__(scope, receive, send)
 
 
 def build(
@@ -211,7 +250,13 @@ def _explained(fault: Any) -> str:
     return f"{where}: {text}" if where else text
 
 
-def _judged(report: Any) -> Any:
+def _raised(found: Report | Exception) -> Report:
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _judged(report: Report) -> Report:
     if not report.verdict.judged:
         raise Refused(503, f"the sandbox failed, which says nothing about the program: {report.error}", retry_after="1")
     return report

@@ -46,10 +46,7 @@ class Desk:
     async def report_unless(self, program: str, suite: Suite, gone: "asyncio.Future[None]", plain: bool) -> Report:
         """As `report`, where another future says that the client went away."""
         self._check_room()
-        try:
-            future = self.pool.submit(program, suite, plain)
-        except ValueError as error:
-            raise Refused(422, str(error)) from None
+        future = self.pool.submit(program, suite, plain, later=True)
         waiter, start = asyncio.wrap_future(future), time.monotonic()
         self.under_way += 1
         try:
@@ -58,6 +55,8 @@ class Desk:
                 self._metrics.abandoned.inc()
                 raise Gone
             report = waiter.result()
+        except ValueError as error:
+            raise Refused(422, str(error)) from None
         finally:
             self.under_way -= 1
             if not future.done():

@@ -11,6 +11,7 @@ from stepcoder.executor.server.fusion import RunCodeRequest
 from stepcoder.executor.server.judge import BatchRequest, JudgeRequest
 from stepcoder.executor.server.nemo_gym import VerifyRequest
 from stepcoder.executor.server.open_instruct import TestRequest
+from stepcoder.executor.server.openrlhf import RewardRequest
 
 _POSTS: dict[str, tuple[type[BaseModel], str, str]] = {
     "/judge": (JudgeRequest, "Judge a program", "verdict, reward, executed_lines and tests, as in `stepcoder grade`"),
@@ -19,6 +20,7 @@ _POSTS: dict[str, tuple[type[BaseModel], str, str]] = {
     "/test_program": (TestRequest, "Asserts, as open-instruct", "results, runtimes"),
     "/test_program_stdio": (TestRequest, "Inputs and outputs, as open-instruct", "results, runtimes"),
     "/verify": (VerifyRequest, "A model's response, as NeMo Gym", "the request, and reward"),
+    "/get_reward": (RewardRequest, "Completions and their problems, as OpenRLHF", "rewards, scores, extra_logs"),
 }
 _GETS = {"/health": "Whether it serves; needs no token", "/metrics": "Counters for Prometheus"}
 _ERRORS = {

@@ -146,6 +146,8 @@ APPS_FAULTS: list[tuple[dict[str, Any], Reason]] = [
     ({"input_output": '{"inputs": [1], "outputs": ["1"]}'}, Reason.BAD_TEST),
     ({"input_output": '{"fn_name": "f", "inputs": [1], "outputs": ["1"]}'}, Reason.BAD_TEST),
     ({"input_output": '{"fn_name": "f", "inputs": [[1]], "outputs": [[NaN]]}'}, Reason.BAD_TEST),
+    ({"input_output": '{"fn_name": "f", "inputs": [[{"1": 2, "01": 3}]], "outputs": [1]}'}, Reason.NOT_KEPT),
+    ({"input_output": '{"fn_name": "f", "inputs": [[1]], "outputs": [[{"1": 2, " 1": 3}]]}'}, Reason.NOT_KEPT),
     ({"input_output": '{"fn_name": "", "inputs": [[1]], "outputs": [[1]]}'}, Reason.NO_ENTRY_POINT),
     ({"question": " "}, Reason.NO_STATEMENT),
     ({"question": 5}, Reason.MISSING_FIELD),
@@ -219,6 +221,12 @@ def test_mbpp(tmp_path: Path) -> None:
     assert problem.suite == Suite("assert", (Case("assert f([1, 2]) == [1, 2]"), Case("assert f(x) == 2")))
     setup = one("mbpp", tmp_path, MBPP | {"test_setup_code": "x = f(2)\r\n"}).problem
     assert setup.suite.cases[1] == Case("x = f(2)\nassert f(x) == 2")
+    harder = one("mbpp", tmp_path, MBPP | {"challenge_test_list": ["assert f(x) == 2", "assert f(0) == 0"]}).problem
+    assert [case.input for case in harder.suite.cases] == [*MBPP["test_list"], "assert f(0) == 0"]
+    assert harder.statement == problem.statement
+    for wrong in ("assert f(0) == 0", [3]):
+        broken = write(tmp_path / "broken.jsonl", MBPP | {"challenge_test_list": wrong})
+        assert reasons(read("mbpp", broken)) == [Reason.NO_TESTS]
     sanitized = {key: value for key, value in MBPP.items() if key not in ("text", "test_setup_code")}
     path = tmp_path / "sanitized.json"
     path.write_text(

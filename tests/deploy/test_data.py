@@ -172,6 +172,34 @@ def test_check_names_every_fault(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert all(reason in said for reason in ("duplicate_id", "no_tests", "bad_json", "1 problem is sound"))
 
 
+CHECKERS = [  # of ECHO, whose tests expect "a b"
+    ("return output == input", []),
+    ("return True", ["accepts a program that answers nothing"]),
+    (
+        "return output.split()[0] == 'a'",
+        ["the checker failed on test 1: IndexError", "of a program that answers nothing"],
+    ),
+    ("return True if output == input else None", ["the checker returned None"]),
+    ("return bool(output) and 1 / 0 < 1", ["the checker failed on test 1: ZeroDivisionError"]),
+    ("return {'a b\\n': True, '': False}[output]", ["the checker failed on test 1: KeyError", "became"]),
+]
+
+
+@pytest.mark.parametrize("solved", [True, False])
+@pytest.mark.parametrize(("body", "told"), CHECKERS)
+def test_checkers_are_asked_about_wrong_answers_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, told: list[str], solved: bool
+) -> None:
+    checker = f"def check(input, output, expected):\n    {body}\n"
+    solution = "print(input() + ('!' if 'x' == 'y' else ''))\n" if solved else ""
+    row = ECHO | {"checker": checker, "solution": solution, "tests": [{"input": "a b\n", "output": "a b\n"}]}
+    file = write_lines(tmp_path / "p.jsonl", row)
+    seen = bool(told) and (solved or "answers nothing" in told[-1] or "None" in told[0])
+    assert main(["data", "check", str(file), "--run", "--workers", "1"]) == seen
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert all(text in said for text in ["checker", *told]) or not seen, said
+
+
 def test_show_prints_a_problem_and_nothing_steers_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

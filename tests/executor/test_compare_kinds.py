@@ -4,11 +4,15 @@
 import math
 import time
 from collections import deque
+from itertools import permutations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stepcoder.executor.judging.compare import same_text, same_value
+from stepcoder.executor.judging.matching import can_be_paired
 from stepcoder.executor.sandbox.values import codec
 from stepcoder.executor.sandbox.values.codec import Opaque
 from stepcoder.executor.suite import Compare
@@ -94,6 +98,10 @@ VALUES = [  # expected, actual, how, same
     ([[1, 2], [3]], [[3], [1, 2]], Compare(unordered=True), True), ([[1, 2], [3]], [[3], [2, 1]], Compare(unordered=True), False), ([[1, 2], [3]], [[3], [2, 1]], Compare(unordered="deep"), True),
     ([0.5, "a", None, [1]], [None, [1], "a", 0.5000000001], Compare(unordered=True), True), ([1, 1.0, True], [True, 1, 1.0], Compare(unordered=True), True),
     ([{"a": [2, 1]}, 3], [3, {"a": [1, 2]}], Compare(unordered="deep"), True), (["b", "a"], ITEMS, Compare(unordered=True), False), ([2, 1], ITEMS, Compare(unordered=True), True),
+    ([1.0, 1.5], [1.5, 2.0], Compare(tolerance=0.25, unordered=True), False), ([1.0, 1.5], [1.5, 2.0], Compare(tolerance=0.5, unordered=True), True),
+    ([[1.0], [1.5]], [[1.5], [2.0]], Compare(tolerance=0.5, unordered=True), True), ([[1.0], [1.5]], [[1.5], [2.1]], Compare(tolerance=0.3, unordered=True), False),
+    ([[1.0, 5.0], [1.5, 5.0], [2.0, 5.0]], [[1.9, 5.0], [2.4, 5.0], [1.4, 5.0]], Compare(tolerance=0.3, unordered=True), True), ([10, 20], [21, 11], Compare(tolerance=0.1, unordered=True), True),
+    ([[0.0], [1e-6]], [[1e-6], [2e-6]], Compare(unordered=True), True), ([True, 0.5], [0.5, 1], Compare(tolerance=0.6, unordered=True), True),
     ("YES", "yes", Compare("yesno"), True), (["No"], ["NO"], Compare("yesno"), True), ("YES", "yes", Compare("tokens"), False),
     ([1], (1,), Compare("lcb"), True), ([[1]], [(1,)], Compare("lcb"), False), (1, 1.0, Compare("lcb"), True), (0.1, 0.1000000001, Compare("lcb"), False), ([1], ITEMS, Compare("lcb"), False),
     ([1], [Opaque("E", frozenset({"=="}))], Compare("lcb"), False), ([1], [Opaque("E", frozenset({"=="}))], Compare(unordered=True), False),
@@ -123,3 +131,30 @@ def test_iterators_are_read_where_that_is_asked_for() -> None:
 @pytest.mark.parametrize(("expected", "actual"), [([math.nan], [math.nan]), ([{1: 2}], [{"1": 2}])])
 def test_what_differs_in_order_differs_out_of_order(expected: list[object], actual: list[object]) -> None:
     assert not same_value(expected, actual, Compare(unordered=True))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=6), st.booleans())
+def test_a_free_order_agrees_with_trying_all(pairs: list[tuple[int, int]], nested: bool) -> None:
+    """With a tolerance of 2.5 steps, whatever is equal exactly may be needed elsewhere."""
+    one, two = (
+        ([[n / 8] if nested else n / 8 for n in part] for part in zip(*pairs, strict=True)) if pairs else ([], [])
+    )
+    how = Compare(tolerance=0.3, unordered=True)
+    tried = any(
+        all(same_value(a, b, Compare(tolerance=0.3)) for a, b in zip(one, other, strict=True))
+        for other in permutations(two)
+    )
+    assert same_value(one, two, how) is tried
+
+
+def test_matching_of_many_items_is_quick() -> None:
+    """Each of 500 agrees with its own and the next, but the last: one path through all of them."""
+    size = 500
+    chain = [[two in (one, one + 1) for two in range(size)] for one in range(size)]
+    assert can_be_paired(chain[::-1])
+    assert not can_be_paired([*chain[1:], chain[-1]])
+    start = time.process_time()
+    assert can_be_paired([[True] * size] * size)
+    assert not can_be_paired([[place > 0 for place in range(size)]] * size)
+    assert time.process_time() - start < 60  # not a measurement: a cubic cost would take hours

@@ -121,6 +121,36 @@ class E:
     def __iter__(s): return iter(())
     def __len__(s): return 0
 """
+FRAMES = """
+import sys
+def dig():
+    frame = sys._getframe(1)
+    while frame is not None:
+        names, built_in = frame.f_globals, frame.f_builtins
+        SWAP
+        frame = frame.f_back
+def add(a, b):
+    dig()
+    return 77
+class Counter:
+    def __init__(self, n):
+        self.count = 0
+    def up(self):
+        dig()
+"""
+SWAPS = {
+    "names": "names.update({name: lambda *a, **k: 0 for name in ('_require', '_raises', '_run', '_approx') if name in names})",
+    "names by dict's own methods": "[dict.__setitem__(names, name, lambda *a: 0) for name in ('_require', '_approx') if name in names]",
+    "code": "function = names.get('_require')\n        if function: function.__code__ = (lambda holds, message: None).__code__",
+    "code of helpers": "[setattr(value, '__code__', (lambda *a, **k: None).__code__) for value in list(names.values()) if type(value) is type(dig) and not value.__closure__ and names is not globals()]",
+    "methods": "kind = names.get('_TestCase')\n        if kind: kind.assertEqual = kind.assertTrue = kind.assertIn = kind.assertCountEqual = kind.assertIsNone = lambda *a: 0",
+    "equality of approx": "kind = names.get('_Approx')\n        if kind: kind.__eq__ = lambda *a: True",
+    "a wider tolerance": "kind = names.get('_Approx')\n        if kind: kind.__init__.__defaults__ = (1e9, 1e9, True)",
+    "built-in names": "built_in.update(abs=lambda x: 0, round=lambda *a: 0, len=lambda x: 0, isinstance=lambda *a: True, max=lambda *a: 0)",
+    "names that shadow": "names.update(abs=lambda x: 0, round=lambda *a: 0, isinstance=lambda *a: True, max=lambda *a: 0) if '_run' in names else 0",
+    "no names left": "names.clear() if '_run' in names else 0",
+    "what it leaves behind": "names.update(left=type('L', (), {'__del__': lambda s, names=names: names.update(_require=lambda *a: 0, _approx=lambda *a: 77)})()) if '_run' in names else 0",
+}  # fmt: skip
 HOSTILE = [
     ("equal to everything", EQUAL + "def add(a, b): return E()\nCounter = lambda n: E()"),
     ("a number equal to everything", "class E(int):\n    def __eq__(s, o): return True\n    def __sub__(s, o): return 0\n    __hash__ = int.__hash__\ndef add(a, b): return E(77)\nCounter = add"),
@@ -130,6 +160,7 @@ HOSTILE = [
     ("patches pytest", "import sys, types\nsys.modules['pytest'] = sys.modules['unittest'] = types.SimpleNamespace(raises=None, approx=lambda x: 0, TestCase=object)\ndef add(a, b): return 77\nCounter = add"),
     ("patches built-ins", "import builtins\nbuiltins.isinstance = lambda *a: True\nbuiltins.AssertionError = ValueError\nbuiltins.abs = builtins.round = lambda *a: 0\ndef add(a, b): return 77\nclass Counter:\n    def __init__(s, n): s.count = 0\n    def up(s): return 0"),
     ("defines the support's names", "def _require(*a): pass\ndef _run(*a): pass\n_raises = _Approx = _TestCase = _call = None\ndef add(a, b): return 77\nclass Counter:\n    def __init__(s, n): s.count = 0\n    def up(s): return 0"),
+    *((f"reaches through frames: {name}", FRAMES.replace("SWAP", swap)) for name, swap in SWAPS.items()),
     ("its own TestCase", "import unittest\nunittest.TestCase.assertEqual = lambda *a: None\nunittest.TestCase.assertTrue = lambda *a: None\ndef add(a, b): return 77\nclass Counter:\n    def __init__(s, n): s.count = 0\n    def up(s): return 0"),
 ]  # fmt: skip
 
@@ -256,3 +287,48 @@ def test_an_infinite_approximation_is_met_by_itself_only(pool: LocalPool, return
     source = "import pytest\nfrom solution import f\ndef test_f():\n    assert f() == pytest.approx(float('inf'))\n"
     suite = Suite("pytest", (Case("test_f"),), module=source)
     assert pool.run(f"def f():\n    return {returned}\n", suite).verdict is verdict
+
+
+@pytest.mark.parametrize("swap", ["names.update(isclose=lambda *a, **k: True, EXPECTED=77, same=lambda *a: True)", "names['math'] = type('m', (), {'isclose': lambda *a: True})", "same = names.get('same')\n        if same and names is not globals(): same.__code__ = (lambda a, b: True).__code__"])  # fmt: skip
+@pytest.mark.parametrize(
+    "test",
+    [
+        "EXPECTED = 3\nx = add(1, 2)\nassert x == EXPECTED",
+        "from math import isclose\nx = [add(1, 2)]\nassert isclose(x[0], 3)",
+        "import math\nx = [add(1, 2)]\nassert math.isclose(x[0], 3)",
+        "def same(a, b):\n    return a == b\nassert same(add(1, 2), 3)",
+        "def check(candidate):\n    for a, b in [(1, 2), (3, 4)]:\n        assert candidate(a, b) == a + b\ncheck(add)",
+        "import asyncio\nEXPECTED = 3\nasync def main():\n    x = await later(1, 2)\n    assert x == EXPECTED\nasyncio.run(main())",
+    ],
+)
+def test_no_program_swaps_what_an_assert_uses(pool: LocalPool, swap: str, test: str) -> None:
+    later = "\nasync def later(a, b):\n    {}\n    return {}\n"
+    suite = Suite("assert", (Case(test),))
+    report = pool.run(FRAMES.replace("SWAP", swap) + later.format("dig()", "77"), suite)
+    assert report.verdict is WRONG, report
+    assert pool.run(RIGHT + later.format("pass", "a + b"), suite).passed
+
+
+def test_a_test_changes_its_own_names(pool: LocalPool) -> None:
+    """Also while the program runs: a function of the test that the program calls."""
+    source = """
+from solution import each
+
+seen = None
+class TestEach:
+    kept = []
+    @classmethod
+    def setup_class(cls): ...
+    def test_it(self):
+        def note(x):
+            global seen
+            seen = (seen or 0) + x
+            TestEach.kept = [*TestEach.kept, x]
+        each(note, [1, 2, 3])
+        assert seen == 6 and TestEach.kept == [1, 2, 3]
+        global later
+        later = each(abs, [-1])
+        assert later == [1]
+"""
+    suite = Suite("pytest", (Case("TestEach.test_it"),), module=source)
+    assert pool.run("def each(f, items):\n    return [f(item) for item in items]\n", suite).passed

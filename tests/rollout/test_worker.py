@@ -14,6 +14,7 @@ import ray
 from transformers import AutoTokenizer
 
 from stepcoder.curriculum.config import PromptConfig
+from stepcoder.curriculum.problems.hidden import with_hidden
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.prompts import Prompter
 from stepcoder.curriculum.subtask import Subtask
@@ -112,6 +113,21 @@ def test_a_group_that_cannot_be_judged_is_named_and_the_next_is_judged(worker: A
     call = worker.run_apart.options(num_returns=2).remote(Subtask(4, broken, 1, PREFIX))
     assert ray.get(call, timeout=HANG_S) == [Unjudged(4, "broken", "no namespace left"), ()]
     assert len(run(worker, 5, PREFIX).trajectories) == 4
+
+
+def test_hidden_tests_give_no_reward_and_are_told(worker: Any) -> None:
+    tests = Suite("call", tuple(Case([n, 1], n + 1) for n in range(4)), "add")
+    problem = with_hidden(dataclasses.replace(PROBLEM, suite=tests), 0.5)
+    table = {tuple(case.input): case.output for case in problem.suite.cases[:2]}
+    by_heart = f"def add(a, b):\n    if (a, b) in {table}:\n        return a + b\n    return 0\n"
+    for program, right in ((by_heart, False), (SOLUTION, True)):
+        subtask = Subtask(11, problem, 1, program + "#")  # a comment: some completions leave the program as it is
+        call = worker.run_apart.options(num_returns=2).remote(subtask, group_size=16)
+        summary, trajectories = ray.get(call, timeout=HANG_S)
+        passed = [trajectory for trajectory in trajectories if trajectory.verdict is Verdict.PASSED]
+        assert passed and all(t.reward == 1.0 and t.hidden_passed is right for t in passed)
+        assert all(t.hidden_passed is None for t in trajectories if t.verdict is not Verdict.PASSED)
+        assert summary.outcome.passed == len(passed) and summary.fails_hidden == (0 if right else len(passed))
 
 
 def test_a_subtask_issued_again_draws_the_same_and_another_ticket_does_not(worker: Any) -> None:

@@ -1,6 +1,7 @@
 """MBPP (arXiv 2108.07732) and its sanitized version: asserts about a function that the statement does not name.
 
-The statement is therefore followed by the first test's call, without the value that is expected of it.
+The statement is therefore followed by the first test's call, without the value that is expected of it. The challenge
+tests, where there are any, are tests like the others.
 """
 
 import ast
@@ -23,8 +24,12 @@ def read_mbpp(path: Location) -> Iterator[Record | Rejected]:
 def _problem(entry: Entry, number: int) -> Record:
     if is_plus(entry):
         return mbpp_plus(entry, number)
-    tests, imports = entry.get("test_list"), entry.get("test_imports") or []
-    if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
+    tests, harder = entry.get("test_list"), entry.get("challenge_test_list") or []
+    imports = entry.get("test_imports") or []
+    if not isinstance(tests, list) or not isinstance(harder, list) or not tests:
+        raise Refuse(Reason.NO_TESTS)
+    tests = tests + [test for test in harder if test not in tests]
+    if not all(isinstance(test, str) for test in tests):
         raise Refuse(Reason.NO_TESTS)
     before = text(entry, "test_setup_code", default="").replace("\r\n", "\n").strip()
     cases = tuple(Case(f"{before}\n{test}" if before else test) for test in tests)

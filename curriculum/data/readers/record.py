@@ -73,7 +73,7 @@ REASONS: dict[Cause, str] = {
     Reason.LANGUAGE: "asks for another language than Python",
     Reason.FILE_IO: "asks for named files to be read or written",
     Reason.INTERACTIVE: "asks for a dialogue with the judge",
-    Reason.CHECKER: "judged by a checker that cannot be kept",
+    Reason.CHECKER: "judged by a checker that cannot be kept, or that fails",
     Reason.NOT_KEPT: "a check that cannot be kept: without it wrong programs would pass",
     Reason.NO_ANSWERS: "expected outputs come from running the reference solution, which was not done",
     Reason.TOO_LARGE: "an entry of more than a reader takes into memory",

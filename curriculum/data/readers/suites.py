@@ -96,12 +96,18 @@ def entry_point(name: Any, starter_code: str, solutions: Sequence[str]) -> str:
 
 
 def integer_keys(value: Any, inside: bool = False) -> Any:
-    """JSON made texts of a dictionary's keys; the official harness undoes that for a value and a first argument."""
+    """JSON made texts of a dictionary's keys; the official harness undoes that for a value and a first argument.
+
+    Refuse where two keys are the same integer: that harness then loses one.
+    """
     if inside:
         return [integer_keys(value[0]), *value[1:]] if isinstance(value, list) and value else value
-    if isinstance(value, dict):
-        try:
-            return {int(key): part for key, part in value.items()}
-        except ValueError:
-            return value
-    return value
+    if not isinstance(value, dict):
+        return value
+    try:
+        found = {int(key): part for key, part in value.items()}
+    except ValueError:
+        return value
+    if len(found) < len(value):
+        raise Refuse(Reason.NOT_KEPT, f"two keys of a dictionary are one as integers: {', '.join(value):.60}")
+    return found

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepcoder.executor.sandbox.coverage.monitoring import nested
+from stepcoder.executor.sandbox.sharing.packages import LISTED as PACKAGES
 
 # By module. `*`: each public name that is frozen. No function that keeps what it is given, sets an attribute, takes the
 # name of one, imports something late, or tells how much this process has done before.
@@ -64,7 +65,7 @@ _LISTED = {
     "typing": "AbstractSet Any Callable Collection Counter DefaultDict Deque Dict FrozenSet Generator Generic Hashable "
     "Iterable Iterator List Mapping MutableMapping MutableSequence NamedTuple NoReturn Optional OrderedDict Sequence "
     "Set Sized Text Tuple Type TypeVar Union",
-}
+} | PACKAGES
 _EXCLUDED = {"operator": {"attrgetter", "methodcaller"}}
 # Streams that the harness makes anew for each test, and a list that it replaces.
 _RENEWED = {("sys", n) for n in ("__stderr__", "__stdin__", "__stdout__", "argv", "stderr", "stdin", "stdout")}
@@ -97,7 +98,7 @@ _LOADED = _SPECIAL | {"__annotations__", "__debug__", "__stdin__", "__stdout__",
 _HIDDEN = {
     "gi_frame", "gi_code", "gi_yieldfrom", "cr_frame", "cr_code", "cr_await", "cr_origin", "ag_frame", "ag_code",
     "ag_await", "tb_frame", "tb_next", "f_back", "f_builtins", "f_code", "f_globals", "f_locals", "f_trace",
-    "strptime",
+    "strptime", "ctypes",
 }  # fmt: skip
 _REGISTERS = {"register", "_member_map_", "_member_names_", "_value2member_map_"}  # of a class of the library
 _OF_CONTEXTS = {"traps", "flags"}  # of the decimal module: they hold its exceptions
@@ -116,7 +117,7 @@ _STREAM_NAMES = {
 _ANY_STREAM = {"exit", "quit", "open"}  # close standard input, or take any descriptor
 _COMPARED = {"__eq__", "__hash__"}  # the library keeps some arguments, and compares later ones with them
 
-LOAD, BIND, _ATTRIBUTE, _SUPER, _ASSIGN, _MODULE, _MEMBER, _STAR, _ODD, _NO_ARGUMENTS, _CONSTANT = range(1, 12)
+LOAD, BIND, _ATTRIBUTE, _SUPER, _ASSIGN, _MODULE, _MEMBER, _STAR, _ODD, _NO_ARGUMENTS, _CONSTANT, _MERGE = range(1, 13)
 _STAR_INTRINSIC = 2
 # What is between an instruction and the one that takes its result.
 _NOISE = {"CACHE", "EXTENDED_ARG", "NOP", "PRECALL", "RESUME"}
@@ -125,8 +126,9 @@ _KIND = {
     "STORE_GLOBAL": BIND, "LOAD_ATTR": _ATTRIBUTE, "LOAD_METHOD": _ATTRIBUTE, "LOAD_SUPER_ATTR": _SUPER,
     "STORE_ATTR": _ASSIGN, "DELETE_ATTR": _ASSIGN, "IMPORT_NAME": _MODULE, "IMPORT_FROM": _MEMBER,
     "IMPORT_STAR": _STAR, "CALL_INTRINSIC_1": _STAR, "MATCH_CLASS": _ODD, "CALL": _NO_ARGUMENTS,
-    "LOAD_CONST": _CONSTANT,
+    "LOAD_CONST": _CONSTANT, "KW_NAMES": _CONSTANT, "DICT_MERGE": _MERGE,
 }  # fmt: skip
+_WHERE, _ANY_KEYWORD = "where=", "**"  # in `read`: no attribute is called so
 _NEW = sys.version_info >= (3, 12)
 _KNOWN = (3, 11) <= sys.version_info < (3, 14)  # versions whose instructions are read right
 # Of an instruction with a name: how far its argument is shifted to make room for flags.
@@ -193,6 +195,8 @@ def ordinary(found: Facts) -> bool:
     modules = {module for module, _ in got}
     if "decimal" in modules and (found.read | found.assigned) & _OF_CONTEXTS:
         return False
+    if "numpy" in {module.partition(".")[0] for module in modules} and (classes or found.read & {_WHERE, _ANY_KEYWORD}):
+        return False  # arrays with what memory held before
     if "typing" in modules and ((found.read | found.assigned) & _ALIAS_STATE or classes):
         return False
     inert = unfrozen - _ALIASES or classes or found.loaded & _INERT_BUILTINS
@@ -274,7 +278,7 @@ def steps(part: types.CodeType) -> Iterator[tuple[int, Any]]:
             yield kind, constants[high | argument]
         elif kind == _NO_ARGUMENTS:
             yield (kind if not high | argument else 0), ""
-        elif kind == _STAR or kind == _ODD:
+        elif kind == _STAR or kind == _ODD or kind == _MERGE:
             yield (kind if number != _INTRINSIC or argument == _STAR_INTRINSIC else 0), ""
         else:
             yield kind, names[(high | argument) >> shift]
@@ -305,16 +309,18 @@ def _imports(steps: list[tuple[int, Any]], found: Facts, outermost: bool) -> Non
 
 def _names(steps: list[tuple[int, Any]], found: Facts) -> None:
     """What it does with names. A module in a variable is sorted out where its attribute follows at once."""
-    holder, before, before_that = "", (0, ""), (0, "")
+    holder, inner, before, before_that = "", "", (0, ""), (0, "")
     for step in steps:
         kind, name = step
         if holder:
             if kind == _ATTRIBUTE or (kind == _ASSIGN and (holder, name) in _RENEWED):
                 found.used.add((holder, name))
+                inner = f"{holder}.{name}"
                 kind = 0
             else:
                 found.loose.add(holder)
-        holder = found.modules.get(name, "") if kind == LOAD else ""
+        holder = found.modules.get(name, "") if kind == LOAD else inner if inner in _LISTED else ""
+        inner = ""
         if kind == LOAD:
             found.loaded.add(name)
         elif kind == BIND:
@@ -323,6 +329,11 @@ def _names(steps: list[tuple[int, Any]], found: Facts) -> None:
             found.assigned.add(name)
         elif kind == _ODD:
             found.odd = True
+        elif kind == _MERGE:
+            found.read.add(_ANY_KEYWORD)
+        elif kind == _CONSTANT:
+            if name == "where" or (isinstance(name, tuple) and "where" in name):
+                found.read.add(_WHERE)
         elif kind == _SUPER or kind == _ATTRIBUTE:
             own = kind == _SUPER or (before[0] == _NO_ARGUMENTS and before_that == (LOAD, "super"))
             if not (own and name == "__init__"):

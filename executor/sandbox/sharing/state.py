@@ -80,13 +80,15 @@ class Snapshot:
     """Taken once in the fork server, after the preload and before any program."""
 
     __slots__ = (
-        "_builtins", "_builtins_counters", "_builtins_raw", "_context", "_counters", "_modules", "_raw", "_sys",
-        "_sys_names", "_versioned", "pristine",
+        "_builtins", "_builtins_counters", "_builtins_raw", "_context", "_counters", "_modules", "_raw", "_seed_numpy",
+        "_sys", "_sys_names", "_versioned", "pristine",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._versioned = _versioned()
         self._context = decimal.getcontext().copy()
+        numpy: Any = sys.modules.get("numpy")
+        self._seed_numpy = numpy and numpy.random.seed
         self._sys = {name: getattr(sys, name) for name in ("argv", "path", "excepthook", "displayhook", "meta_path")}
         modules = [m for n, m in sys.modules.items() if n not in _VOLATILE and isinstance(m, types.ModuleType)]
         self._counters = [_counters(vars(module)) for module in modules]
@@ -116,6 +118,8 @@ class Snapshot:
         sys.set_int_max_str_digits(0)
         decimal.setcontext(self._context.copy())
         random.seed(SEED)
+        if self._seed_numpy is not None:
+            self._seed_numpy(SEED)
         threading.stack_size(THREAD_STACK)
         re.purge()  # what one test compiles is no gift to the next
         gc.enable()

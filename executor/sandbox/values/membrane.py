@@ -11,8 +11,8 @@ import contextlib
 import inspect
 import sys
 import types
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
 
 from stepcoder.executor.sandbox.values.data import (
     ATOMS,
@@ -35,11 +35,20 @@ _args_of, _set_args = (getattr(vars(BaseException)["args"], name) for name in ("
 _get, _set = object.__getattribute__, object.__setattr__
 
 
+class Kept(Protocol):
+    """The test's own, that a program may change and that is put back."""
+
+    def accept(self) -> None: ...
+
+    def mend(self) -> None: ...
+
+
 class Membrane:
     """One test's. Objects of both sides are kept while either side may meet them again."""
 
     def __init__(self, pristine: Pristine) -> None:
         self.pristine = pristine
+        self._names: list[Kept] = []
         self._mirrors = Mirrors(pristine, self.call, self.outward)
         self._stands: dict[int, tuple[Any, Any]] = {}  # (object of the program, its stand-in), by the former
         self._pairs: dict[int, tuple[Any, Any]] = {}  # copies: (of the program, of the test), by the former
@@ -49,11 +58,14 @@ class Membrane:
     def trust(self, kind: type) -> None:
         self._trusted[id(kind)] = kind
 
+    def keep(self, names: Kept) -> None:
+        self._names.append(names)
+
     # -- from the test to the program and back ---------------------------------------------------------------------
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """What the program's function returns, for the test; exceptions cross too."""
-        self.pristine.accept()
+        self._leave()
         for _, own in list(self._pairs.values()):
             self.inward(own)
         given, named = [self.inward(arg) for arg in args], {name: self.inward(arg) for name, arg in kwargs.items()}
@@ -66,11 +78,21 @@ class Membrane:
         self._back(given, named)
         return self.outward(value)
 
-    def _back(self, given: list[Any], named: dict[str, Any]) -> None:
-        """The test goes on: its copies are brought up to date; those that one side has let go of are forgotten."""
+    def _leave(self) -> None:
+        """The program goes on."""
+        for part in (self.pristine, *self._names):
+            part.accept()
+
+    def _enter(self) -> None:
+        """The test goes on."""
         sys.settrace(None)
         sys.setprofile(None)
-        self.pristine.mend()
+        for part in (self.pristine, *self._names):
+            part.mend()
+
+    def _back(self, given: list[Any], named: dict[str, Any]) -> None:
+        """The test goes on: its copies are brought up to date; those that one side has let go of are forgotten."""
+        self._enter()
         for value in [*given, *named.values(), *(value for value, _ in self._pairs.values())]:
             self.outward(value)
         given.clear()
@@ -185,7 +207,24 @@ class Membrane:
         return self._stand(value, kind, memo)
 
     async def _awaited(self, coroutine: Any) -> Any:
-        return self.outward(await coroutine)
+        return self.outward(await self._steps(coroutine))
+
+    @types.coroutine
+    def _steps(self, coroutine: Any) -> Generator[Any, Any, Any]:
+        """What the program's coroutine yields and returns; the test goes on at each step."""
+        step, given = coroutine.send, None
+        while True:
+            self._leave()
+            try:
+                asked = step(given)
+            except StopIteration as end:
+                return end.value
+            finally:
+                self._enter()
+            try:
+                step, given = coroutine.send, (yield asked)
+            except BaseException as error:
+                step, given = coroutine.throw, error
 
     def _scrubbed(self, value: Any, memo: dict[int, Any]) -> Any:
         """An object of a class that the test trusts: its attributes cross, in place."""
@@ -232,6 +271,8 @@ class Membrane:
             return self._own[id(function)][0]
 
         def callback(*args: Any, **kwargs: Any) -> Any:
+            for part in self._names:
+                part.mend()
             given, named = (
                 [self.outward(arg) for arg in args],
                 {name: self.outward(arg) for name, arg in kwargs.items()},
@@ -239,6 +280,8 @@ class Membrane:
             value = self.inward(function(*given, **named))
             for arg in (*given, *named.values()):
                 self.inward(arg)
+            for part in self._names:
+                part.accept()
             return value
 
         for name in ("__name__", "__qualname__", "__doc__", "__module__"):

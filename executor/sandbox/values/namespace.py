@@ -1,10 +1,15 @@
-"""The namespace in which a test's code runs beside a program."""
+"""The namespace in which a test's code runs beside a program.
 
+A program can get at it through frames. So whatever it put there is taken out again before the test goes on: names,
+built-in names, the code of the test's functions, the methods of its classes.
+"""
+
+import operator
 import types
 from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.executor.sandbox.values.data import is_class
+from stepcoder.executor.sandbox.values.data import is_class, space_of
 from stepcoder.executor.sandbox.values.membrane import Membrane
 from stepcoder.executor.sandbox.values.pristine import Pristine
 
@@ -21,6 +26,12 @@ class Names(dict[str, Any]):
         self._membrane, self._module, self._program = membrane, module, vars(module)
         theirs = asked & self._program.keys()
         self._hidden = built_in.keys() - (set() if theirs - built_in.keys() else theirs)
+        self._built_in = built_in, dict(built_in)
+        self._functions: list[tuple[types.FunctionType, types.CodeType, Any, Any]] = []
+        self._methods: list[tuple[type, dict[str, Any]]] = []
+        self._taken_out: list[Any] = []  # whose finalisers are not to run while the test goes on
+        self.accept()
+        membrane.keep(self)
 
     def __missing__(self, name: str) -> Any:
         if name not in self._program or name in self._hidden:
@@ -30,8 +41,43 @@ class Names(dict[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         """A program may refer to functions and classes of a test; other values are not shown to it."""
         super().__setitem__(name, value)
-        if callable(value) and name not in self._program:
+        if type(value) is types.FunctionType:
+            self._hold(value)
+        elif is_class(value) and not self._membrane.pristine.of_library(value):
+            methods = {}
+            for key, part in space_of(value).items():
+                function = part.__func__ if type(part) in (classmethod, staticmethod) else part
+                if type(function) is types.FunctionType:
+                    methods[key] = part
+                    self._hold(function)
+            self._methods.append((value, methods))
+        if callable(value) and name not in self._program and not name.startswith("_"):
             self._program[name] = self._membrane.inward(value)
+
+    def _hold(self, function: types.FunctionType) -> None:
+        self._functions.append((function, function.__code__, function.__defaults__, function.__kwdefaults__))
+
+    def accept(self) -> None:
+        """The program goes on: what is here is the test's will."""
+        self._kept = [(self, dict(self)), self._built_in]
+
+    def mend(self) -> None:
+        """The test goes on."""
+        for names, kept in self._kept:
+            if len(names) != len(kept) or not all(map(operator.is_, dict.values(names), kept.values())):
+                self._taken_out += dict.values(names)
+                dict.clear(names)
+                dict.update(names, kept)
+        for function, code, defaults, named in self._functions:
+            if function.__code__ is not code:
+                function.__code__ = code
+            if function.__defaults__ is not defaults or function.__kwdefaults__ is not named:
+                function.__defaults__, function.__kwdefaults__ = defaults, named
+        for owner, methods in self._methods:
+            found = space_of(owner)
+            if not all(map(operator.is_, map(found.get, methods), methods.values())):
+                for name, part in methods.items():
+                    type.__setattr__(owner, name, part)
 
     def _import(self, name: str, *args: Any) -> Any:
         if name == self._module.__name__:

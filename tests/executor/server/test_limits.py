@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from stepcoder.deploy.adapters.client import Client
 from tests.tools.patience import HANG_S
 from tests.tools.serving import Served, served
 
@@ -127,6 +128,17 @@ def test_a_client_that_goes_away_in_its_body_leaves_nothing(server: Served) -> N
     assert server.ask("/run_code", ONE)[0] == 200
 
 
+def test_the_body_of_a_batch_counts_until_its_last_line(server: Served) -> None:
+    samples = ["#" * (700 << 10), SPIN["code"]]
+    body = json.dumps({"samples": [{"program": program, "problem": STDIN} for program in samples]}).encode()
+    connection = connect(server)
+    connection.sendall(head("/judge/batch", len(body)) + body)
+    until(lambda: under_way(server) == 1)  # the other one is done
+    assert f"stepcoder_body_bytes {float(len(body))}" in server.ask("/metrics")[1]
+    connection.close()
+    until(lambda: "stepcoder_body_bytes 0.0" in server.ask("/metrics")[1])
+
+
 def test_bodies_at_once_are_bounded(server: Served) -> None:
     """The body of a request counts until its answer is there."""
     waiting = [begin(server, SPIN | {"stdin": "x" * (900 << 10)}) for _ in range(2)]
@@ -199,6 +211,14 @@ def checks(server: Served, token: str) -> None:
     assert server.ask("/health")[0] == 200
     for headers in (bearer, {"Authorization": f"Basic {basic}"}):
         assert server.ask("/run_code", ONE, headers)[0] == 200
+
+
+def test_a_token_of_the_environment_is_taken_without_blanks_around_it() -> None:
+    with served("--workers", "1", env={"STEPCODER_JUDGE_TOKEN": " geheim\n"}) as server:
+        checks(server, "geheim")
+        Client(server.url, "geheim \n").post("/run_code", ONE)
+    with served("--workers", "1", env={"STEPCODER_JUDGE_TOKEN": " \n"}) as server:
+        assert server.ask("/run_code", ONE)[0] == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

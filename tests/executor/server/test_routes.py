@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools.patience import HANG_S
-from tests.tools.serving import Served, served
+from tests.tools.serving import ROOT, Served, served
 
 DOUBLE = {
     "style": "call",
@@ -88,6 +88,29 @@ def test_a_batch_with_a_wrong_problem_is_refused_before_anything_runs(server: Se
     samples = [{"program": RIGHT, "problem": DOUBLE}, {"program": RIGHT, "problem_id": "nix"}]
     status, answer, _ = server.ask("/judge/batch", {"samples": samples})
     assert status == 404 and "nix" in answer["error"]
+
+
+REWARD = """
+def reward(report):
+    if "boom" in (report.error or ""):
+        raise KeyError("no idea")
+    return 1.0
+"""
+
+
+def test_what_goes_wrong_with_one_program_of_a_batch_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "own_reward.py").write_text(REWARD)
+    samples = [{"program": program, "problem": DOUBLE} for program in (RIGHT, "raise ValueError('boom')", RIGHT)]
+    with served("--reward", "own_reward:reward", env={"PYTHONPATH": f"{ROOT}:{tmp_path}"}) as server:
+        status, lines, _ = server.ask("/judge/batch", {"samples": samples})
+        assert server.ask("/judge", samples[1])[0] == 500
+    found = {line["index"]: line for line in map(json.loads, lines.splitlines())}
+    assert status == 200 and {n: line.get("verdict") for n, line in found.items()} == {
+        0: "passed",
+        1: None,
+        2: "passed",
+    }
+    assert "no idea" in found[1]["error"]
 
 
 CASES = [
@@ -185,6 +208,35 @@ def test_nemo_gym(server: Served) -> None:
     assert ask("```python\nclass Solution:\n    def f(self, a, b): return sum(a) + b\n```", call)[1]["reward"] == 1.0
     assert ask("```python\ndef f(a, b): return sum(a) + b\n```", call)[1]["reward"] == 1.0
     assert ask(good, stdio | {"outputs": ["3"]})[0] == 422
+
+
+def test_openrlhf(server: Served) -> None:
+    """The body of SingleTurnAgentExecutor._fetch_rewards_via_http: lists, which hold one query each time."""
+    prompt, problems = "Double it.\n```python\nx = 1\n```\n", [DOUBLE, json.dumps(DOUBLE), "my/double"]
+    answers = {
+        f"So:\n```python\n{RIGHT}```<|im_end|>": 1.0,
+        "def double(x):\n    return 7\n": -0.3,
+        "```\n(\n```": -1.0,
+    }
+    for answer, worth in answers.items():
+        for problem in problems:
+            sent = {"query": [prompt + answer], "prompts": [prompt], "labels": [problem]}
+            status, told, _ = server.ask("/get_reward", sent)
+            passed = float(worth == 1)
+            assert (status, told) == (200, {"rewards": worth, "scores": passed, "extra_logs": {"passed": passed}})
+    many = {"query": [prompt + answer for answer in answers], "prompts": [prompt] * 3, "labels": problems}
+    assert server.ask("/get_reward", many)[1]["rewards"] == list(answers.values())
+    pairs = {"inputs": ["3"], "outputs": ["6"]}
+    sent = {"query": ["print(2 * int(input()))"], "prompts": [""], "labels": [pairs]}
+    assert server.ask("/get_reward", sent)[1]["rewards"] == 1.0
+    for changed, got, text in (
+        ({"prompts": []}, 422, "as many of each"),
+        ({"query": [], "prompts": [], "labels": []}, 422, "at least 1 item"),
+        ({"labels": [3]}, 422, "labels.0: a problem is an object or a text"),
+        ({"labels": ["nix"]}, 404, "no problem 'nix'"),
+    ):
+        status, told, _ = server.ask("/get_reward", sent | changed)
+        assert (status, text in told["error"]) == (got, True), told
 
 
 def test_it_describes_itself(server: Served) -> None:

@@ -1,0 +1,35 @@
+"""The problem that a trainer keeps as text or as an object: in a column, a label or a field of a row."""
+
+import json
+from typing import Any
+
+from stepcoder.executor.server import unit_tests
+
+Problem = dict[str, Any] | str
+
+
+def is_json(text: str) -> bool:
+    return text.lstrip().startswith("{")
+
+
+def asked(program: str, problem: Problem) -> dict[str, Any]:
+    """`problem` or `problem_id` of a request to /judge.
+
+    A problem is an object in the native format, `{"inputs", "outputs", "fn_name"}`, JSON text of either, or an id.
+    ValueError for anything else.
+    """
+    if isinstance(problem, str):
+        if not is_json(problem):
+            return {"problem_id": problem}
+        problem = json.loads(problem)
+    if not isinstance(problem, dict):
+        raise ValueError(f"a problem is an object or a text, not {type(problem).__name__}")
+    # Tables of rows give every row all columns, with None in those that it does not have.
+    given = {name: value for name, value in problem.items() if value is not None}
+    return {"problem": _native(given, program) if "inputs" in given else given}
+
+
+def _native(tests: dict[str, Any], program: str) -> dict[str, Any]:
+    suite = unit_tests.suite(unit_tests.UnitTests.model_validate(tests), program)
+    cases = [{"input": case.input, "output": case.output} for case in suite.cases]
+    return {"style": suite.style, "entry_point": suite.entry_point, "compare": suite.compare.type, "tests": cases}
