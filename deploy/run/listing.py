@@ -13,7 +13,7 @@ from stepcoder.deploy.run.checkpoint import named
 from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints, local_part
 from stepcoder.deploy.run.lock import LOCK
 from stepcoder.deploy.run.manifest import MANIFEST
-from stepcoder.deploy.run.metrics import METRICS, read_metrics
+from stepcoder.deploy.run.metrics import METRICS, read_metrics, tokens_generated
 from stepcoder.deploy.run.remote import fetch_names
 
 State = Literal["running", "finished", "stopped", "not begun"]
@@ -69,13 +69,16 @@ def _read(folder: Path, name: str) -> Listed | None:
     lines = list(read_metrics(folder / METRICS))
     step = max((line["step"] for line in lines), default=0)
     checkpoint = max((s for s, path in named(folder / "checkpoints") if (path / MANIFEST).is_file()), default=0)
-    steps = settings.get("run", {}).get("steps")
+    steps, tokens = settings.get("run", {}).get("steps"), settings.get("run", {}).get("max_tokens")
     evaluated = any("eval" in line and line["step"] == checkpoint for line in lines)
     ended = evaluated or not settings.get("eval", {}).get("at_end", True)
     state: State = "stopped" if lines or checkpoint else "not begun"
     if _held(folder):
         state = "running"
-    elif ended and (checkpoint >= steps if steps is not None else (folder / "report.json").is_file() and evaluated):
+    elif ended and (
+        (checkpoint >= steps if steps is not None else (folder / "report.json").is_file() and evaluated)
+        or (tokens is not None and tokens_generated(lines, checkpoint) >= tokens)
+    ):
         state = "finished"
     last = next((line for line in reversed(lines) if "eval" not in line), {})
     file = folder / METRICS

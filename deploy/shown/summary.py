@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stepcoder.deploy.run.metrics import read_metrics
+from stepcoder.deploy.run.metrics import read_metrics, tokens_generated
 from stepcoder.words import plural
 
 Z95 = 1.959963984540054  # two-sided 95% point of the normal distribution
@@ -137,7 +137,7 @@ def report(metrics_file: Path) -> dict[str, Any]:
     begun = next((record["start_seconds/total"] for record in records if "start_seconds/total" in record), None)
     return {
         "steps": max((int(record["step"]) for record in steps), default=0),
-        "tokens_generated": sum(int(record.get("tokens/generated", 0)) for record in steps),
+        "tokens_generated": tokens_generated(steps),
         "tokens_trained": sum(int(record.get("tokens/trained", 0)) for record in steps),
         "seconds_per_step": math.fsum(seconds) / len(seconds) if seconds else None,
         "seconds_to_first_evaluation": begun,

@@ -26,7 +26,7 @@ from stepcoder.deploy.run.background import Background
 from stepcoder.deploy.run.checkpoint import latest_complete
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.exported import RayMetrics
-from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
+from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics, tokens_generated
 from stepcoder.deploy.run.trajectories import write_groups
 from stepcoder.deploy.shown.counting import counted
 from stepcoder.deploy.shown.progress import RunProgress
@@ -89,6 +89,7 @@ class Life:
         self.guards = Guards(config.learner.guards, read_metrics(run.metrics_file))
         self.saving = Saving(run, self.limit)
         self.done = run.resumed_step
+        self.tokens = tokens_generated(read_metrics(run.metrics_file), self.done)
         self.under_way: list[Subtask] = []  # drawn and not trained on: a checkpoint keeps them
         self.generation: asyncio.Task[Generated] | None = None
         self.writing = Background()  # of trajectories
@@ -120,12 +121,17 @@ class Life:
         issued = await self._restore()
         if done == 0 and c.eval.at_start and not self.metrics.evaluated(0):
             await self._evaluate(0)
-        if 0 < done < c.run.steps and c.eval.every and done % c.eval.every == 0 and not self.metrics.evaluated(done):
+        if 0 < done and not self._complete(done) and c.eval.every and done % c.eval.every == 0 and not self.metrics.evaluated(done):
             await self._evaluate(done)
         if self._time_for_steps(done):
             done = await self._steps(done, issued)
         if c.eval.at_end and not self.metrics.evaluated(done):
             await self._evaluate(done)
+
+    def _complete(self, done: int) -> bool:
+        """Whether the run has taken all its steps, or generated all its tokens, with step `done`."""
+        limit = self.config.run.max_tokens
+        return done >= self.config.run.steps or (limit is not None and self.tokens >= limit)
 
     async def _save_before_the_end(self) -> None:
         """The last step that is done, unless there is a checkpoint of it."""
@@ -143,13 +149,15 @@ class Life:
         self.stopping.begin()
         self.under_way = issued or []
         for step in range(done + 1, c.run.steps + 1):
-            begun, more = time.monotonic(), step < c.run.steps
+            begun = time.monotonic()
             saves, evaluates = step % c.run.checkpoint_every == 0, bool(c.eval.every) and step % c.eval.every == 0
             if self.generation is None:
                 self.under_way = self.under_way or await self._next()
                 self.generation = asyncio.create_task(self._generate(self.under_way))
             self.progress.phase("generating")
             generated, self.generation = await self._refill(await self.generation), None
+            self.tokens += generated.tokens
+            more = not self._complete(step)
             ahead: list[Subtask] = []
             if c.max_staleness > 0:  # after the last step too: a run that is made longer then goes on as a longer one
                 ahead = await self._next()
@@ -188,7 +196,7 @@ class Life:
         """Whether there are steps to take. A time in which a command can take none is refused; what was evaluated is on
         file and not done again."""
         at_end = self.config.eval.at_end
-        if done == self.config.run.steps:
+        if self._complete(done):
             return False
         if self.limit.allows(1, at_end):
             if at_end and self.limit.mostly_evaluates():

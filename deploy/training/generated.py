@@ -21,6 +21,11 @@ class Generated:
         """Subtasks that were written for."""
         return len(self.groups) + len(self.lost)
 
+    @property
+    def tokens(self) -> int:
+        """Tokens that were generated for the groups."""
+        return sum(group.summary.generated for group in self.groups)
+
     def with_more(self, more: "Generated") -> "Generated":
         return Generated(self.groups + more.groups, self.seconds + more.seconds, [*self.lost, *more.lost])
 
