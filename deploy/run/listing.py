@@ -73,7 +73,7 @@ def _read(folder: Path, name: str) -> Listed | None:
     evaluated = any("eval" in line and line["step"] == checkpoint for line in lines)
     ended = evaluated or not settings.get("eval", {}).get("at_end", True)
     state: State = "stopped" if lines or checkpoint else "not begun"
-    if _held(folder):
+    if held(folder):
         state = "running"
     elif ended and (
         (checkpoint >= steps if steps is not None else (folder / "report.json").is_file() and evaluated)
@@ -86,7 +86,7 @@ def _read(folder: Path, name: str) -> Listed | None:
     return Listed(name, state, step, steps, checkpoint, last, written)
 
 
-def _held(folder: Path) -> bool:
+def held(folder: Path) -> bool:
     """Whether a driver lives that writes to it. At a URI there is no lock: that cannot be seen there."""
     try:
         with (folder / LOCK).open("rb") as file:

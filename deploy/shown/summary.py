@@ -72,6 +72,7 @@ def evaluation(counts: Counts, levels: Mapping[str, str]) -> dict[str, Any]:
         "n_samples": sum(total for _, total in counts.values()),
         "by_level": {level: math.fsum(found) / len(found) for level, found in sorted(by_level.items())},
         "per_problem": {problem: [int(passed), int(total)] for problem, (passed, total) in counts.items()},
+        "levels": {problem: levels[problem] for problem in counts},
     }
 
 

@@ -1,0 +1,140 @@
+"""A study's tables as text and as Markdown: the same cells, so that neither says more than the other."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from stepcoder.deploy.shown.summary import points
+from stepcoder.deploy.study.comparison import Choice, Entry, Row, choices, rows
+from stepcoder.deploy.study.results import Results
+from stepcoder.words import plural
+
+SPLITS = {"heldout": "held-out", "train": "training"}
+Cells = Sequence[Sequence[str]]  # the first row is the head
+
+
+def tables(results: Results) -> list[tuple[str, Cells]]:
+    """Title and cells of each table that there is data for."""
+    found, columns = rows(results), choices(results)
+    if not columns:
+        return []
+    return [
+        (f"Arms, difference from {results.first.name}", _main(found, [c for c in columns if c[1] is None])),
+        *((f"By level, {SPLITS[split]} problems", _by_level(found, split, columns)) for split in _split(columns)),
+    ]
+
+
+def _split(columns: Sequence[Choice]) -> list[str]:
+    return list(dict.fromkeys(split for split, level in columns if level is not None))
+
+
+def _main(found: Sequence[Row], columns: Sequence[Choice]) -> Cells:
+    head = ["arm", "runs"]
+    for split, _ in columns:
+        head += [SPLITS[split], "difference", "p"]
+    speed = any(row.speed is not None for row in found)
+    cells = [[*head, *(["learning speed"] if speed else [])]]
+    for row in found:
+        runs = f"{len(row.seeds)}" if len(row.seeds) == row.planned else f"{len(row.seeds)} of {row.planned}"
+        line = [row.name, runs]
+        for choice in columns:
+            line += _cells(row.entries.get(choice), with_p=True)
+        cells.append([*line, *([_speed(row.speed)] if speed else [])])
+    return cells
+
+
+def _by_level(found: Sequence[Row], split: str, columns: Sequence[Choice]) -> Cells:
+    levels = [choice for choice in columns if choice[0] == split and choice[1] is not None]
+    cells = [["arm", *(name for _, level in levels for name in (str(level), "difference"))]]
+    for row in found:
+        cells.append([row.name, *(cell for choice in levels for cell in _cells(row.entries.get(choice)))])
+    return cells
+
+
+def _cells(entry: Entry | None, with_p: bool = False) -> list[str]:
+    if entry is None:
+        return ["-", "-", "-"][: 2 + with_p]
+    shown = [points(entry.mean), "-" if entry.difference is None else points(entry.difference, signed=True)]
+    return [*shown, "-" if entry.p is None else p_text(entry.p)] if with_p else shown
+
+
+def p_text(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _speed(entry: Entry | None) -> str:
+    if entry is None:
+        return "-"
+    return points(entry.mean if entry.difference is None else entry.difference, signed=entry.difference is not None)
+
+
+def notes(results: Results) -> list[str]:
+    """What a reader of the tables has to know."""
+    found = rows(results)
+    lines = [
+        "95 % intervals over seeds and problems, both drawn; a difference is paired by both, and its p is adjusted for "
+        "all arms of its column (Holm). Learning speed: mean held-out pass rate over a run's tokens, then differences "
+        "from the first arm, over seeds alone."
+    ]
+    for row in found:
+        entry = next((e for (_, level), e in row.entries.items() if level is None and e.detectable is not None), None)
+        if entry is not None and entry.detectable is not None and not math.isnan(entry.detectable):
+            size = f"{100 * entry.detectable:.1f} points"
+            lines.append(f"{row.name}: {plural(len(row.seeds), 'seed')} would find a true difference of {size} (80 %).")
+    return [*lines, *_mixed(results)]
+
+
+def _mixed(results: Results) -> list[str]:
+    """Runs of one table that are not of one kind."""
+    runs = [run for arm in results.arms for run in arm.done.values()]
+    commits = {line.get("commit") for run in runs for line in run.provenance} - {None}
+    dirty = any(line.get("dirty") for run in runs for line in run.provenance)
+    by_seed = {seed: {l.get("cpu") for r in runs if r.seed == seed for l in r.provenance} for seed in _seeds(results)}
+    told = []
+    if len(commits) > 1:
+        told.append(f"Runs of {plural(len(commits), 'commit')}: {', '.join(sorted(c[:7] for c in commits if c))}.")
+    elif commits:
+        told.append(f"Commit {min(c for c in commits if c)[:7]}{', changed' if dirty else ''}.")
+    for seed, cpus in by_seed.items():
+        if len(cpus) > 1:
+            told.append(f"Seed {seed} was computed on several kinds of processor: {', '.join(sorted(map(str, cpus)))}.")
+    return told
+
+
+def _seeds(results: Results) -> list[int]:
+    return sorted({run.seed for arm in results.arms for run in arm.runs})
+
+
+def as_text(results: Results) -> str:
+    return _rendered(results, lambda title: title, _plain)
+
+
+def as_markdown(results: Results) -> str:
+    return _rendered(results, lambda title: f"**{title}**", _markdown)
+
+
+def _rendered(results: Results, titled: Callable[[str], str], render: Callable[[Cells], str]) -> str:
+    found = tables(results)
+    if not found:
+        total = sum(len(arm.runs) for arm in results.arms)
+        return f"none of {plural(total, 'run')} is done yet\n"
+    parts = [f"{titled(title)}\n\n{render(cells)}" for title, cells in found]
+    return "\n\n".join([*parts, "\n".join(notes(results))]) + "\n"
+
+
+def _plain(cells: Cells) -> str:
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in _numbered(row, widths)).rstrip()
+        for row in cells
+    )
+
+
+def _numbered(row: Sequence[str], widths: Sequence[int]) -> Sequence[tuple[int, tuple[str, int]]]:
+    return list(enumerate(zip(row, widths, strict=True)))
+
+
+def _markdown(cells: Cells) -> str:
+    head, *body = [f"| {' | '.join(row)} |" for row in cells]
+    return "\n".join([head, "|" + "---|" * len(cells[0]), *body])
+
+
