@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
@@ -26,6 +26,8 @@ from stepcoder.rollout.service import RolloutService
 log = logging.getLogger(__name__)
 _LISTED = 10  # problems
 
+T = TypeVar("T")
+
 
 def evaluate(config: BaseConfig, ready: Ready) -> dict[str, Any]:
     """Pass rates of `ready.model` at full generation, by split; starts engines and executors only."""
@@ -40,12 +42,21 @@ def evaluate(config: BaseConfig, ready: Ready) -> dict[str, Any]:
 
 async def evaluate_model(config: BaseConfig, ready: Ready, progress: RunProgress) -> dict[str, Any]:
     """`evaluate` on a cluster that has been joined."""
+
+    async def work(rollout: RolloutService) -> dict[str, Any]:
+        return await evaluate_splits(rollout, config, ready, progress)
+
+    return await with_engines(config, ready, work)
+
+
+async def with_engines(config: BaseConfig, ready: Ready, work: Callable[[RolloutService], Awaitable[T]]) -> T:
+    """What `work` gives with engines and executors, which are started and ended; on a cluster that has been joined."""
     place = placement(config, gpus(), "engines")
     reservation = reserved(config, place, "engines")
     rollout = start_rollout(config, ready, place, reservation)
     try:
         await within(config.ray.start_deadline_s, "the engines to load the model", rollout.ready())
-        return await evaluate_splits(rollout, config, ready, progress)
+        return await work(rollout)
     finally:
         await stop_rollout(rollout)
         reservation.release()
