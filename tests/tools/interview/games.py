@@ -13,7 +13,7 @@ def better_country(a: list[int], b: list[int]) -> str:
 
 @reference("medals/medal_points", lambda r: (some(r, 6, lambda: r.randint(0, 5)),))
 def medal_points(places: list[int]) -> int:
-    gains = [[-2, 5, 3, 1, 0, 0][place] for place in places]
+    gains = [{0: -2, 1: 5, 2: 3, 3: 1}.get(place, 0) for place in places]
     return list(accumulate(gains, lambda total, gain: max(total + gain, 0), initial=0))[-1]
 
 

@@ -45,7 +45,7 @@ def print_counter(text: str) -> str:
     ",".join(some(r, 4, lambda: r.choice(["", "x", "ab", '"a,b"', '","', '"c"']), 1)),
 ))  # fmt: skip
 def split_fields(line: str) -> list[str]:
-    return next(csv.reader([line]), [""])
+    return next(csv.reader([line]), []) or [""]
 
 
 @reference("versions/compare_versions", lambda r: tuple(
