@@ -45,10 +45,9 @@ def standard_error(table: Table) -> tuple[float, float]:
     by_seed, by_problem = table.mean(1), table.mean(0)
     rest_squares = table - by_seed[:, None] - by_problem[None, :] + table.mean()
     rest = float(np.square(rest_squares).sum()) / ((seeds - 1) * (problems - 1))
-    # Mean squares. A component that comes out negative is 0.
-    of_seeds = max(problems * float(by_seed.var(ddof=1)), rest)
-    of_problems = max(seeds * float(by_problem.var(ddof=1)), rest)
-    total = of_seeds + of_problems - rest
+    # Mean squares. A component of seeds or problems that comes out negative is 0.
+    of_seeds, of_problems = problems * float(by_seed.var(ddof=1)), seeds * float(by_problem.var(ddof=1))
+    total = max(of_seeds, rest) + max(of_problems, rest) - rest
     if total <= 0:
         return 0.0, problems - 1
     spread = of_seeds**2 / (seeds - 1) + of_problems**2 / (problems - 1) + rest**2 / ((seeds - 1) * (problems - 1))
