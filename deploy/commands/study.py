@@ -39,6 +39,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )  # fmt: skip
     study.add_argument("what", metavar="FILE | show DIR", nargs="+", help="the study's file; or show and its directory")
     study.add_argument("--check", action="store_true", help="check all arms, say what is left, start nothing")
+    study.add_argument("--directory", metavar="DIR", help="another directory than the file names")
     study.add_argument("--address", metavar="URL", help="run on the Ray cluster with this dashboard, as jobs")
     study.add_argument("--jobs", metavar="N", type=int, help="with --address: runs at once (default: 2)")
     study.add_argument("--markdown", action="store_true", help="show: tables in Markdown")
@@ -65,7 +66,7 @@ def start(options: argparse.Namespace, file: Path) -> int:
     from stepcoder.deploy.study.runner import Study, start_model
     from stepcoder.deploy.study.trials import done
 
-    plan = load_plan(file)
+    plan = load_plan(file, options.directory)
     made = start_model(plan)
     check(plan, str(made) if made else None)
     if options.check:

@@ -1,4 +1,7 @@
-"""What is wrong with the arms of a study, all of it, before anything starts."""
+"""What is wrong with the arms of a study, all of it, before anything starts.
+
+Free memory is no part of it: what is free now says nothing of the hour in which a run starts. The run looks itself.
+"""
 
 import os
 from collections.abc import Mapping
@@ -37,7 +40,7 @@ def check(plan: Plan, start: str | None = None) -> dict[str, Config]:
     if plan.sft is not None and start is None:
         try:
             fine_tuning = load_config(plan.sft, [], {}, root=SFTRunConfig)
-            preflight(fine_tuning, writes=False)
+            preflight(fine_tuning, writes=False, memory=False)
             model = fine_tuning.model
         except UserError as error:
             faults += [f"start.sft: {line}" for line in str(error).splitlines()]
@@ -48,7 +51,7 @@ def check(plan: Plan, start: str | None = None) -> dict[str, Config]:
     if not faults:
         for name, config in configs.items():
             try:
-                preflight(config)
+                preflight(config, memory=False)
             except UserError as error:
                 faults += [f"arm {name}: {line}" for line in str(error).splitlines()]
     if faults:

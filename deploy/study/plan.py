@@ -112,8 +112,8 @@ def words(settings: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def load_plan(path: Path) -> Plan:
-    """Raises UserError with a line a fault."""
+def load_plan(path: Path, directory: str | None = None) -> Plan:
+    """`directory`: another one than the file's. Raises UserError with a line a fault."""
     try:
         text = path.read_text(encoding="utf-8")
         body, root = yaml.safe_load(text), yaml.SafeLoader(text)
@@ -130,8 +130,8 @@ def load_plan(path: Path) -> Plan:
     if config is None or faults:
         raise UserError("\n".join(faults))
     return Plan(
-        path, (path.parent / config.config).absolute(), Path(config.directory).expanduser().absolute(), arms,
-        config.budget, config.start.model, _beside(path, config.start), config.keep_checkpoints,
+        path, (path.parent / config.config).absolute(), Path(directory or config.directory).expanduser().absolute(),
+        arms, config.budget, config.start.model, _beside(path, config.start), config.keep_checkpoints,
     )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from stepcoder.words import duration, plural
 START = "start"
 POLL_S = 1.0
 LINE_EVERY_S = 300.0
+FAILURES = 2  # in a row: what makes them fail would fail the others too
 FREE_S = 120.0  # until a run that a killed study left behind has written its checkpoint
 
 
@@ -82,6 +83,7 @@ class Study:
         left = [trial for trial in trials if not done(trial.path)]
         self.say(f"{plural(len(trials), 'run')}, {len(trials) - len(left)} done{self._time_left(len(left))}")
         others = foreign(trials, processor()[0]) if self.launcher.here else {}
+        in_a_row = 0
         running = dict[str, tuple[Handle, Path]]()
         known = {trial.name: trial for trial in trials}
         try:
@@ -95,7 +97,9 @@ class Study:
                 if running:
                     name, code = self._wait(running)
                     del running[name]
-                    self._ended(known[name], code, len(left) + len(running))
+                    in_a_row = 0 if self._ended(known[name], code, len(left) + len(running)) else in_a_row + 1
+                    if in_a_row == FAILURES:
+                        raise UserError(f"{plural(FAILURES, 'run')} in a row failed; see\n  " + "\n  ".join(self.failed))
         finally:
             for handle, _ in running.values():
                 handle.stop()
@@ -109,15 +113,17 @@ class Study:
         self.say(f"{trial.name}{on} (log: {trial.log})")
         return self.launcher.start(f"{trial.arm.name}-{trial.seed}", line, trial.log)
 
-    def _ended(self, trial: Trial, code: int, left: int) -> None:
+    def _ended(self, trial: Trial, code: int, left: int) -> bool:
+        """Whether it came to its end."""
         found = progress(trial.path)
         if code or found.state != "done":
             self.failed.append(f"{trial.name}: exit code {code}, see {trial.log}; the same command tries it again")
             self.say(f"{trial.name} failed, see {trial.log}")
-            return
+            return False
         self._tidy(trial)
         did = f"{plural(found.steps, 'step')}, {found.tokens:,} tokens"
         self.say(f"{trial.name} done: {did}, {duration(found.seconds)}{self._time_left(left)}")
+        return True
 
     def _tidy(self, trial: Trial) -> None:
         if not self.plan.keep_checkpoints:
