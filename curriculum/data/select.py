@@ -13,7 +13,7 @@ Rates = Mapping[int, tuple[int, int]]  # stage -> (passed, written); 0 is full g
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Shares of passing completions: at most `full` at full generation, at least `last` at the course nearest the end."""
+    """Shares of passing completions: at most `full` in full, at least `last` from the course nearest the end."""
 
     full: float = 0.05
     last: float = 0.2

@@ -29,8 +29,8 @@ _ACTIONS = {
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     data = commands.add_parser(
-        "data", help="convert, refine, check, show, solve and select problems", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
+        "data", help="convert, refine, check, show, solve and select problems", description=DESCRIPTION,
+        epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
     )  # fmt: skip
     actions = data.add_subparsers(dest="action", metavar="ACTION", required=True)
     for module in _ACTIONS.values():

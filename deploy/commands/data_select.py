@@ -34,7 +34,9 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     select.add_argument("problems", metavar="PROBLEMS", help="problems; 'starter:train' is shipped")
     select.add_argument("out", metavar="OUT", type=Path, help="those that are kept; packed where the name ends in .gz")
     select.add_argument("--config", metavar="FILE", required=True, help="a configuration of 'stepcoder train'")
-    select.add_argument("--samples", metavar="N", type=int, default=8, help="completions a stage (default: %(default)s)")
+    select.add_argument(
+        "--samples", metavar="N", type=int, default=8, help="completions a stage (default: %(default)s)"
+    )
     select.add_argument(
         "--full", metavar="SHARE", type=float, default=0.05,
         help="keep problems passed at most this often at full generation (default: %(default)s)",

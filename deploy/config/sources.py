@@ -17,7 +17,11 @@ from stepcoder.errors import UserError, nearest
 
 PREFIX = "STEPCODER_"
 # Variables of the same prefix that other parts read
-NOT_SETTINGS = {"STEPCODER_CACHE", "STEPCODER_COMMIT", *(f"STEPCODER_JUDGE_{name}" for name in ("URL", "TOKEN", "PROBLEMS"))}
+NOT_SETTINGS = {
+    "STEPCODER_CACHE",
+    "STEPCODER_COMMIT",
+    *(f"STEPCODER_JUDGE_{name}" for name in ("URL", "TOKEN", "PROBLEMS")),
+}
 
 
 @dataclass(frozen=True, slots=True)

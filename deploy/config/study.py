@@ -1,14 +1,14 @@
 """The file of a study: what its arms share, how they differ, how long each run is.
 
-    config: starter.yaml                 # a path relative to this file
-    directory: runs/study
-    seeds: 5
-    budget: {tokens: 120000}
-    start: {sft: sft-study.yaml}
-    arms:
-      ppo: {curriculum: {schedule: none}, learner: {credit: all}}
-      both: {}
-      random: {seeds: 3, learner: {credit: random}}
+config: starter.yaml                 # a path relative to this file
+directory: runs/study
+seeds: 5
+budget: {tokens: 120000}
+start: {sft: sft-study.yaml}
+arms:
+  ppo: {curriculum: {schedule: none}, learner: {credit: all}}
+  both: {}
+  random: {seeds: 3, learner: {credit: random}}
 """
 
 from typing import Any
@@ -66,7 +66,7 @@ class StudyConfig(Settings):
     settings: dict[str, Any] = {}
     """Settings of all arms, over those of the configuration."""
     arms: dict[str, dict[str, Any]] = Field(min_length=2)
-    """Name -> settings of this arm, and `seeds` where it has its own. The first is what the others are compared with."""
+    """Name -> settings of this arm, and `seeds` where it has its own. The others are compared with the first."""
 
     @field_validator("seeds", mode="before")
     @classmethod

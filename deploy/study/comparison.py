@@ -1,7 +1,7 @@
 """Arms compared: means, and differences from the first arm, paired by seed and problem, with 95 % intervals.
 
-Only runs that are done count. A difference takes the seeds that both arms have and the problems that all those runs were
-evaluated on. Nothing here is random: the same reports give the same numbers.
+Only runs that are done count. A difference takes the seeds that both arms have and the problems that all those runs
+were evaluated on. Nothing here is random: the same reports give the same numbers.
 """
 
 import math

@@ -49,7 +49,7 @@ def _settings(path: Path) -> dict[str, object]:
 def _name(paths: Sequence[Path]) -> str:
     """What the directories' names begin with; the name of the folder they are in where they share nothing."""
     names = [path.resolve().name for path in paths]
-    shared = names[0] if len(names) == 1 else os.path.commonprefix(names).rstrip("-_. ").removesuffix("seed").rstrip("-_. ")
+    shared = (
+        names[0] if len(names) == 1 else os.path.commonprefix(names).rstrip("-_. ").removesuffix("seed").rstrip("-_. ")
+    )
     return shared or paths[0].resolve().parent.name
-
-

@@ -60,7 +60,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Paths are absolute. `sft` and `model`: where the runs' first weights are from; neither for the configuration's."""
+    """Paths are absolute. `sft`, `model`: where the runs' first weights are from; neither for the configuration's."""
 
     file: Path
     config: Path

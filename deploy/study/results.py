@@ -1,8 +1,8 @@
 """What a study has found so far: arms, their runs, and what each run's files say. Nothing is computed here.
 
-    results = read(Path("runs/study"))
-    for arm in results.arms:
-        for run in arm.runs: run.state, run.last("heldout"), run.curve("heldout")
+results = read(Path("runs/study"))
+for arm in results.arms:
+    for run in arm.runs: run.state, run.last("heldout"), run.curve("heldout")
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from stepcoder.deploy.run.metrics import METRICS, read_metrics
 from stepcoder.deploy.run.provenance import recorded
 from stepcoder.deploy.study.plan import STUDY, run_directory
 from stepcoder.deploy.study.statistics import Table
-from stepcoder.deploy.study.trials import State, done, progress
+from stepcoder.deploy.study.trials import State, progress
 from stepcoder.errors import UserError
 
 Counts = Mapping[str, tuple[int, int]]  # problem id -> (passed, total)

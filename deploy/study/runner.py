@@ -99,7 +99,9 @@ class Study:
                     del running[name]
                     in_a_row = 0 if self._ended(known[name], code, len(left) + len(running)) else in_a_row + 1
                     if in_a_row == FAILURES:
-                        raise UserError(f"{plural(FAILURES, 'run')} in a row failed; see\n  " + "\n  ".join(self.failed))
+                        raise UserError(
+                            f"{plural(FAILURES, 'run')} in a row failed; see\n  " + "\n  ".join(self.failed)
+                        )
         finally:
             for handle, _ in running.values():
                 handle.stop()
@@ -161,7 +163,9 @@ class Study:
         deadline = time.monotonic() + FREE_S
         while self.launcher.here and held(path):
             if time.monotonic() > deadline:
-                raise UserError(f"{path}: another driver is still writing there after {duration(FREE_S)}; stop it first")
+                raise UserError(
+                    f"{path}: another driver is still writing there after {duration(FREE_S)}; stop it first"
+                )
             time.sleep(POLL_S)
 
 

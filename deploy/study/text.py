@@ -88,7 +88,9 @@ def _mixed(results: Results) -> list[str]:
     runs = [run for arm in results.arms for run in arm.done.values()]
     commits = {line.get("commit") for run in runs for line in run.provenance} - {None}
     dirty = any(line.get("dirty") for run in runs for line in run.provenance)
-    by_seed = {seed: {l.get("cpu") for r in runs if r.seed == seed for l in r.provenance} for seed in _seeds(results)}
+    by_seed = {
+        seed: {line.get("cpu") for r in runs if r.seed == seed for line in r.provenance} for seed in _seeds(results)
+    }
     told = []
     if len(commits) > 1:
         told.append(f"Runs of {plural(len(commits), 'commit')}: {', '.join(sorted(c[:7] for c in commits if c))}.")
@@ -124,7 +126,9 @@ def _rendered(results: Results, titled: Callable[[str], str], render: Callable[[
 def _plain(cells: Cells) -> str:
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     return "\n".join(
-        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in _numbered(row, widths)).rstrip()
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in _numbered(row, widths)
+        ).rstrip()
         for row in cells
     )
 
@@ -136,5 +140,3 @@ def _numbered(row: Sequence[str], widths: Sequence[int]) -> Sequence[tuple[int, 
 def _markdown(cells: Cells) -> str:
     head, *body = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([head, "|" + "---|" * len(cells[0]), *body])
-
-

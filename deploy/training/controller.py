@@ -121,7 +121,13 @@ class Life:
         issued = await self._restore()
         if done == 0 and c.eval.at_start and not self.metrics.evaluated(0):
             await self._evaluate(0)
-        if 0 < done and not self._complete(done) and c.eval.every and done % c.eval.every == 0 and not self.metrics.evaluated(done):
+        if (
+            0 < done
+            and not self._complete(done)
+            and c.eval.every
+            and done % c.eval.every == 0
+            and not self.metrics.evaluated(done)
+        ):
             await self._evaluate(done)
         if self._time_for_steps(done):
             done = await self._steps(done, issued)

@@ -1,7 +1,7 @@
 """A study's runs: skipped when done, gone on with when stopped, never two at once where one is meant.
 
-The launcher here writes what a run would leave instead of training: a real run takes half a minute. The real one, killed
-and gone on with, is in `tests/whole/test_study.py`.
+The launcher here writes what a run would leave instead of training: a real run takes half a minute. The real one,
+killed and gone on with, is in `tests/whole/test_study.py`.
 """
 
 import os
@@ -112,9 +112,7 @@ def test_a_run_that_ends_well_without_a_report_is_a_failure(plan: Plan) -> None:
         ran(plan, lambda path: 0)
 
 
-def test_a_seed_stays_with_the_kind_of_processor_it_was_begun_on(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_seed_stays_with_the_kind_of_processor_it_was_begun_on(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(plan.trials()[0].path, 0, 0.1)
     monkeypatch.setattr(runner, "processor", lambda: ("another", ""))
     code, started, said = ran(plan)
@@ -202,5 +200,3 @@ def test_a_process_of_this_machine_logs_its_command_and_gives_its_code(tmp_path:
         time.sleep(0.05)
     text = (tmp_path / "log").read_text()
     assert code == 2 and text.startswith(f"$ stepcoder runs {tmp_path}\n") and "there is no run at or below" in text
-
-

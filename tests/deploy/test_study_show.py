@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,12 @@ GAINS = {"ppo": 0.05, "both": 0.3}
 def test_means_and_paired_differences_are_those_of_the_files(tmp_path: Path) -> None:
     results = read(write_study(tmp_path / "study", GAINS))
     first, both = rows(results)
-    rates = {
-        (arm, seed): [line["eval"] for line in read_metrics(run_directory(tmp_path / "study", arm, seed) / "metrics.jsonl")
-                      if "eval" in line][-1]
-        for arm in GAINS for seed in range(3)
-    }  # fmt: skip
+
+    def last(arm: str, seed: int) -> Any:
+        lines = read_metrics(run_directory(tmp_path / "study", arm, seed) / "metrics.jsonl")
+        return [line["eval"] for line in lines if "eval" in line][-1]
+
+    rates = {(arm, seed): last(arm, seed) for arm in GAINS for seed in range(3)}
     for split in (HELDOUT, TRAIN):
         means = {arm: sum(rates[arm, s][split]["pass_rate"] for s in range(3)) / 3 for arm in GAINS}
         assert first.entries[split, None].mean.mean == pytest.approx(means["ppo"])

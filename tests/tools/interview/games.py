@@ -6,7 +6,9 @@ from itertools import accumulate
 from tests.tools.interview.reference import reference, some, words
 
 
-@reference("medals/better_country", lambda r: (some(r, 3, lambda: r.randint(0, 2), 3), some(r, 3, lambda: r.randint(0, 2), 3)))
+@reference(
+    "medals/better_country", lambda r: (some(r, 3, lambda: r.randint(0, 2), 3), some(r, 3, lambda: r.randint(0, 2), 3))
+)
 def better_country(a: list[int], b: list[int]) -> str:
     return "equal" if a == b else "first" if a > b else "second"
 
@@ -17,10 +19,13 @@ def medal_points(places: list[int]) -> int:
     return list(accumulate(gains, lambda total, gain: max(total + gain, 0), initial=0))[-1]
 
 
-@reference("tennis/game_score", lambda r: r.choice(
-    [(a, b) for a in range(8) for b in range(8) if max(a, b) < 4 or (abs(a - b) <= 2 and min(a, b) > 1)]
-    + [(4, 0), (4, 1), (0, 4), (1, 4)]
-))  # fmt: skip
+@reference(
+    "tennis/game_score",
+    lambda r: r.choice(
+        [(a, b) for a in range(8) for b in range(8) if max(a, b) < 4 or (abs(a - b) <= 2 and min(a, b) > 1)]
+        + [(4, 0), (4, 1), (0, 4), (1, 4)]
+    ),
+)
 def game_score(a: int, b: int) -> str:
     while min(a, b) > 3:  # only the lead matters
         a, b = a - 1, b - 1
@@ -30,9 +35,16 @@ def game_score(a: int, b: int) -> str:
     return ("win A" if a > b else "win B") if max(a, b) > 3 else f"{min(a * 15, 40)}-{min(b * 15, 40)}"
 
 
-@reference("tennis/match_winner", lambda r: (
-    some(r, 4, lambda: r.choice([[6, 4], [4, 6], [7, 6], [6, 7], [5, 2], [2, 5], [6, 5], [5, 6], [7, 5], [6, 0], [8, 6]])),
-))  # fmt: skip
+@reference(
+    "tennis/match_winner",
+    lambda r: (
+        some(
+            r,
+            4,
+            lambda: r.choice([[6, 4], [4, 6], [7, 6], [6, 7], [5, 2], [2, 5], [6, 5], [5, 6], [7, 5], [6, 0], [8, 6]]),
+        ),
+    ),
+)
 def match_winner(sets: list[list[int]]) -> str:
     winners = ""
     for a, b in sets:
@@ -51,8 +63,10 @@ def hand_value(cards: list[str]) -> int:
     return max((value for value in sums if value <= 21), default=sums[0])
 
 
-@reference("blackjack/round_result", lambda r: (r.choice([15, 19, 20, 21, 22, 25]), r.choice([17, 20, 21, 22, 23]),
-                                                r.randint(1, 9)))  # fmt: skip
+@reference(
+    "blackjack/round_result",
+    lambda r: (r.choice([15, 19, 20, 21, 22, 25]), r.choice([17, 20, 21, 22, 23]), r.randint(1, 9)),
+)
 def round_result(player: int, dealer: int, bet: int) -> int:
     if player > 21 or dealer > 21:
         return bet if player <= 21 else -bet
@@ -60,16 +74,19 @@ def round_result(player: int, dealer: int, bet: int) -> int:
     return sign * bet * (2 if player == 21 and sign > 0 else 1)
 
 
-@reference("chess/can_move", lambda r: (r.choice("rook bishop queen king knight".split()), r.randint(-3, 3),
-                                        r.randint(-3, 3)))  # fmt: skip
+@reference(
+    "chess/can_move", lambda r: (r.choice("rook bishop queen king knight".split()), r.randint(-3, 3), r.randint(-3, 3))
+)
 def can_move(piece: str, dx: int, dy: int) -> bool:
     straight = {(x * n, y * n) for x, y in ((0, 1), (1, 0), (0, -1), (-1, 0)) for n in range(1, 8)}
     diagonal = {(x * n, y * n) for x in (1, -1) for y in (1, -1) for n in range(1, 8)}
     moves = {
-        "rook": straight, "bishop": diagonal, "queen": straight | diagonal,
+        "rook": straight,
+        "bishop": diagonal,
+        "queen": straight | diagonal,
         "king": {(x, y) for x, y in straight | diagonal if x * x + y * y < 3},
         "knight": {(x, y) for x in range(-2, 3) for y in range(-2, 3) if x * x + y * y == 5},
-    }  # fmt: skip
+    }
     return (dx, dy) in moves[piece]
 
 
@@ -79,7 +96,9 @@ def material(board: str) -> int:
     return sum(value * (counts[name] - counts[name.lower()]) for name, value in values.items())
 
 
-@reference("snake/snake_walk", lambda r: ("".join(r.choice("RRDDLU?") for _ in range(r.randint(0, 9))), r.randint(1, 4)))
+@reference(
+    "snake/snake_walk", lambda r: ("".join(r.choice("RRDDLU?") for _ in range(r.randint(0, 9))), r.randint(1, 4))
+)
 def snake_walk(moves: str, size: int) -> int:
     for n in range(1, len(moves) + 1):
         done = moves[:n]
@@ -108,8 +127,7 @@ def craps(rolls: list[int]) -> str:
     return "open" if not later else "lose" if later[0] == 7 else "win"
 
 
-@reference("darts/darts_left", lambda r: (r.choice([20, 41, 60, 101]),
-                                          words(r, "1 20 D20 T20 D5 T7 5 D10", 5)))  # fmt: skip
+@reference("darts/darts_left", lambda r: (r.choice([20, 41, 60, 101]), words(r, "1 20 D20 T20 D5 T7 5 D10", 5)))
 def darts_left(start: int, throws: list[str]) -> int:
     for throw in throws:
         score = int(throw.lstrip("DT")) * (1 + "?DT".find(throw[0]) if throw[0] in "DT" else 1)
@@ -117,10 +135,15 @@ def darts_left(start: int, throws: list[str]) -> int:
     return start
 
 
-@reference("volleyball/set_state", lambda r: ("".join(r.choice("AAB") for _ in range(r.randint(0, 8)))
-                                              if r.random() < 0.5 else
-                                              "".join(r.choice("ABB") for _ in range(r.randint(0, 8))),
-                                              r.randint(2, 4)))  # fmt: skip
+@reference(
+    "volleyball/set_state",
+    lambda r: (
+        "".join(r.choice("AAB") for _ in range(r.randint(0, 8)))
+        if r.random() < 0.5
+        else "".join(r.choice("ABB") for _ in range(r.randint(0, 8))),
+        r.randint(2, 4),
+    ),
+)
 def set_state(rallies: str, goal: int) -> str:
     for n in range(len(rallies) + 1):
         a, b = rallies[:n].count("A"), rallies[:n].count("B")
@@ -156,5 +179,3 @@ def overlap_kind(a: list[int], b: list[int]) -> str:
 def free_places(size: int, blocks: list[list[int]]) -> int:
     taken = {place for first, last in blocks for place in range(first, last + 1)}
     return len(set(range(1, size + 1)) - taken)
-
-

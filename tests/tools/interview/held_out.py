@@ -10,21 +10,35 @@ from itertools import accumulate
 from tests.tools.interview.reference import reference, some, words
 
 
-@reference("metro/metro_fare", lambda r: (r.randint(1, 4), r.choice([3, 5, 6, 15, 16, 30, 64, 65, 80]), r.random() < 0.5))
+@reference(
+    "metro/metro_fare", lambda r: (r.randint(1, 4), r.choice([3, 5, 6, 15, 16, 30, 64, 65, 80]), r.random() < 0.5)
+)
 def metro_fare(zones: int, age: int, peak: bool) -> int:
     full = [200, 300, 400][min(zones, 3) - 1]
     share = 0 if age < 6 else Fraction(1, 1 if 16 <= age < 65 else 2)
     return int(full * share) + (50 if peak and share else 0)
 
 
-@reference("dose/daily_dose", lambda r: (r.choice([30, 49, 50, 80]), r.choice([5, 11, 12, 40, 69, 70, 71]), r.randint(-1, 9)))
+@reference(
+    "dose/daily_dose", lambda r: (r.choice([30, 49, 50, 80]), r.choice([5, 11, 12, 40, 69, 70, 71]), r.randint(-1, 9))
+)
 def daily_dose(weight: int, age: int, times: int) -> int:
     pills = 1 if age <= 11 else 2 if weight <= 49 else 3
     return sorted([pills * times, 8 if age <= 69 else 6])[0] if times >= 1 else -1
 
 
-@reference("coffee/coffee_machine", lambda r: (words(r, "small small large large water beans off" if r.random() < 0.4
-                                                     else "small small large large large water water beans", 9),))  # fmt: skip
+@reference(
+    "coffee/coffee_machine",
+    lambda r: (
+        words(
+            r,
+            "small small large large water beans off"
+            if r.random() < 0.4
+            else "small small large large large water water beans",
+            9,
+        ),
+    ),
+)
 def coffee_machine(presses: list[str]) -> int:
     stock, made = {"water": 2, "beans": 3}, 0
     for press in presses[: [*presses, "off"].index("off")]:
@@ -43,8 +57,10 @@ def print_queue(text: str) -> str:
     return f"{sum(wait > 10 for wait in list(waits)[: len(drinks)])}\n"  # a wait only grows, so who leaves adds nothing
 
 
-@reference("alarm/alarm_state", lambda r: (words(r, "arm arm door window 42 41 7" if r.random() < 0.5
-                                                 else "arm 41 7 9 door" , 8), "42"))  # fmt: skip
+@reference(
+    "alarm/alarm_state",
+    lambda r: (words(r, "arm arm door window 42 41 7" if r.random() < 0.5 else "arm 41 7 9 door", 8), "42"),
+)
 def alarm_state(events: list[str], code: str) -> str:
     since = events[len(events) - events[::-1].index(code) :] if code in events else events
     if "arm" not in since:
@@ -63,22 +79,35 @@ def try_codes(code: str, tries: list[str]) -> str:
     return "closed" if found is None else "open" if found[0].endswith("o") else "blocked"
 
 
-@reference("exam/exam_result", lambda r: (some(r, 4, lambda: r.choice([19, 20, 39, 40, 50, 55, 79, 80, 95])),)
-           if r.random() < 0.7 else (some(r, 3, lambda: r.choice([79, 80, 81])),))  # fmt: skip
+@reference(
+    "exam/exam_result",
+    lambda r: (
+        (some(r, 4, lambda: r.choice([19, 20, 39, 40, 50, 55, 79, 80, 95])),)
+        if r.random() < 0.7
+        else (some(r, 3, lambda: r.choice([79, 80, 81])),)
+    ),
+)
 def exam_result(marks: list[int]) -> str:
     if len(marks) == 0:
         return "empty"
     worst = sorted(marks)
-    if Fraction(sum(marks), len(marks)) < 50 or worst[0] < 20 or worst[:2] != [m for m in worst[:2] if m >= 40 or m == worst[0]]:
+    if (
+        Fraction(sum(marks), len(marks)) < 50
+        or worst[0] < 20
+        or worst[:2] != [m for m in worst[:2] if m >= 40 or m == worst[0]]
+    ):
         return "failed"
     if len(worst) > 1 and worst[1] < 40:
         return "failed"
     return "honours" if worst[0] >= 80 else "passed"
 
 
-@reference("exam/print_points", lambda r: (lambda right: (
-    f"{right}\n{''.join(r.choice([c, c, c, '-', 'x']) for c in right)}\n",
-))("".join(r.choice("abcd") for _ in range(r.randint(1, 8)))))  # fmt: skip
+@reference(
+    "exam/print_points",
+    lambda r: (lambda right: (f"{right}\n{''.join(r.choice([c, c, c, '-', 'x']) for c in right)}\n",))(
+        "".join(r.choice("abcd") for _ in range(r.randint(1, 8)))
+    ),
+)
 def print_points(text: str) -> str:
     right, given = text.splitlines()
     marks = "".join("=" if a == b else "-" if b == "-" else "x" for a, b in zip(right, given, strict=True))
@@ -86,8 +115,10 @@ def print_points(text: str) -> str:
     return f"{max(0, 3 * counts['='] - counts['x'] + 2 * marks.count('==='))}\n"
 
 
-@reference("plants/water_plant", lambda r: (words(r, "rain rain rain sun cloud wind" if r.random() < 0.6
-                                                  else "sun cloud cloud rain", 6),))  # fmt: skip
+@reference(
+    "plants/water_plant",
+    lambda r: (words(r, "rain rain rain sun cloud wind" if r.random() < 0.6 else "sun cloud cloud rain", 6),),
+)
 def water_plant(days: list[str]) -> str:
     levels = list(accumulate(({"rain": 2, "sun": -2, "cloud": -1}.get(day, 0) for day in days), initial=3))
     if min(levels) < 1 or max(levels) > 8:
@@ -95,8 +126,14 @@ def water_plant(days: list[str]) -> str:
     return ("dry", "fine", "wet")[(levels[-1] > 2) + (levels[-1] > 5)]
 
 
-@reference("rental/bike_rental", lambda r: (r.choice([1, 29, 30, 31, 45, 46, 60, 61, 100, 200]),
-                                            r.choice(["city", "electric", "child"]), r.random() < 0.4))  # fmt: skip
+@reference(
+    "rental/bike_rental",
+    lambda r: (
+        r.choice([1, 29, 30, 31, 45, 46, 60, 61, 100, 200]),
+        r.choice(["city", "electric", "child"]),
+        r.random() < 0.4,
+    ),
+)
 def bike_rental(minutes: int, kind: str, damaged: bool) -> int:
     quarters = max(0, math.ceil(Fraction(minutes - 30, 15)))
     price = (0 if kind == "child" else 3) + quarters * (2 if kind == "electric" else 1)
@@ -119,15 +156,19 @@ def load_ferry(vehicles: list[int], length: int) -> int:
     return trips
 
 
-@reference("ferry/crossing_times", lambda r: (some(r, 4, lambda: r.choice([0, 9, 10, 11, 40, 109, 110, 111, 130])), 10,
-                                              r.choice([15, 30])))  # fmt: skip
+@reference(
+    "ferry/crossing_times",
+    lambda r: (some(r, 4, lambda: r.choice([0, 9, 10, 11, 40, 109, 110, 111, 130])), 10, r.choice([15, 30])),
+)
 def crossing_times(arrivals: list[int], first: int, every: int) -> list[int]:
     table = list(range(first, first + 1000, every))
     return [-1 if arrival - first > 100 else table[bisect_left(table, arrival)] for arrival in arrivals]
 
 
-@reference("gears/next_gear", lambda r: (r.randint(0, 5), r.choice([900, 1199, 1200, 1500, 1799, 1800, 3000, 3001, 4000]),
-                                         r.random() < 0.5))  # fmt: skip
+@reference(
+    "gears/next_gear",
+    lambda r: (r.randint(0, 5), r.choice([900, 1199, 1200, 1500, 1799, 1800, 3000, 3001, 4000]), r.random() < 0.5),
+)
 def next_gear(gear: int, turns: int, brake: bool) -> int:
     down = turns < (1800 if brake else 1200)
     up = turns > 3000 and not brake

@@ -12,10 +12,14 @@ def count_tokens(text: str) -> int:
     return len(re.findall(r"\d+|[^\W\d_]+|[^ ]", text))
 
 
-@reference("lexer/kind_of_token", lambda r: (
-    r.choice(["", "'", "''", "_", "1", "12", "a1", "1a", "x_y", "'a'", "a'", "'a", "a-b", "?", "_9", "9_"])
-    if r.random() < 0.7 else "".join(r.choice("a1_'-") for _ in range(r.randint(0, 4))),
-))  # fmt: skip
+@reference(
+    "lexer/kind_of_token",
+    lambda r: (
+        r.choice(["", "'", "''", "_", "1", "12", "a1", "1a", "x_y", "'a'", "a'", "'a", "a-b", "?", "_9", "9_"])
+        if r.random() < 0.7
+        else "".join(r.choice("a1_'-") for _ in range(r.randint(0, 4))),
+    ),
+)
 def kind_of_token(token: str) -> str:
     kinds = {"number": r"\d+", "name": r"[^\W\d]\w*", "string": r"'.*'"}
     return next((kind for kind, pattern in kinds.items() if re.fullmatch(pattern, token)), "other")
@@ -41,24 +45,29 @@ def print_counter(text: str) -> str:
     return f"{counts[1]}\n"
 
 
-@reference("csv/split_fields", lambda r: (
-    ",".join(some(r, 4, lambda: r.choice(["", "x", "ab", '"a,b"', '","', '"c"']), 1)),
-))  # fmt: skip
+@reference(
+    "csv/split_fields", lambda r: (",".join(some(r, 4, lambda: r.choice(["", "x", "ab", '"a,b"', '","', '"c"']), 1)),)
+)
 def split_fields(line: str) -> list[str]:
     return next(csv.reader([line]), []) or [""]
 
 
-@reference("versions/compare_versions", lambda r: tuple(
-    ".".join(str(r.choice([0, 0, 1, 2, 10])) for _ in range(r.randint(1, 3))) for _ in range(2)
-))  # fmt: skip
+@reference(
+    "versions/compare_versions",
+    lambda r: tuple(".".join(str(r.choice([0, 0, 1, 2, 10])) for _ in range(r.randint(1, 3))) for _ in range(2)),
+)
 def compare_versions(a: str, b: str) -> int:
     left, right = ([*map(int, (text + ".0" * 9).split("."))][:9] for text in (a, b))
     return (left > right) - (left < right)
 
 
-@reference("versions/next_version", lambda r: (
-    f"{r.randint(0, 2)}.{r.randint(0, 10)}.{r.randint(0, 3)}", r.choice(["major", "minor", "patch", "none"])
-))  # fmt: skip
+@reference(
+    "versions/next_version",
+    lambda r: (
+        f"{r.randint(0, 2)}.{r.randint(0, 10)}.{r.randint(0, 3)}",
+        r.choice(["major", "minor", "patch", "none"]),
+    ),
+)
 def next_version(version: str, change: str) -> str:
     numbers = [int(part) for part in version.split(".")]
     order = ["major", "minor", "patch"]
@@ -69,9 +78,10 @@ def next_version(version: str, change: str) -> str:
     return ".".join(map(str, numbers))
 
 
-@reference("ranges/expand_ranges", lambda r: (",".join(some(r, 3, lambda: r.choice([
-    str(r.randint(0, 9)), f"{r.randint(0, 9)}-{r.randint(0, 9)}"
-]))),))  # fmt: skip
+@reference(
+    "ranges/expand_ranges",
+    lambda r: (",".join(some(r, 3, lambda: r.choice([str(r.randint(0, 9)), f"{r.randint(0, 9)}-{r.randint(0, 9)}"]))),),
+)
 def expand_ranges(text: str) -> list[int]:
     numbers = []
     for first, last in re.findall(r"(\d+)(?:-(\d+))?", text):
@@ -86,25 +96,38 @@ def summarize(numbers: list[int]) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-@reference("phone/phone_kind", lambda r: (r.choice(["112", "911", "113", ""]) if r.random() < 0.3 else
-                                          r.choice(["07", "09", "01", "17", "97"])
-                                          + "".join(r.choice("0179") for _ in range(r.choice([7, 8, 8, 8, 9]))),))  # fmt: skip
+@reference(
+    "phone/phone_kind",
+    lambda r: (
+        r.choice(["112", "911", "113", ""])
+        if r.random() < 0.3
+        else r.choice(["07", "09", "01", "17", "97"])
+        + "".join(r.choice("0179") for _ in range(r.choice([7, 8, 8, 8, 9]))),
+    ),
+)
 def phone_kind(number: str) -> str:
     kinds = {r"112|911": "emergency", r"07\d{8}": "mobile", r"09\d{8}": "premium", r"0\d{9}": "landline"}
     return next((kind for pattern, kind in kinds.items() if re.fullmatch(pattern, number)), "wrong")
 
 
-@reference("phone/clean_number", lambda r: (
-    r.choice(["", "+", "1", "x"]) + "".join(r.choice("0123-- +"[: r.choice([6, 7, 7, 8])]) for _ in range(r.randint(0, 6))),
-))  # fmt: skip
+@reference(
+    "phone/clean_number",
+    lambda r: (
+        r.choice(["", "+", "1", "x"])
+        + "".join(r.choice("0123-- +"[: r.choice([6, 7, 7, 8])]) for _ in range(r.randint(0, 6))),
+    ),
+)
 def clean_number(text: str) -> str:
     bare = re.sub(r"^\+", "00", text).replace("-", "").replace(" ", "")
     return bare if re.fullmatch(r"\d{3,}", bare) else "wrong"
 
 
-@reference("logs/print_worst", lambda r: (lambda lines: (f"{len(lines)}\n" + "".join(f"{line} x\n" for line in lines),))(
-    words(r, "INFO INFO WARN WARN ERROR" if r.random() < 0.5 else "INFO WARN", 6)
-))  # fmt: skip
+@reference(
+    "logs/print_worst",
+    lambda r: (lambda lines: (f"{len(lines)}\n" + "".join(f"{line} x\n" for line in lines),))(
+        words(r, "INFO INFO WARN WARN ERROR" if r.random() < 0.5 else "INFO WARN", 6)
+    ),
+)
 def print_worst(text: str) -> str:
     kinds = [line.split()[0] for line in text.splitlines()[1:]]
     level = max((kinds.count("ERROR") > 0) * 2, (kinds.count("WARN") > 2) * 2, (kinds.count("WARN") > 0) * 1)
@@ -140,8 +163,14 @@ def title_words(text: str) -> str:
     return re.sub(r"\S+", title, text)
 
 
-@reference("colour/colour_name", lambda r: tuple(r.choice([-1, 0, 49, 50, 90, 205, 206, 255, 256]) for _ in range(3))
-           if r.random() < 0.5 else tuple(r.choice([30, 60, 210]) for _ in range(3)))  # fmt: skip
+@reference(
+    "colour/colour_name",
+    lambda r: (
+        tuple(r.choice([-1, 0, 49, 50, 90, 205, 206, 255, 256]) for _ in range(3))
+        if r.random() < 0.5
+        else tuple(r.choice([30, 60, 210]) for _ in range(3))
+    ),
+)
 def colour_name(red: int, green: int, blue: int) -> str:
     values = [red, green, blue]
     if any(value not in range(256) for value in values):
@@ -152,9 +181,13 @@ def colour_name(red: int, green: int, blue: int) -> str:
     return ["red", "green", "blue"][values.index(max(values))]
 
 
-@reference("colour/hex_digits", lambda r: (
-    r.choice(["#", "#", "#", ""]) + "".join(r.choice("0aFg9B"[: r.choice([6, 3, 3])]) for _ in range(r.choice([2, 3, 6, 6, 3, 7]))),
-))  # fmt: skip
+@reference(
+    "colour/hex_digits",
+    lambda r: (
+        r.choice(["#", "#", "#", ""])
+        + "".join(r.choice("0aFg9B"[: r.choice([6, 3, 3])]) for _ in range(r.choice([2, 3, 6, 6, 3, 7]))),
+    ),
+)
 def hex_digits(text: str) -> str:
     if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
         return text[1:].lower()
@@ -168,17 +201,41 @@ def turn_wheel(start: int, turns: list[str]) -> int:
     return (begin + sum(5 if turn == "x" else 0 if turn == "?" else int(turn) for turn in resets)) % 10
 
 
-@reference("email/address_fault", lambda r: (
-    r.choice(["ann", "", "a b", "@"]) + r.choice(["@", "@", "@", "", "@@"]) + r.choice(["x.org", "x", "x.", ".", "", "a.b.c", "x. y"]),
-))  # fmt: skip
+@reference(
+    "email/address_fault",
+    lambda r: (
+        r.choice(["ann", "", "a b", "@"])
+        + r.choice(["@", "@", "@", "", "@@"])
+        + r.choice(["x.org", "x", "x.", ".", "", "a.b.c", "x. y"]),
+    ),
+)
 def address_fault(address: str) -> str:
     faults = {"space": r"[^ ]*", "at": r"[^@]*@[^@]*", "name": r"[^@]+@.*", "host": r".*@.*\..*(?<!\.)"}
     return next((name for name, pattern in faults.items() if not re.fullmatch(pattern, address)), "")
 
 
-@reference("email/sort_mail", lambda r: (some(r, 4, lambda: r.choice(
-    ["Hello", "You WIN", "Re: free lunch", "[team] plan", "Free [x]", "Re: [a] win", "re: free", "Re: hi", "twins"]
-)),))  # fmt: skip
+@reference(
+    "email/sort_mail",
+    lambda r: (
+        some(
+            r,
+            4,
+            lambda: r.choice(
+                [
+                    "Hello",
+                    "You WIN",
+                    "Re: free lunch",
+                    "[team] plan",
+                    "Free [x]",
+                    "Re: [a] win",
+                    "re: free",
+                    "Re: hi",
+                    "twins",
+                ]
+            ),
+        ),
+    ),
+)
 def sort_mail(subjects: list[str]) -> list[int]:
     def folder(subject: str) -> int:
         if re.search("free|win", subject, re.IGNORECASE) and subject[:3] != "Re:":
