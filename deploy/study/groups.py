@@ -22,7 +22,7 @@ def grouped(runs: Sequence[Path], names: Sequence[str] | None = None) -> Results
     arms = dict[str, dict[int, Path]]()
     for path in runs:
         settings = _settings(path)
-        seed = settings.get("run.seed", 0)
+        seed = int(str(settings.get("run.seed", 0)))
         same = json.dumps({k: v for k, v in settings.items() if not k.startswith(IGNORED)}, sort_keys=True, default=str)
         found = arms.setdefault(same, {})
         if seed in found:
