@@ -17,7 +17,7 @@ groups of a step. Shown for each mask:
   length    of the mean gradient, as a share of that over all tokens
 
 Gradients are taken at COORDINATES weights drawn at random, in proportion from each tensor, which leaves cosines
-and ratios as they are on average. The weights are those of `--model`, the start of the run: the first steps are close to it.
+and ratios as they are on average. The weights are those of `--model`, the start of the run; the first steps are close.
 """
 
 import argparse
