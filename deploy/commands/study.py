@@ -35,13 +35,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "study", help="several arms with several seeds, compared", description=DESCRIPTION, epilog=EXAMPLES,
         formatter_class=RAW, allow_abbrev=False,
         usage="stepcoder study FILE [--check] [--address URL [--jobs N]]\n"
-        "       stepcoder study show DIR [--markdown] [--plot FILE]",
+        "       stepcoder study show DIR [--against ARM] [--markdown] [--plot FILE]",
     )  # fmt: skip
     study.add_argument("what", metavar="FILE | show DIR", nargs="+", help="the study's file; or show and its directory")
     study.add_argument("--check", action="store_true", help="check all arms, say what is left, start nothing")
     study.add_argument("--directory", metavar="DIR", help="another directory than the file names")
     study.add_argument("--address", metavar="URL", help="run on the Ray cluster with this dashboard, as jobs")
     study.add_argument("--jobs", metavar="N", type=int, help="with --address: runs at once (default: 2)")
+    study.add_argument("--against", metavar="ARM", help="show: differences from this arm (default: the first)")
     study.add_argument("--markdown", action="store_true", help="show: tables in Markdown")
     study.add_argument("--plot", metavar="FILE", type=Path, help="show: draw the curves there (PNG)")
 
@@ -53,8 +54,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         return show(options, Path(options.what[1]))
     if len(options.what) != 1:
         raise UserError(f"study takes one file, or show and a directory, not {' '.join(options.what)}")
-    if options.markdown or options.plot:
-        raise UserError("--markdown and --plot are for 'stepcoder study show DIR'")
+    if options.markdown or options.plot or options.against:
+        raise UserError("--against, --markdown and --plot are for 'stepcoder study show DIR'")
     if options.jobs is not None and (options.address is None or options.jobs < 1):
         raise UserError("--jobs N is for runs on a cluster: give --address URL too, and 1 or more jobs")
     return start(options, Path(options.what[0]))
@@ -107,6 +108,8 @@ def show(options: argparse.Namespace, directory: Path) -> int:
     from stepcoder.deploy.study.text import as_markdown, as_text
 
     results = read(directory)
+    if options.against is not None:
+        results = results.against(options.against)
     if options.plot is not None:
         if options.plot.suffix.lower() != ".png":
             raise UserError(f"--plot: {options.plot} must end in .png")

@@ -86,7 +86,7 @@ class Plan:
         own = {"run.seed": trial.seed, "run.directory": str(trial.path)}
         own |= {"run.max_tokens": self.budget.tokens} if minutes is None else {"run.max_minutes": minutes}
         own |= {} if model is None else {"model": model}
-        return ["train", "--config", str(self.config), *words(trial.arm.settings | own)]
+        return ["train", "--config", named(self.config), *words(trial.arm.settings | own)]
 
     def record(self) -> dict[str, Any]:
         """What `study.yaml` in the directory says."""
@@ -101,6 +101,12 @@ class Plan:
 
 def run_directory(study: Path, arm: str, seed: int) -> Path:
     return study / "runs" / arm / f"seed-{seed}"
+
+
+def named(file: Path) -> str:
+    """A file as a command names it: relative where it lies below the working directory, which goes along with a job."""
+    here = Path.cwd()
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)
 
 
 def words(settings: Mapping[str, Any]) -> list[str]:

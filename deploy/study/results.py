@@ -6,7 +6,7 @@ for arm in results.arms:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,12 @@ class Results:
     @property
     def first(self) -> ArmResults:
         return self.arms[0]
+
+    def against(self, name: str) -> "Results":
+        """The same with another arm as what the others are compared with; UserError where there is no such arm."""
+        if name not in (names := [arm.name for arm in self.arms]):
+            raise UserError(f"--against {name}: the arms are {', '.join(names)}")
+        return replace(self, arms=tuple(sorted(self.arms, key=lambda arm: arm.name != name)))
 
 
 def read(directory: Path) -> Results:

@@ -21,7 +21,7 @@ from stepcoder.deploy.run.checkpoint import POLICY, latest_complete
 from stepcoder.deploy.run.listing import held
 from stepcoder.deploy.run.lock import RunLock
 from stepcoder.deploy.study.launch import Handle, Launcher
-from stepcoder.deploy.study.plan import STUDY, Plan, Trial
+from stepcoder.deploy.study.plan import STUDY, Plan, Trial, named
 from stepcoder.deploy.study.trials import done, foreign, minutes_left, progress
 from stepcoder.errors import UserError
 from stepcoder.files import write_whole
@@ -61,7 +61,7 @@ class Study:
         if made is None:
             directory = self.plan.directory / START
             self.say(f"start model: {self.plan.sft.name} (log: {directory}.log)")
-            line = ["sft", "--config", str(self.plan.sft), "--run.directory", str(directory)]
+            line = ["sft", "--config", named(self.plan.sft), "--run.directory", str(directory)]
             self._free(directory)
             handle = self.launcher.start(START, line, directory.with_name(f"{START}.log"))
             try:

@@ -4,57 +4,42 @@ import math
 from collections.abc import Callable, Sequence
 
 from stepcoder.deploy.shown.summary import points
-from stepcoder.deploy.study.comparison import Choice, Entry, Row, choices, rows
+from stepcoder.deploy.study.comparison import HELDOUT, TRAIN, Choice, Entry, Row, choices, rows
 from stepcoder.deploy.study.results import Results
 from stepcoder.words import plural
 
-SPLITS = {"heldout": "held-out", "train": "training"}
+SPLITS = {HELDOUT: "Held-out", TRAIN: "Training"}
 Cells = Sequence[Sequence[str]]  # the first row is the head
 
 
 def tables(results: Results) -> list[tuple[str, Cells]]:
-    """Title and cells of each table that there is data for."""
-    found, columns = rows(results), choices(results)
-    if not columns:
-        return []
-    return [
-        (f"Arms, difference from {results.first.name}", _main(found, [c for c in columns if c[1] is None])),
-        *((f"By level, {SPLITS[split]} problems", _by_level(found, split, columns)) for split in _split(columns)),
-    ]
+    """Title and cells of each table that there is data for: held-out problems, training problems, each of their levels.
+
+    A table for each, so that no line is wider than a page.
+    """
+    found = rows(results)
+    return [(_title(choice, results.first.name), _table(found, choice)) for choice in choices(results)]
 
 
-def _split(columns: Sequence[Choice]) -> list[str]:
-    return list(dict.fromkeys(split for split, level in columns if level is not None))
+def _title(choice: Choice, first: str) -> str:
+    split, level = choice
+    return f"{SPLITS[split]} problems{f', {level}' if level else ''}: pass rate, and difference from {first}"
 
 
-def _main(found: Sequence[Row], columns: Sequence[Choice]) -> Cells:
-    head = ["arm", "runs"]
-    for split, _ in columns:
-        head += [SPLITS[split], "difference", "p"]
-    speed = any(row.speed is not None for row in found)
-    cells = [[*head, *(["learning speed"] if speed else [])]]
+def _table(found: Sequence[Row], choice: Choice) -> Cells:
+    fast = choice == (HELDOUT, None) and any(row.speed is not None for row in found)
+    cells = [["arm", "runs", "pass rate", "difference", "p", *(["learning speed"] if fast else [])]]
     for row in found:
         runs = f"{len(row.seeds)}" if len(row.seeds) == row.planned else f"{len(row.seeds)} of {row.planned}"
-        line = [row.name, runs]
-        for choice in columns:
-            line += _cells(row.entries.get(choice), with_p=True)
-        cells.append([*line, *([_speed(row.speed)] if speed else [])])
+        cells.append([row.name, runs, *_cells(row.entries.get(choice)), *([_speed(row.speed)] if fast else [])])
     return cells
 
 
-def _by_level(found: Sequence[Row], split: str, columns: Sequence[Choice]) -> Cells:
-    levels = [choice for choice in columns if choice[0] == split and choice[1] is not None]
-    cells = [["arm", *(name for _, level in levels for name in (str(level), "difference"))]]
-    for row in found:
-        cells.append([row.name, *(cell for choice in levels for cell in _cells(row.entries.get(choice)))])
-    return cells
-
-
-def _cells(entry: Entry | None, with_p: bool = False) -> list[str]:
+def _cells(entry: Entry | None) -> list[str]:
     if entry is None:
-        return ["-", "-", "-"][: 2 + with_p]
-    shown = [points(entry.mean), "-" if entry.difference is None else points(entry.difference, signed=True)]
-    return [*shown, "-" if entry.p is None else p_text(entry.p)] if with_p else shown
+        return ["-", "-", "-"]
+    change = "-" if entry.difference is None else points(entry.difference, signed=True)
+    return [points(entry.mean), change, "-" if entry.p is None else p_text(entry.p)]
 
 
 def p_text(p: float) -> str:

@@ -73,8 +73,15 @@ def test_the_command_prints_text_or_markdown_and_draws(tmp_path: Path, capsys: p
     assert main(["study", "show", str(study), "--markdown", "--plot", str(tmp_path / "s.png")]) == 0
     markdown = capsys.readouterr().out
     assert text == as_text(read(study)) and markdown == as_markdown(read(study))
-    assert "| both | 3 |" in markdown and "By level, held-out problems" in markdown
+    assert (
+        "| both | 3 |" in markdown
+        and "**Held-out problems, interview: pass rate, and difference from ppo**" in markdown
+    )
     assert (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
+    assert main(["study", "show", str(study), "--against", "both"]) == 0
+    assert "pass rate, and difference from both" in capsys.readouterr().out
+    assert main(["study", "show", str(study), "--against", "neither"]) == 2
+    assert "--against neither: the arms are ppo, both" in capsys.readouterr().err
     assert main(["study", "show", str(tmp_path)]) == 2
     assert "no study.yaml there" in capsys.readouterr().err
 
