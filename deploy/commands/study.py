@@ -69,7 +69,7 @@ def start(options: argparse.Namespace, file: Path) -> int:
 
     plan = load_plan(file, options.directory)
     made = start_model(plan)
-    check(plan, str(made) if made else None)
+    check(plan, str(made) if made else None, here=options.address is None)
     if options.check:
         trials = plan.trials()
         for arm in plan.arms:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from stepcoder.deploy.checks.preflight import preflight
+from stepcoder.deploy.checks.preflight import check_lasting, preflight
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.moved import flat, translated
 from stepcoder.deploy.config.run import Config
@@ -30,17 +30,19 @@ def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(PREFIX) or k in NOT_SETTINGS}
 
 
-def check(plan: Plan, start: str | None = None) -> dict[str, Config]:
+def check(plan: Plan, start: str | None = None, here: bool = True) -> dict[str, Config]:
     """Every arm's configuration, with the first of its seeds; raises UserError with all faults.
 
-    `start`: the model that the fine-tuning made, once there is one; until then its own start stands for it.
+    `start`: the model that the fine-tuning made, once there is one; until then its own start stands for it. Without
+    `here` the runs compute on a cluster, whose machines and files are not seen from this one.
     """
     faults: list[str] = []
     model = start or plan.model
     if plan.sft is not None and start is None:
         try:
             fine_tuning = load_config(plan.sft, [], {}, root=SFTRunConfig)
-            preflight(fine_tuning, writes=False, memory=False)
+            if here:
+                preflight(fine_tuning, writes=False, memory=False)
             model = fine_tuning.model
         except UserError as error:
             faults += [f"start.sft: {line}" for line in str(error).splitlines()]
@@ -51,7 +53,7 @@ def check(plan: Plan, start: str | None = None) -> dict[str, Config]:
     if not faults:
         for name, config in configs.items():
             try:
-                preflight(config, memory=False)
+                preflight(config, memory=False) if here else check_lasting(config, submitted=True)
             except UserError as error:
                 faults += [f"arm {name}: {line}" for line in str(error).splitlines()]
     if faults:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stepcoder.deploy.checks import preflight
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.sft import SFTRunConfig
 from stepcoder.deploy.study.check import check
@@ -92,6 +93,19 @@ def test_what_a_study_cannot_work_with_is_refused_once_for_all_arms(tmp_path: Pa
     assert any(fault.startswith("all arms: rollout.dtype = auto") for fault in faults)
     assert any(fault.startswith("all arms: data.heldout is empty") for fault in faults)
     assert len(faults) == 2
+
+
+def test_arms_that_run_elsewhere_are_checked_without_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(*_: object) -> None:
+        raise UserError("this machine will not do")
+
+    monkeypatch.setattr(preflight, "check_sandbox", look)
+    plan = load_plan(written(tmp_path))
+    with pytest.raises(UserError, match="all arms: this machine will not do"):
+        check(plan)
+    assert len(check(plan, here=False)) == 3
 
 
 def test_equal_arms_and_arms_with_other_evaluations_are_refused(tmp_path: Path) -> None:
