@@ -84,7 +84,7 @@ class Plan:
     def line(self, trial: Trial, model: str | None, minutes: float | None = None) -> list[str]:
         """The command of a run, without `stepcoder`. `minutes`: what is left of them."""
         own = {"run.seed": trial.seed, "run.directory": str(trial.path)}
-        own |= {"run.max_tokens": self.budget.tokens} if minutes is None else {"run.max_minutes": minutes}
+        own |= {"run.max_tokens": self.budget.tokens, "run.max_minutes": minutes}
         own |= {} if model is None else {"model": model}
         return ["train", "--config", named(self.config), *words(trial.arm.settings | own)]
 
@@ -216,6 +216,6 @@ def _seeds(path: Path, where: str, value: Any, config: StudyConfig, faults: list
 def study_layer(plan: Plan, seed: int, model: str | None) -> Layer:
     """What a study adds to an arm's settings."""
     own = {"run.seed": seed, "run.directory": os.fspath(plan.directory / "runs")}
-    own |= {} if plan.budget.tokens is None else {"run.max_tokens": plan.budget.tokens}
+    own |= {"run.max_tokens": plan.budget.tokens, "run.max_minutes": plan.budget.minutes}
     own |= {} if model is None else {"model": model}
     return {key: Given(value, f"{plan.file}") for key, value in own.items()}

@@ -81,6 +81,10 @@ def _mixed(results: Results) -> list[str]:
         told.append(f"Runs of {plural(len(commits), 'commit')}: {', '.join(sorted(c[:7] for c in commits if c))}.")
     elif commits:
         told.append(f"Commit {min(c for c in commits if c)[:7]}{', changed' if dirty else ''}.")
+    limit = results.budget.get("tokens", 0)
+    short = [f"{run.arm}, seed {run.seed}" for run in runs if run.rewards and run.rewards[-1][0] < limit]
+    if short:
+        told.append(f"Ended by run.steps before {limit:,} tokens: {'; '.join(short)}.")
     for seed, cpus in by_seed.items():
         if len(cpus) > 1:
             told.append(f"Seed {seed} was computed on several kinds of processor: {', '.join(sorted(map(str, cpus)))}.")

@@ -162,6 +162,7 @@ def test_minutes_are_those_of_steps_and_evaluations_and_leave_room_for_the_end(t
     write_run(plan.trials()[0].path, 0, 0.1, ended=None)
     Study(plan, launcher, lambda text: None).run()
     assert [line[line.index("--run.max_minutes") + 1] for line in launcher.lines][:2] == ["12.5", "20.0"]
+    assert all(line[line.index("--run.max_tokens") + 1] == "none" for line in launcher.lines)
 
 
 def test_done_is_what_a_report_says(tmp_path: Path) -> None:

@@ -105,6 +105,14 @@ def test_seeds_on_several_processors_and_runs_of_several_commits_are_told(tmp_pa
     assert "Seed 1 was computed on several kinds of processor: CPU, another." in text
 
 
+def test_runs_that_ended_before_their_tokens_are_named(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", GAINS)
+    assert "Ended by run.steps" not in as_text(read(study))
+    file = study / "study.yaml"
+    file.write_text(file.read_text().replace(f"tokens: {STEPS * TOKENS}", f"tokens: {STEPS * TOKENS + 1}"))
+    assert "Ended by run.steps before 6,001 tokens: ppo, seed 0; ppo, seed 1;" in as_text(read(study))
+
+
 def test_compare_groups_runs_that_differ_in_their_seed_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
