@@ -1,18 +1,16 @@
 """How far the runs of a study are: read from their files alone."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from stepcoder.deploy.run.listing import held
+from stepcoder.deploy.run.listing import ended_by, held
 from stepcoder.deploy.run.metrics import METRICS, read_metrics, tokens_generated
 from stepcoder.deploy.run.provenance import recorded
 from stepcoder.deploy.shown.summary import step_seconds
 from stepcoder.deploy.study.plan import Trial
 
-REPORT = "report.json"
 State = Literal["done", "running", "stopped", "not begun"]
 
 
@@ -50,11 +48,7 @@ def _state(path: Path, begun: bool) -> State:
 
 def done(path: Path) -> bool:
     """Whether the run came to its end by itself: `stepcoder train` writes that last."""
-    try:
-        report: Mapping[str, Any] = json.loads((path / REPORT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return report.get("ended") in ("steps", "tokens", "minutes")
+    return ended_by(path) is not None
 
 
 def minutes_left(budget: float, found: Progress) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stepcoder.deploy.cli import main
+from stepcoder.deploy.run.listing import listed
 from stepcoder.deploy.run.metrics import read_metrics
 from stepcoder.deploy.study.comparison import HELDOUT, TRAIN, band, rows
 from stepcoder.deploy.study.plan import run_directory
@@ -111,6 +112,13 @@ def test_runs_that_ended_before_their_tokens_are_named(tmp_path: Path) -> None:
     file = study / "study.yaml"
     file.write_text(file.read_text().replace(f"tokens: {STEPS * TOKENS}", f"tokens: {STEPS * TOKENS + 1}"))
     assert "Ended by run.steps before 6,001 tokens: ppo, seed 0; ppo, seed 1;" in as_text(read(study))
+
+
+def test_runs_of_a_study_are_listed_as_finished_though_their_checkpoints_are_gone(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", GAINS, seeds=1)
+    (run_directory(study, "both", 0) / "report.json").write_text(json.dumps({"ended": None}))
+    found = {Path(run.name).parent.name: run.state for run in listed(str(study))}
+    assert found == {"ppo": "finished", "both": "stopped"}
 
 
 def test_compare_groups_runs_that_differ_in_their_seed_alone(

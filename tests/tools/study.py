@@ -33,7 +33,7 @@ def write_run(path: Path, seed: int, gain: float, ended: str | None = "tokens") 
             }
             lines.append({"step": step, "eval": splits, "seconds/eval": 30.0})
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (path / "config.yaml").write_text(yaml.safe_dump({"run": {"seed": seed}, "gain": gain}))
+    (path / "config.yaml").write_text(yaml.safe_dump({"run": {"seed": seed, "steps": 1000}, "gain": gain}))
     (path / "provenance.jsonl").write_text(json.dumps({"commit": "0123456789", "dirty": False, "cpu": "CPU"}) + "\n")
     if ended is not None:
         (path / "report.json").write_text(json.dumps({"ended": ended}))
