@@ -19,15 +19,15 @@ from stepcoder.errors import UserError
 from stepcoder.paths import source_tree
 
 COMMANDS = (
-    "train", "sft", "eval", "compare", "doctor", "export", "grade", "serve", "packages", "mask", "courses",
+    "train", "sft", "eval", "study", "compare", "doctor", "export", "grade", "serve", "packages", "mask", "courses",
     "data", "submit", "runs",
 )  # fmt: skip
 TAKES_SETTINGS = ("train", "sft", "eval", "doctor", "grade", "serve", "data")
 
 TRAINS = ("train", "sft", "eval")
-NEEDS_TRAINING = (*TRAINS, "submit")
+NEEDS_TRAINING = (*TRAINS, "submit", "study")
 # Packages of the extra `train`.
-TRAINING = "ray torch transformers deepspeed peft tensorboard matplotlib psutil fsspec gguf accelerate".split()
+TRAINING = "ray torch transformers deepspeed peft tensorboard matplotlib psutil scipy fsspec gguf accelerate".split()
 
 DESCRIPTION = """\
 Train a code model with reinforcement learning from unit tests (StepCoder, arXiv 2402.01391): a curriculum of completion
@@ -40,6 +40,7 @@ start here:
   stepcoder sft --config configs/sft-starter.yaml     fine-tune on the problems' solutions, the stage before it
   stepcoder eval --run runs/starter                   pass rate of the newest checkpoint
   stepcoder compare runs/starter runs/starter-grpo    several runs side by side
+  stepcoder study configs/study-starter.yaml          several arms with several seeds, and how sure a difference is
   stepcoder submit -- train --config FILE ...         the same on a Ray cluster
   stepcoder runs runs                                 what runs there are, and how far they are
   stepcoder export --run runs/starter --out my-model  the trained model for transformers and vLLM

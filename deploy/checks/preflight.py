@@ -53,10 +53,10 @@ class Ready:
         return self.named or str(self.model)
 
 
-def preflight(config: BaseConfig, writes: bool = True) -> Ready:
+def preflight(config: BaseConfig, writes: bool = True, memory: bool = True) -> Ready:
     """Raises UserError with one line a fault. Converts or downloads the model last, when all else is right.
 
-    `writes` is False for what leaves the run directory alone.
+    `writes` is False for what leaves the run directory alone, `memory` for what starts at another time.
     """
     faults: list[str] = []
     isolation: list[str] = []
@@ -83,7 +83,8 @@ def preflight(config: BaseConfig, writes: bool = True) -> Ready:
     attempt(lambda: check_ray(config))
     if own_machine(config):
         attempt(lambda: check_gpus(config))
-        attempt(lambda: check_memory(config))
+        if memory:
+            attempt(lambda: check_memory(config))
         attempt(lambda: isolation.append(check_sandbox(config)))
     if faults:
         raise UserError("\n".join(faults))
@@ -92,7 +93,7 @@ def preflight(config: BaseConfig, writes: bool = True) -> Ready:
     model = resolve_model(config.model)
     check_length(config, model)
     check_architecture(config, model)
-    if own_machine(config):
+    if own_machine(config) and memory:
         check_memory(config.model_copy(update={"model": str(model)}))  # one that was not here before
     exact = exact_model(model, [problem.solution for problem in data["train"]])
     given = str(model) if Path(config.model).expanduser().is_dir() else config.model

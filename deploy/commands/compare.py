@@ -8,12 +8,14 @@ from stepcoder.errors import UserError
 
 DESCRIPTION = """\
 Put several runs side by side: how far the pass rate of each has risen, what a step cost, and one picture with all
-learning curves. Runs may be under way; only their metrics.jsonl is read."""
+learning curves. Runs may be under way; only their metrics.jsonl is read. With --group, runs that differ in their seed
+alone are one arm, and the arms are compared with the first one, with intervals over seeds and problems."""
 
 EXAMPLES = """\
 examples:
   stepcoder compare runs/starter runs/starter-grpo runs/starter-rloo
-  stepcoder compare runs/starter runs/starter-grpo --names PPO GRPO --out curves.png"""
+  stepcoder compare runs/starter runs/starter-grpo --names PPO GRPO --out curves.png
+  stepcoder compare runs/ppo-* runs/grpo-* --group --names PPO GRPO"""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,6 +25,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )  # fmt: skip
     compare.add_argument("runs", metavar="DIR", type=Path, nargs="+", help="run directories")
     compare.add_argument("--names", metavar="NAME", nargs="+", help="what to call them (default: their directories')")
+    compare.add_argument("--group", action="store_true", help="runs that differ in run.seed alone are one arm")
     compare.add_argument("--out", metavar="FILE", type=Path, help="draw the curves there (PNG); replaced if it exists")
 
 
@@ -30,7 +33,6 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from rich.console import Console
 
     from stepcoder.deploy.run.metrics import METRICS, read_metrics
-    from stepcoder.deploy.run.outputs import check_output
     from stepcoder.deploy.shown.plot import comparison
     from stepcoder.deploy.shown.summary import comparison_table, report
 
@@ -38,17 +40,39 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     for path, file in zip(options.runs, files, strict=True):
         if next(iter(read_metrics(file)), None) is None:
             raise UserError(f"{path}: no {METRICS} with a step or an evaluation in it; give a run directory")
+    if options.group:
+        return _grouped(options, files)
     names = options.names or _names(options.runs)
     if len(names) != len(options.runs) or len(set(names)) != len(names):
         raise UserError(f"--names: {len(options.runs)} different names are needed, one a run")
-    if options.out is not None:
-        if options.out.suffix.lower() != ".png":
-            raise UserError(f"--out: {options.out} must end in .png")
-        check_output(options.out, "--out", files, force=True)
+    _check_picture(options.out, files)
     found = dict(zip(names, files, strict=True))
     Console().print(comparison_table({name: report(file) for name, file in found.items()}))
     if options.out is not None:
         print(comparison(found, options.out))
+    return 0
+
+
+def _check_picture(out: Path | None, files: list[Path]) -> None:
+    from stepcoder.deploy.run.outputs import check_output
+
+    if out is not None:
+        if out.suffix.lower() != ".png":
+            raise UserError(f"--out: {out} must end in .png")
+        check_output(out, "--out", files, force=True)
+
+
+def _grouped(options: argparse.Namespace, files: list[Path]) -> int:
+    from stepcoder.deploy.study.groups import grouped
+    from stepcoder.deploy.study.text import as_text
+
+    _check_picture(options.out, files)
+    results = grouped(options.runs, options.names)
+    print(as_text(results), end="")
+    if options.out is not None:
+        from stepcoder.deploy.study.picture import draw
+
+        print(draw(results, options.out))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from stepcoder.deploy.commands import data_check, data_convert, data_refine, data_show, data_solve
+from stepcoder.deploy.commands import data_check, data_convert, data_refine, data_select, data_show, data_solve
 from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 
@@ -16,17 +16,21 @@ examples:
   stepcoder data check train.jsonl.gz --run
   stepcoder data solve train.jsonl.gz solved.jsonl.gz --samples runs/mine/trajectories
   stepcoder data show train.jsonl.gz --id apps/2287
+  stepcoder data select train.jsonl.gz hard.jsonl --config configs/starter.yaml
 
 Files may be JSON lines, one JSON array (both also gzip-compressed), Parquet or Arrow; a folder means all tables in it.
 docs/data.md explains formats, reasons and how to write a reader of your own."""
 
-_ACTIONS = {"convert": data_convert, "refine": data_refine, "check": data_check, "show": data_show, "solve": data_solve}
+_ACTIONS = {
+    "convert": data_convert, "refine": data_refine, "check": data_check, "show": data_show, "solve": data_solve,
+    "select": data_select,
+}  # fmt: skip
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     data = commands.add_parser(
-        "data", help="convert, refine, check, show and solve problems", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
+        "data", help="convert, refine, check, show, solve and select problems", description=DESCRIPTION,
+        epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
     )  # fmt: skip
     actions = data.add_subparsers(dest="action", metavar="ACTION", required=True)
     for module in _ACTIONS.values():

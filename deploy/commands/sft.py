@@ -61,6 +61,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.config.sft import SFTRunConfig
     from stepcoder.deploy.run.directory import RunDirectory
+    from stepcoder.deploy.run.provenance import record
     from stepcoder.deploy.run.resume import settings_before, settle_resume
     from stepcoder.deploy.training.sft_data import prepare
     from stepcoder.deploy.training.stopping import Stopping
@@ -91,6 +92,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         if not run.finished:
             from stepcoder.deploy.training.sft import fine_tune
 
+            record(run.path)
             fine_tune(config, run, ready, data, stopping)
         finish(config, run, asked=stopping.asked)
     return stopping.exit_code
@@ -106,7 +108,7 @@ def finish(config: "SFTRunConfig", run: "RunDirectory", asked: bool = False) -> 
     from stepcoder.files import write_json
 
     result = report(run.metrics_file)
-    write_json(run.path / "report.json", result)
+    write_json(run.path / "report.json", result | {"ended": None if asked else "steps"})
     picture = sft_curve(run.metrics_file, run.path / "learning_curve.png", f"Supervised fine-tuning: {config.model}")
     if result["splits"]:
         Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False).print(table(result))

@@ -46,6 +46,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.checks.preflight import preflight
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.run.directory import RunDirectory
+    from stepcoder.deploy.run.provenance import record
     from stepcoder.deploy.run.resume import settings_before, settle_resume
     from stepcoder.deploy.training.stopping import Stopping
 
@@ -68,6 +69,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         if not run.finished:
             from stepcoder.deploy.training import controller
 
+            record(run.path)
             controller.train(config, run, ready, stopping)
         finish(config, run, asked=stopping.asked)
     return stopping.exit_code
@@ -85,20 +87,29 @@ def finish(config: "Config", run: "RunDirectory", asked: bool = False) -> None:
 
     if not any(True for _ in read_metrics(run.metrics_file)):
         return
+    last = max((step for step, _ in named(run.checkpoints)), default=0)
     result = report(run.metrics_file)
-    write_json(run.path / "report.json", result)
+    ended = None if asked else how_it_ended(config, last, result["tokens_generated"])
+    write_json(run.path / "report.json", result | {"ended": ended})
     picture = learning_curve(run.metrics_file, run.path / "learning_curve.png", f"StepCoder: {config.model}")
     console = Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False)
     if result["splits"]:
         console.print(table(result))
     place = run.uri or os.path.relpath(run.path)
-    last = max((step for step, _ in named(run.checkpoints)), default=0)
     if asked:
         print(f"stopped         {asked_to_stop(last, config.run.steps)}")
-    elif config.run.max_minutes is not None and last < config.run.steps:
+    elif ended == "minutes" and config.run.max_minutes is not None:
         print(f"stopped         {cut_short(last, config.run.steps, config.run.max_minutes)}")
     print(f"learning curve  {os.path.relpath(picture)}\nrun directory   {place}")
     print(f"take the model  stepcoder export --run {place} --out my-model")
+
+
+def how_it_ended(config: "Config", steps: int, tokens: int) -> str:
+    """Which limit a run came to that ended by itself: steps, tokens or minutes."""
+    limit = config.run.max_tokens
+    if steps >= config.run.steps:
+        return "steps"
+    return "tokens" if limit is not None and tokens >= limit else "minutes"
 
 
 def cut_short(done: int, steps: int, minutes: float) -> str:

@@ -35,12 +35,13 @@ def load_config(
     root: type[Root] = Config,
     *,
     kept: bool = False,
+    over: Sequence[Layer] = (),
 ) -> Root:
     """The run's configuration, a `root`; raises UserError that names every bad key and value.
 
     `arguments` are what the command line has left after its own options: `--learner.policy.lr 1e-5`,
     `--learner.policy.lr=1e-5` or `--set learner.policy.lr=1e-5`. `kept`: the file is what a run was started with,
-    by an earlier version perhaps.
+    by an earlier version perhaps. `over`: layers above the file's.
     """
     tree = flatten(root)
     if path is not None and kept:
@@ -49,6 +50,7 @@ def load_config(
     else:
         layers = read_yaml(Path(path), tree) if path is not None else []
     layers += [
+        *over,
         read_environment(os.environ if environment is None else environment, tree),
         read_arguments(arguments, tree),
     ]

@@ -25,6 +25,10 @@ class RunConfig(PlaceConfig):
     """Take no further step when it, its checkpoint and the final evaluation would not end within so many minutes of
     the command's start (minutes); none for run.steps alone. The same command goes on, for as long again. A learning
     rate that falls to run.steps does not reach its end."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Take no further step once so many tokens were generated in training, over all commands of the run (tokens); none
+    for run.steps alone. Unlike steps and minutes it is the same work for every algorithm and schedule. A learning rate
+    that falls to run.steps does not reach its end."""
     keep_best: int = Field(default=1, ge=0)
     """Checkpoints with the highest run.best_metric that are kept beside the newest (checkpoints)."""
     best_metric: str = Field(default="eval/heldout/pass_rate", min_length=1)

@@ -17,7 +17,11 @@ from stepcoder.errors import UserError, nearest
 
 PREFIX = "STEPCODER_"
 # Variables of the same prefix that other parts read
-NOT_SETTINGS = {"STEPCODER_CACHE", *(f"STEPCODER_JUDGE_{name}" for name in ("URL", "TOKEN", "PROBLEMS"))}
+NOT_SETTINGS = {
+    "STEPCODER_CACHE",
+    "STEPCODER_COMMIT",
+    *(f"STEPCODER_JUDGE_{name}" for name in ("URL", "TOKEN", "PROBLEMS")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +52,17 @@ def read_yaml(path: Path, tree: Tree, seen: tuple[Path, ...] = ()) -> list[Layer
             return []
         if not isinstance(root, yaml.MappingNode):
             raise UserError(f"{path}: expected 'key: value' lines, found something else.")
-        return _walk(path, loader, root, tree, seen)
+        return walk(path, loader, root, tree, seen)
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     finally:
         loader.dispose()
 
 
-def _walk(
-    path: Path, loader: yaml.SafeLoader, root: yaml.MappingNode, tree: Tree, seen: tuple[Path, ...]
+def walk(
+    path: Path, loader: yaml.SafeLoader, root: yaml.MappingNode, tree: Tree, seen: tuple[Path, ...] = ()
 ) -> list[Layer]:
+    """The layers of a mapping in a YAML file, each value with its line."""
     base: list[Layer] = []
     found: Layer = {}
     places: dict[str, str] = {}  # of sections too

@@ -27,7 +27,7 @@ from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, l
 from stepcoder.deploy.run.faults import FAULTS
 from stepcoder.deploy.run.lock import RunLock
 from stepcoder.deploy.run.manifest import ManifestError
-from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores
+from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores, tokens_generated
 from stepcoder.deploy.run.remote import connect, fetch_names, listing, pull, push
 from stepcoder.deploy.run.settings import FORMATS, differences
 from stepcoder.errors import UserError
@@ -139,7 +139,10 @@ class RunDirectory:
         if self.checkpoint is not None and not self.finished:
             self._say(f"going on from the checkpoint of step {self.checkpoint.step} of {self.steps}")
         elif self.checkpoint is not None:
-            self._say(f"all {plural(self.steps, 'step is', 'steps are')} done; raise {self.config.length} to go on")
+            length, done = self.config.length, f"all {plural(self.steps, 'step is', 'steps are')} done"
+            if self.tokens_spent:
+                length, done = "run.max_tokens", "as many tokens are generated as run.max_tokens allows"
+            self._say(f"{done}; raise {length} to go on")
         elif self._begun():
             self._say("no complete checkpoint was left: starting from the first step")
 
@@ -193,10 +196,16 @@ class RunDirectory:
         return self.checkpoint.step if self.checkpoint is not None else 0
 
     @property
+    def tokens_spent(self) -> bool:
+        """Whether the steps up to the checkpoint generated `run.max_tokens`."""
+        limit = self.config.run.max_tokens if isinstance(self.config.run, RunConfig) else None
+        return limit is not None and tokens_generated(read_metrics(self.metrics_file), self.resumed_step) >= limit
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to do: all steps, and the evaluation after the last one."""
         last = self.resumed_step
-        if last < self.steps:
+        if last < self.steps and not self.tokens_spent:
             return False
         evaluated = any(record["step"] == last and "eval" in record for record in read_metrics(self.metrics_file))
         return evaluated or not self.config.eval.at_end

@@ -1,6 +1,7 @@
 """What runs there are below a directory, and how far each is: read from their files alone, without opening a run."""
 
 import fcntl
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from stepcoder.deploy.run.checkpoint import named
 from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints, local_part
 from stepcoder.deploy.run.lock import LOCK
 from stepcoder.deploy.run.manifest import MANIFEST
-from stepcoder.deploy.run.metrics import METRICS, read_metrics
+from stepcoder.deploy.run.metrics import METRICS, read_metrics, tokens_generated
 from stepcoder.deploy.run.remote import fetch_names
 
 State = Literal["running", "finished", "stopped", "not begun"]
+REPORT = "report.json"
 DEPTH = 3  # folders between the directory and a run
 
 
@@ -70,12 +72,10 @@ def _read(folder: Path, name: str) -> Listed | None:
     step = max((line["step"] for line in lines), default=0)
     checkpoint = max((s for s, path in named(folder / "checkpoints") if (path / MANIFEST).is_file()), default=0)
     steps = settings.get("run", {}).get("steps")
-    evaluated = any("eval" in line and line["step"] == checkpoint for line in lines)
-    ended = evaluated or not settings.get("eval", {}).get("at_end", True)
     state: State = "stopped" if lines or checkpoint else "not begun"
-    if _held(folder):
+    if held(folder):
         state = "running"
-    elif ended and (checkpoint >= steps if steps is not None else (folder / "report.json").is_file() and evaluated):
+    elif lines and _finished(folder, settings, lines, checkpoint):
         state = "finished"
     last = next((line for line in reversed(lines) if "eval" not in line), {})
     file = folder / METRICS
@@ -83,7 +83,29 @@ def _read(folder: Path, name: str) -> Listed | None:
     return Listed(name, state, step, steps, checkpoint, last, written)
 
 
-def _held(folder: Path) -> bool:
+def _finished(folder: Path, settings: dict[str, Any], lines: list[dict[str, Any]], checkpoint: int) -> bool:
+    """Whether nothing is left to do. A study deletes the checkpoints of such a run: then its report alone says so."""
+    if not checkpoint and ended_by(folder) is not None:
+        return True
+    evaluated = any("eval" in line and line["step"] == checkpoint for line in lines)
+    if settings.get("eval", {}).get("at_end", True) and not evaluated:
+        return False
+    steps, tokens = (settings.get("run", {}).get(name) for name in ("steps", "max_tokens"))
+    if tokens is not None and tokens_generated(lines, checkpoint) >= tokens:
+        return True
+    return checkpoint >= steps if steps is not None else (folder / REPORT).is_file() and evaluated
+
+
+def ended_by(folder: Path) -> str | None:
+    """Which limit ended the run by itself: steps, tokens or minutes, as its report says; None where none did."""
+    try:
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report["ended"] if report.get("ended") in ("steps", "tokens", "minutes") else None
+
+
+def held(folder: Path) -> bool:
     """Whether a driver lives that writes to it. At a URI there is no lock: that cannot be seen there."""
     try:
         with (folder / LOCK).open("rb") as file:

@@ -50,6 +50,12 @@ def scores(path: Path, name: str, over: int = 1) -> dict[int, float]:
     }
 
 
+def tokens_generated(records: Iterable[Mapping[str, Any]], upto: int | None = None) -> int:
+    """Tokens generated in training by the steps up to and including `upto`; all steps without it."""
+    steps = (record for record in records if upto is None or record["step"] <= upto)
+    return sum(int(record.get("tokens/generated", 0)) for record in steps)
+
+
 def truncate(path: Path, step: int) -> int:
     """Keep the lines up to and including `step`; returns how many were dropped. Written aside, then renamed."""
     if not path.is_file():

@@ -7,8 +7,9 @@ from stepcoder.deploy.config.moved import flat
 FORMATS = ("rollout.dtype", "learner.precision")  # what the comments at the head of CONFIG explain
 # Settings that a resumed run may change: how long, how often, where, and what ends it; not what a step computes.
 HARMLESS = (
-    "run.directory", "run.steps", "run.max_minutes", "run.checkpoint_every", "run.keep", "run.keep_best",
-    "run.best_metric", "run.trajectories_every", "run.grace_s", "sft.epochs", "sft.validate_every", "eval.", "ray.",
+    "run.directory", "run.steps", "run.max_minutes", "run.max_tokens", "run.checkpoint_every", "run.keep",
+    "run.keep_best", "run.best_metric", "run.trajectories_every", "run.grace_s", "sft.epochs", "sft.validate_every",
+    "eval.", "ray.",
     "executor.workers", "executor.actors", "executor.infra_retries", "max_unjudged_share", "placement",
     "rollout.enforce_eager", "rollout.gpu_cache_gib", "rollout.max_num_batched_tokens",
     "rollout.gpu_memory_utilization",

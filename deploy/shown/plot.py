@@ -83,8 +83,8 @@ def comparison(runs: Mapping[str, Path], out: Path) -> Path:
     *panels, last = figure.subplots(1, len(splits) + 1, squeeze=False)[0]
     colours = dict(zip(records, cycle(RUN_COLOURS), strict=False))
     for axes, split in zip(panels, splits, strict=True):
-        _style(axes, f"Pass rate, {SPLIT_NAMES.get(split, split)} (95% interval)", "")
-        _percent(axes)
+        style(axes, f"Pass rate, {SPLIT_NAMES.get(split, split)} (95% interval)", "")
+        percent(axes)
         for index, (name, found) in enumerate(rates.items()):
             if not (results := found.get(split)):
                 continue
@@ -109,10 +109,10 @@ def _rewards_or_losses(axes: Any, records: Mapping[str, Sequence[dict[str, Any]]
 
     rewards, losses = lines("reward/mean"), lines("sft/loss")
     if not rewards and not losses:
-        _style(axes, "While training", "")
+        style(axes, "While training", "")
         return _empty(axes, "no step yet")
     title = "Mean reward while training, with prefixes" if rewards else "Loss on the tokens of solutions (nats a token)"
-    _style(axes, title, "")
+    style(axes, title, "")
     for name, (x, y) in (rewards or losses).items():
         axes.plot(x, y, color=colours[name], alpha=0.2, linewidth=1)
         axes.plot(x, smooth(y), color=colours[name], linewidth=2, label=name)
@@ -120,7 +120,7 @@ def _rewards_or_losses(axes: Any, records: Mapping[str, Sequence[dict[str, Any]]
 
 
 def _losses(axes: Any, records: Sequence[dict[str, Any]]) -> None:
-    _style(axes, "Loss on the tokens of solutions", "nats a token")
+    style(axes, "Loss on the tokens of solutions", "nats a token")
     for key, split, marker in (("sft/loss", "train", ""), ("sft/validation_loss", "heldout", "o")):
         x, loss = series(records, key)
         axes.plot(x, loss, color=SPLIT_COLOURS[split], linewidth=2, marker=marker, label=SPLIT_NAMES[split])
@@ -128,7 +128,7 @@ def _losses(axes: Any, records: Sequence[dict[str, Any]]) -> None:
     axes.legend(loc="upper right", frameon=False, fontsize=9)
 
 
-def _style(axes: Any, title: str, ylabel: str) -> None:
+def style(axes: Any, title: str, ylabel: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -149,7 +149,7 @@ def _empty(axes: Any, what: str) -> None:
     axes.set_xticks([])
 
 
-def _percent(axes: Any) -> None:
+def percent(axes: Any) -> None:
     from matplotlib.ticker import PercentFormatter
 
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -166,7 +166,7 @@ def _lift(value: float, found: Any) -> float:
 
 
 def _pass_rates(axes: Any, records: Sequence[dict[str, Any]]) -> None:
-    _style(axes, "Pass rate at full generation (evaluation, 95% interval)", "")
+    style(axes, "Pass rate at full generation (evaluation, 95% interval)", "")
     found = evaluations(records)
     if not found:
         return _empty(axes, "no evaluation yet")
@@ -204,18 +204,18 @@ def _pass_rates(axes: Any, records: Sequence[dict[str, Any]]) -> None:
     axes.set_ylim(0, min(1.0, top * 1.35 + 0.02))
     axes.margins(x=0.12)
     axes.legend(loc="upper left", frameon=False, fontsize=9)
-    _percent(axes)
+    percent(axes)
 
 
 def _training(axes: Any, steps: Sequence[dict[str, Any]]) -> None:
-    _style(axes, "While training (prefixes given as the curriculum has it)", "")
+    style(axes, "While training (prefixes given as the curriculum has it)", "")
     x, rate = series(steps, "pass_rate")
     if not x:
         return _empty(axes, "no step yet")
     axes.plot(x, rate, color="#1f6feb", alpha=0.22, linewidth=1)
     axes.plot(x, smooth(rate), color="#1f6feb", linewidth=2, label="passed (left)")
     axes.set_ylim(0, 1)
-    _percent(axes)
+    percent(axes)
     other = axes.twinx()
     x, reward = series(steps, "reward/mean")
     other.plot(x, reward, color="#2f9e44", alpha=0.22, linewidth=1)
@@ -228,7 +228,7 @@ def _training(axes: Any, steps: Sequence[dict[str, Any]]) -> None:
 
 
 def _courses(axes: Any, steps: Sequence[dict[str, Any]]) -> None:
-    _style(axes, "Curriculum: problems by stage (0 is full generation)", "")
+    style(axes, "Curriculum: problems by stage (0 is full generation)", "")
     found = [(record["step"], record["curriculum/histogram"]) for record in steps if record.get("curriculum/histogram")]
     if not found:
         return _empty(axes, "no curriculum in this run")
@@ -251,18 +251,18 @@ def _courses(axes: Any, steps: Sequence[dict[str, Any]]) -> None:
     axes.set_ylim(0, 1)
     axes.set_xlim(x[0], x[-1])
     axes.legend(loc="lower right", fontsize=8, framealpha=0.85, edgecolor="none", ncols=min(4, len(stages)))
-    _percent(axes)
+    percent(axes)
 
 
 def _credit_and_kl(axes: Any, steps: Sequence[dict[str, Any]]) -> None:
-    _style(axes, "Executed tokens and distance from the reference", "")
+    style(axes, "Executed tokens and distance from the reference", "")
     x, share = series(steps, "executed_share")
     if not x:
         return _empty(axes, "no step yet")
     axes.plot(x, share, color="#9c36b5", alpha=0.22, linewidth=1)
     axes.plot(x, smooth(share), color="#9c36b5", linewidth=2, label="tokens that a test executed (left)")
     axes.set_ylim(0, 1)
-    _percent(axes)
+    percent(axes)
     handles = axes.get_legend_handles_labels()[0]
     x, kl = series(steps, "kl/reference")
     if x:

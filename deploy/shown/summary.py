@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stepcoder.deploy.run.faults import FAULTS, read_faults, told
-from stepcoder.deploy.run.metrics import read_metrics
+from stepcoder.deploy.run.metrics import read_metrics, tokens_generated
 from stepcoder.words import plural
 
 Z95 = 1.959963984540054  # two-sided 95% point of the normal distribution
@@ -73,6 +73,7 @@ def evaluation(counts: Counts, levels: Mapping[str, str]) -> dict[str, Any]:
         "n_samples": sum(total for _, total in counts.values()),
         "by_level": {level: math.fsum(found) / len(found) for level, found in sorted(by_level.items())},
         "per_problem": {problem: [int(passed), int(total)] for problem, (passed, total) in counts.items()},
+        "levels": {problem: levels[problem] for problem in counts},
     }
 
 
@@ -139,7 +140,7 @@ def report(metrics_file: Path) -> dict[str, Any]:
     return {
         "faults": told(read_faults(metrics_file.with_name(FAULTS))),
         "steps": max((int(record["step"]) for record in steps), default=0),
-        "tokens_generated": sum(int(record.get("tokens/generated", 0)) for record in steps),
+        "tokens_generated": tokens_generated(steps),
         "tokens_trained": sum(int(record.get("tokens/trained", 0)) for record in steps),
         "seconds_per_step": math.fsum(seconds) / len(seconds) if seconds else None,
         "seconds_to_first_evaluation": begun,

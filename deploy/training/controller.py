@@ -27,7 +27,7 @@ from stepcoder.deploy.run.checkpoint import latest_complete
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.faults import LEARNER, SERVICES, Faults
-from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
+from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics, tokens_generated
 from stepcoder.deploy.run.trajectories import write_groups
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import Engines, Services, join_cluster, start_services
@@ -112,6 +112,7 @@ class Life:
         self.guards = Guards(config.learner.guards, read_metrics(run.metrics_file))
         self.saving = Saving(run, self.limit)
         self.done = run.resumed_step
+        self.tokens = tokens_generated(read_metrics(run.metrics_file), self.done)
         self.stream: Stream
         self.idle: Idle
         self.writing = Background()  # of trajectories
@@ -148,12 +149,23 @@ class Life:
         self.engines.faults.back(LEARNER, SERVICES)
         if done == 0 and c.eval.at_start and not self.metrics.evaluated(0):
             await self._evaluate(0)
-        if 0 < done < c.run.steps and c.eval.every and done % c.eval.every == 0 and not self.metrics.evaluated(done):
+        if (
+            0 < done
+            and not self._complete(done)
+            and c.eval.every
+            and done % c.eval.every == 0
+            and not self.metrics.evaluated(done)
+        ):
             await self._evaluate(done)
         if self._time_for_steps(done):
             done = await self._steps(done, issued)
         if c.eval.at_end and not self.metrics.evaluated(done):
             await self._evaluate(done)
+
+    def _complete(self, done: int) -> bool:
+        """Whether the run has taken all its steps, or generated all its tokens, with step `done`."""
+        limit = self.config.run.max_tokens
+        return done >= self.config.run.steps or (limit is not None and self.tokens >= limit)
 
     async def _save_before_the_end(self) -> None:
         """The last step that is done, unless there is a checkpoint of it."""
@@ -180,6 +192,7 @@ class Life:
             saves, evaluates = step % c.run.checkpoint_every == 0, bool(c.eval.every) and step % c.eval.every == 0
             self.progress.phase("generating")
             generated = await self.stream.take(step, self._ahead(step, self.limit.between(saves, evaluates)))
+            self.tokens += generated.tokens
             await self._learn(step, generated)
             self.done = step
             self.stopping.check()
@@ -187,7 +200,7 @@ class Life:
             await self.writing.check()
             self._took(time.monotonic() - begun, generated)
             between = self.limit.between(saves, evaluates)
-            more = step < c.run.steps and self.limit.allows(1, c.eval.at_end, between)
+            more = not self._complete(step) and self.limit.allows(1, c.eval.at_end, between)
             if saves or not more:
                 self.progress.phase("writing a checkpoint")
                 await self.saving.save(self.services, step, self.stream.window.under_way, self.refused)
@@ -215,7 +228,7 @@ class Life:
         """Whether there are steps to take. A time in which a command can take none is refused; what was evaluated is on
         file and not done again."""
         at_end = self.config.eval.at_end
-        if done == self.config.run.steps:
+        if self._complete(done):
             return False
         if self.limit.allows(1, at_end):
             if at_end and self.limit.mostly_evaluates():

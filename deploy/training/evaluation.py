@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
@@ -27,6 +27,8 @@ from stepcoder.waiting import within
 log = logging.getLogger(__name__)
 _LISTED = 10  # problems
 
+T = TypeVar("T")
+
 
 def evaluate(config: BaseConfig, ready: Ready) -> dict[str, Any]:
     """Pass rates of `ready.model` at full generation, by split; starts engines and executors only."""
@@ -41,13 +43,22 @@ def evaluate(config: BaseConfig, ready: Ready) -> dict[str, Any]:
 
 async def evaluate_model(config: BaseConfig, ready: Ready, progress: RunProgress) -> dict[str, Any]:
     """`evaluate` on a cluster that has been joined."""
+
+    async def work(rollout: RolloutService) -> dict[str, Any]:
+        return await evaluate_splits(rollout, config, ready, progress)
+
+    return await with_engines(config, ready, work)
+
+
+async def with_engines(config: BaseConfig, ready: Ready, work: Callable[[RolloutService], Awaitable[T]]) -> T:
+    """What `work` gives with engines and executors, which are started and ended; on a cluster that has been joined."""
     place = placement(config, gpus(), "engines")
     faults = Faults(config.ray.restarts_per_hour)
     engines = Engines(faults, reservation=reserved(config, ready.model, place, "engines"))
     try:
         engines.rollout = start_rollout(config, ready, place, faults, engines.reservation)
         await within(config.ray.start_deadline_s, "the engines to load the model", engines.rollout.ready())
-        return await evaluate_splits(engines.rollout, config, ready, progress)
+        return await work(engines.rollout)
     finally:
         await engines.close()
 

@@ -39,6 +39,11 @@ class Generated:
         stream["age/finished_s"] = sum(now - item.came for item in written) / len(written)
         return cls(groups, lost, now - begun, now - since, stream)
 
+    @property
+    def tokens(self) -> int:
+        """Tokens that were generated for the groups."""
+        return sum(group.summary.generated for group in self.groups)
+
 
 def rollout_metrics(found: Generated, step: int) -> dict[str, float]:
     """What the driver can say of a step's completions without touching a token."""

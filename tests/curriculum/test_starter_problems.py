@@ -9,6 +9,7 @@ import pytest
 from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages.conditionals import conditionals
+from stepcoder.curriculum.stages.courses import courses
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.suite import Case, Suite
 from tests.tools.starter_problems import (
@@ -58,6 +59,14 @@ def test_every_solution_passes(splits: dict[str, list[Problem]], pool: LocalPool
 @pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_mutant_fails(every: int, splits: dict[str, list[Problem]], pool: LocalPool) -> None:
     assert [fault for problems in splits.values() for fault in mutant_faults(problems[::every], pool)] == []
+
+
+def test_the_problems_of_the_study_are_training_problems_with_a_course(splits: dict[str, list[Problem]]) -> None:
+    known = {problem.id: problem for problem in splits["train"]}
+    chosen = load_problems("starter:study")
+    assert len(chosen) >= 20
+    for problem in chosen:
+        assert problem == known[problem.id] and problem.level != "competition" and len(courses(problem)) > 1
 
 
 def test_levels_styles_and_splits_are_balanced(splits: dict[str, list[Problem]]) -> None:

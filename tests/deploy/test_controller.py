@@ -11,6 +11,7 @@ import pytest
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.deploy.commands.train import finish
 from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.run.listing import listed
 from stepcoder.deploy.run.metrics import read_metrics
 from stepcoder.deploy.training import controller, saving, stream
 from stepcoder.deploy.training.time_limit import CLOSING_S, StartTimes, TimeLimit
@@ -191,3 +192,27 @@ def test_an_evaluation_that_leaves_little_time_is_said_before_the_first_step(
     config = config.model_copy(update={"eval": config.eval.model_copy(update={"at_start": True, "at_end": True})})
     _, said = go(config, model, monkeypatch, limit=Steps(1, minutes=1e-6))
     assert "left for steps" in "".join(said)
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_a_run_ends_with_the_step_that_generates_the_last_of_its_tokens(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleness: int
+) -> None:
+    whole, _ = go(configured(tmp_path / "whole", model, "ppo", staleness, steps=3), model, monkeypatch)
+    tokens = [line["tokens/generated"] for line in read_metrics(whole / "metrics.jsonl")]
+    for name, limit, steps in (("two", tokens[0] + 1, 2), ("exactly", tokens[0] + tokens[1], 2), ("one", 1, 1)):
+        config = configured(tmp_path / name, model, "ppo", staleness, max_tokens=int(limit))
+        run, _ = go(config, model, monkeypatch)
+        assert [line["step"] for line in read_metrics(run / "metrics.jsonl")] == list(range(1, steps + 1))
+        with RunDirectory.open(config) as again:
+            assert again.finished and "raise run.max_tokens to go on" in again.messages[0]
+            finish(config, again)
+        assert json.loads((run / "report.json").read_text())["ended"] == "tokens"
+        assert listed(str(run))[0].state == "finished"
+
+
+def test_tokens_of_earlier_commands_count(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = go(configured(tmp_path / "run", model, "ppo", 0, steps=2), model, monkeypatch)
+    tokens = sum(line["tokens/generated"] for line in read_metrics(run / "metrics.jsonl"))
+    go(configured(tmp_path / "run", model, "ppo", 0, max_tokens=int(tokens) + 1), model, monkeypatch)
+    assert [line["step"] for line in read_metrics(run / "metrics.jsonl")] == [1, 2, 3]

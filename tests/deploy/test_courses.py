@@ -51,7 +51,7 @@ def test_conditionals_are_chosen(capsys: pytest.CaptureFixture[str], tmp_path: P
         ),
         ("starter:train", "SIGN_word", "did you mean starter/sign/sign_word"),
         ("starter:train", "zzzzzz", "its first is starter/"),
-        ("starter:trian", ID, "no such starter set; known: heldout, train"),
+        ("starter:trian", ID, "no such starter set; known: heldout, study, train"),
         ("no.jsonl", ID, "no.jsonl: no such file"),
     ],
 )

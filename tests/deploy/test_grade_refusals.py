@@ -123,7 +123,7 @@ def _nothing(folder: Path) -> None:
         (_pipe, [], "not a regular file"),
         (_cut_gzip, ["--samples", "S.jsonl.gz"], "S.jsonl.gz: cannot be read"),
         (_foreign, [], "was not written by this command"),
-        (_nothing, ["--problems", "starter:no"], "no such starter set; known: heldout, train"),
+        (_nothing, ["--problems", "starter:no"], "no such starter set; known: heldout, study, train"),
         (_nothing, ["--out", "S.jsonl"], "is an input"),
         (_nothing, ["--out", "no/R.jsonl"], "no directory"),
         (_nothing, ["--out", "."], "is a directory"),
