@@ -114,9 +114,13 @@ def needs(config: BaseConfig, model: ModelShape, memory: float) -> list[Need]:
     return [learner_need(config, model), engine_need(config, model, memory)]
 
 
-def check_gpu_memory(config: BaseConfig, model: ModelShape, memory: float, *, shared: bool) -> None:
-    """Raises UserError unless learner and engine fit into GPUs of `memory` bytes, or both into one that they share."""
-    least, room = needs(config, model, 0.0), SLACK * memory
+def check_gpu_memory(
+    config: BaseConfig, model: ModelShape, memory: float, *, shared: bool, trains: bool = True
+) -> None:
+    """Raises UserError unless learner and engine fit into GPUs of `memory` bytes, or both into one that they share.
+
+    `trains` False: the engine alone."""
+    least, room = needs(config, model, 0.0)[0 if trains else 1 :], SLACK * memory
     if shared and config.at_once:
         total, told = sum(need.total for need in least), "; ".join(map(str, least))
         if total > room:

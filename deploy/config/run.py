@@ -28,9 +28,9 @@ class RunConfig(PlaceConfig):
     keep_best: int = Field(default=1, ge=0)
     """Checkpoints with the highest run.best_metric that are kept beside the newest (checkpoints)."""
     best_metric: str = Field(default="eval/heldout/pass_rate", min_length=1)
-    """What the best checkpoint has most of: eval/heldout/pass_rate or eval/train/pass_rate (checkpoints that were
-    evaluated, see eval.every), or a name in metrics.jsonl such as reward/mean (mean of the last run.checkpoint_every
-    steps)."""
+    """What the best checkpoint has most of: eval/heldout/pass_rate (of the first set, where held-out sets have names),
+    eval/train/pass_rate or eval/NAME/pass_rate (checkpoints that were evaluated, see eval.every), or a name in
+    metrics.jsonl such as reward/mean (mean of the last run.checkpoint_every steps)."""
     trajectories_every: int = Field(default=1, ge=0)
     """Write every so many steps' trajectories to Parquet (steps); 0 for never."""
 

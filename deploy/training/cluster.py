@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import ray
@@ -24,7 +24,7 @@ from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.training.guardian import watch_over
-from stepcoder.deploy.training.placement import Placement, placement
+from stepcoder.deploy.training.placement import Placement, Who, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
 from stepcoder.deploy.training.waiting import within
 from stepcoder.executor.config import ExecutorConfig
@@ -114,7 +114,7 @@ def gpus() -> float:
     return ray.cluster_resources().get("GPU", 0)
 
 
-def reserved(config: BaseConfig, place: Placement, who: Literal["both", "learner", "engines"] = "both") -> Reservation:
+def reserved(config: BaseConfig, place: Placement, who: Who = "both") -> Reservation:
     """The GPUs of learner, engines or both; nothing where they compute on CPUs."""
     if not place.cuda:
         return NOTHING

@@ -8,6 +8,9 @@ from stepcoder.errors import UserError
 from stepcoder.words import plural
 
 
+Who = Literal["both", "learner", "engines"]
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where learner and engines compute. `shared`: one learner rank and one engine on the same GPU."""
@@ -25,7 +28,7 @@ class Placement:
         return 0.5 if self.shared else 1.0 if self.cuda else 0.0
 
 
-def placement(config: BaseConfig, gpus: float, who: Literal["both", "learner", "engines"] = "both") -> Placement:
+def placement(config: BaseConfig, gpus: float, who: Who = "both") -> Placement:
     """GPUs if the cluster has enough for `who`; raises UserError when they were asked for and are too few."""
     if config.learner.device == "cpu" or (config.learner.device == "auto" and gpus == 0):
         return Placement(cuda=False)

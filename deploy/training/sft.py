@@ -175,7 +175,8 @@ class _Life:
         self.progress.message(
             f"evaluating, {plural(self.config.eval.samples, 'completion')} a problem: starting the engines"
         )
-        evaluation = evaluate_model(self.config, replace(self.ready, model=model), self.progress)
+        ready, programs = replace(self.ready, model=model), self.run.programs(step)
+        evaluation = evaluate_model(self.config, ready, self.progress, programs)
         results = await self.stopping.beside(evaluation)
         self.metrics.write_evaluation(step, results)
         self.progress.evaluation(step, results)

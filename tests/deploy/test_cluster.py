@@ -70,7 +70,7 @@ def test_a_loss_without_words_is_told_by_its_kind() -> None:
 
 def test_an_engine_without_a_cache_of_its_own_shares_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "gpu_memory", lambda: [80.0 * GIB])
-    ready = Ready(Path(STARTER), (), ())
+    ready = Ready(Path(STARTER), (), {})
     for engine, sized in (("vllm", True), ("transformers", False)):
         config = load_config(None, ["--rollout.engine", engine], {})
         found = cluster.own_cache(config, ready, Placement(cuda=True, shared=True))

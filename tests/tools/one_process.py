@@ -164,7 +164,7 @@ def go(
 ) -> tuple[Path, list[str]]:
     """The run's directory, and what it said, after the controller has done all it can."""
     said = io.StringIO()
-    ready = Ready(model, PROBLEMS, ())
+    ready = Ready(model, PROBLEMS, {})
     with RunDirectory.open(config) as run, RunProgress(config.run.steps, 0, Console(file=said, width=200)) as progress:
         rank = make_rank(model, config.learner, config.run.seed)
 

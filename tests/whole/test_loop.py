@@ -62,12 +62,14 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
 ):
     straight = tmp_path / "straight"
     holding = ("--executor.reward", "tests.tools.loop:held", "--rollout.engine", engine)
+    holding += ("--data.heldout", "{first: starter:heldout, second: starter:heldout}", "--eval.greedy", "true")
     output = finish(start(write_config(tmp_path, model, "straight"), *holding))
     assert "step 4/4" in output and "learning curve" in output
     assert (straight / "learning_curve.png").stat().st_size > 10_000
     # in fp32 engine and learner agree on every sampled token, after every sync of the weights
     assert all(line["gap/logprob_abs_mean"] < 1e-4 for line in step_lines(straight).values())
     assert len(list((straight / "trajectories").glob("*.parquet"))) == STEPS
+    assert_evaluated(straight)
 
     killed = tmp_path / "killed"
     config = write_config(tmp_path, model, "killed")
@@ -90,6 +92,23 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
     ]
     assert states[0] == states[1]
     assert_same(learner_state(straight), learner_state(killed))
+
+
+def assert_evaluated(run: Path) -> None:
+    """Each set, greedy and sampled, and every program; the two sets are the same and were sampled apart."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for step, result in [(line["step"], line["eval"]) for line in lines if "eval" in line]:
+        assert list(result) == ["train", "first", "second"]
+        assert [found["n_samples"] for found in result.values()] == [2, 6, 6]
+        assert result["first"]["greedy"]["per_problem"] == result["second"]["greedy"]["per_problem"]
+        assert result["first"]["pass_at_k"] == {"1": result["first"]["pass_rate"]}
+        file = run / "evaluations" / f"step-{step:08d}.jsonl"
+        programs = [json.loads(line) for line in file.read_text().splitlines()]
+        assert len(programs) == 2 * (2 + 6 + 6)
+        sampled = [
+            [p["program"] for p in programs if p["set"] == name and not p["greedy"]] for name in ("first", "second")
+        ]
+        assert sampled[0] != sampled[1]
 
 
 def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_and_nothing_else(model: Path, tmp_path: Path):
