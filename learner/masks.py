@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Bool
 
-from stepcoder.learner.config import FGO, AllCredit, CreditConfig, RandomCredit
+from stepcoder.learner.config import AllCredit, CreditConfig, Divergence, RandomCredit
+from stepcoder.learner.config.credit import Executed
 from stepcoder.rollout.trajectory import Trajectory
 
 
@@ -13,14 +14,21 @@ def credit_mask(trajectory: Trajectory, rule: CreditConfig, *, step: int, seed: 
     fgo: tokens that a unit test executed (StepCoder, section 3.3). all: every generated token, which makes
     the loss that of the whole completion. random: as many tokens as fgo, drawn without replacement; the
     draw depends on seed, step, ticket and sample only. Where the coverage can't be trusted, every written token stands
-    for the executed ones.
+    for the executed ones. divergence: the executed tokens from the first divergence of the reference solution on; all
+    executed ones where none is known, or none of them is left. None of a completion that was cut off, if so configured.
     """
+    if trajectory.finish_reason == "length" and not rule.truncated:
+        return np.zeros(len(trajectory.response_ids), dtype=bool)
     if isinstance(rule, AllCredit):
         return np.ones(len(trajectory.response_ids), dtype=bool)
     executed = trajectory.executed if trajectory.coverage_trusted else trajectory.code
     if not trajectory.verdict.ran:
         executed = _compile_error_mask(trajectory, rule)
-    if isinstance(rule, FGO):
+    if isinstance(rule, Divergence) and trajectory.divergence is not None:
+        lines = trajectory.token_lines
+        later = executed & ((lines >= trajectory.divergence) | (lines == 0))  # on no line: the decision to stop
+        return later if later.any() else executed
+    if not isinstance(rule, RandomCredit):
         return executed
     draw = np.random.default_rng([seed, step, trajectory.ticket, trajectory.sample])
     mask = np.zeros(len(executed), dtype=bool)
@@ -28,7 +36,7 @@ def credit_mask(trajectory: Trajectory, rule: CreditConfig, *, step: int, seed: 
     return mask
 
 
-def _compile_error_mask(trajectory: Trajectory, rule: FGO | RandomCredit) -> Bool[np.ndarray, " R"]:
+def _compile_error_mask(trajectory: Trajectory, rule: Executed) -> Bool[np.ndarray, " R"]:
     """A program that does not compile executes nothing; a literal mask would make its reward useless.
 
     Without a known error line, or where nothing was written up to it, every written token counts, whatever the rule

@@ -56,8 +56,9 @@ class RolloutService:
         gpu_share: float,
         backend: str,
         options: Callable[[int], dict[str, Any]] = lambda index: {},
+        traces_solutions: bool = False,
     ) -> None:
-        """`options` are those of each engine's actor, such as where it is placed."""
+        """`options` are those of each engine's actor, such as where it is placed; `traces_solutions`: the workers'."""
         self.config = config
         self.backend = backend
         self.executor = ExecutorPool(executor)
@@ -70,7 +71,10 @@ class RolloutService:
                 max_concurrency=MAX_CONCURRENCY,
                 runtime_env={"env_vars": engine_environment(config, device, backend)},
                 **options(index),
-            ).remote(model, config, prompt, self.executor, executor.reward, seed, device=device, backend=backend)
+            ).remote(
+                model, config, prompt, self.executor, executor.reward, seed, device=device, backend=backend,
+                traces_solutions=traces_solutions,
+            )  # fmt: skip
             for index in range(config.engines)
         ]
         self._under_way = [0] * config.engines

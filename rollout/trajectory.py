@@ -20,6 +20,8 @@ class Trajectory:
     `coverage_trusted` is false where `executed` says nothing: the program touched its coverage, or is too long for it.
     `prefix_chars`: characters of `program` that the prompt gave. `hidden_passed`: of a program that passed the tests
     that give the reward, whether it passed the hidden ones; None where none are hidden, or it failed before.
+    `divergence`: of a program that failed a test, the line where its executed lines first differ from the reference
+    solution's; None where that was not asked for, or cannot be said.
     Nothing is ever re-tokenised: `prompt_ids + response_ids` is what the engine saw and sampled.
     """
 
@@ -43,6 +45,7 @@ class Trajectory:
     coverage_trusted: bool = True
     prefix_chars: int = 0
     hidden_passed: bool | None = None
+    divergence: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

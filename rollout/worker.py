@@ -12,33 +12,28 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from stepcoder.curriculum.config import PromptConfig, PromptForm
 from stepcoder.curriculum.prompts import Prompter, given
 from stepcoder.curriculum.subtask import Outcome, Subtask
-from stepcoder.executor.judging.reward import reward
+from stepcoder.executor.judging.reward import rewards
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.spans import executed_spans
-from stepcoder.executor.suite import Suite
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.rollout.engine import EngineDied, EngineStats, Sampling, greedy, sampling_of
 from stepcoder.rollout.engines import make_engine
 from stepcoder.rollout.lifeline import tie_to_parent
+from stepcoder.rollout.solutions import Executor, SolutionTraces
 from stepcoder.rollout.text.extract import extract
 from stepcoder.rollout.text.mask import token_masks
 from stepcoder.rollout.text.offsets import TokenSpans
 from stepcoder.rollout.trajectory import Group, GroupSummary, Trajectory, Unjudged, summarize
 
 log = logging.getLogger(__name__)
-
-
-class Executor(Protocol):
-    """What grades a program; `executor.pool.actors.ExecutorPool` in a run."""
-
-    async def run(self, program: str, suite: Suite) -> Report: ...
 
 
 class RolloutWorker:
@@ -56,8 +51,12 @@ class RolloutWorker:
         device: str = "cpu",
         backend: str = "gloo",
         version: int = 0,
+        traces_solutions: bool = False,
     ) -> None:
-        """Loads the model; `version` names the weights in the directory `model`."""
+        """Loads the model; `version` names the weights in the directory `model`.
+
+        `traces_solutions`: run each problem's solution once, and say where failing programs diverge from it.
+        """
         from transformers import AutoTokenizer
 
         tie_to_parent()  # a Ray worker can outlive a killed node process by a minute
@@ -69,6 +68,7 @@ class RolloutWorker:
         self._reward_kind = reward_kind
         self._seed = seed
         self._config = config
+        self._solutions = SolutionTraces(executor) if traces_solutions else None
         self._engine = make_engine(model, config, device=device, backend=backend, version=version)
 
     async def ready(self) -> bool:
@@ -87,7 +87,9 @@ class RolloutWorker:
         count = group_size or self._config.group_size
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._sample(subtask, prompt_ids, sampling, index)) for index in range(count)]
-        trajectories = tuple(task.result() for task in tasks)
+        graded = [task.result() for task in tasks]
+        worth = rewards([report for _, report in graded], self._reward_kind)
+        trajectories = tuple(replace(t, reward=value) for (t, _), value in zip(graded, worth, strict=True))
         passed = sum(trajectory.verdict is Verdict.PASSED for trajectory in trajectories)
         outcome = Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, count)
         return Group(outcome, trajectories)
@@ -133,7 +135,8 @@ class RolloutWorker:
     async def close(self) -> None:
         self._engine.close()
 
-    async def _sample(self, subtask: Subtask, prompt_ids: list[int], sampling: Sampling, index: int) -> Trajectory:
+    async def _sample(self, subtask: Subtask, prompt_ids: list[int], sampling: Sampling, index: int) -> tuple[Trajectory, Report]:
+        """A completion and the report of its program; its reward comes with those of its group."""
         seed = sample_seed(self._seed, subtask.ticket, index)
         completion = await self._engine.generate(prompt_ids, sampling, seed)
         ended_itself = completion.finish_reason == "eos"
@@ -146,7 +149,8 @@ class RolloutWorker:
         hidden = subtask.problem.hidden
         report = whole.of_first(len(subtask.problem.suite.cases) - hidden) if hidden else whole
         masks = token_masks(extracted, spans, executed_spans(extracted.program, report.executed_lines), ended_itself)
-        return Trajectory(
+        diverges = self._solutions and await self._solutions.divergence(subtask.problem, extracted.program, report)
+        trajectory = Trajectory(
             ticket=subtask.ticket,
             sample=index,
             problem_id=subtask.problem.id,
@@ -159,7 +163,7 @@ class RolloutWorker:
             code=masks.code,
             token_lines=masks.token_lines,
             error_line=report.error_line,
-            reward=reward(report, self._reward_kind),
+            reward=0.0,
             verdict=report.verdict,
             finish_reason=completion.finish_reason,
             weight_version=completion.weight_version,
@@ -167,7 +171,9 @@ class RolloutWorker:
             coverage_trusted=report.coverage_trusted,
             prefix_chars=extracted.prefix_chars,
             hidden_passed=whole.passed if hidden and report.passed else None,
+            divergence=diverges,
         )
+        return trajectory, report
 
 
 class NotJudged(RuntimeError):

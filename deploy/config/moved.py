@@ -46,6 +46,7 @@ _SECTIONS = {"learner.critic.": "learner.advantage.critic.", "curriculum.level_w
 ADDED: dict[str, Any] = {
     "rollout.engine": "vllm",
     "data.hidden_tests": 0.0,
+    "learner.credit.truncated": True,
     "executor.cpu_factor": 1.0,
     "executor.packages": [],
     "executor.result_kib": 1024,

@@ -36,6 +36,7 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("verdict", _TEXT, "of the program"),
     ("hidden_passed", _BOOL, "of a program that passed: whether it passes the hidden tests too; null without any"),
     ("error_line", _INT, "1-based line of the program where it failed, or null"),
+    ("divergence", _INT, "line where its executed lines first differ from the reference solution's, or null"),
     ("reward", _FLOAT, "of the program, before `learner.reward`"),
     ("executed", pa.list_(_BOOL), "[R] a test executed this token"),
     ("code", pa.list_(_BOOL), "[R] part of what was written as program: no prose after the fence"),

@@ -28,6 +28,7 @@ from stepcoder.deploy.training.placement import Placement, Who, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
 from stepcoder.deploy.training.waiting import within
 from stepcoder.executor.config import ExecutorConfig
+from stepcoder.learner.config import Divergence, LearnerConfig
 from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.rollout.engines import choose_backend
@@ -138,6 +139,7 @@ def start_rollout(
         gpu_share=place.gpu_share,
         backend=choose_backend(config.rollout.engine, place.device, place.device, place.shared),
         options=reservation.engine,
+        traces_solutions=isinstance(config.learner, LearnerConfig) and isinstance(config.learner.credit, Divergence),
     )
 
 
