@@ -13,6 +13,10 @@ class Credit(Variant):
     truncated: bool = True
     """Tokens of a completion that was cut off at its longest length take the policy loss as any other; false: none of
     them does. Source of false: DAPO's overlong filtering, Yu et al. 2025."""
+    thinking: Literal["code", "program", "none"] = "code"
+    """Tokens between the marks of the model's chat template for thoughts. code: they take the policy loss, with their
+    own advantage, as code that ran does; program: with the mean advantage of the program's tokens; none: they do not.
+    Whether the tests executed a token is asked of the program's tokens alone."""
 
 
 class AllCredit(Credit):
