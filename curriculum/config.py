@@ -3,7 +3,7 @@
 Imports neither torch nor ray.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -24,6 +24,8 @@ class PromptConfig(Settings):
     """System message; none leaves it to the model's chat template, '' sends an empty one."""
     templates: str | None = None
     """Folder whose .txt files replace the templates of the same name in curriculum/templates; none for those."""
+    template_arguments: dict[str, Any] = {}
+    """What the model's chat template takes beside the messages, such as {enable_thinking: true}."""
     max_prompt_tokens: int = Field(default=512, ge=16)
     """Longest prompt (tokens). A longer one falls back to an earlier start point; a problem too long even without a
     prefix is never drawn."""

@@ -133,7 +133,8 @@ class GroupSummary:
 
     `tokens` is what the learner computes for it (prompt once, responses), `generated` the sampled tokens,
     `reward_spread` the largest reward less the smallest: 0 where all are the same. `fails_hidden` counts completions
-    that pass the tests that give the reward and fail a hidden one; None where no test is hidden.
+    that pass the tests that give the reward and fail a hidden one; None where no test is hidden. `turns` counts those
+    of all completions, `repaired` the completions that passed after a first failure.
     """
 
     outcome: Outcome
@@ -145,6 +146,8 @@ class GroupSummary:
     verdicts: dict[Verdict, int]
     oldest_version: int
     fails_hidden: int | None = None
+    turns: int = 0
+    repaired: int = 0
 
 
 def summarize(group: Group, hidden: bool = False) -> GroupSummary:
@@ -165,4 +168,6 @@ def summarize(group: Group, hidden: bool = False) -> GroupSummary:
         verdicts=verdicts,
         oldest_version=min(t.weight_version for t in group.trajectories),
         fails_hidden=sum(t.hidden_passed is False for t in group.trajectories) if hidden else None,
+        turns=sum(len(t.turns) or 1 for t in group.trajectories),
+        repaired=sum(bool(t.turns) and t.verdict is Verdict.PASSED for t in group.trajectories),
     )

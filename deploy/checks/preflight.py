@@ -16,6 +16,7 @@ from stepcoder.curriculum.config import Levels
 from stepcoder.curriculum.data.named import load_named
 from stepcoder.curriculum.problems.hidden import with_hidden
 from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.prompts import Prompter, TemplateError
 from stepcoder.curriculum.stages import schedules
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
@@ -94,6 +95,7 @@ def preflight(config: BaseConfig, writes: bool = True, trains: bool = True) -> R
     if own_machine(config):
         check_memory(config.model_copy(update={"model": str(model)}), trains)  # one that was not here before
     model = exact_model(model, [problem.solution for problem in data[0].train])
+    check_prompt(config, model, data[0].train[0])
     return Ready(model, data[0].train, data[0].heldout)
 
 
@@ -243,6 +245,16 @@ def check_architecture(config: BaseConfig, model: Path) -> None:
             f"model: {config.model} can't be trained: {error}. Take another model, or (where it is the length) lower "
             "rollout.max_model_len."
         ) from None
+
+
+def check_prompt(config: BaseConfig, model: Path, problem: Problem) -> None:
+    """The model's chat template and the run's own templates give a prompt."""
+    from transformers import AutoTokenizer
+
+    try:
+        Prompter(AutoTokenizer.from_pretrained(model), config.curriculum.prompt).text(problem, "")
+    except TemplateError as error:
+        raise UserError(f"curriculum.{error}") from None
 
 
 def check_ray(config: BaseConfig) -> None:

@@ -11,7 +11,7 @@ from stepcoder.deploy.config.shared import BaseConfig, PassRateConfig, PlaceConf
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.learner.config import LearnerConfig, Overlong
 from stepcoder.learner.config.credit import Executed
-from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.config import RolloutConfig, Turns
 from stepcoder.rollout.engines import ENGINES
 from stepcoder.words import plural
 
@@ -73,7 +73,7 @@ class Config(BaseConfig):
     @model_validator(mode="after")
     def parts_agree(self) -> "Config":
         """Settings of different parts that are each possible and together are not."""
-        for check in (_groups, _refilling, _unsampled, _uncorrected, _overlong):
+        for check in (_groups, _refilling, _unsampled, _uncorrected, _overlong, _by_turn):
             if fault := check(self):
                 raise ValueError(fault)
         return self
@@ -93,6 +93,18 @@ def _groups(config: Config) -> str | None:
         asked = f"advantage.type {advantage.type}" if advantage.group else "advantage.reward_baseline group"
         asked = "drop_equal_groups" if learner.drop_equal_groups else asked
         return f"rollout.group_size = {group}, but learner.{asked} compares a subtask's completions: give 2 or more"
+    return None
+
+
+def _by_turn(config: Config) -> str | None:
+    """Rewards by turn need an estimator that looks at where a reward comes."""
+    repair, advantage = config.rollout.repair, config.learner.advantage
+    if isinstance(repair, Turns) and repair.reward == "turn" and advantage.group:
+        return (
+            f"rollout.repair.reward = turn has no effect with learner.advantage.type {advantage.type}, which gives all "
+            "tokens of a trajectory the same: set rollout.repair.reward to end, or learner.advantage to gae or "
+            "reinforce_plus_plus"
+        )
     return None
 
 

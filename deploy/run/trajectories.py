@@ -41,6 +41,8 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("executed", pa.list_(_BOOL), "[R] a test executed this token"),
     ("code", pa.list_(_BOOL), "[R] part of what was written as program: no prose after the fence"),
     ("token_lines", pa.list_(_INT), "[R] 1-based line of the program; 0 outside of it"),
+    ("thinking", pa.list_(_BOOL), "[R] part of a thought, by the marks of the chat template"),
+    ("sampled", pa.list_(_BOOL), "[R] the policy wrote this token; false for what it was told between turns"),
     ("coverage_trusted", _BOOL, "false: `executed` says nothing, every written token stands for the executed ones"),
     ("sampler_logprobs", pa.list_(_FLOAT), "[R] log-probabilities under the engine that sampled (nats)"),
     ("trained", _BOOL, "whether the loss saw it: a group that was left out did not"),
