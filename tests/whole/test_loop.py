@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas
 import psutil
 import pytest
 import torch
@@ -129,6 +130,36 @@ def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_and_nothing_else(model: 
     assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE], alive
     output = finish(start(config, *settings))
     assert "going on from the checkpoint of step 2 of 4" in output and sorted(metrics(run)) == [1, 2, 3, 4]
+
+
+def test_every_other_way_to_learn_goes_through_the_loop(model: Path, tmp_path: Path):
+    """Repair in turns, with the relatives and the details that are off by default."""
+    settings = {
+        "subtasks_per_step": 4,
+        "curriculum": {"schedule": "bread", "prompt": {"max_prompt_tokens": 640}},
+        "learner": {
+            "precision": "fp32", "token_budget": 512, "kl": {"type": "reward", "reset_every": 1},
+            "policy": {"lr": 1e-3, "schedule": "cosine"}, "credit": {"type": "divergence", "truncated": True},
+            "advantage": {"critic": {"layers": 1, "warmup_steps": 1}}, "loss": {"entropy_bonus": 0.01},
+            "old_logprobs": {"sequence_mask_low": 0.5, "sequence_mask_high": 2.0},
+        },
+        "eval": {"at_start": False, "at_end": False},
+    }  # fmt: skip
+    config = write_config(tmp_path, model, "ways", **settings)
+    repairing = "--rollout.repair turns --rollout.repair.turns 2 --rollout.repair.reward turn --rollout.repair.chars 40"
+    more = "--run.steps 2 --executor.reward verpo --rollout.engine transformers --data.levels introductory"
+    finish(start(config, *repairing.split(), *more.split()))
+    found = step_lines(tmp_path / "ways")
+    # what was told between turns is none of the sampled tokens: these agree with the learner's
+    assert all(line["gap/logprob_abs_mean"] < 1e-4 for line in found.values())
+    assert all(1 < line["repair/turns"] <= 2 for line in found.values())
+    assert found[1]["lr/policy"] == 0 < found[2]["lr/policy"]
+    assert found[2]["kl/reference"] == 0  # reset a moment before
+    rows = pandas.concat(map(pandas.read_parquet, (tmp_path / "ways" / "trajectories").glob("*.parquet")))
+    between = [row for row in rows.itertuples() if not all(row.sampled)]
+    assert between and all(not any(row.credit[~row.sampled.astype(bool)]) for row in between)
+    assert all((row.advantages[~row.sampled.astype(bool)] == 0).all() for row in between)
+    assert rows.divergence.notna().any()
 
 
 def test_generation_may_run_a_step_ahead_of_training_and_equal_groups_are_replaced(model: Path, tmp_path: Path):
