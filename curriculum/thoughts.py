@@ -22,7 +22,7 @@ def _marks(begin: str, end: str) -> Marks:
     return Marks(begin, end, sign=end)
 
 
-# Of Qwen3, DeepSeek, GLM, MiniCPM and others; of Mistral; of Cohere; of Seed; of gpt-oss, whose end mark others have too.
+# Of Qwen3, DeepSeek, GLM and others; of Mistral; of Cohere; of Seed; of gpt-oss, whose end mark others have too.
 KNOWN = (
     _marks("<think>", "</think>"),
     _marks("[THINK]", "[/THINK]"),

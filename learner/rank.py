@@ -199,7 +199,7 @@ class LearnerRank:
             torch.set_rng_state(torch.load(random, weights_only=True))
 
     def _own_reference(self) -> Iterator[tuple[str, Tensor]]:
-        """Its weights, which only rank 0 writes, where resets make it another than the model that the run began with."""
+        """Its weights, which rank 0 alone writes, where resets make it another than the model of the run's start."""
         if self.config.reference_reset and self.rank == 0:
             assert isinstance(self.reference, torch.nn.Module)
             yield from ((name, p.detach()) for name, p in self.reference.named_parameters())

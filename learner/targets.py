@@ -149,9 +149,7 @@ class Scoring:
         if not isinstance(c, LearnerLogprobs):
             return torch.ones_like(old)
         sampler = torch.where(batch.generated, batch.sampler_logprobs, old)  # of what it did not sample it says nothing
-        correction = sampler_correction(
-            old, sampler, c.importance_cap, c.importance_mask_low, c.importance_mask_high
-        )
+        correction = sampler_correction(old, sampler, c.importance_cap, c.importance_mask_low, c.importance_mask_high)
         count = sum(batch.written)
         if c.importance_cap is not None:
             tally.add("correction/capped_share", (correction >= c.importance_cap)[batch.generated].sum(), count)

@@ -98,9 +98,7 @@ class PolicyUpdate(Scoring):
             finite = self._backward(batch, targets, weights, row, tally, this) and finite
         return self._apply(tally, this, refuse=self.reduce.max(int(not finite)) > 0)
 
-    def _backward(
-        self, batch: Batch, targets: Targets, weights: Weights, row: Row, tally: Tally, this: "Pass"
-    ) -> bool:
+    def _backward(self, batch: Batch, targets: Targets, weights: Weights, row: Row, tally: Tally, this: "Pass") -> bool:
         """Gradients of one row; whether its losses were finite."""
         at, world, finite = row.flat, self.reduce.world, []
         written = batch.generated[at]

@@ -72,7 +72,14 @@ class RolloutService:
                 runtime_env={"env_vars": engine_environment(config, device, backend)},
                 **options(index),
             ).remote(
-                model, config, prompt, self.executor, executor.reward, seed, device=device, backend=backend,
+                model,
+                config,
+                prompt,
+                self.executor,
+                executor.reward,
+                seed,
+                device=device,
+                backend=backend,
                 traces_solutions=traces_solutions,
             )  # fmt: skip
             for index in range(config.engines)

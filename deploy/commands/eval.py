@@ -25,7 +25,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "eval", help="pass rate of a checkpoint or model", epilog=EXAMPLES, formatter_class=RAW,
         allow_abbrev=False,
         description="Pass rate at full generation, no prefix given, with its 95% interval, and pass@k; for each set.",
-        usage="stepcoder eval [--run DIR [--step N]] [--config FILE] [--out FILE] [--programs FILE] [--SETTING VALUE ...]",
+        usage="stepcoder eval [--run DIR [--step N]] [--config FILE] [--out FILE] [--programs FILE]\n"
+        "                      [--SETTING VALUE ...]",
     )  # fmt: skip
     evaluate.add_argument(
         "--run", metavar="DIR", help="run whose checkpoint to evaluate; without it, the setting 'model' is"

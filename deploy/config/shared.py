@@ -27,7 +27,9 @@ class DataConfig(Settings):
 
     train: tuple[str, ...] = Field(default=("starter:train",), min_length=1)
     """Files of problems in the native format (.jsonl, .jsonl.gz), or starter:train."""
-    heldout: tuple[str, ...] | dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], tuple[str, ...]] = ("starter:heldout",)
+    heldout: tuple[str, ...] | dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], tuple[str, ...]] = (
+        "starter:heldout",
+    )
     """Problems that are evaluated, never trained on: files, which make one set, or several sets by name, as
     {mbpp: mbpp:mbpp.jsonl, mine: mine.jsonl}; may be empty. A file in another format is FORMAT:FILE (see 'stepcoder
     data convert --help'); livecodebench:FILE,since=2024-08-01,until=2025-01-31 takes the problems of these days."""

@@ -7,7 +7,6 @@ from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
-
 Who = Literal["both", "learner", "engines"]
 
 

@@ -10,8 +10,8 @@ _FENCE = "```"
 def program_of(text: str, extract: Extract) -> str:
     """The program in a sample. Without a fence it is the text.
 
-    auto: a text that is Python as a whole, else what stands in its first fence. last-fence: what stands in the last one,
-    as in training, where models draft before they answer.
+    auto: a text that is Python as a whole, else what stands in its first fence. last-fence: what stands in the last
+    one, as in training, where models draft before they answer.
     """
     if extract == "none" or f"\n{_FENCE}" not in f"\n{text}" or (extract == "auto" and _is_python(text)):
         return text

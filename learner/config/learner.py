@@ -62,7 +62,11 @@ class LearnerConfig(ParallelConfig):
             if isinstance(self.credit, AllCredit) and part is not None and part.mask == "executed":
                 faults.append(f"learner.{name} = executed has no effect with learner.credit.type all: set it to all")
         if self.reference_reset and (self.lora.rank is not None or self.zero_stage == 3):
-            why = "learner.lora.rank, whose reference is the policy without adapters" if self.lora.rank else "zero_stage 3"
+            why = (
+                "learner.lora.rank, whose reference is the policy without adapters"
+                if self.lora.rank
+                else "zero_stage 3"
+            )
             faults.append(f"learner.kl.reset_every is not possible with {why}: leave it out")
         if faults:
             raise ValueError("; ".join(faults))

@@ -149,7 +149,6 @@ class LearnerLogprobs(Variant):
     """Leave out a token whose ratio of learner to engine is above this; none for no limit. Source: masked importance
     sampling (IcePop)."""
 
-
     sequence_mask_low: float | None = Field(default=None, gt=0, lt=1)
     """Leave out a completion whose geometric mean ratio of learner to engine is below this; none for no limit. Source:
     sequence-level masked importance sampling, Liu et al. 2025."""

@@ -57,8 +57,9 @@ def chunked_logprobs(
 
 
 class _Score(torch.autograd.Function):
-    """(logits, targets, temperature, whether entropies have a gradient) -> (log-probabilities, entropies). One fp32 matrix beside the logits: the gradient
-    takes its place. So one backward pass only."""
+    """(logits, targets, temperature, whether entropies have a gradient) -> (log-probabilities, entropies).
+
+    One fp32 matrix beside the logits: the gradient takes its place. So one backward pass only."""
 
     @staticmethod
     def forward(

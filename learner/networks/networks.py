@@ -84,7 +84,6 @@ class Networks:
         done = {name: network.update(refuse) for name, network in learning.items()}
         return {name: norm for name, (norm, _) in done.items()}, all(applied for _, applied in done.values())
 
-
     @torch.no_grad()
     def reset_reference(self) -> None:
         """The policy, as it is, becomes the reference, which has to be a copy of its own."""

@@ -26,8 +26,9 @@ def mbpp(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def contest(name: str, date: str | None) -> dict[str, Any]:
-    row = {"question_content": "Double.", "question_id": name, "starter_code": "", "difficulty": "hard",
-           "public_test_cases": json.dumps([{"input": "1", "output": "2", "testtype": "stdin"}]), "metadata": "{}"}  # fmt: skip
+    tests = json.dumps([{"input": "1", "output": "2", "testtype": "stdin"}])
+    row = {"question_content": "Double.", "question_id": name, "difficulty": "hard", "public_test_cases": tests}
+    row |= {"starter_code": "", "metadata": "{}"}
     return row if date is None else row | {"contest_date": date}
 
 

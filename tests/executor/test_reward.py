@@ -129,7 +129,7 @@ def test_a_function_of_ones_own() -> None:
         ("own_rewards:nothing", "finite number, not None"),
         ("own_rewards:endless", "finite number, not inf"),
         ("own_rewards:careless", "raised for a program with verdict compile_error: ZeroDivisionError"),
-        ("half", "choose stepcoder, binary, ratio, ladder, or name your own as package.module:function"),
+        ("half", "choose stepcoder, binary, ratio, ladder, verpo, or name your own as package.module:function"),
     ],
 )
 def test_what_cannot_be_a_reward_is_told_why(name: str, message: str) -> None:

@@ -29,7 +29,8 @@ SIGN = Problem("sign", "test", "introductory", "The sign.", "", SOLUTION,
     [
         # names, blanks and comments do not count; the reference executes lines 1, 2, 4 and 6 on the test
         ("def sign(value):\n    # which?\n    if value<0:\n        return -1\n    return 0\n", [1, 3, 5], 5),
-        ("def sign(x):\n    if x < 0:\n        return -1\n    if x == 0:\n        return 0\n    return 2\n", [1, 2, 4, 6], 6),
+        ("def sign(x):\n    if x < 0:\n        return -1\n    if x == 0:\n        return 0\n    return 2\n",
+         [1, 2, 4, 6], 6),
         ("def sign(x):\n    if x > 0:\n        return 0\n", [1, 2, 3], 2),
         ("import math\ndef sign(x):\n    return 0\n", [1, 2, 3], 1),
         ("def sign(x):\n    if x < 0:\n        return -1\n", [1, 2], 2),  # it ends early: the last line that it ran
