@@ -107,6 +107,7 @@ class Scoring:
             advantages = (scale if c.advantage.centred else whiten)(advantages, total)
         if c.advantage.clip is not None:
             advantages = advantages.clamp(-c.advantage.clip, c.advantage.clip)
+        advantages = torch.where(written, advantages, torch.zeros_like(advantages))
         if reference is not None:
             tally.add("kl/reference", (old - reference)[written].sum(), count)
         if values is not None and returns is not None:
