@@ -56,8 +56,8 @@ def sampling_error(counts: Counts) -> float:
 def evaluation(counts: Counts, levels: Mapping[str, str], ks: Sequence[int] = ()) -> dict[str, Any]:
     """What a metrics file keeps of one evaluated split. `levels` gives each problem's level.
 
-    `stderr` is over problems, `sampling_stderr` for these very problems. `ks`: the k of pass@k, none above the fewest
-    completions of a problem.
+    `stderr` is over problems, `sampling_stderr` for these very problems. `ks`: the k of pass@k; those above the fewest
+    completions of a problem are left out.
     """
     if not counts:
         raise ValueError("an evaluation needs at least one problem")
@@ -79,7 +79,9 @@ def evaluation(counts: Counts, levels: Mapping[str, str], ks: Sequence[int] = ()
 
 def _pass_at(counts: Counts, ks: Sequence[int]) -> dict[str, Any]:
     """pass@k by k, the mean over problems, and its standard error over problems."""
-    found = {k: mean_and_error([pass_at_k(total, passed, k) for passed, total in counts.values()]) for k in ks}
+    fewest = min(total for _, total in counts.values())
+    usable = [k for k in ks if k <= fewest]
+    found = {k: mean_and_error([pass_at_k(total, passed, k) for passed, total in counts.values()]) for k in usable}
     if not found:
         return {}
     return {

@@ -59,7 +59,7 @@ def configured(directory: Path, model: Path, algorithm: str, staleness: int, **r
             "run": {
                 "directory": str(directory), "steps": STEPS, "checkpoint_every": 1, "keep": 99, "trajectories_every": 0,
             } | run,
-            "eval": {"at_start": False, "at_end": False},
+            "eval": {"at_start": False, "at_end": False, "programs": False},
             "curriculum": {"schedule": {"type": "threshold", "visit_cap": 2, "rho": 0.3}},
             "learner": {
                 "precision": "fp32", "policy": {"lr": 1e-2}, "kl": {"type": "reward", "target": 0.1},
