@@ -153,13 +153,12 @@ def test_every_other_way_to_learn_goes_through_the_loop(model: Path, tmp_path: P
     # what was told between turns is none of the sampled tokens: these agree with the learner's
     assert all(line["gap/logprob_abs_mean"] < 1e-4 for line in found.values())
     assert all(1 < line["repair/turns"] <= 2 for line in found.values())
-    assert found[1]["lr/policy"] == 0 < found[2]["lr/policy"]
+    assert "grad_norm/policy" not in found[1] and found[2]["grad_norm/policy"] > 0  # the critic alone, then both
     assert found[2]["kl/reference"] == 0  # reset a moment before
     rows = pandas.concat(map(pandas.read_parquet, (tmp_path / "ways" / "trajectories").glob("*.parquet")))
     between = [row for row in rows.itertuples() if not all(row.sampled)]
     assert between and all(not any(row.credit[~row.sampled.astype(bool)]) for row in between)
     assert all((row.advantages[~row.sampled.astype(bool)] == 0).all() for row in between)
-    assert rows.divergence.notna().any()
 
 
 def test_generation_may_run_a_step_ahead_of_training_and_equal_groups_are_replaced(model: Path, tmp_path: Path):
