@@ -46,10 +46,13 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.checks.preflight import preflight
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.config.sft import root_of
+    from stepcoder.deploy.run.outputs import check_output
     from stepcoder.deploy.shown.summary import rates_table
 
     if options.step is not None and options.run is None:
         raise UserError("--step needs --run.")
+    if options.programs is not None:
+        check_output(options.programs, "--programs", [], force=True)
     file, target = options.config, None
     if options.run is not None:
         from stepcoder.deploy.run.export import find_checkpoint

@@ -1,5 +1,6 @@
 """Sets of an evaluation, pass@k, and the file of every program."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from stepcoder.deploy.checks.preflight import problems
+from stepcoder.deploy.cli import main
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.run.programs import programs_file, write_programs
 from stepcoder.deploy.run.settings import best_metric
@@ -81,8 +83,6 @@ def test_pass_at_k_is_the_mean_over_problems() -> None:
 
 
 def test_every_program_is_a_line_that_grading_reads(tmp_path: Path) -> None:
-    import hashlib
-
     groups = make_groups(groups=2, completions=2)
     file = programs_file(tmp_path, 7)
     heads = [{"set": "mbpp", "greedy": False}, {"set": "mine", "greedy": True}]
@@ -94,3 +94,10 @@ def test_every_program_is_a_line_that_grading_reads(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert lines[0]["tokens"] == len(groups[0][0].response_ids) and lines[0]["verdict"] == "passed"
     assert len(list(read_samples(file, {"p0", "p1"}, hashlib.sha256()))) == 4
+
+
+def test_a_file_of_programs_that_cannot_be_is_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", "--model", str(tmp_path), "--programs", str(tmp_path / "none" / "p.jsonl")]) == 2
+    assert "--programs" in capsys.readouterr().err
