@@ -70,8 +70,7 @@ class LearnerRank:
         cuda = self.device.type == "cuda"
         join_ranks(self.rank, self.world, address, port, cuda=cuda, timeout_s=self.config.rendezvous_timeout_s)
         torch.manual_seed(self._seed)
-        c, dtype = self.config, DTYPES[self.config.precision]
-        autocast = c.precision == "autocast"
+        c, dtype, autocast = self.config, DTYPES[self.config.precision], self.config.precision == "autocast"
         pieces = -(-c.token_budget // c.logprob_chunk)
 
         def policy(kind: torch.dtype, checkpointing: bool) -> Policy:
@@ -91,8 +90,7 @@ class LearnerRank:
         if isinstance(c.critic, SharedCritic):
             add_value_head(trained, detach=c.critic.detach)
         trained.entropy_gradient = c.loss.entropy_bonus > 0
-        frozen_updates = c.critic_warmup * c.epochs * c.minibatches
-        self.policy = TrainedModel(trained, c.policy, c, self._total_updates - frozen_updates)
+        self.policy = TrainedModel(trained, c.policy, c, self._total_updates - c.critic_warmup_updates)
         self.critic: TrainedModel | None = None
         if isinstance(c.critic, SeparateCritic):
             critic = load_critic(

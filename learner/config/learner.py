@@ -78,6 +78,10 @@ class LearnerConfig(ParallelConfig):
         return self.critic.warmup_steps if isinstance(self.critic, SeparateCritic) else 0
 
     @property
+    def critic_warmup_updates(self) -> int:
+        return self.critic_warmup * self.epochs * self.minibatches
+
+    @property
     def reference_reset(self) -> int | None:
         """Steps after which the policy becomes the reference; None for never."""
         return None if self.penalty is None else self.penalty.reset_every
