@@ -45,6 +45,13 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "mixed": {"schedule": {"type": "mixed"}},
     "none": {"schedule": {"type": "none"}},
 }
+# Of other papers; in the table, not in the figure.
+RELATIVES: dict[str, dict[str, Any]] = {
+    "bread": {"schedule": {"type": "bread"}},
+    "adaback": {"schedule": {"type": "adaback"}},
+    "adaback, learnability": {"schedule": {"type": "adaback"}, "sampling": {"type": "learnability"}},
+    "pope": {"schedule": {"type": "pope"}},
+}
 RHOS = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
 ALPHAS = (0.2, 0.35, 0.5, 0.7, 1.0)
 CAPS = (2, 3, 5, 10, 15, 20, 40, None)
@@ -271,7 +278,7 @@ def main() -> int:
     if unknown := sorted(set(parts) - set(PARTS)):
         parser.error(f"no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
     console = Console(width=None if sys.stdout.isatty() else 120)
-    schedules = show("Schedules", SCHEDULES, options.seeds, console) if "schedules" in parts else None
+    schedules = show("Schedules", SCHEDULES | RELATIVES, options.seeds, console) if "schedules" in parts else None
     swept = sweep(options.seeds, console) if "sweep" in parts else None
     if schedules and swept:
         draw(schedules, swept, options.figure)

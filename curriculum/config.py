@@ -3,7 +3,7 @@
 Imports neither torch nor ray.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -24,6 +24,8 @@ class PromptConfig(Settings):
     """System message; none leaves it to the model's chat template, '' sends an empty one."""
     templates: str | None = None
     """Folder whose .txt files replace the templates of the same name in curriculum/templates; none for those."""
+    template_arguments: dict[str, Any] = {}
+    """What the model's chat template takes beside the messages, such as {enable_thinking: true}."""
     max_prompt_tokens: int = Field(default=512, ge=16)
     """Longest prompt (tokens). A longer one falls back to an earlier start point; a problem too long even without a
     prefix is never drawn."""
@@ -65,6 +67,33 @@ class Mixed(Variant):
     type: Literal["mixed"] = "mixed"
 
 
+class Bread(Variant):
+    """A start point only where all own samples failed: full generation, then one course nearer the end after every
+    subtask without a passing completion, and full generation again after one with. Source: BREAD's trigger, arXiv
+    2506.17211."""
+
+    type: Literal["bread"] = "bread"
+
+
+class AdaBack(Variant):
+    """The stage is drawn between two bounds that the reward moves, as in a search for the least help that suffices.
+    Source: AdaBack, arXiv 2506.18110."""
+
+    type: Literal["adaback"] = "adaback"
+    tau: float = Field(default=0.5, gt=0.0, le=1.0)
+    """A subtask with at least this share of passing completions lowers the upper bound below its stage, any other
+    raises the lower bound above it (fraction). Our value."""
+
+
+class Pope(Variant):
+    """Guided and unguided subtasks mixed. Guided ones start at the problem's least course that has had a passing
+    completion, one nearer the end after every one without. Source: POPE, arXiv 2601.18779."""
+
+    type: Literal["pope"] = "pope"
+    guided: float = Field(default=0.5, gt=0.0, lt=1.0)
+    """Share of subtasks with a start point; the others are full generation (fraction). Source: POPE, half."""
+
+
 class FullGeneration(Variant):
     """Always full generation: plain PPO."""
 
@@ -79,6 +108,9 @@ ScheduleConfig = Annotated[
     Annotated[Threshold, Tag("threshold")]
     | Annotated[Linear, Tag("linear")]
     | Annotated[Mixed, Tag("mixed")]
+    | Annotated[Bread, Tag("bread")]
+    | Annotated[AdaBack, Tag("adaback")]
+    | Annotated[Pope, Tag("pope")]
     | Annotated[FullGeneration, Tag("none")]
     | Annotated[OwnSchedule, Tag(OWN)],
     Discriminator(variant),

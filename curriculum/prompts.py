@@ -6,14 +6,17 @@ before it), and the newline is the first thing that the policy writes. Invariant
 decode(ids(problem, prefix) + encode(rest)) is text(problem, prefix) + rest, for any rest.
 """
 
+import itertools
 from pathlib import Path
 from string import Template
 from typing import Any, Protocol
 
 from stepcoder.curriculum.config import PromptConfig
 from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.thoughts import marks_of
 
 FENCE = "```python"
+_ANSWER = "@answer@"  # in the place of what the model wrote
 CLOSING = "```"
 
 # Each template with the names it may use; a user's folder replaces any of them by its file name.
@@ -24,6 +27,7 @@ _TEMPLATES: dict[str, set[str]] = {
     "assert": set(),
     "starter": {"starter_code"},
     "continue": {"prefix"},
+    "repair": {"told"},
 }
 
 
@@ -32,7 +36,9 @@ class Tokenizer(Protocol):
 
     chat_template: Any
 
-    def apply_chat_template(self, conversation: Any, *, tokenize: bool, add_generation_prompt: bool) -> Any: ...
+    def apply_chat_template(
+        self, conversation: Any, *, tokenize: bool, add_generation_prompt: bool, **arguments: Any
+    ) -> Any: ...
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
 
@@ -56,16 +62,37 @@ class Prompter:
         self.tokenizer: Tokenizer = tokenizer
         self.config = config
         self.templates = load_templates(config.templates)
+        self.marks = marks_of(self.tokenizer.chat_template)
 
     def text(self, problem: Problem, prefix: str) -> str:
         opened = self._chat(self.message(problem, prefix))
         if self.config.form == "instruct":
             return opened
+        if self.begins_a_thought(opened):
+            raise TemplateError(
+                "prompt.form prefill: the model's chat template opens the assistant's turn with a thought, where a "
+                "program cannot begin; set prompt.form to instruct"
+            )
+        return opened + self._head(prefix)
+
+    def next_turn(self, problem: Problem, prefix: str, told: str) -> str:
+        """What follows an answer, where the model is `told` of its failure and asked for another program of the same
+        kind: the end of its turn, the user's, and the beginning of the next."""
+        told = self._fill("repair", told=told)
+        after = self._chat(self.message(problem, prefix), _ANSWER, told).rpartition(_ANSWER)[2]
+        return after if self.config.form == "instruct" else after + self._head(prefix)
+
+    def _head(self, prefix: str) -> str:
+        """What the prompt writes of the model's own turn."""
         head = given(prefix)
-        return f"{opened}{FENCE}\n{head}" if head else f"{opened}{FENCE}"
+        return f"{FENCE}\n{head}" if head else FENCE
 
     def ids(self, problem: Problem, prefix: str) -> list[int]:
         return self.tokenizer.encode(self.text(problem, prefix), add_special_tokens=False)
+
+    def begins_a_thought(self, opened: str) -> bool:
+        """Whether a prompt ends with the mark of a thought, which the response then goes on with."""
+        return self.marks is not None and opened.rstrip().endswith(self.marks.begin)
 
     def answer(self, problem: Problem) -> str:
         """What a model that writes the reference solution replies to `text(problem, "")`, up to its end token.
@@ -100,16 +127,20 @@ class Prompter:
     def _fill(self, name: str, **values: str) -> str:
         return self.templates[name].substitute(values)
 
-    def _chat(self, message: str) -> str:
+    def _chat(self, message: str, *later: str) -> str:
+        """`later`: an answer and the user's next message, and so on."""
         system = self.config.system
         if self.tokenizer.chat_template is None:
             wants_bos = getattr(self.tokenizer, "add_bos_token", False)
             begin = getattr(self.tokenizer, "bos_token", None) if wants_bos else None
-            return "".join([begin or "", *([f"{system}\n\n"] if system else []), f"{message}\n\n"])
-        messages = [{"role": "user", "content": message}]
+            said = "".join(f"{text}\n\n" for text in (message, *later))
+            return "".join([begin or "", *([f"{system}\n\n"] if system else []), said])
+        said = zip(itertools.cycle(("user", "assistant")), (message, *later), strict=False)
+        messages = [{"role": role, "content": text} for role, text in said]
         if system is not None:
             messages.insert(0, {"role": "system", "content": system})
-        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        arguments = self.config.template_arguments
+        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **arguments)
 
 
 def load_templates(folder: str | None) -> dict[str, Template]:

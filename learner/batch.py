@@ -18,7 +18,11 @@ from stepcoder.rollout.trajectory import Trajectory
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What the loss needs of B trajectories with N response tokens in all."""
+    """What the loss needs of B trajectories with N response tokens in all.
+
+    `generated`: tokens that the policy wrote, not what was put between turns. `rewards` are of whole trajectories; what
+    of them came at the end of an earlier turn is in `turn_rewards`.
+    """
 
     trajectories: tuple[Trajectory, ...]
     starts: tuple[int, ...]
@@ -26,11 +30,23 @@ class Batch:
     sampler_logprobs: Float[Tensor, " N"]
     credit: Bool[Tensor, " N"]
     generated: Bool[Tensor, " N"]
+    thinking: Bool[Tensor, " N"]
     rewards: Float[Tensor, " B"]
+    turn_rewards: Float[Tensor, " N"]
 
     @property
     def tokens(self) -> int:
         return sum(self.lengths)
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """How many tokens of each trajectory the policy wrote."""
+        return tuple(int(part.sum()) for part in self.per_sequence(self.generated))
+
+    @property
+    def earlier_rewards(self) -> Float[Tensor, " B"]:
+        """What each trajectory got before its last turn ended."""
+        return torch.tensor([float(part.sum()) for part in self.per_sequence(self.turn_rewards)], dtype=torch.float32)
 
     def per_sequence(self, flat: Tensor) -> list[Tensor]:
         """A flat [N] vector as one view a trajectory."""
@@ -55,7 +71,9 @@ def build_batch(trajectories: Sequence[Trajectory], rule: CreditConfig, *, step:
         lengths=lengths,
         sampler_logprobs=flat(lambda t: t.logprobs, torch.float32),
         credit=flat(lambda t: credit_mask(t, rule, step=step, seed=seed), torch.bool),
-        generated=torch.ones(total, dtype=torch.bool),
+        generated=flat(lambda t: t.sampled, torch.bool),
+        thinking=flat(lambda t: t.thinking, torch.bool),
+        turn_rewards=flat(lambda t: t.turn_rewards(), torch.float32),
         rewards=torch.tensor([t.reward for t in trajectories], dtype=torch.float32),
     )
 

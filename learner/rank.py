@@ -32,7 +32,7 @@ from stepcoder.rollout.trajectory import Trajectory
 from stepcoder.rollout.weights import WeightPublisher
 
 DTYPES = {"fp32": torch.float32, "autocast": torch.float32, "bf16": torch.bfloat16}
-KL_STATE = "kl.json"
+KL_STATE, REFERENCE = "kl.json", "reference.pt"
 
 
 class HeldGPU(NamedTuple):
@@ -63,6 +63,7 @@ class LearnerRank:
         self._named, self._seed, self._total_updates, self._temperature = model, seed, total_updates, temperature
         self.device = torch.device("cuda", 0) if cuda else torch.device("cpu")
         self._weights: dict[str, Tensor] = {}  # the policy's, as of the last `capture`
+        self._reference: dict[str, Tensor] = {}  # the same, where it is not the start any more
         self._copied = True
         self._shares_gpu = False
 
@@ -85,8 +86,7 @@ class LearnerRank:
         cuda = self.device.type == "cuda"
         join_ranks(self.rank, self.world, address, port, cuda=cuda, timeout_s=self.config.rendezvous_timeout_s)
         torch.manual_seed(self._seed)
-        c, dtype = self.config, DTYPES[self.config.precision]
-        autocast = c.precision == "autocast"
+        c, dtype, autocast = self.config, DTYPES[self.config.precision], self.config.precision == "autocast"
         pieces = -(-c.token_budget // c.logprob_chunk)
 
         def policy(kind: torch.dtype, checkpointing: bool) -> Policy:
@@ -105,7 +105,8 @@ class LearnerRank:
             add_adapters(trained.model, c.lora)
         if isinstance(c.critic, SharedCritic):
             add_value_head(trained, detach=c.critic.detach)
-        self.policy = TrainedModel(trained, c.policy, c, self._total_updates)
+        trained.entropy_gradient = c.loss.entropy_bonus > 0
+        self.policy = TrainedModel(trained, c.policy, c, self._total_updates - c.critic_warmup_updates)
         self.critic: TrainedModel | None = None
         if isinstance(c.critic, SeparateCritic):
             critic = load_critic(
@@ -180,6 +181,8 @@ class LearnerRank:
         for network in self._update.networks.trained.values():
             network.capture(copy=copy)
         self._random, self._factor = torch.get_rng_state(), self._update.kl_factor.value
+        for name, tensor in self._own_reference():
+            self._reference[name] = copied(tensor, self._reference.get(name)) if copy else tensor
         whole = not copy and self.config.zero_stage < 3
         for name, tensor in self._full_weights():
             if self.rank == 0:
@@ -198,6 +201,9 @@ class LearnerRank:
             (folder / "learner" / KL_STATE).write_text(json.dumps({"factor": self._factor}), encoding="utf-8")
             self._save_hugging_face(folder / "policy", self._weights)
             files += [folder / "learner" / KL_STATE, *(folder / "policy").iterdir()]
+            if self._reference:
+                torch.save(self._reference, folder / "learner" / REFERENCE)
+                files.append(folder / "learner" / REFERENCE)
         if not self._copied:
             self._weights = {}
             for network in self._update.networks.trained.values():
@@ -210,8 +216,17 @@ class LearnerRank:
         for name, network in self._update.networks.trained.items():
             network.load(folder, name)
         self._update.kl_factor.value = json.loads((folder / KL_STATE).read_text(encoding="utf-8"))["factor"]
+        if (kept := folder / REFERENCE).is_file():
+            assert isinstance(self.reference, torch.nn.Module)
+            self.reference.load_state_dict(torch.load(kept, weights_only=True), strict=False)
         if (random := folder / f"random-{self.rank}.pt").is_file():  # not of a rank that is new
             torch.set_rng_state(torch.load(random, weights_only=True))
+
+    def _own_reference(self) -> Iterator[tuple[str, Tensor]]:
+        """Its weights, which rank 0 alone writes, where resets make it another than the model of the run's start."""
+        if self.config.reference_reset and self.rank == 0:
+            assert isinstance(self.reference, torch.nn.Module)
+            yield from ((name, p.detach()) for name, p in self.reference.named_parameters())
 
     def _save_hugging_face(self, folder: Path, weights: dict[str, Tensor]) -> None:
         from transformers import AutoTokenizer

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from stepcoder.settings import Only, Settings
+from stepcoder.settings import Only, Settings, Variant
 
 VLLM = Only("engine", "vllm")
 
@@ -103,6 +103,26 @@ class EngineConfig(Settings):
         return {name: value for name, value in dump(self).items() if name not in unread}
 
 
+class NoRepair(Variant):
+    """One completion, one program."""
+
+    type: Literal["none"] = "none"
+
+
+class Turns(Variant):
+    """After a failure the model is told the verdict, the failing input and the exception, and tries again. All turns
+    are one trajectory. Evaluations have one turn."""
+
+    type: Literal["turns"] = "turns"
+    turns: int = Field(default=3, ge=2)
+    """Most attempts at a program (turns); fewer where rollout.max_model_len leaves no room for another."""
+    reward: Literal["end", "turn"] = "end"
+    """end: the last program's reward, at the last token; turn: at the end of each turn what its program gained over the
+    one before, which sums to the same."""
+    chars: int = Field(default=400, ge=1)
+    """Longest failing input, and exception, that is told (characters)."""
+
+
 class RolloutConfig(EngineConfig):
     """How completions are generated."""
 
@@ -117,6 +137,9 @@ class RolloutConfig(EngineConfig):
 
     top_k: int = Field(default=0, ge=0)
     """Most likely tokens kept when sampling; 0 keeps all."""
+
+    repair: Annotated[NoRepair | Turns, Field(discriminator="type")] = NoRepair()
+    """Whether a model may try again after a failure."""
 
     weights_deadline_s: float = Field(default=300.0, gt=0.0)
     """Longest wait for one step of a weight update (s)."""

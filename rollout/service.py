@@ -66,9 +66,10 @@ class RolloutService:
         sites: Sequence[Site] = (),
         options: Callable[[int], dict[str, Any]] = lambda index: {},
         environment: Callable[[int], dict[str, str]] = lambda index: {},
+        traces_solutions: bool = False,
     ) -> None:
         """`options` are those of each engine's actor, such as where it is placed, `environment` its own variables;
-        `deadline_s` is its to load. `sites`: where executors run."""
+        `deadline_s` is its to load. `sites`: where executors run. `traces_solutions`: the workers'."""
         self.config = config
         self.backend = backend
         self.asleep = False
@@ -93,6 +94,7 @@ class RolloutService:
                 device=device,
                 backend=backend,
                 heartbeat=heartbeat,
+                traces_solutions=traces_solutions,
             )
 
         self.crew = Crew(start, config.engines, heartbeat, losses, deadline_s)

@@ -1,12 +1,29 @@
 """One completion with everything the learner needs to weigh it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
 from stepcoder.curriculum.subtask import Outcome
 from stepcoder.executor.report import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Response tokens `start` to `end` (excluded) of one of several turns, and what came of its program.
+
+    `gain` is the reward that comes at the turn's last token; 0 of all but the last where the reward comes at the end.
+    """
+
+    start: int
+    end: int
+    verdict: Verdict
+    error_line: int | None
+    finish_reason: str
+    coverage_trusted: bool
+    divergence: int | None
+    gain: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +38,11 @@ class Trajectory:
     `prefix_chars`: characters of `program` that the prompt gave. `hidden_passed`: of a program that passed the tests
     that give the reward, whether it passed the hidden ones; None where none are hidden, or it failed before.
     `token_versions`: the weights that wrote each token, where those of `weight_version` did not write them all.
+    `divergence`: of a program that failed a test, the line where its executed lines first differ from the reference
+    solution's; None where that was not asked for, or cannot be said. `thoughts`: tokens between the chat template's
+    marks for them; None where there are none. `between`: tokens that were put between turns and not sampled (their
+    log-probability is 0); None where there are none. `turns`: each of them, where there were several; program, verdict
+    and reward are then the last one's.
     Nothing is ever re-tokenised: `prompt_ids + response_ids` is what the engine saw and sampled.
     """
 
@@ -45,6 +67,10 @@ class Trajectory:
     prefix_chars: int = 0
     hidden_passed: bool | None = None
     token_versions: Int32[np.ndarray, " R"] | None = None
+    divergence: int | None = None
+    thoughts: Bool[np.ndarray, " R"] | None = None
+    between: Bool[np.ndarray, " R"] | None = None
+    turns: tuple[Turn, ...] = ()
 
     @property
     def versions(self) -> Int32[np.ndarray, " R"]:
@@ -52,6 +78,43 @@ class Trajectory:
         if self.token_versions is not None:
             return self.token_versions
         return np.full(len(self.response_ids), self.weight_version, np.int32)
+
+    @property
+    def thinking(self) -> Bool[np.ndarray, " R"]:
+        return np.zeros(len(self.response_ids), dtype=bool) if self.thoughts is None else self.thoughts
+
+    @property
+    def sampled(self) -> Bool[np.ndarray, " R"]:
+        """Tokens that the policy wrote."""
+        return np.ones(len(self.response_ids), dtype=bool) if self.between is None else ~self.between
+
+    def turn_rewards(self) -> Float32[np.ndarray, " R"]:
+        """What came of the reward before the last turn's end, at the last token of its turn."""
+        found = np.zeros(len(self.response_ids), dtype=np.float32)
+        for turn in self.turns[:-1]:
+            found[turn.end - 1] = turn.gain
+        return found
+
+    def of_turn(self, turn: Turn) -> "Trajectory":
+        """One turn as a trajectory of its own."""
+        own = slice(turn.start, turn.end)
+        return replace(
+            self,
+            response_ids=self.response_ids[own],
+            logprobs=self.logprobs[own],
+            executed=self.executed[own],
+            code=self.code[own],
+            token_lines=self.token_lines[own],
+            token_versions=None if self.token_versions is None else self.token_versions[own],
+            thoughts=None if self.thoughts is None else self.thoughts[own],
+            between=None,
+            turns=(),
+            verdict=turn.verdict,
+            error_line=turn.error_line,
+            finish_reason=turn.finish_reason,
+            coverage_trusted=turn.coverage_trusted,
+            divergence=turn.divergence,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +144,8 @@ class GroupSummary:
     `tokens` is what the learner computes for it (prompt once, responses), `generated` the sampled tokens,
     `reward_spread` the largest reward less the smallest: 0 where all are the same. `fails_hidden` counts completions
     that pass the tests that give the reward and fail a hidden one; None where no test is hidden. `version_sum`: the
-    versions of the weights that wrote each token, added up.
+    versions of the weights that wrote each token, added up. `turns` counts those of all completions, `repaired` the
+    completions that passed after a first failure.
     """
 
     outcome: Outcome
@@ -94,12 +158,14 @@ class GroupSummary:
     oldest_version: int
     fails_hidden: int | None = None
     version_sum: int = 0
+    turns: int = 0
+    repaired: int = 0
 
 
 def summarize(group: Group, hidden: bool = False) -> GroupSummary:
     """Counts over one group; it holds at least one trajectory. `hidden`: whether its problem has hidden tests."""
     first = group.trajectories[0]
-    generated = sum(len(t.response_ids) for t in group.trajectories)
+    generated = sum(int(t.sampled.sum()) for t in group.trajectories)
     rewards = [t.reward for t in group.trajectories]
     verdicts: dict[Verdict, int] = {}
     for t in group.trajectories:
@@ -107,7 +173,7 @@ def summarize(group: Group, hidden: bool = False) -> GroupSummary:
     return GroupSummary(
         outcome=group.outcome,
         level=first.level,
-        tokens=len(first.prompt_ids) + generated,
+        tokens=len(first.prompt_ids) + sum(len(t.response_ids) for t in group.trajectories),
         generated=generated,
         reward_sum=sum(rewards),
         reward_spread=max(rewards) - min(rewards),
@@ -115,4 +181,6 @@ def summarize(group: Group, hidden: bool = False) -> GroupSummary:
         oldest_version=min(t.weight_version for t in group.trajectories),
         fails_hidden=sum(t.hidden_passed is False for t in group.trajectories) if hidden else None,
         version_sum=sum(int(t.versions.sum()) for t in group.trajectories),
+        turns=sum(len(t.turns) or 1 for t in group.trajectories),
+        repaired=sum(bool(t.turns) and t.verdict is Verdict.PASSED for t in group.trajectories),
     )

@@ -10,36 +10,32 @@ retries) is no reward: its whole group is `Unjudged`.
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
-
-import numpy as np
+from dataclasses import replace
+from typing import Any
 
 from stepcoder.curriculum.config import PromptConfig, PromptForm
 from stepcoder.curriculum.prompts import Prompter, given
 from stepcoder.curriculum.subtask import Outcome, Subtask
-from stepcoder.executor.judging.reward import reward
-from stepcoder.executor.report import Report, Verdict
+from stepcoder.curriculum.thoughts import thoughts
+from stepcoder.executor.judging.reward import reward, rewards
+from stepcoder.executor.report import Verdict
 from stepcoder.executor.spans import executed_spans
-from stepcoder.executor.suite import Suite
 from stepcoder.held import Held
 from stepcoder.paths import Located, local
-from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
-from stepcoder.rollout.engine import EngineDied, EngineStats, Part, Sampling, greedy, sampling_of
+from stepcoder.rollout.attempts import Attempt, trajectory_of
+from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig, Turns
+from stepcoder.rollout.engine import Completion, EngineDied, EngineStats, Part, Sampling, greedy, sampling_of
 from stepcoder.rollout.engines import make_engine
 from stepcoder.rollout.lifeline import tie_to_parent
 from stepcoder.rollout.load import Load
 from stepcoder.rollout.pulse import Pulse, end_engine
+from stepcoder.rollout.repair import told
 from stepcoder.rollout.room import Room
+from stepcoder.rollout.solutions import Executor, SolutionTraces
 from stepcoder.rollout.text.extract import extract
 from stepcoder.rollout.text.mask import token_masks
 from stepcoder.rollout.text.offsets import TokenSpans
 from stepcoder.rollout.trajectory import Group, GroupSummary, Trajectory, Unjudged, summarize
-
-
-class Executor(Protocol):
-    """What grades a program; `executor.pool.actors.ExecutorPool` in a run."""
-
-    async def run(self, program: str, suite: Suite) -> Report: ...
 
 
 class RolloutWorker:
@@ -58,8 +54,12 @@ class RolloutWorker:
         backend: str = "gloo",
         version: int = 0,
         heartbeat: HeartbeatConfig | None = None,
+        traces_solutions: bool = False,
     ) -> None:
-        """Loads the model; `version` names the weights in the directory `model`."""
+        """Loads the model; `version` names the weights in the directory `model`.
+
+        `traces_solutions`: run each problem's solution once, and say where failing programs diverge from it.
+        """
         from transformers import AutoTokenizer
 
         tie_to_parent()  # a Ray worker can outlive a killed node process by a minute
@@ -74,6 +74,7 @@ class RolloutWorker:
         self._config = config
         self._room = Room(config.max_num_seqs)
         self._judging = Held()
+        self._solutions = SolutionTraces(executor) if traces_solutions else None
         self._engine = make_engine(model, config, device=device, backend=backend, version=version)
         self._pulse = Pulse(self._engine, heartbeat or HeartbeatConfig())
 
@@ -96,17 +97,24 @@ class RolloutWorker:
         Raises a group of NotJudged where the sandbox failed on one; the others are then given up.
         """
         prompt_ids = self._prompter.ids(subtask.problem, subtask.prefix)
+        repair = self._config.repair
+        turns = repair.turns if isinstance(repair, Turns) and sampling is None else 1
         sampling = sampling or sampling_of(self._config)
         if self._form == "instruct":  # a reply opens with a fence; it ends with its end token
             sampling = Sampling(sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_new_tokens)
-        count = group_size or self._config.group_size
-        with self._room.group(count) as ended:
+        tries = range(group_size or self._config.group_size)
+        with self._room.group(len(tries)) as ended:
             async with asyncio.TaskGroup() as group:
-                calls = (self._sample(subtask, prompt_ids, sampling, index, ended) for index in range(count))
+                calls = (self._sample(subtask, prompt_ids, sampling, i, turns, ended) for i in tries)
                 tasks = [group.create_task(call) for call in calls]
-        trajectories = tuple(task.result() for task in tasks)
+        attempts = [task.result() for task in tasks]
+        last = rewards([own[-1].report for own in attempts], self._reward_kind)
+        trajectories = tuple(
+            trajectory_of(subtask, i, prompt_ids, own, self._worth(own, value))
+            for i, (own, value) in enumerate(zip(attempts, last, strict=True))
+        )
         passed = sum(trajectory.verdict is Verdict.PASSED for trajectory in trajectories)
-        outcome = Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, count)
+        outcome = Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, len(tries))
         return Group(outcome, trajectories)
 
     async def run_apart(
@@ -163,45 +171,78 @@ class RolloutWorker:
     async def close(self) -> None:
         self._engine.close()
 
+    def _worth(self, attempts: Sequence[Attempt], last: float) -> list[float]:
+        """Of each attempt where rewards come by turn, else of the last alone; `last` is the last one's."""
+        repair = self._config.repair
+        if not isinstance(repair, Turns) or repair.reward == "end":
+            return [last]
+        return [*(reward(attempt.report, self._reward_kind) for attempt in attempts[:-1]), last]
+
     async def _sample(
-        self, subtask: Subtask, prompt_ids: list[int], sampling: Sampling, index: int, ended: Callable[[], None]
-    ) -> Trajectory:
-        seed = sample_seed(self._seed, subtask.ticket, index)
-        completion = await self._engine.generate(prompt_ids, sampling, seed)
+        self,
+        subtask: Subtask,
+        prompt_ids: list[int],
+        sampling: Sampling,
+        index: int,
+        turns: int,
+        ended: Callable[[], None],
+    ) -> list[Attempt]:
+        """One completion and, where its program fails and turns are left, those that try again. `ended` is called once,
+        when the engine has no more to write."""
+        begun = self._prompter.begins_a_thought(self._prompter.text(subtask.problem, subtask.prefix))
+        attempts, context = list[Attempt](), prompt_ids
+        for turn in range(turns):
+            seed = sample_seed(self._seed, subtask.ticket, index, turn)
+            completion = await self._engine.generate(context, sampling, seed)
+            if last := turn + 1 == turns:
+                ended()
+            attempt = await self._graded(subtask, context, completion, begun)
+            attempts.append(attempt)
+            if last:
+                return attempts
+            if attempt.report.passed:
+                break
+            answered = [*context, *completion.response_ids]
+            text, ids = self._told(subtask, attempt)
+            if len(answered) + len(ids) >= self._config.max_model_len:
+                break
+            attempts[-1] = replace(attempt, told=tuple(ids))
+            begun, context = self._prompter.begins_a_thought(text), [*answered, *ids]
         ended()
+        return attempts
+
+    def _told(self, subtask: Subtask, attempt: Attempt) -> tuple[str, list[int]]:
+        """What follows a failed attempt, up to where the model goes on, as text and tokens."""
+        repair, completion = self._config.repair, attempt.completion
+        assert isinstance(repair, Turns)
+        said = told(attempt.report, subtask.problem.suite, repair.chars)
+        text = self._prompter.next_turn(subtask.problem, subtask.prefix, said)
+        if completion.finish_reason == "eos":  # it ended its turn itself
+            text = text.removeprefix(self._tokenizer.decode(completion.response_ids[-1:]))
+        return text, self._tokenizer.encode(text, add_special_tokens=False)
+
+    async def _graded(self, subtask: Subtask, context: list[int], completion: Completion, begun: bool) -> Attempt:
+        """`begun`: the context ends with the mark of a thought."""
         ended_itself = completion.finish_reason == "eos"
         written = completion.response_ids[:-1] if ended_itself else completion.response_ids
-        text, spans = self._spans(written, prompt_ids[-4:])
-        extracted = extract(given(subtask.prefix), text, self._form)
+        text, spans = self._spans(written, context[-4:])
+        thought = thoughts(text, self._prompter.marks, begun) if self._form == "instruct" else []
+        extracted = extract(given(subtask.prefix), text, self._form, thought[-1][1] if thought else 0)
+        problem, program = subtask.problem, extracted.program
         with self._judging.one():
-            whole = await self._executor.run(extracted.program, subtask.problem.suite)
+            whole = await self._executor.run(program, problem.suite)
         if not whole.verdict.judged:
             raise NotJudged(whole.error or "the sandbox failed")
-        hidden = subtask.problem.hidden
-        report = whole.of_first(len(subtask.problem.suite.cases) - hidden) if hidden else whole
-        masks = token_masks(extracted, spans, executed_spans(extracted.program, report.executed_lines), ended_itself)
-        return Trajectory(
-            ticket=subtask.ticket,
-            sample=index,
-            problem_id=subtask.problem.id,
-            level=subtask.problem.level,
-            stage=subtask.stage,
-            prompt_ids=np.asarray(prompt_ids, dtype=np.int32),
-            response_ids=np.asarray(completion.response_ids, dtype=np.int32),
-            logprobs=np.asarray(completion.logprobs, dtype=np.float32),
-            executed=masks.executed,
-            code=masks.code,
-            token_lines=masks.token_lines,
-            error_line=report.error_line,
-            reward=reward(report, self._reward_kind),
-            verdict=report.verdict,
-            finish_reason=completion.finish_reason,
-            weight_version=completion.weight_version,
-            program=extracted.program,
-            coverage_trusted=report.coverage_trusted,
-            prefix_chars=extracted.prefix_chars,
-            hidden_passed=whole.passed if hidden and report.passed else None,
-            token_versions=None if (versions := completion.token_versions) is None else np.asarray(versions, np.int32),
+        report = whole.of_first(len(problem.suite.cases) - problem.hidden) if problem.hidden else whole
+        executed = executed_spans(program, report.executed_lines)
+        return Attempt(
+            completion,
+            token_masks(extracted, spans, executed, ended_itself, thought),
+            report,
+            program,
+            extracted.prefix_chars,
+            self._solutions and await self._solutions.divergence(problem, program, report),
+            whole.passed if problem.hidden and report.passed else None,
         )
 
 
@@ -219,7 +260,8 @@ def _not_judged(error: Exception) -> str | None:
     return texts[0] if all(texts) else None
 
 
-def sample_seed(run_seed: int, ticket: int, sample: int) -> int:
-    """The seed of one completion, 0 <= seed < 2**62: different for every ticket and sample of a run."""
-    digest = hashlib.blake2b(f"{run_seed}/{ticket}/{sample}".encode(), digest_size=8).digest()
+def sample_seed(run_seed: int, ticket: int, sample: int, turn: int = 0) -> int:
+    """The seed of one completion, 0 <= seed < 2**62: different for every ticket, sample and turn of a run."""
+    later = f"/{turn}" if turn else ""
+    digest = hashlib.blake2b(f"{run_seed}/{ticket}/{sample}{later}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 2

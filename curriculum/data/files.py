@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,6 +91,14 @@ def check_input(path: str) -> Path:
             f"{path}: no such file or folder. If this is the name of a data set of the Hugging Face hub: {PREFIX}{path}"
         )
     raise UserError(f"{path}: no such file or folder")
+
+
+def check_named(text: str) -> tuple[str, Location]:
+    """Format and place of what is written as [FORMAT:]PLACE; without a format the native one."""
+    if named := re.fullmatch(rf"({'|'.join([AUTO, *FORMATS])}|[\w.]+:[^\W\d]\w*):(.+)", text):
+        place = check_location(named[2])
+        return format_of(check_kind(named[1]), place), place
+    return "native", check_location(text)
 
 
 def digest(path: Location) -> str:

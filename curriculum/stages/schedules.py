@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from stepcoder.curriculum.config import CurriculumConfig, Linear, OwnSchedule, Threshold
+from stepcoder.curriculum.config import AdaBack, CurriculumConfig, Linear, OwnSchedule, Pope, Threshold
 from stepcoder.curriculum.stages.progress import TOO_LONG, Progress, Row
 from stepcoder.curriculum.stages.sampling import hashed
 from stepcoder.own import own, trial
@@ -140,10 +140,91 @@ class MixedSchedule(Schedule):
         return stages.astype(np.int32)
 
 
+class BreadSchedule(Schedule):
+    """A start point only where all own samples failed: BREAD's trigger (arXiv 2506.17211).
+
+    After a subtask without a passing completion the problem starts one course nearer the end; after one with, at full
+    generation. Outcomes of a stage that was left are dropped.
+    """
+
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        return np.minimum(np.maximum(self.progress.stage[indices], 0), self._tops(indices)).astype(np.int32)
+
+    def observe(self, index: int, stage: int, share: float) -> Move:
+        progress = self.progress
+        top = max(int(progress.top[index]), 0)
+        if stage != min(max(int(progress.stage[index]), 0), top):
+            return "stale"
+        wanted = 0 if share > 0 else min(stage + 1, top)
+        if wanted == stage:
+            progress.stage[index] = stage
+            super().observe(index, stage, share)
+            return "stay"
+        progress.move(index, wanted)
+        return "back" if wanted > stage else "rate"
+
+
+class AdaBackSchedule(Schedule):
+    """The stage is drawn evenly between two bounds (AdaBack, arXiv 2506.18110, with courses for shares of a solution).
+
+    A subtask that does well lowers the upper bound below its stage and frees the lower one; any other raises the lower
+    bound above it and frees the upper one. A function of seed, ticket and outcomes.
+    """
+
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        low, high = self._bounds(indices)
+        draws = hashed(_STREAM, self.seed, tickets, indices) >> np.uint64(32)
+        steps = (draws * (high - low + 1).astype(np.uint64)) >> np.uint64(32)
+        return low + steps.astype(np.int32)
+
+    def observe(self, index: int, stage: int, share: float) -> Move:
+        rule, progress = self.config.schedule, self.progress
+        assert isinstance(rule, AdaBack)
+        top = max(int(progress.top[index]), 0)
+        super().observe(index, stage, share)
+        before = [int(bound[0]) for bound in self._bounds(np.array([index]))]
+        well = share >= rule.tau
+        low, high = (0, max(stage - 1, 0)) if well else (min(stage + 1, top), top)
+        progress.stage[index], progress.back[index] = high, low
+        return "stay" if before == [low, high] else "rate" if well else "back"
+
+    def _bounds(self, indices: Int64[np.ndarray, " n"]) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"]]:
+        """Lower and upper; 0 and the highest stage of a problem of which no outcome is known."""
+        tops, stage, back = self._tops(indices), self.progress.stage[indices], self.progress.back[indices]
+        high = np.where(stage < 0, tops, np.minimum(stage, tops)).astype(np.int32)
+        return np.where(stage < 0, 0, np.minimum(back, high)).astype(np.int32), high
+
+
+class PopeSchedule(Schedule):
+    """Guided and unguided subtasks mixed (POPE, arXiv 2601.18779): chance decides by seed, ticket and problem.
+
+    Guided ones start at the problem's guide: the first course, moved one nearer the end after each guided subtask
+    without a passing completion.
+    """
+
+    def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        rule = self.config.schedule
+        assert isinstance(rule, Pope)
+        guide = np.minimum(np.maximum(self.progress.stage[indices], 1), self._tops(indices))
+        draws = hashed(_STREAM, self.seed, tickets, indices) >> np.uint64(32)
+        return np.where(draws < rule.guided * 2**32, guide, 0).astype(np.int32)
+
+    def observe(self, index: int, stage: int, share: float) -> Move:
+        progress = self.progress
+        top, guide = max(int(progress.top[index]), 0), max(int(progress.stage[index]), 1)
+        if 0 < stage == guide < top and share == 0:
+            progress.move(index, guide + 1)
+            return "back"
+        return super().observe(index, stage, share) if stage == 0 else "stay"
+
+
 _SCHEDULES: dict[str, type[Schedule]] = {
     "threshold": ThresholdSchedule,
     "linear": LinearSchedule,
     "mixed": MixedSchedule,
+    "bread": BreadSchedule,
+    "adaback": AdaBackSchedule,
+    "pope": PopeSchedule,
     "none": NoSchedule,
 }
 

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.duration import run_seconds
 from stepcoder.deploy.checks.footprint import model_shape, parts
@@ -22,7 +23,7 @@ from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.preflight import check_gpus, check_model_is_there, own_machine, problems
 from stepcoder.deploy.checks.starter_model import STARTER, cache_directory
 from stepcoder.deploy.config.run import Config
-from stepcoder.deploy.config.shared import BaseConfig
+from stepcoder.deploy.config.shared import HELDOUT, BaseConfig
 from stepcoder.deploy.run.manifest import ManifestError, verify
 from stepcoder.deploy.training.placement import placement
 from stepcoder.errors import UserError
@@ -221,7 +222,7 @@ def duration(config: BaseConfig) -> Iterator[Finding]:
         data, found = problems(config), figures(config)
     except UserError:  # said elsewhere
         return
-    seconds = run_seconds(config, found, shape_of(config.model), data["train"], data["heldout"])
+    seconds = run_seconds(config, found, shape_of(config.model), data.train, sum(map(len, data.heldout.values())))
     limit = config.run.max_minutes
     ends = f"; run.max_minutes ends it after {limit:g}" if limit is not None and limit < 1.5 * seconds / 60 else ""
     yield Finding("the run will take", f"about {time_in_words(seconds)}, two thirds to one and a half times that{ends}")
@@ -264,9 +265,15 @@ def inputs(config: BaseConfig) -> Iterator[Finding]:
     yield model_finding(config.model)
     try:
         data = problems(config)
-        yield Finding("problems", f"{len(data['train'])} to train on, {len(data['heldout'])} held out")
+        yield Finding("problems", f"{len(data.train)} to train on, {_held_out(data.heldout)}")
     except UserError as error:
         yield Finding("problems", "not usable", "problem", str(error))
+
+
+def _held_out(sets: Mapping[str, Sequence[Problem]]) -> str:
+    """`57 held out`, or by name `100 + 164 held out (mbpp, humaneval)`."""
+    named = f" ({', '.join(sets)})" if list(sets) not in ([], [HELDOUT]) else ""
+    return f"{' + '.join(str(len(found)) for found in sets.values()) or 0} held out{named}"
 
 
 def model_finding(name: str) -> Finding:

@@ -20,14 +20,14 @@ STATEMENT_CHARS = 4  # of a statement, a token
 SERVICES_S = 90  # starting engines and learner, publishing weights, checkpoints
 
 
-def run_seconds(
-    config: Config, figures: Figures, shape: ModelShape, train: Sequence[Problem], heldout: Sequence[Problem]
-) -> float:
-    """Of `stepcoder train` with these problems to train on and held out."""
+def run_seconds(config: Config, figures: Figures, shape: ModelShape, train: Sequence[Problem], heldout: int) -> float:
+    """Of `stepcoder train` with these problems to train on and so many held out."""
     r, e, steps = config.rollout, config.eval, config.run.steps
-    problems = min(len(train), e.train_limit or len(train)) + len(heldout)
+    problems = heldout + (len(train) if e.train_limit is None else min(len(train), e.train_limit))
     between = (steps - 1) // e.every if e.every else 0
-    evaluated = (e.at_start + e.at_end + between) * problems * e.samples * r.max_new_tokens * COMPLETION_SHARE
+    evaluated = (
+        (e.at_start + e.at_end + between) * problems * (e.samples + e.greedy) * r.max_new_tokens * COMPLETION_SHARE
+    )
     completions = steps * config.subtasks_per_step * r.group_size
     written = completions * r.max_new_tokens * GIVEN_SHARE
     prompt = FRAME_TOKENS + sum(len(problem.statement) for problem in train) / len(train) / STATEMENT_CHARS

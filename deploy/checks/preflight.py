@@ -7,14 +7,16 @@ A check that needs a cluster's other machines is left to them.
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from stepcoder.curriculum.config import Levels
+from stepcoder.curriculum.data.named import load_named
 from stepcoder.curriculum.problems.hidden import with_hidden
-from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.prompts import Prompter, TemplateError
 from stepcoder.curriculum.stages import schedules
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
@@ -28,7 +30,8 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig, DataConfig
 from stepcoder.deploy.run.directory import check_writable
 from stepcoder.deploy.training.placement import Who, placement
-from stepcoder.errors import DataFileError, UserError
+from stepcoder.errors import UserError
+from stepcoder.executor.config import ExecutorConfig, ProgramConfig
 from stepcoder.executor.judging import reward
 from stepcoder.settings import OWN, variant
 from stepcoder.words import plural
@@ -45,22 +48,28 @@ class Ready:
 
     model: Path
     train: tuple[Problem, ...]
-    heldout: tuple[Problem, ...]
+    heldout: Mapping[str, tuple[Problem, ...]]  # by the name of the set
     named: Model | None = None
 
     @property
     def anywhere(self) -> "Model | str":
         return self.named or str(self.model)
 
+    @property
+    def held_out(self) -> tuple[Problem, ...]:
+        """Those of all held-out sets."""
+        return tuple(problem for found in dict(self.heldout).values() for problem in found)
 
-def preflight(config: BaseConfig, writes: bool = True, memory: bool = True) -> Ready:
+
+def preflight(config: BaseConfig, writes: bool = True, trains: bool = True, memory: bool = True) -> Ready:
     """Raises UserError with one line a fault. Converts or downloads the model last, when all else is right.
 
-    `writes` is False for what leaves the run directory alone, `memory` for what starts at another time.
+    `writes` is False for what leaves the run directory alone, `trains` for what starts engines without a learner,
+    `memory` for what starts at another time.
     """
     faults: list[str] = []
     isolation: list[str] = []
-    data: dict[str, tuple[Problem, ...]] = {}
+    data: list[Sets] = []
 
     def attempt(check: Callable[[], None]) -> None:
         try:
@@ -70,21 +79,21 @@ def preflight(config: BaseConfig, writes: bool = True, memory: bool = True) -> R
                 faults.append(str(error))
 
     def read() -> None:
-        data.update(problems(config))
+        data.append(problems(config))
 
     if writes:
         attempt(lambda: check_lasting(config))
         attempt(lambda: check_writable(config.run.directory))
     attempt(read)
     if isinstance(config, Config):
-        attempt(lambda: check_sampling(config, data.get("train", ())))
+        attempt(lambda: check_sampling(config, data[0].train if data else ()))
         attempt(lambda: check_own(config))
     attempt(lambda: check_model_is_there(config.model))
     attempt(lambda: check_ray(config))
     if own_machine(config):
-        attempt(lambda: check_gpus(config))
+        attempt(lambda: check_gpus(config, trains))
         if memory:
-            attempt(lambda: check_memory(config))
+            attempt(lambda: check_memory(config, trains))
         attempt(lambda: isolation.append(check_sandbox(config)))
     if faults:
         raise UserError("\n".join(faults))
@@ -92,12 +101,14 @@ def preflight(config: BaseConfig, writes: bool = True, memory: bool = True) -> R
         log.info("programs run at %s", level)
     model = resolve_model(config.model)
     check_length(config, model)
-    check_architecture(config, model)
+    if trains:
+        check_architecture(config, model)
     if own_machine(config) and memory:
-        check_memory(config.model_copy(update={"model": str(model)}))  # one that was not here before
-    exact = exact_model(model, [problem.solution for problem in data["train"]])
+        check_memory(config.model_copy(update={"model": str(model)}), trains)  # one that was not here before
+    exact = exact_model(model, [problem.solution for problem in data[0].train])
+    check_prompt(config, exact, data[0].train[0])
     given = str(model) if Path(config.model).expanduser().is_dir() else config.model
-    return Ready(exact, data["train"], data["heldout"], Model(given, repaired=exact != model))
+    return Ready(exact, data[0].train, data[0].heldout, Model(given, repaired=exact != model))
 
 
 def check_lasting(config: BaseConfig, submitted: bool | None = None) -> None:
@@ -119,13 +130,17 @@ def own_machine(config: BaseConfig) -> bool:
     return config.ray.address is None and "RAY_ADDRESS" not in os.environ
 
 
-def read_problems(files: Iterable[str], key: str) -> tuple[Problem, ...]:
-    """The problems of several files in order; raises UserError for the first bad line or an id used twice."""
+def read_problems(files: Iterable[str], key: str, programs: ProgramConfig) -> tuple[Problem, ...]:
+    """The problems of several files in order; raises UserError for the first bad line or an id used twice.
+
+    `programs`: how a solution runs that has to give the expected outputs of its data set.
+    """
     found: dict[str, Problem] = {}
+    executor = ExecutorConfig.model_validate(programs.model_dump())
     for file in files:
         try:
-            loaded = load_problems(file)
-        except DataFileError as error:
+            loaded = load_named(file, executor)
+        except UserError as error:
             raise UserError(f"{key}: {error}") from None
         for problem in loaded:
             if problem.id in found:
@@ -134,9 +149,10 @@ def read_problems(files: Iterable[str], key: str) -> tuple[Problem, ...]:
     return tuple(found.values())
 
 
-def chosen(data: DataConfig, files: Iterable[str], key: str) -> tuple[Problem, ...]:
+def chosen(config: BaseConfig, files: Iterable[str], key: str) -> tuple[Problem, ...]:
     """The problems of the wanted levels, at most `data.limit` of them."""
-    found = [problem for problem in read_problems(files, key) if problem.level in data.levels]
+    data = config.data
+    found = [problem for problem in read_problems(files, key, config.executor) if problem.level in data.levels]
     if files and not found:
         raise UserError(f"{key}: no problem is of the levels {', '.join(data.levels)}; change data.levels.")
     return tuple(found[: data.limit])
@@ -155,18 +171,27 @@ def hiding(data: DataConfig, train: tuple[Problem, ...]) -> tuple[Problem, ...]:
     return found
 
 
-def problems(config: BaseConfig) -> dict[str, tuple[Problem, ...]]:
-    """`train` and `heldout`, checked for problems that are in both."""
-    train = hiding(config.data, chosen(config.data, config.data.train, "data.train"))
-    heldout = chosen(config.data, config.data.heldout, "data.heldout")
-    shared = {problem.id for problem in train} & {problem.id for problem in heldout}
+class Sets(NamedTuple):
+    """The problems of a run; those held out by the name of their set."""
+
+    train: tuple[Problem, ...]
+    heldout: dict[str, tuple[Problem, ...]]
+
+
+def problems(config: BaseConfig) -> Sets:
+    """The problems of a run, checked for some that are both trained on and held out."""
+    train = hiding(config.data, chosen(config, config.data.train, "data.train"))
+    sets = config.data.heldout_sets
+    names = {name: f"data.heldout.{name}" if isinstance(config.data.heldout, dict) else "data.heldout" for name in sets}
+    heldout = {name: chosen(config, files, names[name]) for name, files in sets.items()}
+    shared = {problem.id for problem in train} & {problem.id for found in heldout.values() for problem in found}
     if shared:
         count = plural(len(shared), "problem is", "problems are")
         raise UserError(
             f"data.heldout: {count} also in data.train, {min(shared)!r} among them. "
             "A held-out problem must not be trained on: remove them from one of the two."
         )
-    return {"train": train, "heldout": heldout}
+    return Sets(train, heldout)
 
 
 def check_sampling(config: Config, train: Iterable[Problem]) -> None:
@@ -234,6 +259,16 @@ def check_architecture(config: BaseConfig, model: Path) -> None:
         ) from None
 
 
+def check_prompt(config: BaseConfig, model: Path, problem: Problem) -> None:
+    """The model's chat template and the run's own templates give a prompt."""
+    from transformers import AutoTokenizer
+
+    try:
+        Prompter(AutoTokenizer.from_pretrained(model), config.curriculum.prompt).text(problem, "")
+    except TemplateError as error:
+        raise UserError(f"curriculum.{error}") from None
+
+
 def check_ray(config: BaseConfig) -> None:
     """A given cluster answers; the port of a dashboard of our own is free."""
     address = config.ray.address
@@ -254,15 +289,12 @@ def check_ray(config: BaseConfig) -> None:
         )
 
 
-def check_gpus(config: BaseConfig) -> None:
+def check_gpus(config: BaseConfig, trains: bool = True) -> None:
     """This machine has enough of them, and builds of torch and the engine that can use them."""
     memory, here = machine.gpu_memory(), look()
-    if config.at_once:
-        places = [placement(config, len(memory), at_once=fit_at_once(config, shape_here(config), memory))]
-    else:
-        places = [placement(config, len(memory), "learner"), placement(config, len(memory), "engines")]
-    for place in places:
-        check_nodes(config, None, place, [here], here)
+    fit = fit_at_once(config, shape_here(config), memory)
+    for who in services(config, trains):
+        check_nodes(config, None, placement(config, len(memory), who, fit), [here], here, who)
 
 
 def shape_here(config: BaseConfig) -> ModelShape | None:
@@ -271,18 +303,27 @@ def shape_here(config: BaseConfig) -> ModelShape | None:
     return model_shape(directory if directory.is_dir() else config.model)
 
 
-def check_memory(config: BaseConfig) -> None:
+def services(config: BaseConfig, trains: bool) -> tuple[Who, ...]:
+    """What computes, one after the other."""
+    if not trains:
+        return ("engines",)
+    return ("both",) if config.at_once else ("learner", "engines")
+
+
+def check_memory(config: BaseConfig, trains: bool = True) -> None:
     """Learner and engines fit into this machine's GPUs, or without them into its main memory."""
     shape, memory = shape_here(config), machine.gpu_memory()
-    who: Who = "both" if config.at_once else "learner"
-    place = placement(config, len(memory), who, fit_at_once(config, shape, memory))
+    place = placement(config, len(memory), services(config, trains)[0], fit_at_once(config, shape, memory))
     if shape is None:
         return
     if place.cuda:
-        check_gpu_memory(config, shape, min(memory), shared=place.shared, sleeps=place.sleeps)
+        who: Who = "both" if trains else "engines"
+        check_gpu_memory(config, shape, min(memory), shared=place.shared, sleeps=place.sleeps, who=who)
         return
     need, available = parts(config, shape), machine.memory_available()
-    if not config.at_once:
+    if not trains:
+        need.pop("learner")
+    elif not config.at_once:
         need.pop(min(("learner", "rollout"), key=lambda name: need[name]))
     if sum(need.values()) > available:
         listed = ", ".join(f"{name} {size / GIB:.1f}" for name, size in need.items())
@@ -296,7 +337,6 @@ def check_memory(config: BaseConfig) -> None:
 
 def check_sandbox(config: BaseConfig) -> str:
     """Programs of a model are not run without the isolation that was asked for; which it is, in words."""
-    from stepcoder.executor.config import ExecutorConfig
     from stepcoder.executor.pool.isolation import choose, described
 
     try:

@@ -45,7 +45,7 @@ class SettingsHelp(argparse.Action):
 
 def announcement(config: "BaseConfig", ready: "Ready", file: str | None) -> str:
     """What is about to be trained, and for how long; without a `file` of settings, how to choose one."""
-    data = f"{plural(len(ready.train), 'problem')}, {len(ready.heldout)} held out"
+    data = f"{plural(len(ready.train), 'problem')}, {len(ready.held_out)} held out"
     told = f"{config.run.directory}: {config.model} on {data}; {config.about()}"
     return told if file else f"{told}\n{no_file(config)}"
 

@@ -1,7 +1,6 @@
 """`stepcoder data refine`: of a data set, the problems that can be trained on."""
 
 import argparse
-import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,7 +97,14 @@ def _share(text: str) -> float:
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.bars import WorkProgress
-    from stepcoder.curriculum.data.files import beside, check_kind, check_location, check_packing, write_text
+    from stepcoder.curriculum.data.files import (
+        beside,
+        check_kind,
+        check_location,
+        check_named,
+        check_packing,
+        write_text,
+    )
     from stepcoder.curriculum.data.judge import check_source
     from stepcoder.curriculum.data.keep import evaluation_texts
     from stepcoder.curriculum.data.refine import refine
@@ -112,7 +118,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     kind = chosen_format(options.kind, path)
     named = {"workers": options.workers, "compare": options.compare}
     config = executor_config("data refine", named, settings)
-    against = [_against(text) for text in options.against]
+    against = [check_named(text) for text in options.against]
     contamination = CONTAMINATION if options.contamination is None else options.contamination
     effort = Effort(options.solution, options.mutants, options.keep_unsolved)
     findings = beside(options.out, "findings.jsonl")
@@ -134,16 +140,6 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         write_text(options.report, page(outcome, job, [Path(name).name for name in options.against]))
     _tell(options, outcome)
     return 1 if any(rejection.reason == "not_judged" for rejection in outcome.dropped) else 0
-
-
-def _against(text: str) -> "tuple[str, Location]":
-    from stepcoder.curriculum.data.files import AUTO, check_kind, check_location, format_of
-    from stepcoder.curriculum.data.readers import FORMATS
-
-    if named := re.fullmatch(rf"({'|'.join([AUTO, *FORMATS])}|[\w.]+:[^\W\d]\w*):(.+)", text):
-        place = check_location(named[2])
-        return format_of(check_kind(named[1]), place), place
-    return "native", check_location(text)
 
 
 def _check_outputs(options: argparse.Namespace, locations: "list[Location]", ours: bool) -> None:

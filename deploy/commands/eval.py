@@ -14,6 +14,8 @@ examples:
   stepcoder eval --run runs/starter                                newest checkpoint, with the run's own settings
   stepcoder eval --run runs/starter --step 20 --eval.samples 32
   stepcoder eval --config configs/starter.yaml --model smollm2-135m --out before.json
+  stepcoder eval --model my-model --data.heldout '{mbpp: mbpp:mbpp.jsonl, humaneval: humaneval:HumanEval.jsonl.gz}' \\
+      --eval.train_limit 0 --eval.samples 10 --eval.greedy true --programs programs.jsonl
 
 Any setting of 'stepcoder train --help all' may follow; those under eval., data. and rollout. matter."""
 
@@ -22,8 +24,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     evaluate = commands.add_parser(
         "eval", help="pass rate of a checkpoint or model", epilog=EXAMPLES, formatter_class=RAW,
         allow_abbrev=False,
-        description="Pass rate at full generation, no prefix given, with its 95% interval.",
-        usage="stepcoder eval [--run DIR [--step N]] [--config FILE] [--out FILE] [--SETTING VALUE ...]",
+        description="Pass rate at full generation, no prefix given, with its 95% interval, and pass@k; for each set.",
+        usage="stepcoder eval [--run DIR [--step N]] [--config FILE] [--out FILE] [--programs FILE]\n"
+        "                      [--SETTING VALUE ...]",
     )  # fmt: skip
     evaluate.add_argument(
         "--run", metavar="DIR", help="run whose checkpoint to evaluate; without it, the setting 'model' is"
@@ -33,6 +36,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     evaluate.add_argument("--config", metavar="FILE", help="YAML file with settings (default: the run's own)")
     evaluate.add_argument("--out", metavar="FILE", type=Path, help="also write the result as JSON")
+    evaluate.add_argument("--programs", metavar="FILE", type=Path, help="also write every program, as JSON lines")
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
@@ -42,10 +46,13 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.checks.preflight import preflight
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.config.sft import root_of
+    from stepcoder.deploy.run.outputs import check_output
     from stepcoder.deploy.shown.summary import rates_table
 
     if options.step is not None and options.run is None:
         raise UserError("--step needs --run.")
+    if options.programs is not None:
+        check_output(options.programs, "--programs", [], force=True)
     file, target = options.config, None
     if options.run is not None:
         from stepcoder.deploy.run.export import find_checkpoint
@@ -58,11 +65,11 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     if target is not None:
         config = config.model_copy(update={"model": str(target)})
     config, _ = settle(config)
-    ready = preflight(config, writes=False)
+    ready = preflight(config, writes=False, trains=False)
     signal.signal(signal.SIGTERM, stop)
     from stepcoder.deploy.training.evaluation import evaluate
 
-    result = evaluate(config, ready)
+    result = evaluate(config, ready, options.programs and options.programs.absolute())
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -50,7 +50,7 @@ class Leaf:
 
     @property
     def mapping(self) -> bool:
-        return get_origin(self.annotation) is dict
+        return any(get_origin(part) is dict for part in alternatives(self.annotation))
 
     @property
     def switch(self) -> bool:

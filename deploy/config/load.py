@@ -140,7 +140,8 @@ def coerce(leaf: Leaf, value: Any) -> Any:
             return choice
     if leaf.optional and isinstance(value, str) and value.lower() in ("none", "null"):
         return None
-    if isinstance(value, str) and (leaf.mapping or (leaf.many and value.strip().startswith("["))):
+    written_out = isinstance(value, str) and value.strip().startswith(("[", "{"))
+    if isinstance(value, str) and ((leaf.mapping and not leaf.many) or (leaf.many and written_out)):
         try:
             return yaml.safe_load(value)
         except yaml.YAMLError:

@@ -1,6 +1,6 @@
 """Settings of earlier versions by their old keys, and where they are now: for messages, and for runs that go on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from stepcoder.deploy.config.fields import flatten
@@ -46,6 +46,14 @@ _SECTIONS = {"learner.critic.": "learner.advantage.critic.", "curriculum.level_w
 ADDED: dict[str, Any] = {
     "rollout.engine": "vllm",
     "data.hidden_tests": 0.0,
+    "rollout.repair.type": "none",
+    "learner.credit.truncated": True,
+    "learner.credit.thinking": "code",
+    "learner.loss.entropy_bonus": 0.0,
+    "learner.old_logprobs.sequence_mask_low": None,
+    "learner.old_logprobs.sequence_mask_high": None,
+    "learner.advantage.critic.warmup_steps": 0,
+    "learner.kl.reset_every": None,
     "executor.cpu_factor": 1.0,
     "executor.packages": [],
     "executor.result_kib": 1024,
@@ -65,12 +73,12 @@ def was_section(key: str) -> bool:
     return any(old.startswith(f"{key}.") for old in (*MOVED, *_SECTIONS))
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key."""
+def flat(settings: Mapping[str, Any], prefix: str = "", whole: Collection[str] = ()) -> dict[str, Any]:
+    """Nested settings by dotted key; those in `whole` are mappings themselves."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name}.")
+        if isinstance(value, dict) and f"{prefix}{name}" not in whole:
+            found |= flat(value, f"{prefix}{name}.", whole)
         else:
             found[f"{prefix}{name}"] = value
     return found
@@ -81,7 +89,8 @@ def translated(settings: Mapping[str, Any], root: type[BaseConfig]) -> dict[str,
 
     What an earlier version did not know has the default of the types that the run chose.
     """
-    tree, whole, before = flatten(root), flatten(root.larger or root), flat(settings)
+    tree, whole = flatten(root), flatten(root.larger or root)
+    before = flat(settings, whole={leaf.key for leaf in (*tree.leaves, *whole.leaves) if leaf.mapping})
     earlier = any(new_key(key) for key in before)
     found = {new_key(key) or key: value for key, value in before.items()}
     found = {f"{key}.type" if key in whole.unions else key: value for key, value in found.items()}

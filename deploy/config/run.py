@@ -11,7 +11,7 @@ from stepcoder.deploy.config.shared import BaseConfig, PassRateConfig, PlaceConf
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.learner.config import LearnerConfig, Overlong
 from stepcoder.learner.config.credit import Executed
-from stepcoder.rollout.config import RolloutConfig
+from stepcoder.rollout.config import RolloutConfig, Turns
 from stepcoder.rollout.engines import ENGINES
 from stepcoder.words import plural
 
@@ -32,9 +32,9 @@ class RunConfig(PlaceConfig):
     keep_best: int = Field(default=1, ge=0)
     """Checkpoints with the highest run.best_metric that are kept beside the newest (checkpoints)."""
     best_metric: str = Field(default="eval/heldout/pass_rate", min_length=1)
-    """What the best checkpoint has most of: eval/heldout/pass_rate or eval/train/pass_rate (checkpoints that were
-    evaluated, see eval.every), or a name in metrics.jsonl such as reward/mean (mean of the last run.checkpoint_every
-    steps)."""
+    """What the best checkpoint has most of: eval/heldout/pass_rate (of the first set, where held-out sets have names),
+    eval/train/pass_rate or eval/NAME/pass_rate (checkpoints that were evaluated, see eval.every), or a name in
+    metrics.jsonl such as reward/mean (mean of the last run.checkpoint_every steps)."""
     trajectories_every: int = Field(default=1, ge=0)
     """Write every so many steps' trajectories to Parquet (steps); 0 for never."""
 
@@ -81,7 +81,7 @@ class Config(BaseConfig):
     @model_validator(mode="after")
     def parts_agree(self) -> "Config":
         """Settings of different parts that are each possible and together are not."""
-        for check in (_groups, _refilling, _unsampled, _uncorrected, _overlong, _turns):
+        for check in (_groups, _refilling, _unsampled, _uncorrected, _overlong, _turns, _by_turn):
             if fault := check(self):
                 raise ValueError(fault)
         return self
@@ -101,6 +101,18 @@ def _groups(config: Config) -> str | None:
         asked = f"advantage.type {advantage.type}" if advantage.group else "advantage.reward_baseline group"
         asked = "drop_equal_groups" if learner.drop_equal_groups else asked
         return f"rollout.group_size = {group}, but learner.{asked} compares a subtask's completions: give 2 or more"
+    return None
+
+
+def _by_turn(config: Config) -> str | None:
+    """Rewards by turn need an estimator that looks at where a reward comes."""
+    repair, advantage = config.rollout.repair, config.learner.advantage
+    if isinstance(repair, Turns) and repair.reward == "turn" and advantage.group:
+        return (
+            f"rollout.repair.reward = turn has no effect with learner.advantage.type {advantage.type}, which gives all "
+            "tokens of a trajectory the same: set rollout.repair.reward to end, or learner.advantage to gae or "
+            "reinforce_plus_plus"
+        )
     return None
 
 

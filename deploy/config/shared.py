@@ -7,16 +7,19 @@ differs. The tree is frozen: what a run was started with is what its run directo
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from stepcoder.curriculum.config import PromptsConfig
 from stepcoder.curriculum.problems.problem import Level
 from stepcoder.executor.config import ProgramConfig
+from stepcoder.executor.grading.summary import DEFAULT_KS
 from stepcoder.learner.config import ParallelConfig
 from stepcoder.rollout.config import EngineConfig, HeartbeatConfig
 from stepcoder.settings import Settings
+
+TRAIN, HELDOUT = "train", "heldout"  # what evaluations call the training problems, and held-out ones without a name
 
 
 class DataConfig(Settings):
@@ -24,12 +27,16 @@ class DataConfig(Settings):
 
     train: tuple[str, ...] = Field(default=("starter:train",), min_length=1)
     """Files of problems in the native format (.jsonl, .jsonl.gz), or starter:train."""
-    heldout: tuple[str, ...] = ("starter:heldout",)
-    """Files of problems that are evaluated, never trained on; may be empty."""
+    heldout: tuple[str, ...] | dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], tuple[str, ...]] = (
+        "starter:heldout",
+    )
+    """Problems that are evaluated, never trained on: files, which make one set, or several sets by name, as
+    {mbpp: mbpp:mbpp.jsonl, mine: mine.jsonl}; may be empty. A file in another format is FORMAT:FILE (see 'stepcoder
+    data convert --help'); livecodebench:FILE,since=2024-08-01,until=2025-01-31 takes the problems of these days."""
     levels: tuple[Level, ...] = Field(default=("introductory", "interview", "competition"), min_length=1)
     """Use only problems of these levels, to train on and held out (levels)."""
     limit: int | None = Field(default=None, ge=1)
-    """Use only the first so many problems of each of the two (problems); none for all."""
+    """Use only the first so many problems to train on, and of each held-out set (problems); none for all."""
 
     hidden_tests: float = Field(default=0.0, ge=0, lt=1)
     """Keep this share of each training problem's tests out of the reward, but never all (fraction); programs that pass
@@ -38,7 +45,23 @@ class DataConfig(Settings):
     @field_validator("train", "heldout", "levels", mode="before")
     @classmethod
     def one_file_is_a_list(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: (files,) if isinstance(files, str) else files for name, files in value.items()}
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("heldout")
+    @classmethod
+    def names_are_free(cls, value: Any) -> Any:
+        if isinstance(value, dict) and TRAIN in value:
+            raise ValueError(f"{TRAIN} is what the training problems are called; give the set another name")
+        return value
+
+    @property
+    def heldout_sets(self) -> dict[str, tuple[str, ...]]:
+        """The files of each held-out set by its name."""
+        if isinstance(self.heldout, dict):
+            return self.heldout
+        return {HELDOUT: self.heldout} if self.heldout else {}
 
 
 class PlaceConfig(Settings):
@@ -70,8 +93,39 @@ class PassRateConfig(Settings):
     """Sampling temperature; 0 is greedy. Source: paper, from memory."""
     top_p: float = Field(default=0.95, gt=0, le=1)
     """Nucleus of the sampler (probability). Source: paper, from memory."""
-    train_limit: int | None = Field(default=None, ge=1)
+    k: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """pass@k for these k, at most eval.samples, by the unbiased estimator (completions); empty: those of 1, 5 and 10
+    that there are samples for. Source: Chen et al. 2021."""
+    greedy: bool = False
+    """Also write one greedy completion of each problem, counted for itself."""
+    programs: bool = True
+    """Keep every program of an evaluation, as JSON lines in evaluations/ of the run directory."""
+    train_limit: int | None = Field(default=None, ge=0)
     """Evaluate only so many training problems, always the same (problems); none for all."""
+
+    @field_validator("k", mode="before")
+    @classmethod
+    def one_k_is_a_list(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def there_are_samples_for_k(self) -> Self:
+        if self.k and max(self.k) > self.samples:
+            raise ValueError(
+                f"eval.k = {max(self.k)} is more than eval.samples = {self.samples}: pass@k needs k samples of a "
+                "problem; raise eval.samples, or lower eval.k"
+            )
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError(
+                f"eval.temperature = 0 is greedy: all of eval.samples = {self.samples} would be the same. Set "
+                "eval.samples to 1, or raise eval.temperature and set eval.greedy for one greedy completion beside them"
+            )
+        return self
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The k of pass@k."""
+        return self.k or tuple(k for k in DEFAULT_KS if k <= self.samples)
 
 
 class RayConfig(Settings):

@@ -1,6 +1,7 @@
 """One run, one directory: everything a run writes and everything it needs to go on.
 
-    config.yaml  metrics.jsonl  faults.jsonl  tensorboard/  trajectories/*.parquet  checkpoints/step-*/  report.json
+    config.yaml  metrics.jsonl  faults.jsonl  tensorboard/  trajectories/*.parquet  checkpoints/step-*/
+    evaluations/*.jsonl  report.json  *.png
 
 Opening it decides between a new run and going on with an old one, and holds the lock until `close()`. A directory is
 only ever continued with the settings it was started with, those excepted that can't change what was already computed.
@@ -28,8 +29,9 @@ from stepcoder.deploy.run.faults import FAULTS
 from stepcoder.deploy.run.lock import RunLock
 from stepcoder.deploy.run.manifest import ManifestError
 from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores, tokens_generated
+from stepcoder.deploy.run.programs import programs_file
 from stepcoder.deploy.run.remote import connect, fetch_names, listing, pull, push
-from stepcoder.deploy.run.settings import FORMATS, differences
+from stepcoder.deploy.run.settings import FORMATS, best_metric, differences
 from stepcoder.errors import UserError
 from stepcoder.files import write_whole
 from stepcoder.words import plural
@@ -177,6 +179,10 @@ class RunDirectory:
     def trajectories(self) -> Path:
         return self.path / "trajectories"
 
+    def programs(self, step: int) -> Path | None:
+        """Where every program of the evaluation after `step` steps is kept, if they are."""
+        return programs_file(self.path, step) if self.config.eval.programs else None
+
     @property
     def journal(self) -> Path:
         """What the curriculum did since the last checkpoint, of this life of the services alone."""
@@ -219,7 +225,7 @@ class RunDirectory:
         and copy what is new to the run's URI."""
         r, spared = self.config.run, []
         if isinstance(r, RunConfig):
-            found = scores(self.metrics_file, r.best_metric, r.checkpoint_every)
+            found = scores(self.metrics_file, best_metric(self.config.settings()), r.checkpoint_every)
             spared = best(self.checkpoints, found, r.keep_best)
         prune(self.checkpoints, r.keep, spared)
         self.sync()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import yaml
 
-from stepcoder.deploy.config.run import RunConfig
 from stepcoder.deploy.run.checkpoint import POLICY, Checkpoint, best, latest_complete, load, named
 from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints
 from stepcoder.deploy.run.manifest import ManifestError
 from stepcoder.deploy.run.metrics import METRICS, scores
+from stepcoder.deploy.run.settings import best_metric
 from stepcoder.errors import UserError
 from stepcoder.files import publish
 
@@ -45,9 +45,9 @@ def best_checkpoint(directory: str, metric: str | None = None) -> Checkpoint:
     """The complete checkpoint of a run with the highest `metric`, or run.best_metric; raises UserError."""
     folder = fetch_checkpoints(directory)
     settings = folder.parent / CONFIG
-    run = (yaml.safe_load(settings.read_text(encoding="utf-8")) if settings.is_file() else {}).get("run", {})
-    metric = metric or str(run.get("best_metric", RunConfig.model_fields["best_metric"].default))
-    found = scores(folder.parent / METRICS, metric, run.get("checkpoint_every", 1))
+    kept = yaml.safe_load(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+    metric = metric or best_metric(kept)
+    found = scores(folder.parent / METRICS, metric, kept.get("run", {}).get("checkpoint_every", 1))
     paths = dict(named(folder))
     for step in best(folder, found, len(paths)):
         try:

@@ -16,7 +16,8 @@ LABELS = ("run", "of")
 _FAMILIES = (
     (re.compile(r"verdict/(?P<of>.+)"), "verdict"),
     (re.compile(r"curriculum/histogram/(?P<of>.+)"), "curriculum/histogram"),
-    (re.compile(r"eval/(?P<of>[^/]+)/(?P<what>\w+)"), "eval/{what}"),
+    (re.compile(r"eval/(?P<of>[^/]+(?:/greedy)?)/(?P<what>\w+)"), "eval/{what}"),
+    (re.compile(r"eval/(?P<of>[^/]+)/(?P<what>pass_at_k\w*)/(?P<k>\d+)"), "eval/{what}/{k}"),
     (re.compile(r"eval/(?P<of>.+)/by_level/(?P<level>.+)"), "eval/by_level/{level}"),
 )
 

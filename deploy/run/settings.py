@@ -1,8 +1,11 @@
 """Which settings a run that goes on may change: those that cannot change what was already computed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from stepcoder.deploy.config.moved import flat
+from stepcoder.deploy.config.run import RunConfig
+from stepcoder.deploy.config.shared import HELDOUT
 
 FORMATS = ("rollout.dtype", "learner.precision")  # what the comments at the head of CONFIG explain
 # Settings that a resumed run may change: how long, how often, where, and what ends it; not what a step computes.
@@ -15,6 +18,15 @@ HARMLESS = (
     "rollout.gpu_memory_utilization",
     "learner.guards.", "learner.ranks", "learner.zero_stage", "learner.offload.",
 )  # fmt: skip
+
+
+def best_metric(settings: Mapping[str, Any]) -> str:
+    """`run.best_metric`; the held-out problems in it are those of the first set, where sets have names."""
+    metric = str(settings.get("run", {}).get("best_metric", RunConfig.model_fields["best_metric"].default))
+    sets = settings.get("data", {}).get("heldout")
+    if isinstance(sets, dict) and sets and HELDOUT not in sets:
+        return metric.replace(f"eval/{HELDOUT}/", f"eval/{next(iter(sets))}/")
+    return metric
 
 
 def harmless(key: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from stepcoder.deploy.run.faults import FAULTS, read_faults, told
 from stepcoder.deploy.run.metrics import read_metrics, tokens_generated
+from stepcoder.executor.grading.summary import pass_at_k
 from stepcoder.words import plural
 
 Z95 = 1.959963984540054  # two-sided 95% point of the normal distribution
@@ -53,10 +54,11 @@ def sampling_error(counts: Counts) -> float:
     return math.sqrt(math.fsum(variances)) / len(variances)
 
 
-def evaluation(counts: Counts, levels: Mapping[str, str]) -> dict[str, Any]:
+def evaluation(counts: Counts, levels: Mapping[str, str], ks: Sequence[int] = ()) -> dict[str, Any]:
     """What a metrics file keeps of one evaluated split. `levels` gives each problem's level.
 
-    `stderr` is over problems, `sampling_stderr` for these very problems.
+    `stderr` is over problems, `sampling_stderr` for these very problems. `ks`: the k of pass@k; those above the fewest
+    completions of a problem are left out.
     """
     if not counts:
         raise ValueError("an evaluation needs at least one problem")
@@ -74,6 +76,19 @@ def evaluation(counts: Counts, levels: Mapping[str, str]) -> dict[str, Any]:
         "by_level": {level: math.fsum(found) / len(found) for level, found in sorted(by_level.items())},
         "per_problem": {problem: [int(passed), int(total)] for problem, (passed, total) in counts.items()},
         "levels": {problem: levels[problem] for problem in counts},
+    } | _pass_at(counts, ks)
+
+
+def _pass_at(counts: Counts, ks: Sequence[int]) -> dict[str, Any]:
+    """pass@k by k, the mean over problems, and its standard error over problems."""
+    fewest = min(total for _, total in counts.values())
+    usable = [k for k in ks if k <= fewest]
+    found = {k: mean_and_error([pass_at_k(total, passed, k) for passed, total in counts.values()]) for k in usable}
+    if not found:
+        return {}
+    return {
+        "pass_at_k": {str(k): rate for k, (rate, _) in found.items()},
+        "pass_at_k_stderr": {str(k): error for k, (_, error) in found.items()},
     }
 
 
@@ -219,6 +234,11 @@ def rates_table(splits: Mapping[str, Mapping[str, Any]], title: str) -> Any:
     for split, result in splits.items():
         name = f"{split} ({result['n_problems']})"
         view.add_row(name, str(result["n_samples"]), points(interval(result)), style="bold")
+        for k, rate in result.get("pass_at_k", {}).items():
+            if k != "1":
+                view.add_row(f"  pass@{k}", "", f"{100 * rate:.1f} %")
+        if greedy := result.get("greedy"):
+            view.add_row("  greedy", str(greedy["n_samples"]), points(interval(greedy)))
         for level, share in result["by_level"].items():
             view.add_row(f"  {level}", "", f"{100 * share:.1f} %")
     return view

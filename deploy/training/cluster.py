@@ -37,6 +37,7 @@ from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles,
 from stepcoder.deploy.training.turns import Turns
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
+from stepcoder.learner.config import Divergence, LearnerConfig
 from stepcoder.learner.rank import HeldGPU
 from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.config import RolloutConfig
@@ -221,6 +222,7 @@ def start_rollout(
         sites=sites(config.executor, cores, busy),
         options=reservation.engine,
         environment=lambda index: visible(held, index, config.rollout.tensor_parallel),
+        traces_solutions=isinstance(config.learner, LearnerConfig) and isinstance(config.learner.credit, Divergence),
     )
 
 

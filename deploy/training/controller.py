@@ -347,12 +347,13 @@ class Life:
 
     async def _evaluate(self, step: int) -> None:
         self.progress.phase("evaluating")
-        samples = self.config.eval.samples
+        samples = self.config.eval.samples + self.config.eval.greedy
         problems = plural(evaluation_size(self.config, self.ready) // samples, "problem")
         self.progress.message(f"evaluating {problems}, {plural(samples, 'completion')} each, no prefix given")
         times = self.start.told() if step == self.run.resumed_step else {}
         begun = time.monotonic()
-        evaluation = evaluate_splits(self.services.rollout, self.config, self.ready, self.progress)
+        programs = self.run.programs(step)
+        evaluation = evaluate_splits(self.services.rollout, self.config, self.ready, self.progress, programs)
         results = await self.stopping.beside(evaluation)
         times["seconds/eval"] = self.limit.evaluation = time.monotonic() - begun
         self.metrics.write_evaluation(step, results, times)

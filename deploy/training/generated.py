@@ -64,6 +64,9 @@ def rollout_metrics(found: Generated, step: int) -> dict[str, float]:
     }
     if full:
         metrics["pass_rate/full"] = sum(o.passed for o in full) / sum(o.total for o in full)
+    if (turns := sum(s.turns for s in summaries)) > total:
+        metrics["repair/turns"] = turns / total
+        metrics["repair/repaired"] = sum(s.repaired for s in summaries) / total
     if told := [(s.fails_hidden, s.outcome.total) for s in summaries if s.fails_hidden is not None]:
         metrics["hidden/passes_shown_fails_hidden"] = sum(n for n, _ in told) / sum(total for _, total in told)
     return metrics | {f"verdict/{name}": count / total for name, count in sorted(verdicts.items())}

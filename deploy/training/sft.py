@@ -187,7 +187,8 @@ class _Life:
         self.progress.message(
             f"evaluating, {plural(self.config.eval.samples, 'completion')} a problem: starting the engines"
         )
-        evaluation = evaluate_model(self.config, ready, self.progress)
+        programs = self.run.programs(step)
+        evaluation = evaluate_model(self.config, ready, self.progress, programs)
         results = await self.stopping.beside(evaluation)
         self.metrics.write_evaluation(step, results)
         self.progress.evaluation(step, results)

@@ -36,10 +36,10 @@ def prepare(config: SFTRunConfig, ready: Ready) -> SFTData:
     def encoded(problems: Sequence[Problem]) -> Encoded:
         return encode(problems, prompter, tokenizer.eos_token_id, config.rollout.max_new_tokens)
 
-    train, heldout = encoded(ready.train), encoded(ready.heldout)
+    train, heldout = encoded(ready.train), encoded(ready.held_out)
     if not train.examples:
         raise UserError(left_out(config, "data.train", len(ready.train), train) + " Nothing is left to train on.")
-    splits = (("data.train", ready.train, train), ("data.heldout", ready.heldout, heldout))
+    splits = (("data.train", ready.train, train), ("data.heldout", ready.held_out, heldout))
     told = tuple(left_out(config, key, len(every), found) for key, every, found in splits)
     return SFTData(train.examples, heldout.examples, tuple(filter(None, told)))
 

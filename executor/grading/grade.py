@@ -18,7 +18,7 @@ from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.grading.fences import Extract, program_of
 from stepcoder.executor.grading.files import ResultFile, Sample, read_samples
-from stepcoder.executor.grading.summary import Tally
+from stepcoder.executor.grading.summary import DEFAULT_KS, Tally
 from stepcoder.executor.interpreters import examine
 from stepcoder.executor.judging.plan import plan
 from stepcoder.executor.judging.reward import reward
@@ -28,7 +28,6 @@ from stepcoder.executor.suite import Suite
 from stepcoder.words import plural
 
 FORMAT = 1
-DEFAULT_KS = (1, 5, 10)
 AHEAD = 32  # programs a worker that may wait while an earlier, slow one keeps the order
 MANY_FAILURES = 20  # sandbox failures in a row after which it is not the programs
 # Settings that change how fast and where programs run, not what comes out.

@@ -14,6 +14,7 @@ from stepcoder.executor.report import Verdict
 from stepcoder.words import plural
 
 ALL = "all"
+DEFAULT_KS = (1, 5, 10)  # the k of pass@k, where none are asked for
 
 
 def pass_at_k(samples: int, passed: int, k: int) -> float:

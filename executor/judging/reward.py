@@ -8,13 +8,15 @@
 `ladder`     stages, and within one the share p of tests passed: -1 does not compile; -0.6 + 0.25 p some test ended in
              an error or a limit; -0.3 + 0.8 p every test ran to its end; 1 all pass. A lower stage never pays more,
              and the last failing test is worth at least 0.5. Source: the stages as above, the shares ours.
+`verpo`      the ladder with p weighted: a test counts 1 - s + 1 / n, where s is the share of the subtask's n programs
+             that pass it. Source: tests weighted by how hard they are, VeRPO, arXiv 2601.03525; the formula is ours.
 `package.module:function`  a user's own: called with the report, returns a finite number.
 """
 
 import inspect
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -31,6 +33,25 @@ def reward(report: Report, kind: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"the reward {kind} has to return a finite number, not {value!r:.100}")
     return float(value)
+
+
+def rewards(reports: Sequence[Report], kind: str) -> list[float]:
+    """Those of one subtask's programs. `verpo` compares them; any other kind looks at each program alone."""
+    if kind != VERPO:
+        return [reward(report, kind) for report in reports]
+    weights = hardness([[test.passed for test in report.tests] for report in reports])
+    return [_stage(report, _weighted(report, weights)) for report in reports]
+
+
+def hardness(passed: Sequence[Sequence[bool]]) -> list[float]:
+    """Weight of each test, from the tests that each of n programs passed: 1 - (share that pass it) + 1 / n.
+
+    A program that ran no test passed none. Without 1 / n a test that all pass would count nothing, and a program alone
+    in its group nothing at all.
+    """
+    size = max(map(len, passed), default=0)
+    passes = [sum(own[test] for own in passed if test < len(own)) for test in range(size)]
+    return [1 - count / len(passed) + 1 / len(passed) for count in passes]
 
 
 def check(kind: str) -> None:
@@ -82,9 +103,23 @@ def _ratio(report: Report) -> float:
 
 
 def _ladder(report: Report) -> float:
+    return _stage(report, _share(report) if report.tests else 0.0)
+
+
+def _verpo(report: Report) -> float:
+    return rewards([report], VERPO)[0]
+
+
+def _stage(report: Report, share: float) -> float:
+    """The ladder, where `share` of the tests passed."""
     if report.passed or not report.verdict.ran:
         return report.verdict.paper_reward
-    return -0.6 + 0.25 * _share(report) if _failures(report) else -0.3 + 0.8 * _share(report)
+    return -0.6 + 0.25 * share if _failures(report) else -0.3 + 0.8 * share
+
+
+def _weighted(report: Report, weights: Sequence[float]) -> float:
+    total = math.fsum(weights)
+    return math.fsum(w for w, test in zip(weights, report.tests, strict=False) if test.passed) / total if total else 0.0
 
 
 def _failures(report: Report) -> bool:
@@ -96,9 +131,11 @@ def _share(report: Report) -> float:
     return sum(test.passed for test in report.tests) / len(report.tests)
 
 
+VERPO = "verpo"
 _KINDS: dict[str, Callable[[Report], object]] = {
     "stepcoder": _stepcoder,
     "binary": _binary,
     "ratio": _ratio,
     "ladder": _ladder,
+    VERPO: _verpo,
 }

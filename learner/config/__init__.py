@@ -14,7 +14,7 @@ from stepcoder.learner.config.advantage import (
     SeparateCritic,
     SharedCritic,
 )
-from stepcoder.learner.config.credit import FGO, AllCredit, CreditConfig, RandomCredit
+from stepcoder.learner.config.credit import FGO, AllCredit, CreditConfig, Divergence, RandomCredit
 from stepcoder.learner.config.kl import KLConfig, LossKL, NoKL, RewardKL
 from stepcoder.learner.config.learner import GuardsConfig, LearnerConfig
 from stepcoder.learner.config.loss import (

@@ -26,6 +26,9 @@ class SeparateCritic(Critic):
     """A network of its own that starts as the policy, with an optimiser of its own. Source: paper."""
 
     type: Literal["separate"] = "separate"
+    warmup_steps: int = Field(default=0, ge=0)
+    """In the run's first so many steps the critic alone learns, and the policy stays as it is (steps). Source: value
+    pretraining, VC-PPO, Yuan et al. 2025."""
     layers: int | None = Field(default=None, ge=1)
     """Use only the model's first layers (layers); none for all."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=1.5e-6)  # paper

@@ -27,6 +27,9 @@ class Penalty(Variant):
     target: float | None = Field(default=None, gt=0)
     """Let beta follow this KL per token, the logged kl/reference (nats); none keeps beta fixed. Source: Ziegler et al.
     2019."""
+    reset_every: int | None = Field(default=None, ge=1)
+    """After every so many steps the policy, as it then is, becomes the reference (steps); none keeps the start. Source:
+    ProRL, Liu et al. 2025 (arXiv 2505.24864)."""
     gain: float = Field(default=0.1, gt=0, le=1)
     """With a target: beta changes by at most a fifth of this share in a step. Source: Ziegler et al."""
 

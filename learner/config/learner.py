@@ -61,9 +61,30 @@ class LearnerConfig(ParallelConfig):
         for name, part in masks:
             if isinstance(self.credit, AllCredit) and part is not None and part.mask == "executed":
                 faults.append(f"learner.{name} = executed has no effect with learner.credit.type all: set it to all")
+        if self.reference_reset and (self.lora.rank is not None or self.zero_stage == 3):
+            why = (
+                "learner.lora.rank, whose reference is the policy without adapters"
+                if self.lora.rank
+                else "zero_stage 3"
+            )
+            faults.append(f"learner.kl.reset_every is not possible with {why}: leave it out")
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    @property
+    def critic_warmup(self) -> int:
+        """Steps in which the critic alone learns."""
+        return self.critic.warmup_steps if isinstance(self.critic, SeparateCritic) else 0
+
+    @property
+    def critic_warmup_updates(self) -> int:
+        return self.critic_warmup * self.epochs * self.minibatches
+
+    @property
+    def reference_reset(self) -> int | None:
+        """Steps after which the policy becomes the reference; None for never."""
+        return None if self.penalty is None else self.penalty.reset_every
 
     @property
     def critic(self) -> SeparateCritic | SharedCritic | None:

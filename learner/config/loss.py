@@ -44,6 +44,9 @@ class Loss(Variant):
 
     normalizer: Normalizer = MaskedTokens()
     """What the sum over the loss's tokens is divided by; changes the step size."""
+    entropy_bonus: float = Field(default=0.0, ge=0)
+    """The mean entropy of the loss's tokens, with the loss's normaliser, is worth so much (loss a nat). Source: A3C,
+    Mnih et al. 2016; 0 in the authors' PPO code."""
 
     @property
     def has_ratio(self) -> bool:
@@ -52,7 +55,7 @@ class Loss(Variant):
 
     def arguments(self) -> dict[str, Any]:
         """What the loss's function takes beside the tokens: every setting of its own."""
-        return self.model_dump(exclude={"type", "normalizer"})
+        return self.model_dump(exclude={"type", "normalizer", "entropy_bonus"})
 
 
 class PPOClip(Loss):
@@ -145,6 +148,13 @@ class LearnerLogprobs(Variant):
     importance_mask_high: float | None = Field(default=None, gt=1)
     """Leave out a token whose ratio of learner to engine is above this; none for no limit. Source: masked importance
     sampling (IcePop)."""
+
+    sequence_mask_low: float | None = Field(default=None, gt=0, lt=1)
+    """Leave out a completion whose geometric mean ratio of learner to engine is below this; none for no limit. Source:
+    sequence-level masked importance sampling, Liu et al. 2025."""
+    sequence_mask_high: float | None = Field(default=None, gt=1)
+    """Leave out a completion whose geometric mean ratio of learner to engine is above this; none for no limit. Source:
+    sequence-level masked importance sampling, Liu et al. 2025."""
 
 
 class SamplerLogprobs(Variant):

@@ -8,12 +8,12 @@ from stepcoder.settings import Settings
 
 
 class AdamConfig(Settings):
-    """AdamW, with a constant or linearly falling learning rate."""
+    """AdamW, with a constant or falling learning rate."""
 
     lr: float = Field(default=5e-7, gt=0)
     """Peak learning rate. Source: paper, policy."""
-    schedule: Literal["constant", "linear"] = "constant"
-    """Rate after the warm-up: constant, or falling linearly to 0 at the last step."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Rate after the warm-up: constant, or falling to 0 at the last step, linearly or as half a cosine."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
     """Adam's first-moment decay."""
     beta2: float = Field(default=0.95, ge=0, lt=1)
@@ -27,7 +27,7 @@ class AdamConfig(Settings):
 
 
 class OptimizerConfig(AdamConfig):
-    """AdamW with linear warm-up, then a constant or linearly falling learning rate."""
+    """AdamW with linear warm-up, then a constant or falling learning rate."""
 
     warmup_steps: int = Field(default=0, ge=0)
     """Updates over which the rate rises from 0 (updates)."""

@@ -4,6 +4,8 @@ A loss is a sum over tokens times `weights`: the normaliser is in the weights, c
 the whole batch, so that a loss does not depend on how the batch is split over micro-batches and ranks.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -57,6 +59,19 @@ def value_clip(
         return ((values - returns).square() * weights).sum()
     near = old_values + torch.clamp(values - old_values, -clip, clip)
     return (torch.maximum((values - returns).square(), (near - returns).square()) * weights).sum()
+
+
+def whole_completions(
+    gaps: Sequence[Tensor], lengths: Sequence[int], low: float | None, high: float | None
+) -> Bool[Tensor, " B"]:
+    """Completions whose geometric mean ratio exp((1 / n) sum_t (log pi_old - log pi_sampler)) is within the limits.
+
+    `gaps` are the sums, `lengths` the n. Source: sequence-level masked importance sampling with a geometric mean, Liu
+    et al. 2025 ("When Speed Kills Stability").
+    """
+    means = torch.stack([gap / n for gap, n in zip(gaps, lengths, strict=True)]) if gaps else torch.zeros(0)
+    ratio = means.exp()
+    return (ratio >= (low or 0.0)) & (ratio <= (high or torch.inf))
 
 
 def sampler_correction(

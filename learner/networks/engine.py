@@ -212,5 +212,5 @@ def learning_rate_factor(optimizer: OptimizerConfig, update: int, total_updates:
         return (update + 1) / (optimizer.warmup_steps + 1)
     if optimizer.schedule == "constant":
         return 1.0
-    left = total_updates - update
-    return max(0.0, left / max(1, total_updates - optimizer.warmup_steps))
+    left = max(0.0, (total_updates - update) / max(1, total_updates - optimizer.warmup_steps))
+    return left if optimizer.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2

@@ -27,16 +27,24 @@ def idle_tokens(tokens: int, device: torch.device) -> int:
 
 
 def chunked_logprobs(
-    head: nn.Module, hidden: Float[Tensor, "M D"], targets: Int[Tensor, " M"], pieces: int, temperature: float = 1.0
+    head: nn.Module,
+    hidden: Float[Tensor, "M D"],
+    targets: Int[Tensor, " M"],
+    pieces: int,
+    temperature: float = 1.0,
+    *,
+    entropy_gradient: bool = False,
 ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
-    """Log-probability of each target and entropy (no gradient; nats) of softmax(head(hidden) / temperature), fp32.
+    """Log-probability of each target and entropy (nats) of softmax(head(hidden) / temperature), fp32.
+
+    Gradients flow through the entropy too where `entropy_gradient` says so.
 
     Always `pieces` parts, of equal size as far as that goes; of one part the logits are kept for the gradient.
     """
 
     def score(h: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         idle = idle_tokens(len(t), h.device)
-        found: Any = _Score.apply(head(F.pad(h, (0, 0, 0, idle))), F.pad(t, (0, idle)), temperature)
+        found: Any = _Score.apply(head(F.pad(h, (0, 0, 0, idle))), F.pad(t, (0, idle)), temperature, entropy_gradient)
         return found[0][: len(t)], found[1][: len(t)]
 
     def recomputed(h: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,24 +57,35 @@ def chunked_logprobs(
 
 
 class _Score(torch.autograd.Function):
-    """(logits, targets, temperature) -> (log-probabilities, entropies). One fp32 matrix beside the logits: the gradient
-    takes its place. So one backward pass only."""
+    """(logits, targets, temperature, whether entropies have a gradient) -> (log-probabilities, entropies).
+
+    One fp32 matrix beside the logits: the gradient takes its place. So one backward pass only."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, logits: Tensor, targets: Tensor, temperature: float, entropy_gradient: bool
+    ) -> tuple[Tensor, Tensor]:
         if temperature != 1.0:
             logits = logits.float() / temperature
         log_p = torch.log_softmax(logits, -1, dtype=torch.float32)
         entropy = torch.cat([-(part.exp() * part).sum(-1) for part in log_p.split(_ENTROPY_ROWS)])
-        ctx.save_for_backward(log_p, targets)
-        ctx.temperature = temperature
-        ctx.mark_non_differentiable(entropy)
+        ctx.save_for_backward(log_p, targets, entropy)
+        ctx.temperature, ctx.entropy_gradient = temperature, entropy_gradient
+        if not entropy_gradient:
+            ctx.mark_non_differentiable(entropy)
         return log_p.gather(1, targets[:, None])[:, 0], entropy
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """d log p(target) / d logits = (1[target] - p) / temperature."""
-        log_p, targets = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        """d log p(target) / d logits = (1[target] - p) / temperature; d H / d logits = -p (log p + H) / temperature."""
+        log_p, targets, entropy = ctx.saved_tensors
         scale = gradients[0][:, None] / ctx.temperature
-        gradient = log_p.exp_().mul_(-scale).scatter_add_(1, targets[:, None], scale)
-        return gradient, None, None
+        if ctx.entropy_gradient:
+            worth = gradients[1][:, None] / ctx.temperature
+            rows = (part.split(_ENTROPY_ROWS) for part in (log_p, scale, worth, entropy[:, None]))
+            for part, s, w, h in zip(*rows, strict=True):
+                part.copy_(-part.exp() * (s + w * (part + h)))
+            gradient = log_p
+        else:
+            gradient = log_p.exp_().mul_(-scale)
+        return gradient.scatter_add_(1, targets[:, None], scale), None, None, None

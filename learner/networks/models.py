@@ -38,6 +38,7 @@ class Policy(nn.Module):
         self.divisor = temperature * logit_divisor(model.config)
         self.autocast = autocast
         self.value_head: ValueHead | None = None
+        self.entropy_gradient = False
 
     def forward(
         self,
@@ -52,7 +53,10 @@ class Policy(nn.Module):
             values = () if self.value_head is None else (self.value_head(hidden),)
             head = self.model.get_output_embeddings()
             assert head is not None
-            return *chunked_logprobs(head, hidden, targets, self.pieces, self.divisor), *values
+            scored = chunked_logprobs(
+                head, hidden, targets, self.pieces, self.divisor, entropy_gradient=self.entropy_gradient
+            )
+            return *scored, *values
 
 
 class Critic(nn.Module):

@@ -7,8 +7,9 @@ log-probability from a frozen copy, from the policy without its adapters, or fro
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from stepcoder.learner.networks.adapters import without_adapters
 from stepcoder.learner.networks.engine import TrainedModel
@@ -58,23 +59,38 @@ class Networks:
         inputs: tuple[Tensor, ...],
         policy_loss: Callable[[Float[Tensor, " M"], Float[Tensor, " M"]], Tensor],
         value_loss: Callable[[Float[Tensor, " M"]], Tensor],
+        *,
+        trains_policy: bool = True,
     ) -> None:
         """Gradients of one row. `policy_loss` gets log-probabilities and entropies, `value_loss` values.
+
+        Without `trains_policy` a second network alone gets gradients; the policy's loss is computed for its numbers.
 
         A second network runs after the policy's backward pass, so that the activations of one are alive at a time;
         a value head shares the policy's passes.
         """
-        logprobs, entropy, *values = self.policy(*inputs)
+        with torch.set_grad_enabled(trains_policy):
+            logprobs, entropy, *values = self.policy(*inputs)
         loss = policy_loss(logprobs, entropy)
-        self.policy.backward(loss + value_loss(values[0]) if values else loss)
+        if trains_policy:
+            self.policy.backward(loss + value_loss(values[0]) if values else loss)
         if self.critic is not None:
             self.critic.backward(value_loss(self.critic(*inputs[:-1])))
 
-    def update(self, refuse: bool = False) -> tuple[dict[str, float], bool]:
+    def update(self, refuse: bool = False, *, trains_policy: bool = True) -> tuple[dict[str, float], bool]:
         """Apply what `backward` gathered, unless told to refuse: gradient norms by network, and False when an update
         was refused."""
-        done = {name: network.update(refuse) for name, network in self.trained.items()}
+        learning = {name: network for name, network in self.trained.items() if trains_policy or name != "policy"}
+        done = {name: network.update(refuse) for name, network in learning.items()}
         return {name: norm for name, (norm, _) in done.items()}, all(applied for _, applied in done.values())
+
+    @torch.no_grad()
+    def reset_reference(self) -> None:
+        """The policy, as it is, becomes the reference, which has to be a copy of its own."""
+        assert isinstance(self.reference, nn.Module), "the reference is the policy's own weights"
+        policy = dict(self.policy.module.named_parameters())
+        for name, parameter in self.reference.named_parameters():
+            parameter.copy_(policy[name])
 
 
 def unadapted(policy: TrainedModel) -> Network:

@@ -11,30 +11,34 @@ import numpy as np
 from jaxtyping import Int32
 
 from stepcoder.curriculum.config import PromptForm
-from stepcoder.executor.grading.fences import after_opening_fence, closing_fence
+from stepcoder.executor.grading.fences import closing_fence, last_opening_fence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Extracted:
     """`positions`: for each of the C characters of the response its place in `program`, -1 outside it.
 
-    `fence`: half-open character span of the closing fence in the response; None when there is none. `prefix_chars`:
-    characters of the program that the prompt gave.
+    `fence`: half-open character span of the closing fence in the response; None when there is none. `opening`: the same
+    of the line that opens the program's fence; empty where there is none. `prefix_chars`: characters of the program
+    that the prompt gave.
     """
 
     program: str
     positions: Int32[np.ndarray, " C"]
     fence: tuple[int, int] | None
     prefix_chars: int
+    opening: tuple[int, int] = (0, 0)
 
 
-def extract(given: str, response: str, form: PromptForm = "prefill") -> Extracted:
+def extract(given: str, response: str, form: PromptForm = "prefill", answer: int = 0) -> Extracted:
     """`given`: the part of the program that the prompt showed (`curriculum.prompts.given`).
 
-    prefill: the response goes on where `given` ends. instruct: it is a reply that opens its own fence,
-    after prose or not, and either goes on below `given` or repeats it.
+    prefill: the response goes on where `given` ends. instruct: it is a reply whose answer, from the character `answer`
+    on, opens its own fences, after prose or not. The last of them holds the program, which either goes on below `given`
+    or repeats it; without a fence the answer is the program.
     """
-    start = 0 if form == "prefill" else after_opening_fence(response)
+    opening = (0, 0) if form == "prefill" else last_opening_fence(response, answer)
+    start = opening[1]
     fence = closing_fence(response, start, at_line_start=form == "instruct")
     end = len(response) if fence is None else fence[0]
     body = response[start:end]
@@ -43,7 +47,7 @@ def extract(given: str, response: str, form: PromptForm = "prefill") -> Extracte
         head = "" if _repeats(body, given) else f"{given}\n" if given and not body.startswith("\n") else given
     positions = np.full(len(response), -1, dtype=np.int32)
     positions[start:end] = np.arange(len(head), len(head) + len(body), dtype=np.int32)
-    return Extracted(head + body, positions, fence, len(head))
+    return Extracted(head + body, positions, fence, len(head), opening)
 
 
 def _repeats(body: str, given: str) -> bool:

@@ -22,16 +22,23 @@ class TokenMasks:
     executed: Bool[np.ndarray, " R"]
     code: Bool[np.ndarray, " R"]
     token_lines: Int32[np.ndarray, " R"]
+    thoughts: Bool[np.ndarray, " R"] | None = None
 
 
 def token_masks(
-    extracted: Extracted, spans: Sequence[Span], executed_spans: Sequence[Span], ended_itself: bool
+    extracted: Extracted,
+    spans: Sequence[Span],
+    executed_spans: Sequence[Span],
+    ended_itself: bool,
+    thoughts: Sequence[Span] = (),
 ) -> TokenMasks:
     """`spans`: characters of the response of every token but the end token, which `ended_itself` appends.
 
     A token is executed when any non-space character of it is. One of white space only takes the value
     of the code character after it; at the program's end that is the decision to stop, which counts
-    when there was one. The closing fence and the end token count: they are that decision.
+    when there was one. The closing fence and the end token count: they are that decision. So does the line that opens
+    the program's fence, without which there is no program. `thoughts`: characters of the response, any of which makes a
+    token a thought.
     """
     program = extracted.program
     ran = np.zeros(len(program) + 1, dtype=bool)
@@ -55,11 +62,20 @@ def token_masks(
             visible = places[leader[places] == places]
             executed[token] = bool(ran[visible].any()) if visible.size else bool(ran[leader[places[-1]]])
             lines[token] = line[leader[places[0]]] if leader[places[0]] < len(program) else line[places[0]]
-        if extracted.fence is not None and start < extracted.fence[1] and end > extracted.fence[0]:
+        fences = (extracted.opening, extracted.fence or (0, 0))
+        if any(_overlap((start, end), fence) for fence in fences):
             code[token] = executed[token] = True
     if ended_itself:
         code[-1] = executed[-1] = True
-    return TokenMasks(executed, code, lines)
+    if not thoughts:
+        return TokenMasks(executed, code, lines)
+    thinking = np.zeros(count, dtype=bool)
+    thinking[: len(spans)] = [any(_overlap(span, thought) for thought in thoughts) for span in spans]
+    return TokenMasks(executed & ~thinking, code & ~thinking, np.where(thinking, 0, lines).astype(np.int32), thinking)
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one[0] < other[1] and one[1] > other[0]
 
 
 def _last_code(program: str) -> int:

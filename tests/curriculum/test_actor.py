@@ -201,7 +201,7 @@ def test_an_actor_comes_back_and_has_nothing_in_the_object_store_that_could_be_l
     config = Config.model_validate(
         {"model": str(model), "curriculum": prompt, "rollout": {"max_model_len": 200_000}, "run": {"seed": 4}}
     )
-    client = start_curriculum(config, Ready(model, tuple(large), ()), tmp_path / "journal")
+    client = start_curriculum(config, Ready(model, tuple(large), {}), tmp_path / "journal")
 
     async def play() -> list[list[Subtask]]:
         drawn = [await client.next(4)]

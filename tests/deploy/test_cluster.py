@@ -140,7 +140,7 @@ def test_executors_take_the_cores_that_are_free_and_none_of_the_learners() -> No
 
 
 def test_an_engine_without_a_cache_of_its_own_shares_a_gpu() -> None:
-    ready = Ready(Path(STARTER), (), ())
+    ready = Ready(Path(STARTER), (), {})
     for engine, sized in (("vllm", True), ("transformers", False)):
         config = load_config(None, ["--rollout.engine", engine], {})
         awake, asleep = (

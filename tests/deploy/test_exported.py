@@ -39,6 +39,8 @@ class Gauges:
         ("verdict/wrong_answer", "stepcoder_verdict", "wrong_answer"),
         ("curriculum/histogram/12", "stepcoder_curriculum_histogram", "12"),
         ("eval/heldout/pass_rate", "stepcoder_eval_pass_rate", "heldout"),
+        ("eval/mbpp/pass_at_k/10", "stepcoder_eval_pass_at_k_10", "mbpp"),
+        ("eval/mbpp/greedy/pass_rate", "stepcoder_eval_pass_rate", "mbpp/greedy"),
         ("eval/train/by_level/interview", "stepcoder_eval_by_level_interview", "train"),
         ("my own-metric.1", "stepcoder_my_own_metric_1", ""),
     ],

@@ -30,7 +30,7 @@ def starter(*arguments: str) -> "formats.Config":
 def minutes(figures: Figures, dtype: str, precision: str) -> float:
     config = starter("--rollout.dtype", dtype, "--learner.precision", precision)
     data = problems(config)
-    return run_seconds(config, figures, STARTER_SHAPE, data["train"], data["heldout"]) / 60
+    return run_seconds(config, figures, STARTER_SHAPE, data.train, len(data.heldout["heldout"])) / 60
 
 
 def test_the_time_follows_the_figures() -> None:

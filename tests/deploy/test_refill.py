@@ -188,7 +188,7 @@ def run(
     engines, curriculum = engines or Engines(share), Told()
     learner = Learner(engines)
     with RunDirectory.open(config) as place:
-        life = Life(config, place, Ready(directory, PROBLEMS, ()), RunProgress(steps))
+        life = Life(config, place, Ready(directory, PROBLEMS, {}), RunProgress(steps))
         life.services = Services(curriculum, engines, learner, learner)  # type: ignore[arg-type]
         with life.metrics:
             asyncio.run(whole(life))

@@ -10,7 +10,7 @@ from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.sft import SFTRunConfig, root_of
 from stepcoder.errors import UserError
-from stepcoder.learner.config import OptimizerConfig, SeparateCritic
+from stepcoder.learner.config import AllCredit, OptimizerConfig, SeparateCritic
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -82,8 +82,8 @@ def test_an_unknown_key_names_the_nearest_known_one(key: str, meant: str) -> Non
         ("--resume", "The same command goes on"),
         ("--verbose", "There are algorithm, model, max_unjudged_share, data, run"),
         ("--foo.bar 1", "There are algorithm, model"),
-        ("--learner.loss.foo 3", "learner.loss has type, normalizer, clip_low, clip_high."),
-        ("--learner.loss gspo --learner.loss.foo 3", "learner.loss has type, normalizer, clip_low, clip_high."),
+        ("--learner.loss.foo 3", "learner.loss has type, normalizer, entropy_bonus, clip_low, clip_high."),
+        ("--learner.loss gspo --learner.loss.foo 3", "learner.loss has type, normalizer, entropy_bonus, clip_low"),
         ("--lerner.foo 3", "learner has ranks, device"),
         ("--learner.advantage.lambda 1", "learner.advantage has type, normalize, clip, gamma, lam, reward_baseline"),
     ],
@@ -208,7 +208,7 @@ def test_shipped_configurations_are_valid(file: Path) -> None:
 def test_plain_ppo_differs_from_the_starter_in_both_ideas_only() -> None:
     starter, plain = (load_config(CONFIGS / name, [], {}).model_dump() for name in ("starter.yaml", "plain-ppo.yaml"))
     assert plain["curriculum"].pop("schedule") == {"type": "none"}
-    assert plain["learner"].pop("credit") == {"type": "all"}
+    assert plain["learner"].pop("credit") == AllCredit().model_dump()
     assert starter["curriculum"].pop("schedule")["type"] == "threshold"
     assert starter["learner"].pop("credit")["type"] == "fgo"
     assert plain["run"].pop("directory") != starter["run"].pop("directory")

@@ -198,7 +198,7 @@ def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
         monkeypatch.setattr(MetricsWriter, "write", write_and_keep)
         words = tiny(model, place, "--eval.at_start", "false", "--eval.at_end", "false", "--run.checkpoint_every", "1")
         config = load_config(STARTER, words[2:], {}, root=SFTRunConfig)
-        ready = Ready(model, *problems(config).values())
+        ready = Ready(model, *problems(config))
         data = prepare(config, ready)
         with RunDirectory.open(config, steps=config.updates(len(data.train))) as run:
             if not run.finished:

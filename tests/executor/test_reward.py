@@ -12,7 +12,7 @@ from stepcoder.deploy.checks.preflight import check_own
 from stepcoder.deploy.config.run import Config
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
-from stepcoder.executor.judging.reward import check, reward
+from stepcoder.executor.judging.reward import check, hardness, reward, rewards
 from stepcoder.executor.report import Report, TestOutcome, Verdict
 
 REWARDS = [
@@ -33,7 +33,7 @@ def test_reward(verdict: Verdict, wanted: tuple[float, float]) -> None:
 
 def test_every_verdict_but_infra_error_has_a_reward() -> None:
     assert {verdict for verdict, _ in REWARDS} == set(Verdict) - {Verdict.INFRA_ERROR}
-    for kind in ("stepcoder", "binary", "ratio", "ladder"):
+    for kind in ("stepcoder", "binary", "ratio", "ladder", "verpo"):
         with pytest.raises(ValueError, match="infra_error"):
             reward(Report(Verdict.INFRA_ERROR, error="disk full"), kind)
     with pytest.raises(ValueError, match="choose stepcoder"):
@@ -129,7 +129,7 @@ def test_a_function_of_ones_own() -> None:
         ("own_rewards:nothing", "finite number, not None"),
         ("own_rewards:endless", "finite number, not inf"),
         ("own_rewards:careless", "raised for a program with verdict compile_error: ZeroDivisionError"),
-        ("half", "choose stepcoder, binary, ratio, ladder, or name your own as package.module:function"),
+        ("half", "choose stepcoder, binary, ratio, ladder, verpo, or name your own as package.module:function"),
     ],
 )
 def test_what_cannot_be_a_reward_is_told_why(name: str, message: str) -> None:
@@ -149,3 +149,24 @@ def test_the_config_refuses_what_is_no_reward(name: str) -> None:
     with pytest.raises(ValidationError, match="choose stepcoder"):
         ExecutorConfig(reward=name)
     assert ExecutorConfig(reward="my.rewards:mine").reward == "my.rewards:mine"
+
+
+def test_verpo_weighs_tests_by_how_few_of_the_group_pass_them() -> None:
+    # Four programs of two tests, the last of which does not compile. Test 1: three of four pass, 1 - 3/4 + 1/4 = 1/2;
+    # test 2: one passes, 1 - 1/4 + 1/4 = 1.
+    group = [
+        Report(Verdict.PASSED, (OK, OK)),
+        Report(Verdict.WRONG_ANSWER, (OK, BAD)),
+        Report(Verdict.RUNTIME_ERROR, (OK, ERROR)),
+        Report(Verdict.COMPILE_ERROR),
+    ]
+    assert hardness([[test.passed for test in report.tests] for report in group]) == [0.5, 1.0]
+    # the easy test alone is worth 1/3 of all: -0.3 + 0.8 / 3, -0.6 + 0.25 / 3
+    assert rewards(group, "verpo") == pytest.approx([1.0, -0.3 + 0.8 / 3, -0.6 + 0.25 / 3, -1.0])
+    # the hard test would be worth 2/3
+    hard = [Report(Verdict.WRONG_ANSWER, (BAD, OK)), *group[1:]]
+    weights = hardness([[test.passed for test in report.tests] for report in hard])
+    assert weights == [0.75, 1.0] and rewards(hard, "verpo")[0] == pytest.approx(-0.3 + 0.8 * 1 / 1.75)
+    # alone, a failed test counts twice a passed one
+    assert reward(Report(Verdict.WRONG_ANSWER, (OK, BAD)), "verpo") == pytest.approx(-0.3 + 0.8 / 3)
+    assert rewards(group, "ladder") == pytest.approx([1.0, 0.1, -0.475, -1.0])

@@ -9,7 +9,7 @@ import torch
 
 from stepcoder.executor.report import Verdict
 from stepcoder.learner.advantages.common import gae, moments, scale, token_rewards, whiten, without_group_mean
-from stepcoder.learner.config import FGO, AllCredit, RandomCredit
+from stepcoder.learner.config import FGO, AllCredit, Divergence, RandomCredit
 from stepcoder.learner.config.loss import AllTokens, Constant, MaskedTokens, Normalizer, Sequences
 from stepcoder.learner.losses.weights import Totals, loss_weights, sampler_correction, value_clip
 from stepcoder.learner.masks import credit_mask
@@ -167,6 +167,31 @@ def test_credit_of_a_program_that_does_not_compile(rule: str, expected: list[boo
     unknown = trajectory(verdict=Verdict.COMPILE_ERROR, executed=np.zeros(5, bool), error_line=None)
     assert credit_mask(unknown, FGO(compile_error=rule), step=1, seed=0).tolist() == written
     assert credit_mask(broken, AllCredit(), step=1, seed=0).all()
+
+
+def test_divergence_credits_executed_tokens_from_the_first_different_line_on():
+    # lines 1, 2, 2, 3 and on no line the decision to stop; line 3 was not executed
+    t = trajectory(token_lines=np.array([1, 2, 2, 3, 0]), executed=np.array([1, 1, 1, 0, 1], bool))
+
+    def credit(divergence: int | None, **changes: object) -> list[bool]:
+        t = trajectory(**({"token_lines": np.array([1, 2, 2, 3, 0]), "executed": np.array([1, 1, 1, 0, 1], bool)}
+                          | changes), divergence=divergence)  # fmt: skip
+        return credit_mask(t, Divergence(), step=1, seed=0).tolist()
+
+    assert credit(2) == [False, True, True, False, True]
+    assert credit(None) == credit(1) == credit_mask(t, FGO(), step=1, seed=0).tolist()
+    # where nothing would be left, all that ran
+    assert credit(3, executed=np.array([1, 1, 1, 0, 0], bool)) == [True, True, True, False, False]
+    broken = dict(verdict=Verdict.COMPILE_ERROR, executed=np.zeros(5, bool), error_line=2)
+    assert credit(None, **broken) == credit_mask(trajectory(**broken), FGO(), step=1, seed=0).tolist()
+
+
+@pytest.mark.parametrize("rule", [FGO, AllCredit, RandomCredit, Divergence])
+def test_a_completion_that_was_cut_off_takes_no_loss_if_so_configured(rule: type[FGO | AllCredit]):
+    whole, cut = trajectory(), trajectory(finish_reason="length")
+    assert credit_mask(cut, rule(), step=1, seed=0).sum() == credit_mask(whole, rule(), step=1, seed=0).sum() > 0
+    assert not credit_mask(cut, rule(truncated=False), step=1, seed=0).any()
+    assert credit_mask(whole, rule(truncated=False), step=1, seed=0).any()
 
 
 @pytest.mark.parametrize("rule", ["prefix", "line"])

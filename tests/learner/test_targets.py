@@ -271,7 +271,7 @@ def losses(whole: PolicyUpdate, correction: list[float], **settings: object) -> 
     reference = new - torch.tensor([0.5, 0.0, -1.0])
     found = Targets(
         old, torch.zeros(3), reference, torch.tensor([1.0, -1.0, -1.0]), torch.ones(3), torch.tensor(correction),
-        torch.zeros(3, dtype=torch.long), torch.zeros(3),
+        torch.zeros(3, dtype=torch.long), torch.zeros(3), torch.ones(3, dtype=torch.bool),
     )  # fmt: skip
     at, values = torch.arange(3), torch.tensor([0.5, 0.1, 1.0])
     kl, critic = update.config.kl, update.config.critic

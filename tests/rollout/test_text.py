@@ -50,6 +50,8 @@ def test_prose_after_the_fence_is_outside() -> None:
         ("a = 1\nif a:", "```python\n    b = 2\n```", "a = 1\nif a:\n    b = 2\n"),
         ("a = 1\nif a:", "```python\na = 1  \nif a:\n    b = 2\n```", "a = 1  \nif a:\n    b = 2\n"),
         ("a = 1\nif a:", "```python\na = 1\nif not a:\n    b = 2\n```", "a = 1\nif a:\na = 1\nif not a:\n    b = 2\n"),
+        ("", "First:\n```\nx = 1\n```\nNo:\n```python\nx = 2\n```\nDone.", "x = 2\n"),
+        ("", "```\nx = 1\n```\nNo:\n```python\nx = 2", "x = 2"),
         ("", "```python\n```", ""),
         ("", "```python", ""),
     ],
@@ -151,9 +153,9 @@ def test_prose_after_the_fence_is_neither_code_nor_executed() -> None:
     assert masks.executed.tolist() == [True, True, True, True, False]
 
 
-def test_the_opening_fence_of_a_reply_is_not_code() -> None:
+def test_the_opening_fence_of_a_reply_counts_as_the_closing_one_does() -> None:
     masks = masks_of("", ["Sure:\n", "```python", "\n", "x = 1", "\n```"], [1], ended_itself=True, form="instruct")
-    assert masks.code.tolist() == [False, False, False, True, True, True]
+    assert masks.code.tolist() == masks.executed.tolist() == [False, True, True, True, True, True]
     assert masks.token_lines.tolist() == [0, 0, 0, 1, 1, 0]
 
 

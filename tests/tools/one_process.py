@@ -61,7 +61,7 @@ def configured(directory: Path, model: Path, algorithm: str, staleness: int, **r
             "run": {
                 "directory": str(directory), "steps": STEPS, "checkpoint_every": 1, "keep": 99, "trajectories_every": 0,
             } | run,
-            "eval": {"at_start": False, "at_end": False},
+            "eval": {"at_start": False, "at_end": False, "programs": False},
             "curriculum": {"schedule": {"type": "threshold", "visit_cap": 2, "rho": 0.3}},
             "learner": {
                 "precision": "fp32", "policy": {"lr": 1e-2}, "kl": {"type": "reward", "target": 0.1},
@@ -188,7 +188,7 @@ def go(
 ) -> tuple[Path, list[str]]:
     """The run's directory, and what it said, after the controller has done all it can."""
     said = io.StringIO()
-    ready = Ready(model, PROBLEMS, ())
+    ready = Ready(model, PROBLEMS, {})
     with RunDirectory.open(config) as run, RunProgress(config.run.steps, 0, Console(file=said, width=200)) as progress:
         rank = make_rank(model, config.learner, config.run.seed)
 

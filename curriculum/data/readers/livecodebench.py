@@ -9,11 +9,12 @@ import binascii
 import pickletools
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import Entry, called, read_entries, record, text
-from stepcoder.curriculum.data.readers.files import decoded, loads
+from stepcoder.curriculum.data.readers.build import Entry, called, collect, record, text
+from stepcoder.curriculum.data.readers.files import decoded, entries, loads
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.data.readers.suites import listed_suite
@@ -21,15 +22,43 @@ from stepcoder.executor.suite import Compare
 
 COLUMNS = (
     "question_title", "question_content", "platform", "question_id", "starter_code", "difficulty",
-    "public_test_cases", "private_test_cases", "metadata",
+    "public_test_cases", "private_test_cases", "metadata", "contest_date",
 )  # fmt: skip
 MOST = 128 << 20  # bytes of one problem's private tests, unpacked
 _TEXTS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"}
 _REST = {"PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "STOP"}
 
 
-def read_livecodebench(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem, COLUMNS)
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Contests from `since` to `until`, both days included; None leaves an end open."""
+
+    since: date | None = None
+    until: date | None = None
+
+    def hold(self, entry: Entry) -> bool:
+        """Whether the contest was then. Refuse for an entry that has no date, where that matters."""
+        if self.since is None and self.until is None:
+            return True
+        try:
+            day = date.fromisoformat(text(entry, "contest_date")[:10])
+        except ValueError as error:
+            raise Refuse(Reason.MISSING_FIELD, f"`contest_date`: {error}") from error
+        return (self.since or day) <= day <= (self.until or day)
+
+
+def read_livecodebench(path: Location, days: Days | None = None) -> Iterator[Record | Rejected]:
+    """`days`: problems of other days are passed over."""
+    yield from collect(_held(path, days or Days()), _problem)
+
+
+def _held(path: Location, days: Days) -> Iterator[tuple[str, Any]]:
+    for where, entry in entries(path, COLUMNS):
+        try:
+            if isinstance(entry, Refuse) or days.hold(entry):
+                yield where, entry
+        except Refuse as refusal:
+            yield where, refusal
 
 
 def _problem(entry: Entry, number: int) -> Record:

@@ -1,0 +1,110 @@
+"""From the attempts at one program to one trajectory: pure, and nothing is tokenised here.
+
+Without repair a trajectory has one attempt. With it the tokens of a later one follow what the model was told of the one
+before; those tokens were not sampled and belong to no turn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int32
+
+from stepcoder.curriculum.subtask import Subtask
+from stepcoder.executor.report import Report
+from stepcoder.rollout.engine import Completion
+from stepcoder.rollout.text.mask import TokenMasks
+from stepcoder.rollout.trajectory import Trajectory, Turn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt:
+    """One completion and what its program did. `told`: the tokens between it and the next attempt; none after the last.
+
+    `report` is of the tests that give the reward, `hidden_passed` and the others as in `Trajectory`.
+    """
+
+    completion: Completion
+    masks: TokenMasks
+    report: Report
+    program: str
+    prefix_chars: int
+    divergence: int | None = None
+    hidden_passed: bool | None = None
+    told: tuple[int, ...] = ()
+
+
+def trajectory_of(
+    subtask: Subtask, sample: int, prompt_ids: Sequence[int], attempts: Sequence[Attempt], worth: Sequence[float]
+) -> Trajectory:
+    """`worth`: the reward of each attempt's program, where rewards come by turn; else of the last one alone.
+
+    By turn, a turn is paid for what it gained over the one before: r_1, r_2 - r_1, ... . The sum is the last program's
+    reward, so a turn that repairs nothing gains nothing.
+    """
+    last = attempts[-1]
+    by_turn = len(worth) > 1
+    gains = np.diff(worth, prepend=0.0) if by_turn else [0.0] * (len(attempts) - 1) + [worth[-1]]
+    turns, at = [], 0
+    for attempt, gain in zip(attempts, gains, strict=True):
+        end, report = at + len(attempt.completion.response_ids), attempt.report
+        turns.append(
+            Turn(at, end, report.verdict, report.error_line, attempt.completion.finish_reason,
+                 report.coverage_trusted, attempt.divergence, float(gain))
+        )  # fmt: skip
+        at = end + len(attempt.told)
+    between = np.concatenate([_one(a, False, True) for a in attempts])
+    return Trajectory(
+        ticket=subtask.ticket,
+        sample=sample,
+        problem_id=subtask.problem.id,
+        level=subtask.problem.level,
+        stage=subtask.stage,
+        prompt_ids=np.asarray(prompt_ids, dtype=np.int32),
+        response_ids=np.array([i for a in attempts for i in (*a.completion.response_ids, *a.told)], dtype=np.int32),
+        logprobs=np.array([p for a in attempts for p in (*a.completion.logprobs, *[0.0] * len(a.told))], np.float32),
+        executed=np.concatenate([_filled(a, a.masks.executed) for a in attempts]),
+        code=np.concatenate([_filled(a, a.masks.code) for a in attempts]),
+        token_lines=np.concatenate([_filled(a, a.masks.token_lines) for a in attempts]),
+        error_line=last.report.error_line,
+        reward=float(worth[-1]),
+        verdict=last.report.verdict,
+        finish_reason=last.completion.finish_reason,
+        weight_version=min(a.completion.weight_version for a in attempts),
+        program=last.program,
+        coverage_trusted=last.report.coverage_trusted,
+        prefix_chars=last.prefix_chars,
+        hidden_passed=last.hidden_passed,
+        divergence=last.divergence,
+        thoughts=_thoughts(attempts),
+        between=between if between.any() else None,
+        turns=tuple(turns) if len(turns) > 1 else (),
+        token_versions=_versions(attempts),
+    )
+
+
+def _versions(attempts: Sequence[Attempt]) -> Int32[np.ndarray, " R"] | None:
+    """None where the weights of `weight_version` wrote all; what was told has the version of the attempt before."""
+    parts = []
+    for attempt in attempts:
+        own = attempt.completion
+        parts += own.token_versions or [own.weight_version] * len(own.response_ids)
+        parts += [own.weight_version] * len(attempt.told)
+    oldest = min(attempt.completion.weight_version for attempt in attempts)
+    return np.asarray(parts, np.int32) if set(parts) - {oldest} else None
+
+
+def _thoughts(attempts: Sequence[Attempt]) -> Bool[np.ndarray, " R"] | None:
+    if all(a.masks.thoughts is None for a in attempts):
+        return None
+    none = (_one(a, False, False) if a.masks.thoughts is None else _filled(a, a.masks.thoughts) for a in attempts)
+    return np.concatenate(list(none))
+
+
+def _one(attempt: Attempt, own: bool, told: bool) -> Bool[np.ndarray, " n"]:
+    return np.array([own] * len(attempt.completion.response_ids) + [told] * len(attempt.told), dtype=bool)
+
+
+def _filled(attempt: Attempt, mask: np.ndarray) -> np.ndarray:
+    """A mask of the attempt's own tokens with zeros for what was told after it."""
+    return np.concatenate([mask, np.zeros(len(attempt.told), dtype=mask.dtype)])

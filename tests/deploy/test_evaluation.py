@@ -1,0 +1,103 @@
+"""Sets of an evaluation, pass@k, and the file of every program."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stepcoder.deploy.checks.preflight import problems
+from stepcoder.deploy.cli import main
+from stepcoder.deploy.config.load import load_config
+from stepcoder.deploy.run.programs import programs_file, write_programs
+from stepcoder.deploy.run.settings import best_metric
+from stepcoder.deploy.shown.summary import evaluation
+from stepcoder.errors import UserError
+from stepcoder.executor.grading.files import read_samples
+from tests.tools.learner import make_groups
+
+SETS = "{first: starter:heldout, second: [starter:train]}"
+
+
+def test_held_out_sets_have_names_or_are_one(tmp_path: Path) -> None:
+    assert load_config(None, [], {}).data.heldout_sets == {"heldout": ("starter:heldout",)}
+    assert load_config(None, ["--data.heldout", "a.jsonl,b.jsonl"], {}).data.heldout_sets == {
+        "heldout": ("a.jsonl", "b.jsonl")
+    }
+    assert load_config(None, ["--data.heldout", "[]"], {}).data.heldout_sets == {}
+    named = {"first": ("starter:heldout",), "second": ("starter:train",)}
+    assert load_config(None, ["--data.heldout", SETS], {}).data.heldout_sets == named
+    file = tmp_path / "sets.yaml"
+    file.write_text(f"data:\n  heldout: {SETS}\nray:\n  env_vars: {{A: b}}\n")
+    config = load_config(file, [], {})
+    assert config.data.heldout_sets == named
+    # what a run keeps of it is read again as it was
+    kept = tmp_path / "kept.yaml"
+    kept.write_text(json.dumps(config.settings()))
+    assert load_config(kept, [], {}, kept=True) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["--data.heldout", "{train: a.jsonl}"], "train is what the training problems are called"),
+        (["--data.heldout", "{a/b: a.jsonl}"], "data.heldout"),
+        (["--eval.samples", "4", "--eval.k", "1,5"], "eval.k = 5 is more than eval.samples = 4"),
+        (["--eval.temperature", "0"], "Set eval.samples to 1"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(settings: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load_config(None, settings, {})
+
+
+def test_problems_are_read_by_set_and_none_may_be_trained_on_too() -> None:
+    config = load_config(None, ["--data.heldout", "{a: starter:heldout, b: starter:heldout}", "--data.limit", "3"], {})
+    found = problems(config)
+    assert [(name, len(of)) for name, of in found.heldout.items()] == [("a", 3), ("b", 3)] and len(found.train) == 3
+    with pytest.raises(UserError, match="also in data.train"):
+        problems(load_config(None, ["--data.heldout", SETS], {}))
+    with pytest.raises(UserError, match="data.heldout.b: nowhere.jsonl: no such file"):
+        problems(load_config(None, ["--data.heldout", "{b: nowhere.jsonl}"], {}))
+
+
+def test_the_best_checkpoint_goes_by_the_first_set() -> None:
+    def metric(*settings: str) -> str:
+        return best_metric(load_config(None, settings, {}).settings())
+
+    assert metric() == "eval/heldout/pass_rate"
+    assert metric("--data.heldout", SETS) == "eval/first/pass_rate"
+    assert metric("--data.heldout", SETS, "--run.best_metric", "eval/second/pass_rate") == "eval/second/pass_rate"
+
+
+def test_pass_at_k_is_the_mean_over_problems() -> None:
+    # of 4: none, 1 and 2 pass. k = 1: 0, 1/4, 2/4; k = 2: 0, 1 - 3/6, 1 - 1/6; k = 4: 0, 1, 1
+    counts = {"a": (0, 4), "b": (1, 4), "c": (2, 4)}
+    found = evaluation(counts, dict.fromkeys("abc", "x"), (1, 2, 4))
+    assert found["pass_at_k"] == pytest.approx({"1": 1 / 4, "2": 4 / 9, "4": 2 / 3})
+    assert found["pass_at_k"]["1"] == pytest.approx(found["pass_rate"])
+    spread = np.std([0, 1, 1], ddof=1) / 3**0.5
+    assert found["pass_at_k_stderr"]["4"] == pytest.approx(spread)
+    assert "pass_at_k" not in evaluation(counts, dict.fromkeys("abc", "x"))
+
+
+def test_every_program_is_a_line_that_grading_reads(tmp_path: Path) -> None:
+    groups = make_groups(groups=2, completions=2)
+    file = programs_file(tmp_path, 7)
+    heads = [{"set": "mbpp", "greedy": False}, {"set": "mine", "greedy": True}]
+    write_programs(str(file), heads, *groups)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert file.relative_to(tmp_path) == Path("evaluations/step-00000007.jsonl") and len(lines) == 4
+    assert [(line["set"], line["greedy"], line["problem_id"], line["sample"]) for line in lines] == [
+        ("mbpp", False, "p0", 0), ("mbpp", False, "p0", 1), ("mine", True, "p1", 0), ("mine", True, "p1", 1),
+    ]  # fmt: skip
+    assert lines[0]["tokens"] == len(groups[0][0].response_ids) and lines[0]["verdict"] == "passed"
+    assert len(list(read_samples(file, {"p0", "p1"}, hashlib.sha256()))) == 4
+
+
+def test_a_file_of_programs_that_cannot_be_is_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", "--model", str(tmp_path), "--programs", str(tmp_path / "none" / "p.jsonl")]) == 2
+    assert "--programs" in capsys.readouterr().err

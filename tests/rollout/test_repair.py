@@ -1,0 +1,154 @@
+"""Repair in turns: what the model is told, and one trajectory of several attempts, by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stepcoder.curriculum.config import PromptConfig
+from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.prompts import Prompter
+from stepcoder.curriculum.subtask import Subtask
+from stepcoder.deploy.config.load import load_config
+from stepcoder.errors import UserError
+from stepcoder.executor.report import Report, TestOutcome, Verdict
+from stepcoder.executor.suite import Case, Suite
+from stepcoder.learner.advantages import estimate
+from stepcoder.learner.advantages.completions import Completions
+from stepcoder.learner.batch import build_batch
+from stepcoder.learner.config import FGO, GAE, AllCredit
+from stepcoder.learner.masks import credit_mask
+from stepcoder.rollout.attempts import Attempt, trajectory_of
+from stepcoder.rollout.engine import Completion
+from stepcoder.rollout.repair import told
+from stepcoder.rollout.text.mask import TokenMasks
+from stepcoder.rollout.trajectory import Group, Trajectory, summarize
+from stepcoder.rollout.worker import sample_seed
+from tests.tools.tiny_model import build_tiny_tokenizer
+
+OK, WRONG = TestOutcome(Verdict.PASSED), TestOutcome(Verdict.WRONG_ANSWER)
+ADD = Suite("call", (Case([1, 2], 3), Case([0, 2], 2, {"carry": True})), "add")
+PROBLEM = Problem("add", "test", "introductory", "Add.", "", "def add(a, b):\n    return a + b\n", ADD)
+SUBTASK = Subtask(3, PROBLEM, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("report", "suite", "said"),
+    [
+        (Report(Verdict.WRONG_ANSWER, (OK, WRONG)), ADD,
+         "Your program answers wrongly.\n\nThe input was:\nadd(0, 2, carry=True)"),
+        (Report(Verdict.RUNTIME_ERROR, (TestOutcome(Verdict.RUNTIME_ERROR), OK), error="KeyError: 7", error_line=2),
+         Suite("stdin", (Case("1 2\n", "3\n"),)),
+         "Your program raises an exception.\n\nThe input was:\n1 2\n\n\nThe error in line 2:\nKeyError: 7"),
+        (Report(Verdict.COMPILE_ERROR, error="SyntaxError: invalid syntax", error_line=1), ADD,
+         "Your program is no valid Python.\n\nThe error in line 1:\nSyntaxError: invalid syntax"),
+        # of an assert the call, without what is expected of it; nothing where that cannot be told apart
+        (Report(Verdict.WRONG_ANSWER, (WRONG,)), Suite("assert", (Case("assert f([1, 2]) == 5"),)),
+         "Your program answers wrongly.\n\nThe input was:\nf([1, 2])"),
+        (Report(Verdict.WRONG_ANSWER, (WRONG,)), Suite("assert", (Case("assert f(1) == f(2)"),)),
+         "Your program answers wrongly."),
+        (Report(Verdict.TIMEOUT, (TestOutcome(Verdict.TIMEOUT),)), Suite("stdin", (Case("x" * 900, "3\n"),)),
+         "Your program takes too long.\n\nThe input was:\n" + "x" * 30 + "..."),
+    ],
+)  # fmt: skip
+def test_a_model_is_told_verdict_input_and_exception_and_no_answer(report: Report, suite: Suite, said: str) -> None:
+    assert told(report, suite, 30) == said
+
+
+def test_the_next_turn_begins_as_the_first() -> None:
+    tokenizer = build_tiny_tokenizer()
+    prefilled = Prompter(tokenizer, PromptConfig())
+    end = "<|im_end|>\n<|im_start|>user\nWrong.\n\nWrite the corrected program.<|im_end|>\n<|im_start|>assistant\n"
+    assert prefilled.next_turn(PROBLEM, "", "Wrong.") == f"{end}```python"
+    assert prefilled.next_turn(PROBLEM, "def add(a, b):\n", "Wrong.") == f"{end}```python\ndef add(a, b):"
+    replied = Prompter(tokenizer, PromptConfig(form="instruct"))
+    assert replied.next_turn(PROBLEM, "def add(a, b):\n", "Wrong.") == end
+    tokenizer.chat_template = None
+    assert replied.next_turn(PROBLEM, "", "Wrong.") == "\n\nWrong.\n\nWrite the corrected program.\n\n"
+
+
+def attempt(ids: list[int], verdict: Verdict, executed: list[int], **changes: Any) -> Attempt:
+    """Every token is code on line 1."""
+    count = len(ids)
+    masks = TokenMasks(np.array(executed, bool), np.ones(count, bool), np.ones(count, np.int32))
+    completion = Completion(ids, [-1.0] * count, "eos", changes.pop("version", 5))
+    return Attempt(completion, masks, Report(verdict), f"program {ids[0]}", 0, **changes)
+
+
+FIRST = attempt([11, 12], Verdict.COMPILE_ERROR, [0, 0], told=(91, 92, 93), version=4)
+SECOND = attempt([21, 22, 23], Verdict.WRONG_ANSWER, [1, 0, 1], told=(94,))
+THIRD = attempt([31, 32], Verdict.PASSED, [1, 1])
+
+
+def joined(attempts: list[Attempt], worth: list[float]) -> Trajectory:
+    return trajectory_of(SUBTASK, 2, [1, 2, 3], attempts, worth)
+
+
+def test_attempts_are_one_trajectory_by_hand() -> None:
+    t = joined([FIRST, SECOND, THIRD], [1.0])
+    assert t.prompt_ids.tolist() == [1, 2, 3] and (t.ticket, t.sample) == (3, 2)
+    assert t.response_ids.tolist() == [11, 12, 91, 92, 93, 21, 22, 23, 94, 31, 32]
+    assert t.sampled.astype(int).tolist() == [1, 1, 0, 0, 0, 1, 1, 1, 0, 1, 1]
+    assert t.logprobs.tolist() == [-1, -1, 0, 0, 0, -1, -1, -1, 0, -1, -1]
+    assert t.executed.astype(int).tolist() == [0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 1]
+    assert (t.program, t.verdict, t.reward, t.weight_version) == ("program 31", Verdict.PASSED, 1.0, 4)
+    assert [(turn.start, turn.end, turn.verdict) for turn in t.turns] == [
+        (0, 2, Verdict.COMPILE_ERROR), (5, 8, Verdict.WRONG_ANSWER), (9, 11, Verdict.PASSED),
+    ]  # fmt: skip
+    # each turn by its own program: all of one that does not compile, the executed tokens of the others
+    assert credit_mask(t, FGO(), step=1, seed=0).astype(int).tolist() == [1, 1, 0, 0, 0, 1, 0, 1, 0, 1, 1]
+    assert credit_mask(t, AllCredit(), step=1, seed=0).tolist() == t.sampled.tolist()
+    summary = summarize(Group(None, (t, joined([THIRD], [1.0]))))  # type: ignore[arg-type]
+    assert (summary.tokens, summary.generated, summary.turns, summary.repaired) == (3 + 11 + 2, 9, 4, 1)
+
+
+def test_one_attempt_is_a_plain_trajectory() -> None:
+    t = joined([THIRD], [1.0])
+    assert t.turns == () and t.between is None and t.sampled.all() and t.turn_rewards().tolist() == [0.0, 0.0]
+
+
+def test_rewards_come_at_the_end_or_by_turn() -> None:
+    end, turn = joined([FIRST, SECOND, THIRD], [1.0]), joined([FIRST, SECOND, THIRD], [-1.0, -0.3, 1.0])
+    assert end.reward == turn.reward == 1.0
+    assert not end.turn_rewards().any()
+    # -1, then -0.3 - -1 = 0.7, at the last token of the first and second turn; 1.3 is left for the last
+    assert turn.turn_rewards().tolist() == pytest.approx([0, -1, 0, 0, 0, 0, 0, 0.7, 0, 0, 0])
+    batch = build_batch([turn, joined([THIRD], [1.0])], FGO(), step=1, seed=0)
+    assert batch.written == (7, 2) and batch.rewards.tolist() == [1.0, 1.0]
+    assert (batch.rewards - batch.earlier_rewards).tolist() == pytest.approx([1.3, 1.0])
+
+    def returns(t: Trajectory) -> list[float]:
+        """Of each token that was sampled, without a critic's help: gamma and lambda 1, values 0."""
+        batch = build_batch([t], FGO(), step=1, seed=0)
+        written = batch.generated
+        seen = Completions(
+            batch.rewards - batch.earlier_rewards, batch.turn_rewards[written], torch.zeros(sum(batch.written)),
+            batch.written, (0,),
+        )  # fmt: skip
+        return estimate(GAE(gamma=1.0, lam=1.0), seen).tolist()
+
+    assert returns(end) == pytest.approx([1.0] * 7)
+    assert returns(turn) == pytest.approx([1.0] * 2 + [2.0] * 3 + [1.3] * 2)  # -1 + 0.7 + 1.3; 0.7 + 1.3; 1.3
+
+
+def test_a_model_that_repairs_nothing_gains_nothing() -> None:
+    again = attempt([21, 22], Verdict.WRONG_ANSWER, [1, 1])
+    alone = attempt([11], Verdict.WRONG_ANSWER, [1], told=(91,))
+    by_turn, at_end = joined([alone, again], [-0.3, -0.3]), joined([alone, again], [-0.3])
+    assert by_turn.reward == at_end.reward == -0.3
+    assert by_turn.turn_rewards().tolist() == pytest.approx([-0.3, 0, 0, 0])
+    batch = build_batch([by_turn], FGO(), step=1, seed=0)
+    assert (batch.rewards - batch.earlier_rewards).tolist() == [0.0]  # what its second turn is paid
+
+
+def test_a_later_turn_has_random_numbers_of_its_own() -> None:
+    assert sample_seed(1, 2, 3) == sample_seed(1, 2, 3, 0)
+    assert len({sample_seed(1, 2, 3, turn) for turn in range(4)} | {sample_seed(1, 2, 4, 1)}) == 5
+
+
+def test_rewards_by_turn_need_an_estimator_that_sees_them() -> None:
+    turns = ["--rollout.repair", "turns", "--rollout.repair.reward", "turn"]
+    assert load_config(None, turns, {}).rollout.repair.type == "turns"
+    with pytest.raises(UserError, match=r"rollout.repair.reward = turn has no effect with learner.advantage.type grpo"):
+        load_config(None, [*turns, "--algorithm", "grpo"], {})
