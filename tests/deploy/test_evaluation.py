@@ -15,6 +15,7 @@ from stepcoder.deploy.run.settings import best_metric
 from stepcoder.deploy.shown.summary import evaluation
 from stepcoder.errors import UserError
 from stepcoder.executor.grading.files import read_samples
+from stepcoder.executor.grading.summary import pass_at_k
 from tests.tools.learner import make_groups
 
 SETS = "{first: starter:heldout, second: [starter:train]}"
@@ -80,6 +81,14 @@ def test_pass_at_k_is_the_mean_over_problems() -> None:
     spread = np.std([0, 1, 1], ddof=1) / 3**0.5
     assert found["pass_at_k_stderr"]["4"] == pytest.approx(spread)
     assert "pass_at_k" not in evaluation(counts, dict.fromkeys("abc", "x"))
+
+
+@pytest.mark.parametrize("k", [1, 5, 10])
+def test_pass_at_k_is_the_published_product(k: int) -> None:
+    # 1 - prod over i from n - c + 1 to n of (1 - k / i), Chen et al. 2021, figure 3; 1 where fewer than k fail
+    for passed in range(11):
+        product = np.prod([1 - k / i for i in range(10 - passed + 1, 11)]) if 10 - passed >= k else 0.0
+        assert pass_at_k(10, passed, k) == pytest.approx(1 - product, abs=2e-16)
 
 
 def test_every_program_is_a_line_that_grading_reads(tmp_path: Path) -> None:

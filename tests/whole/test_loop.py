@@ -65,14 +65,12 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
 ):
     straight = tmp_path / "straight"
     holding = ("--executor.reward", "tests.tools.loop:held", "--rollout.engine", engine)
-    holding += ("--data.heldout", "{first: starter:heldout, second: starter:heldout}", "--eval.greedy", "true")
     output = finish(start(write_config(tmp_path, model, "straight"), *holding))
     assert "step 4/4" in output and "learning curve" in output
     assert (straight / "learning_curve.png").stat().st_size > 10_000
     # in fp32 engine and learner agree on every sampled token, after every sync of the weights
     assert all(line["gap/logprob_abs_mean"] < 1e-4 for line in step_lines(straight).values())
     assert len(list((straight / "trajectories").glob("*.parquet"))) == STEPS
-    assert_evaluated(straight)
 
     killed = tmp_path / "killed"
     config = write_config(tmp_path, model, "killed")
@@ -97,23 +95,6 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
     assert_same(learner_state(straight), learner_state(killed))
 
 
-def assert_evaluated(run: Path) -> None:
-    """Each set, greedy and sampled, and every program; the two sets are the same and were sampled apart."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    for step, result in [(line["step"], line["eval"]) for line in lines if "eval" in line]:
-        assert list(result) == ["train", "first", "second"]
-        assert [found["n_samples"] for found in result.values()] == [2, 6, 6]
-        assert result["first"]["greedy"]["per_problem"] == result["second"]["greedy"]["per_problem"]
-        assert result["first"]["pass_at_k"] == {"1": result["first"]["pass_rate"]}
-        file = run / "evaluations" / f"step-{step:08d}.jsonl"
-        programs = [json.loads(line) for line in file.read_text().splitlines()]
-        assert len(programs) == 2 * (2 + 6 + 6)
-        sampled = [
-            [p["program"] for p in programs if p["set"] == name and not p["greedy"]] for name in ("first", "second")
-        ]
-        assert sampled[0] != sampled[1]
-
-
 def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_and_nothing_else(model: Path, tmp_path: Path):
     """Asked while the third step is written, of whose programs none is judged: the second is saved, and all goes."""
     run, hold = tmp_path / "asked", tmp_path / "asked" / "trajectories" / "step-00000002.parquet"
@@ -134,8 +115,23 @@ def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_and_nothing_else(model: 
     assert "going on from the checkpoint of step 2 of 4" in output and sorted(metrics(run)) == [1, 2, 3, 4]
 
 
+def assert_evaluated(run: Path, step: int) -> None:
+    """Each set, greedy and sampled, and every program; the two sets are the same and were sampled apart."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    (result,) = [line["eval"] for line in lines if line["step"] == step and "eval" in line]
+    assert list(result) == ["train", "first", "second"]
+    assert [found["n_samples"] for found in result.values()] == [2, 3, 3]
+    assert result["first"]["greedy"]["per_problem"] == result["second"]["greedy"]["per_problem"]
+    assert result["first"]["pass_at_k"] == {"1": result["first"]["pass_rate"]}
+    file = run / "evaluations" / f"step-{step:08d}.jsonl"
+    programs = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(programs) == 2 * (2 + 3 + 3)
+    sampled = [[p["program"] for p in programs if p["set"] == name and not p["greedy"]] for name in ("first", "second")]
+    assert sampled[0] != sampled[1]
+
+
 def test_every_other_way_to_learn_goes_through_the_loop(model: Path, tmp_path: Path):
-    """Repair in turns, with the relatives and the details that are off by default."""
+    """Repair in turns, relatives and details that are off by default, and an evaluation of several sets."""
     settings = {
         "subtasks_per_step": 4,
         "curriculum": {"schedule": "bread", "prompt": {"max_prompt_tokens": 640}},
@@ -145,7 +141,8 @@ def test_every_other_way_to_learn_goes_through_the_loop(model: Path, tmp_path: P
             "advantage": {"critic": {"layers": 1, "warmup_steps": 1}}, "loss": {"entropy_bonus": 0.01},
             "old_logprobs": {"sequence_mask_low": 0.5, "sequence_mask_high": 2.0},
         },
-        "eval": {"at_start": False, "at_end": False},
+        "eval": {"at_start": False, "samples": 1, "greedy": True, "train_limit": 2},
+        "data": {"limit": 3, "heldout": {"first": "starter:heldout", "second": "starter:heldout"}},
     }  # fmt: skip
     config = write_config(tmp_path, model, "ways", **settings)
     repairing = "--rollout.repair turns --rollout.repair.turns 2 --rollout.repair.reward turn --rollout.repair.chars 40"
@@ -161,6 +158,7 @@ def test_every_other_way_to_learn_goes_through_the_loop(model: Path, tmp_path: P
     between = [row for row in rows.itertuples() if not all(row.sampled)]
     assert between and all(not any(row.credit[~row.sampled.astype(bool)]) for row in between)
     assert all((row.advantages[~row.sampled.astype(bool)] == 0).all() for row in between)
+    assert_evaluated(tmp_path / "ways", 2)
 
 
 def test_generation_may_run_ahead_of_training_and_equal_groups_are_replaced(model: Path, tmp_path: Path):
