@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float32, Int32
 
 from stepcoder.curriculum.subtask import Outcome
 from stepcoder.executor.report import Verdict
+from stepcoder.rollout.kept import KeptTest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +22,10 @@ class Trajectory:
     `prefix_chars`: characters of `program` that the prompt gave. `hidden_passed`: of a program that passed the tests
     that give the reward, whether it passed the hidden ones; None where none are hidden, or it failed before.
     Nothing is ever re-tokenised: `prompt_ids + response_ids` is what the engine saw and sampled.
+
+    For a person alone: `prompt` and `response` as text; `token_starts`, `token_ends`, the half-open span of characters
+    of `program` that a response token wrote, empty where it wrote none; `executed_lines` of the program, from 1; the
+    exception's text; and `tests`, as far as they are kept.
     """
 
     ticket: int
@@ -43,6 +48,13 @@ class Trajectory:
     coverage_trusted: bool = True
     prefix_chars: int = 0
     hidden_passed: bool | None = None
+    prompt: str = ""
+    response: str = ""
+    token_starts: Int32[np.ndarray, " R"] | None = None
+    token_ends: Int32[np.ndarray, " R"] | None = None
+    executed_lines: tuple[int, ...] = ()
+    error: str | None = None
+    tests: tuple[KeptTest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

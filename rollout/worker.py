@@ -19,6 +19,7 @@ import numpy as np
 from stepcoder.curriculum.config import PromptConfig, PromptForm
 from stepcoder.curriculum.prompts import Prompter, given
 from stepcoder.curriculum.subtask import Outcome, Subtask
+from stepcoder.executor.case_text import cut
 from stepcoder.executor.judging.reward import reward
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.spans import executed_spans
@@ -26,6 +27,7 @@ from stepcoder.executor.suite import Suite
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.rollout.engine import EngineDied, EngineStats, Sampling, greedy, sampling_of
 from stepcoder.rollout.engines import make_engine
+from stepcoder.rollout.kept import kept_tests, storable
 from stepcoder.rollout.lifeline import tie_to_parent
 from stepcoder.rollout.text.extract import extract
 from stepcoder.rollout.text.mask import token_masks
@@ -143,8 +145,9 @@ class RolloutWorker:
         whole = await self._executor.run(extracted.program, subtask.problem.suite)
         if not whole.verdict.judged:
             raise NotJudged(whole.error or "the sandbox failed")
-        hidden = subtask.problem.hidden
-        report = whole.of_first(len(subtask.problem.suite.cases) - hidden) if hidden else whole
+        hidden, kept = subtask.problem.hidden, self._config
+        rewarded = len(subtask.problem.suite.cases) - hidden
+        report = whole.of_first(rewarded) if hidden else whole
         masks = token_masks(extracted, spans, executed_spans(extracted.program, report.executed_lines), ended_itself)
         return Trajectory(
             ticket=subtask.ticket,
@@ -167,6 +170,13 @@ class RolloutWorker:
             coverage_trusted=report.coverage_trusted,
             prefix_chars=extracted.prefix_chars,
             hidden_passed=whole.passed if hidden and report.passed else None,
+            prompt=self._tokenizer.decode(prompt_ids),
+            response=text,
+            token_starts=masks.token_starts,
+            token_ends=masks.token_ends,
+            executed_lines=report.executed_lines,
+            error=None if report.error is None else cut(storable(report.error), kept.kept_chars),
+            tests=kept_tests(subtask.problem.suite, whole, rewarded, kept.kept_tests, kept.kept_chars),
         )
 
 

@@ -4,6 +4,7 @@ All faults are gathered and reported at once, within seconds: no engine and no R
 A check that needs a cluster's other machines is left to them.
 """
 
+import importlib.util
 import logging
 import os
 import sys
@@ -67,6 +68,7 @@ def preflight(config: BaseConfig, writes: bool = True) -> Ready:
         attempt(lambda: check_lasting(config))
         attempt(lambda: check_writable(config.run.directory))
     attempt(read)
+    attempt(lambda: check_loggers(config))
     if isinstance(config, Config):
         attempt(lambda: check_sampling(config, data.get("train", ())))
         attempt(lambda: check_own(config))
@@ -87,6 +89,13 @@ def preflight(config: BaseConfig, writes: bool = True) -> Ready:
         check_memory(config.model_copy(update={"model": str(model)}))  # one that was not here before
     model = exact_model(model, [problem.solution for problem in data["train"]])
     return Ready(model, data["train"], data["heldout"])
+
+
+def check_loggers(config: BaseConfig) -> None:
+    for name in config.run.loggers:
+        if importlib.util.find_spec(name) is None:
+            extra = "train" if name == "tensorboard" else name
+            raise UserError(f"run.loggers: {name} is not installed: pip install 'stepcoder[{extra}]', or leave it out.")
 
 
 def check_lasting(config: BaseConfig, submitted: bool | None = None) -> None:

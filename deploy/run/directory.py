@@ -1,6 +1,7 @@
 """One run, one directory: everything a run writes and everything it needs to go on.
 
-    config.yaml  metrics.jsonl  tensorboard/  trajectories/*.parquet  checkpoints/step-*/  report.json  *.png
+    config.yaml  metrics.jsonl  groups.jsonl  events.jsonl  problems.parquet  trajectories/*.parquet  tensorboard/
+    checkpoints/step-*/  report.json  *.png
 
 Opening it decides between a new run and going on with an old one, and holds the lock until `close()`. A directory is
 only ever continued with the settings it was started with, those excepted that can't change what was already computed.
@@ -10,9 +11,11 @@ that a checkpoint at the URI is complete or absent too.
 
 import hashlib
 import itertools
+import json
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +29,8 @@ from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
 from stepcoder.deploy.run.lock import RunLock
 from stepcoder.deploy.run.manifest import ManifestError
-from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores
+from stepcoder.deploy.run.exported import RayMetrics
+from stepcoder.deploy.run.metrics import METRICS, MetricsWriter, read_metrics, scores
 from stepcoder.deploy.run.remote import connect, fetch_names, listing, pull, push
 from stepcoder.deploy.run.settings import FORMATS, differences
 from stepcoder.errors import UserError
@@ -34,6 +38,7 @@ from stepcoder.files import write_whole
 from stepcoder.words import plural
 
 CONFIG = "config.yaml"
+EVENTS = "events.jsonl"
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +143,7 @@ class RunDirectory:
         if self.checkpoint is not None and not self.finished:
             self._say(f"going on from the checkpoint of step {self.checkpoint.step} of {self.steps}")
         elif self.checkpoint is not None:
-            self._say(f"all {plural(self.steps, 'step is', 'steps are')} done; raise {self.config.length} to go on")
+            self._say(f"all {plural(self.steps, 'step is', 'steps are')} done; raise {self.config.length} to go on", False)
         elif self._begun():
             self._say("no complete checkpoint was left: starting from the first step")
 
@@ -156,8 +161,10 @@ class RunDirectory:
     def _begun(self) -> bool:
         return begun(str(self.path))
 
-    def _say(self, message: str) -> None:
+    def _say(self, message: str, noted: bool = True) -> None:
         self.messages.append(message)
+        if noted:
+            self.note(message)
         log.info("%s: %s", self.path, message)
 
     @property
@@ -195,6 +202,17 @@ class RunDirectory:
             return False
         evaluated = any(record["step"] == last and "eval" in record for record in read_metrics(self.metrics_file))
         return evaluated or not self.config.eval.at_end
+
+    def writer(self) -> MetricsWriter:
+        """For the run's numbers, from the steps that are done on."""
+        r = self.config.run
+        about = {"place": self.place, "project": r.project, "settings": flat(self.config.settings())}
+        return MetricsWriter(self.path, self.resumed_step, RayMetrics(self.place).record, r.loggers, about)
+
+    def note(self, text: str) -> None:
+        """What happened to the run beside its steps, such as a restart, as a line of events.jsonl."""
+        with (self.path / EVENTS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": time.time(), "step": self.resumed_step, "text": text}) + "\n")
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint's manifest says of the run that wrote it."""

@@ -1,8 +1,10 @@
 """One step's groups, and what the driver can say of them without touching a token."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stepcoder.rollout.service import IssuedGroup
 from stepcoder.rollout.trajectory import Unjudged
@@ -23,6 +25,28 @@ class Generated:
 
     def with_more(self, more: "Generated") -> "Generated":
         return Generated(self.groups + more.groups, self.seconds + more.seconds, [*self.lost, *more.lost])
+
+
+def group_columns(groups: list[IssuedGroup]) -> dict[str, list[Any]]:
+    """How each group ended, for groups.jsonl: a list a column, an entry a group."""
+    found = [(g.summary, g.summary.outcome) for g in groups]
+    return {
+        "ticket": [outcome.ticket for _, outcome in found],
+        "problem": [outcome.problem_id for _, outcome in found],
+        "stage": [outcome.stage for _, outcome in found],
+        "passed": [outcome.passed for _, outcome in found],
+        "total": [outcome.total for _, outcome in found],
+        "reward": [round(summary.reward_sum / outcome.total, 6) for summary, outcome in found],
+    }
+
+
+def drawn(groups: Sequence[IssuedGroup], most: int | None) -> list[IssuedGroup]:
+    """At most `most` of them, in their order; which, the tickets alone decide."""
+    def chance(group: IssuedGroup) -> bytes:
+        return hashlib.blake2b(str(group.summary.outcome.ticket).encode(), digest_size=8).digest()
+
+    chosen = {id(group) for group in sorted(groups, key=chance)[:most]}
+    return [group for group in groups if id(group) in chosen]
 
 
 def rollout_metrics(groups: Sequence[IssuedGroup], step: int, seconds: float) -> dict[str, float]:

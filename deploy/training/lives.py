@@ -59,5 +59,7 @@ def live_on(
                     f"{restarts.per_hour} within an hour:\n  {listed}\nRay's log files tell more. The same command "
                     "goes on from the last checkpoint."
                 ) from error
-            progress.message(f"a service was lost ({cause}); starting again from the newest checkpoint")
             run.checkpoint = latest_complete(run.checkpoints)
+            lost = f"a service was lost ({cause}); starting again from the newest checkpoint"
+            run.note(lost)
+            progress.message(lost)

@@ -22,6 +22,8 @@ class TokenMasks:
     executed: Bool[np.ndarray, " R"]
     code: Bool[np.ndarray, " R"]
     token_lines: Int32[np.ndarray, " R"]
+    token_starts: Int32[np.ndarray, " R"]
+    token_ends: Int32[np.ndarray, " R"]
 
 
 def token_masks(
@@ -46,12 +48,13 @@ def token_masks(
     count = len(spans) + ended_itself
     executed = np.zeros(count, dtype=bool)
     code = np.zeros(count, dtype=bool)
-    lines = np.zeros(count, dtype=np.int32)
+    lines, starts, ends = (np.zeros(count, dtype=np.int32) for _ in range(3))
     for token, (start, end) in enumerate(spans):
         places = extracted.positions[start:end]
         places = places[places >= 0]
         if places.size:
             code[token] = True
+            starts[token], ends[token] = places[0], places[-1] + 1
             visible = places[leader[places] == places]
             executed[token] = bool(ran[visible].any()) if visible.size else bool(ran[leader[places[-1]]])
             lines[token] = line[leader[places[0]]] if leader[places[0]] < len(program) else line[places[0]]
@@ -59,7 +62,7 @@ def token_masks(
             code[token] = executed[token] = True
     if ended_itself:
         code[-1] = executed[-1] = True
-    return TokenMasks(executed, code, lines)
+    return TokenMasks(executed, code, lines, starts, ends)
 
 
 def _last_code(program: str) -> int:
