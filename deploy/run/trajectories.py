@@ -18,7 +18,7 @@ from stepcoder.rollout.trajectory import Trajectory
 
 VERSION = 1
 
-_GROUP_ROWS = 256  # rows that are read together
+GROUP_ROWS = 256  # rows that are read together
 _TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.float32(), pa.bool_()
 # (field of a test, type, meaning); texts are cut to `rollout.kept_chars`
 _TESTS: tuple[tuple[str, pa.DataType, str], ...] = (
@@ -92,7 +92,7 @@ def write_trajectories(
     rows = [_row(step, item, used.get((item.ticket, item.sample))) for item in trajectories]
     target = trajectory_file(directory, step)
     with Whole(target) as file:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file.stream, _GROUP_ROWS, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file.stream, GROUP_ROWS, compression="zstd")
         file.commit()
     return target
 

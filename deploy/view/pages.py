@@ -57,7 +57,7 @@ def templates() -> Environment:
         _FOLDER / "templates", verdict=verdict_words, stage=stage_words, signed=signed, data=data, pieces=pieces,
         share=lambda value: "-" if value is None else f"{value:.0%}",
     )  # fmt: skip
-    made.globals |= {"address": address, "plural": plural}
+    made.globals |= {"address": address, "plural": plural, "linked": True}
     return made
 
 

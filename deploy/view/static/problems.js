@@ -70,8 +70,9 @@ function show() {
   const page = found.slice(first, first + PAGE);
   body.replaceChildren(...page.map((entry) => {
     const row = document.createElement("tr");
-    const link = document.createElement("a");
-    [link.href, link.textContent] = [entry[10], entry[0]];
+    const link = document.createElement(entry[10] ? "a" : "span");
+    link.textContent = entry[0];
+    if (entry[10]) link.href = entry[10];
     row.insertCell().append(link);
     cell(row, entry[1] || "–");
     cell(row, entry[2], true);

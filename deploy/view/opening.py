@@ -1,0 +1,30 @@
+"""Places given on a command line as runs with names."""
+
+from collections.abc import Sequence
+
+from stepcoder.deploy.run.listing import run_places
+from stepcoder.deploy.view.run import Run
+from stepcoder.errors import UserError
+
+MOST = 50  # runs on one page
+
+
+def opened(places: Sequence[str]) -> list[Run]:
+    """Each place's run, or the runs below a directory of several. UserError where there is none, or too many."""
+    found: dict[str, None] = {}
+    for place in places:
+        found |= dict.fromkeys(run_places(place) or [place])  # a directory without settings is one damaged run
+    if len(found) > MOST:
+        raise UserError(f"{len(found)} runs are more than a page can show, {MOST}; name those to look at")
+    names = _names(list(found))
+    return [Run(name, place) for name, place in zip(names, found, strict=True)]
+
+
+def _names(places: list[str]) -> list[str]:
+    """The last part of each path, with as many before it as it takes to tell them apart."""
+    parts = [place.rstrip("/").split("/") for place in places]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-count:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return places
