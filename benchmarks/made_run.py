@@ -67,7 +67,9 @@ def make_run(folder: Path, steps: int, groups: int, samples: int, problems: int 
             skill = 1 - math.exp(-2 * step / max(steps, 1))
             if step % max(steps // 10, 1) == 0:
                 counts = {name: [round(8 * min(1, skill * (0.4 + chance.random()))), 8] for name in ids[:200]}
-                metrics.write_evaluation(step, {words.split: evaluation(counts, level), "train": evaluation(counts, level)})
+                metrics.write_evaluation(
+                    step, {words.split: evaluation(counts, level), "train": evaluation(counts, level)}
+                )
             if step == 0:
                 continue
             tried = [ids[(step * groups + n) % problems] for n in range(groups)]
@@ -94,7 +96,8 @@ def _numbers(step: int, skill: float, chance: Random, stage: dict[str, int], wor
     return {
         "reward/mean": 1.3 * passed - 0.4, "pass_rate": passed, "pass_rate/full": passed * 0.8,
         "tokens/generated": 50_000 + 1_000 * noise, "tokens_per_s/generate": 900 + 500 * noise,
-        "tokens_per_s/train": 1_200 + 500 * noise, "seconds/generate": 40 + 60 * noise, "seconds/train": 55 + 60 * noise,
+        "tokens_per_s/train": 1_200 + 500 * noise,
+        "seconds/generate": 40 + 60 * noise, "seconds/train": 55 + 60 * noise,
         "seconds/publish": 1.5, "verdict/passed": passed, "verdict/wrong_answer": (1 - passed) * 0.7,
         "verdict/runtime_error": (1 - passed) * 0.3, "executed_share": 0.8 + 0.1 * skill, "kl/reference": 0.1 * skill,
         "gap/logprob_abs_mean": 0.01 + abs(noise) / 10, "policy/entropy": 0.4 - 0.2 * skill,
@@ -106,7 +109,9 @@ def _numbers(step: int, skill: float, chance: Random, stage: dict[str, int], wor
 def _first(folder: Path, columns: dict[str, list], samples: int, level: dict[str, str], words: Words) -> pa.Table:
     """A step's rows by the code that writes them in a run; the other steps differ in few columns."""
     rows, used = [], []
-    for ticket, problem, stage, passed in zip(*(columns[n] for n in ("ticket", "problem", "stage", "passed")), strict=True):
+    for ticket, problem, stage, passed in zip(
+        *(columns[n] for n in ("ticket", "problem", "stage", "passed")), strict=True
+    ):
         for sample in range(samples):
             one = completion(ticket, sample, problem, level[problem], stage, sample < passed, words)
             rows.append(one)

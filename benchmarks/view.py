@@ -19,7 +19,6 @@ from urllib.parse import quote
 from rich.console import Console
 from rich.table import Table
 
-
 from benchmarks.made_run import make_run
 
 MIB = 1 << 20

@@ -19,8 +19,8 @@ from stepcoder.errors import UserError
 from stepcoder.paths import source_tree
 
 COMMANDS = (
-    "train", "sft", "eval", "compare", "view", "report", "show", "doctor", "export", "grade", "serve", "mask", "courses",
-    "data", "submit", "runs",
+    "train", "sft", "eval", "compare", "view", "report", "show", "doctor", "export", "grade", "serve", "mask",
+    "courses", "data", "submit", "runs",
 )  # fmt: skip
 TAKES_SETTINGS = ("train", "sft", "eval", "doctor", "grade", "serve", "data")
 

@@ -27,7 +27,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "report", help="one HTML page on runs, to send", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=RAW,
         allow_abbrev=False,
     )  # fmt: skip
-    report.add_argument("runs", metavar="RUN", nargs="+", help="run directories or URIs, or a directory with runs below")
+    report.add_argument("runs", metavar="RUN", nargs="+", help="run directories or URIs, or one above them")
     report.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="the page; replaced if it exists")
     report.add_argument("--trajectory", metavar="PLACE", action="append", default=[], help="a completion to show")
     report.add_argument("--title", help="what the page is called (default: the runs' names)")

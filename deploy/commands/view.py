@@ -34,9 +34,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "view", help="a web page on runs: curves, problems, programs with the lines that ran", description=DESCRIPTION,
         epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
     )  # fmt: skip
-    view.add_argument("runs", metavar="RUN", nargs="+", help="run directories or URIs, or a directory with runs below it")
+    view.add_argument("runs", metavar="RUN", nargs="+", help="run directories or URIs, or one above them")
     view.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    view.add_argument("--port", type=int, default=PORT, help=f"port to listen on (default: {PORT}; 0: any that is free)")
+    view.add_argument("--port", type=int, default=PORT, help=f"port to listen on (default: {PORT}; 0: any free one)")
     view.add_argument("--token-file", metavar="FILE", type=Path, help=f"file with the token (default: ${TOKEN})")
     view.add_argument("--open", action="store_true", help="open it in the browser")
 

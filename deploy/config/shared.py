@@ -18,7 +18,6 @@ from stepcoder.learner.config import ParallelConfig
 from stepcoder.rollout.config import EngineConfig
 from stepcoder.settings import Settings
 
-
 LoggerName = Literal["tensorboard", "wandb", "mlflow"]
 
 

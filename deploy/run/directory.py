@@ -27,9 +27,9 @@ from stepcoder.deploy.config.moved import flat, translated
 from stepcoder.deploy.config.run import Config, RunConfig
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
+from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.lock import RunLock
 from stepcoder.deploy.run.manifest import ManifestError
-from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.metrics import METRICS, MetricsWriter, read_metrics, scores
 from stepcoder.deploy.run.remote import connect, fetch_names, listing, pull, push
 from stepcoder.deploy.run.settings import FORMATS, differences
@@ -143,7 +143,9 @@ class RunDirectory:
         if self.checkpoint is not None and not self.finished:
             self._say(f"going on from the checkpoint of step {self.checkpoint.step} of {self.steps}")
         elif self.checkpoint is not None:
-            self._say(f"all {plural(self.steps, 'step is', 'steps are')} done; raise {self.config.length} to go on", False)
+            self._say(
+                f"all {plural(self.steps, 'step is', 'steps are')} done; raise {self.config.length} to go on", False
+            )
         elif self._begun():
             self._say("no complete checkpoint was left: starting from the first step")
 

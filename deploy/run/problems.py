@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
 
 
 def write_problems(run: Path, problems: Sequence[Problem], kind: ConditionalKind) -> None:
-    """Whole or not at all; once for a run, whose problems do not change. `conditionals` counts those of the solution."""
+    """Whole or not at all; once for a run, whose problems do not change. Conditionals are those of the solution."""
     if (run / PROBLEMS).is_file():
         return
     rows = [

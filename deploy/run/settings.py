@@ -8,7 +8,8 @@ FORMATS = ("rollout.dtype", "learner.precision")  # what the comments at the hea
 # Settings that a resumed run may change: how long, how often, where, and what ends it; not what a step computes.
 HARMLESS = (
     "run.directory", "run.steps", "run.max_minutes", "run.checkpoint_every", "run.keep", "run.keep_best",
-    "run.best_metric", "run.trajectories_", "run.grace_s", "run.loggers", "run.project", "sft.epochs", "sft.validate_every", "eval.", "ray.",
+    "run.best_metric", "run.trajectories_", "run.grace_s", "run.loggers", "run.project", "sft.epochs",
+    "sft.validate_every", "eval.", "ray.",
     "executor.workers", "executor.actors", "executor.infra_retries", "max_unjudged_share",
     "rollout.enforce_eager", "rollout.gpu_cache_gib", "rollout.max_num_batched_tokens",
     "rollout.gpu_memory_utilization", "rollout.kept_",

@@ -42,6 +42,7 @@ def group_columns(groups: list[IssuedGroup]) -> dict[str, list[Any]]:
 
 def drawn(groups: Sequence[IssuedGroup], most: int | None) -> list[IssuedGroup]:
     """At most `most` of them, in their order; which, the tickets alone decide."""
+
     def chance(group: IssuedGroup) -> bytes:
         return hashlib.blake2b(str(group.summary.outcome.ticket).encode(), digest_size=8).digest()
 

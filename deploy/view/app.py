@@ -60,8 +60,8 @@ class Pages:
 
     def overview(self, given: dict[str, str]) -> str:
         runs = self.runs.values()
-        return self._page("overview", "overview", live=POLL_S, figures=[(run, tiles(run), run.missing()) for run in runs],
-                          charts=charts(list(runs)))  # fmt: skip
+        figures = [(run, tiles(run), run.missing()) for run in runs]
+        return self._page("overview", "overview", live=POLL_S, figures=figures, charts=charts(list(runs)))
 
     def problems(self, given: dict[str, str]) -> str:
         run = self._run(given)
@@ -74,13 +74,13 @@ class Pages:
             raise NotFound(f"the run has tried no problem {name}")
         statement, solution = run.statement(name)
         return self._page(
-            "problem", "problems", run, name=name, visits=visits[-_VISITS:], hidden=max(len(visits) - _VISITS, 0),
+            "problem", "problems", run, problem=name, visits=visits[-_VISITS:], hidden=max(len(visits) - _VISITS, 0),
             about=run.known().get(name), statement=statement, solution=solution, kept=set(run.trajectories.steps()),
             highest=max(group.stage for group in visits),
         )  # fmt: skip
 
     def step(self, given: dict[str, str]) -> str:
-        run, kept = self._run(given), None
+        run = self._run(given)
         kept = run.trajectories.steps()
         if not kept:
             return self._page("step", "trajectories", run, step=None, missing=run.missing())

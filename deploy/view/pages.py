@@ -42,10 +42,11 @@ def signed(value: Any, digits: int = 2) -> str:
 
 def pieces(line: Line) -> Markup:
     """The code of a line: a span for each piece that has a colour or was written by a token."""
-    parts = []
+    parts, indent = [], True
     for piece in line.pieces:
+        indent = indent and piece.text.isspace()
         shade = f"p{piece.shade}" if piece.shade > 0 else f"n{-piece.shade}" if piece.shade < 0 else ""
-        kinds = " ".join(filter(None, ("t" if piece.token >= 0 else "", shade, piece.kind)))
+        kinds = " ".join(filter(None, ("t" if piece.token >= 0 else "", "in" if indent else shade, piece.kind)))
         text, token = escape(visible(piece.text)), f' data-t="{piece.token}"' if piece.token >= 0 else ""
         parts.append(f'<span class="{kinds}"{token}>{text}</span>' if kinds else str(text))
     return Markup("".join(parts))

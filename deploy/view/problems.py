@@ -45,8 +45,15 @@ def standings(run: Run) -> list[Standing]:
         rate = sum(group.passed for group in here) / sum(group.total for group in here)
         found.append(
             Standing(
-                problem, about.level if about else "", about.conditionals if about else None,
-                max(group.stage for group in groups), stage, rate, len(groups), evaluated.get(problem), groups[-1],
+                problem,
+                about.level if about else "",
+                about.conditionals if about else None,
+                max(group.stage for group in groups),
+                stage,
+                rate,
+                len(groups),
+                evaluated.get(problem),
+                groups[-1],
                 _heat(groups, width, last),
             )  # fmt: skip
         )

@@ -1,4 +1,4 @@
-"""Runs as one HTML page that needs nothing else: the same figures, scripts and style as the pages of `stepcoder view`."""
+"""Runs as one HTML page that needs nothing else: figures, scripts and style are those of `stepcoder view`."""
 
 import base64
 import hashlib
@@ -25,8 +25,8 @@ def report(runs: Sequence[Run], wanted: Sequence[str] = (), title: str | None = 
     table["rows"] = table["rows"][:_PROBLEMS]
     style = _inline(_STYLES)
     scripts = [_inline([name]) for name in _SCRIPTS]
-    policy = (f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {' '.join(map(_hash, scripts))}; "
-              "base-uri 'none'; form-action 'none'")  # fmt: skip
+    policy = (f"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; style-src {_hash(style)}; "
+              f"script-src {' '.join(map(_hash, scripts))}")  # fmt: skip
     return page(
         "report", title=title or ", ".join(run.name for run in runs), runs=runs, style=style, scripts=scripts,
         policy=policy, figures=[(run, tiles(run), run.missing()) for run in runs], charts=charts(runs),

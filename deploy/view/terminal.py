@@ -17,10 +17,9 @@ _GIVEN, _START, _WRONG, _RIGHT = "blue", "bold blue", "red", "green"
 
 def shown(found: View) -> RenderableType:
     row = found.row
-    passed = row.get("verdict") == "passed"
     head = Text(visible(found.problem), "bold")
     facts = Text.assemble(
-        (f"{'✓' if passed else '✗'} {visible(verdict_words(str(row.get('verdict'))))}", _RIGHT if passed else _WRONG),
+        _verdict(str(row.get("verdict"))),
         f"  reward {signed(row.get('reward'))}  step {found.place.step}  {stage_words(row.get('stage') or 0)}"
         f"  completion {found.index + 1} of {len(found.group)}",
     )
@@ -30,6 +29,11 @@ def shown(found: View) -> RenderableType:
     key = Text.assemble((" | given", _GIVEN), ("   + executed by a test", _STYLES["executed"]),
                         ("   - executed by no test", _STYLES["not"]))  # fmt: skip
     return Group(head, facts, Text(), *lines, *more, key, *[Text(text, "dim") for text in found.lacks], *_tests(found))
+
+
+def _verdict(name: str) -> Text:
+    passed = name == "passed"
+    return Text(f"{'✓' if passed else '✗'} {visible(verdict_words(name))}", _RIGHT if passed else _WRONG)
 
 
 def _line(line: Line, width: int) -> list[RenderableType]:
@@ -55,8 +59,7 @@ def _tests(found: View) -> list[RenderableType]:
     for title in ("#", "verdict", "input", "expected", "got"):
         table.add_column(title, overflow="fold", justify="right" if title == "#" else "left")
     for test in tests:
-        passed = test["verdict"] == "passed"
-        words = Text(f"{'✓' if passed else '✗'} {visible(verdict_words(test['verdict']))}", _RIGHT if passed else _WRONG)
+        words = _verdict(test["verdict"])
         got = "\n".join(filter(None, (test["got"], test["error"])))
         table.add_row(str(test["number"]), words, *(Text(visible(t)) for t in (test["input"], test["expected"], got)))
     return [Text(), table]

@@ -59,7 +59,9 @@ def view(run: Run, place: Place) -> View:
     """NotFound where there is no such completion."""
     row = run.trajectories.one(place.step, place.ticket, place.sample)
     if row is None:
-        raise NotFound(f"there is no completion {place.sample} of group {place.ticket} in step {place.step} of this run")
+        raise NotFound(
+            f"there is no completion {place.sample} of group {place.ticket} in step {place.step} of this run"
+        )
     briefs = run.trajectories.briefs(place.step)
     firsts = list({brief.ticket: brief for brief in reversed(briefs)}.values())[::-1]
     at = next(n for n, brief in enumerate(firsts) if brief.ticket == place.ticket)

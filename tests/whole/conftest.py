@@ -22,7 +22,16 @@ def straight(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         if engine not in made:
             folder = tmp_path_factory.mktemp("whole")
             config = write_config(folder, model, "straight")
-            command = [sys.executable, "-m", "deploy.train", "--config", str(config), *HOLDING, "--rollout.engine", engine]
+            command = [
+                sys.executable,
+                "-m",
+                "deploy.train",
+                "--config",
+                str(config),
+                *HOLDING,
+                "--rollout.engine",
+                engine,
+            ]
             done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=HANG_S, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
             made[engine] = folder / "straight", done.stdout + done.stderr

@@ -87,7 +87,8 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
     assert "going on from the checkpoint of step 2 of 4" in output
     assert metrics(killed) == metrics(undisturbed)
     states = [
-        json.loads((run / "checkpoints" / f"step-{STEPS:08d}" / "state.json").read_text()) for run in (undisturbed, killed)
+        json.loads((run / "checkpoints" / f"step-{STEPS:08d}" / "state.json").read_text())
+        for run in (undisturbed, killed)
     ]
     assert states[0] == states[1]
     assert_same(learner_state(undisturbed), learner_state(killed))

@@ -70,7 +70,8 @@ def quiet(page: Page) -> Iterator[None]:
 
 
 INK = """[...document.querySelectorAll('figure.chart')].map((figure) => {
-  const canvas = figure.querySelector('canvas'), box = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const canvas = figure.querySelector('canvas');
+  const box = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   let ink = 0; for (let i = 3; i < box.data.length; i += 4) ink += box.data[i] > 0; return ink; })"""
 
 

@@ -12,10 +12,11 @@ const styled = (name) => getComputedStyle(document.documentElement).getPropertyV
 function format(value, unit) {
   if (value === null || value === undefined) return "–";
   if (unit === "%") return `${(100 * value).toFixed(1)} %`;
+  if (unit === "problems") return value.toLocaleString("en");
   const size = Math.abs(value);
   const text = size >= 1000 ? Math.round(value).toLocaleString("en") : size >= 10 ? value.toFixed(1)
     : size >= 0.01 || size === 0 ? value.toFixed(size >= 1 ? 2 : 3) : value.toExponential(1);
-  return unit && unit !== "problems" ? `${text} ${unit}` : text;
+  return unit ? `${text} ${unit}` : text;
 }
 
 function smoothed(values, weight) {  // corrected for its start, as deploy/shown/plot.py does

@@ -38,7 +38,7 @@ class Program {
     for (const span of this.spans) {
       span.classList.remove(...[1, 2, 3, 4].flatMap((n) => [`p${n}`, `n${n}`]));
       const value = values ? values[Number(span.dataset.t)] : null;
-      if (value && largest) span.classList.add(`${value > 0 ? "p" : "n"}${Math.ceil(LEVELS * Math.abs(value) / largest)}`);
+      if (value && largest && !span.classList.contains("in")) span.classList.add(`${value > 0 ? "p" : "n"}${Math.ceil(LEVELS * Math.abs(value) / largest)}`);
     }
     this.article.querySelector(".largest").textContent = largest ? `± ${numberText(largest)}` : name ? "nothing to show" : "";
   }
