@@ -72,7 +72,7 @@ def _lines(wanted: Wanted, run: Run) -> Iterable[dict[str, Any]]:
     records = run.steps()
     names = wanted.names or tuple((name, label) for name, label in _under(records, wanted.prefix))
     for name, label in names:
-        values = [(record["step"], _value(record, name)) for record in records]
+        values = [(record["step"], _value(record, name, wanted.prefix)) for record in records]
         if any(value is not None for _, value in values):
             yield _series(run, label, [step for step, _ in values], [value for _, value in values])
 
@@ -86,13 +86,16 @@ def _under(records: Sequence[dict[str, Any]], prefix: str) -> list[tuple[str, st
             if inner is not None or name.startswith(prefix):
                 found[str(name).removeprefix(prefix)] = None
     numbers = all(name.isdecimal() and len(name) < 6 for name in found)
-    kinds = sorted(found, key=int) if numbers else list(found)
+    kinds = sorted(found, key=int) if numbers else sorted(found, key=lambda kind: (kind == "passed", kind))
     return [(prefix + kind, f"stage {kind}" if numbers else kind.replace("_", " ")) for kind in kinds[:40]]
 
 
-def _value(record: dict[str, Any], name: str) -> float | None:
+def _value(record: dict[str, Any], name: str, prefix: str) -> float | None:
+    """Of a kind that does not occur in a step whose others do, 0."""
     if name in record:
         return number(record[name])
+    if prefix and any(other.startswith(prefix) for other in record):
+        return 0.0
     whole, _, inner = name.rpartition("/")
     table = record.get(whole)
     return number(table.get(inner, 0)) if isinstance(table, dict) else None

@@ -121,7 +121,7 @@ def test_two_completions_stand_side_by_side(made: Path) -> None:
     assert browser.get("/trajectory", params=one | {"with": "made:1:0:77"}).status_code == 404
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=hostile_words)
 def test_no_text_of_a_run_becomes_markup(made: Path, tmp_path_factory: pytest.TempPathFactory, words: Words) -> None:
     known = harmless(made)

@@ -66,7 +66,7 @@ class Page:
 
     def wait(self, script: str) -> Any:
         """Until an expression is true; its value."""
-        until(lambda: self.run(script), lambda: f"never: {script}; {self.errors}")
+        until(lambda: self.run(f"Boolean({script})"), lambda: f"never: {script}; {self.errors}")
         return self.run(script)
 
     def place(self, selector: str) -> tuple[float, float]:

@@ -1,5 +1,6 @@
-"use strict";
 // Draws the charts that the page's data describes, and again as they grow. See deploy/view/charts.py for their form.
+(() => {
+"use strict";
 const COLOURS = { light: ["#1f63c4", "#d9580d", "#1d8a4a", "#8b3fa8", "#b42318", "#5d6b7a", "#a97900", "#0f8b8d"],
   dark: ["#74acf5", "#f39a55", "#5fca85", "#cf9bea", "#ff8e80", "#a3afbd", "#e3b341", "#5ccfd1"] };
 const DASHES = [[], [6, 4], [2, 3], [8, 3, 2, 3]];
@@ -232,3 +233,4 @@ function renew(news) {
   }
 }
 if (poll) look();
+})();

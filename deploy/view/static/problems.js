@@ -1,6 +1,7 @@
-"use strict";
 // The table of problems: sorted, searched and paged here, with a heat map of start points over time; and the filter of
 // settings. A row is [id, level, conditionals, stages, stage, rate, visits, evaluated, last step, heat, address].
+(() => {
+"use strict";
 const DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const PAGE = 100;
 const KEYS = { id: 0, level: 1, conditionals: 2, stage: 4, rate: 5, visits: 6, evaluated: 7, step: 8 };
@@ -154,3 +155,4 @@ async function load() {
   begin();
 }
 if (byId("problems")) load().catch(() => { byId("shown").textContent = "the problems cannot be read"; });
+})();

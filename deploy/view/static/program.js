@@ -1,5 +1,6 @@
-"use strict";
 // What the mouse or the keyboard is on in a program: a token with its numbers; and what the tokens are shaded by.
+(() => {
+"use strict";
 const card = document.getElementById("token");
 const LEVELS = 4;
 const NAMES = [["used", "advantage × mask"], ["advantages", "advantage"], ["sampler_logprobs", "sampler, log p"],
@@ -94,3 +95,4 @@ document.addEventListener("keydown", (event) => {
     "]": document.querySelector("nav.group [rel=next]") }[event.key];
   if (link) location.href = link.href;
 });
+})();
