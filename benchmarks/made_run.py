@@ -2,16 +2,17 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stepcoder.curriculum.problems.problem import Problem
+from stepcoder.curriculum.problems.problem import Level, Problem
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.metrics import MetricsWriter
@@ -24,7 +25,7 @@ from stepcoder.learner.trained import Trained
 from stepcoder.rollout.kept import KeptTest
 from stepcoder.rollout.trajectory import Trajectory
 
-LEVELS = ("introductory", "interview", "competition")
+LEVELS: tuple[Level, ...] = get_args(Level)
 STAGES = 4
 PREFIX = 'def calculate(a, op, b):\n    if op == "+":\n        return a + b\n'
 WRITTEN = '    elif op == "-":\n        return a - b\n    elif op == "*":\n        return a * b\n    return None\n'
@@ -53,7 +54,7 @@ def make_run(folder: Path, steps: int, groups: int, samples: int, problems: int 
     """`steps` files of `groups` times `samples` completions."""
     chance = Random(0)
     ids = [words.id if n == 0 else f"{words.id}/{n}" for n in range(problems)]
-    level = {name: LEVELS[n % len(LEVELS)] for n, name in enumerate(ids)}
+    level: dict[str, Level] = {name: LEVELS[n % len(LEVELS)] for n, name in enumerate(ids)}
     config = load_config(None, ["--run.directory", str(folder), "--run.steps", str(steps)], {})
     with RunDirectory.open(config.model_copy(update={"model": words.setting})) as run:
         run.note(words.event)
@@ -106,7 +107,7 @@ def _numbers(step: int, skill: float, chance: Random, stage: dict[str, int], wor
     }  # fmt: skip
 
 
-def _first(folder: Path, columns: dict[str, list], samples: int, level: dict[str, str], words: Words) -> pa.Table:
+def _first(folder: Path, columns: dict[str, list], samples: int, level: Mapping[str, str], words: Words) -> pa.Table:
     """A step's rows by the code that writes them in a run; the other steps differ in few columns."""
     rows, used = [], []
     for ticket, problem, stage, passed in zip(

@@ -55,5 +55,5 @@ def place(text: str) -> Place:
     run, *numbers = text.rsplit(":", 3)
     if len(numbers) != 3:
         raise NotFound("a completion is named RUN:STEP:TICKET:SAMPLE")
-    named = dict(zip(("step", "ticket", "sample"), numbers, strict=True))
+    named: dict[str, str] = dict(zip(("step", "ticket", "sample"), numbers, strict=True))
     return Place(run, *(whole(named, name) for name in named))

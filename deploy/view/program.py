@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from pygments.lexers.python import PythonLexer
-from pygments.token import STANDARD_TYPES, Token
+from pygments.token import STANDARD_TYPES
 
 from stepcoder.executor.spans import executed_spans
 
@@ -114,9 +114,7 @@ def _kinds(text: str) -> tuple[np.ndarray, list[str]]:
     """[C] place in a list of Pygments' short names."""
     found, names = np.zeros(len(text), dtype=np.int16), [""]
     for start, kind, value in PythonLexer().get_tokens_unprocessed(text):
-        while kind not in STANDARD_TYPES and kind is not Token:
-            kind = kind.parent
-        name = STANDARD_TYPES.get(kind, "")
+        name = next(STANDARD_TYPES[known] for known in reversed(kind.split()) if known in STANDARD_TYPES)
         if name not in names:
             names.append(name)
         found[start : start + len(value)] = names.index(name)

@@ -5,7 +5,6 @@ No file has to be there. A value of another kind than its place wants is left ou
 
 import json
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +47,7 @@ class Run:
         self._events = Lines(self.files, EVENTS)
         self._problems = ProblemFile(self.files, PROBLEMS)
         self.trajectories = Trajectories(self.files)
-        self._kept: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
+        self._kept: dict[str, tuple[Any, Any, Any]] = {}
 
     # -- numbers -------------------------------------------------------------------------------------------------------
 
