@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from stepcoder.deploy.view import addresses, problems
 from stepcoder.deploy.view.addresses import NotFound, address
+from stepcoder.deploy.view.arms import comparison
 from stepcoder.deploy.view.charts import charts, tiles
 from stepcoder.deploy.view.guard import LOOPBACK, Guard
 from stepcoder.deploy.view.pages import STATIC, page, settings_table
@@ -61,7 +62,8 @@ class Pages:
     def overview(self, given: dict[str, str]) -> str:
         runs = self.runs.values()
         figures = [(run, tiles(run), run.missing()) for run in runs]
-        return self._page("overview", "overview", live=POLL_S, figures=figures, charts=charts(list(runs)))
+        return self._page("overview", "overview", live=POLL_S, figures=figures, charts=charts(list(runs)),
+                          study=comparison(list(runs)))  # fmt: skip
 
     def problems(self, given: dict[str, str]) -> str:
         run = self._run(given)

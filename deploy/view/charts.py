@@ -4,14 +4,16 @@ Pure. A chart of lines lays several runs over each other; one of shares or secon
 run. A value that is no finite number is a gap.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from stepcoder.deploy.shown.summary import interval
+from stepcoder.deploy.view.arms import by_arm, mean, shares, table
 from stepcoder.deploy.view.run import Run, number
 
 Kind = Literal["lines", "stack", "points"]
+_STACKED = 4  # runs that have charts of their own
 _MOST = 2_000  # points of a series; of more every so many are drawn
 
 
@@ -57,7 +59,7 @@ def charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
     found = [*_rates(runs)]
     for wanted in WANTED:
         if wanted.kind == "stack":
-            found += [_chart(wanted, list(_lines(wanted, run)), run.name) for run in runs]
+            found += [_chart(wanted, list(_lines(wanted, run)), run.name) for run in runs[:_STACKED]]
         else:
             found.append(_chart(wanted, [line for run in runs for line in _lines(wanted, run)]))
     return [chart for chart in found if chart["series"]]
@@ -102,12 +104,16 @@ def _value(record: dict[str, Any], name: str, prefix: str) -> float | None:
 
 
 def _rates(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Pass rates of the evaluations with their intervals, a chart a split; by level, where there are several."""
+    """Pass rates of the evaluations with their intervals, a chart a split; by level, where there are several.
+
+    Of a study there is a line an arm.
+    """
+    if arms := by_arm(runs):
+        return [_arms(split, arms) for split in dict.fromkeys(s for run in runs for s in run.evaluations())]
     splits = dict.fromkeys(split for run in runs for split in run.evaluations())
-    called = {"train": "training problems", "heldout": "held-out problems"}
     found = []
     for split in splits:
-        told = called.get(split, split)
+        told = split_words(split)
         wanted = Wanted(f"rate-{split}", f"Pass rate, {told}", "at full generation, with 95 % intervals over problems",
                         "%", kind="points")  # fmt: skip
         found.append(_chart(wanted, [s for run in runs if (s := _evaluated(run, split)) is not None]))
@@ -116,6 +122,31 @@ def _rates(runs: Sequence[Run]) -> list[dict[str, Any]]:
             wanted = Wanted(f"levels-{split}", f"By level, {told}", "pass rate at full generation", "%", kind="points")
             found.append(_chart(wanted, levels))
     return found
+
+
+def split_words(split: str) -> str:
+    return {"train": "training problems", "heldout": "held-out problems"}.get(split, split)
+
+
+def _arms(split: str, arms: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    """Learning curves with bands: the mean over seeds and problems, where every seed of an arm was evaluated."""
+    wanted = Wanted(f"rate-{split}", f"Pass rate, {split_words(split)}",
+                    "at full generation, mean over seeds, with 95 % intervals over seeds and problems", "%",
+                    kind="points")  # fmt: skip
+    series = []
+    for arm, runs in arms.items():
+        seeds = [dict(run.evaluations().get(split, [])) for run in runs]
+        seeds = [seed for seed in seeds if seed]
+        steps = [step for step in seeds[0] if all(step in seed for seed in seeds)] if seeds else []
+        around = [(step, mean(table([shares(seed[step]) for seed in seeds]))) for step in steps]
+        points = [(step, item) for step, item in around if item is not None]
+        if points:
+            line = _series(runs[0], "passed", [step for step, _ in points], [item.mean for _, item in points])
+            low, high = (
+                [None if (v := getattr(item, end)) != v else v for _, item in points] for end in ("low", "high")
+            )
+            series.append(line | {"run": arm, "low": low, "high": high})
+    return _chart(wanted, series)
 
 
 def _evaluated(run: Run, split: str) -> dict[str, Any] | None:
@@ -141,7 +172,7 @@ def _series(run: Run, label: str, x: list[int], y: list[float | None]) -> dict[s
     every = -(-len(x) // _MOST)
     kept: Callable[[list[Any]], list[Any]] = lambda values: values[::-1][::every][::-1]  # noqa: E731  (the last stays)
     rounded = [None if value is None else float(f"{value:.6g}") for value in y]
-    return {"run": run.name, "label": label, "x": kept(x), "y": kept(rounded)}
+    return {"run": run.name, "group": run.arm or run.name, "label": label, "x": kept(x), "y": kept(rounded)}
 
 
 # -- figures ---------------------------------------------------------------------------------------------------------

@@ -12,13 +12,16 @@ class Files:
     def __init__(self, place: str) -> None:
         """UserError where there is no such directory."""
         import fsspec
+        from fsspec.implementations.local import LocalFileSystem
 
+        self._remote = "://" in place
         try:
             self._system: Any
-            uri = place if "://" in place else Path(place).expanduser().absolute().as_uri()
-            self._system, root = fsspec.core.url_to_fs(uri)
+            if self._remote:
+                self._system, root = fsspec.core.url_to_fs(place)
+            else:
+                self._system, root = LocalFileSystem(), Path(place).expanduser().absolute()
             self._root = str(root).rstrip("/")
-            self._remote = "://" in place
             there = self._system.isdir(self._root)
         except Exception as error:  # every file system has its own kinds
             raise UserError(f"{place}: cannot be read: {error or type(error).__name__}") from None

@@ -8,7 +8,9 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from stepcoder.deploy.shown.summary import points
 from stepcoder.deploy.view.addresses import address
+from stepcoder.deploy.view.charts import split_words
 from stepcoder.deploy.view.program import Line
 from stepcoder.executor.report import Verdict
 from stepcoder.pages import BASE_STYLE, data, environment
@@ -55,7 +57,8 @@ def pieces(line: Line) -> Markup:
 @lru_cache(maxsize=1)
 def templates() -> Environment:
     made = environment(
-        _FOLDER / "templates", verdict=verdict_words, stage=stage_words, signed=signed, data=data, pieces=pieces,
+        _FOLDER / "templates", verdict=verdict_words, stage=stage_words, signed=signed, data=data, points=points,
+        split=split_words, pieces=pieces,
         share=lambda value: "-" if value is None else f"{value:.0%}",
     )  # fmt: skip
     made.globals |= {"address": address, "plural": plural, "linked": True}

@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from stepcoder.deploy.view.arms import shares
 from stepcoder.deploy.view.run import Group, Run
 
 COLUMNS = 120  # of the heat map, at most
@@ -71,10 +72,7 @@ def _evaluated(run: Run) -> dict[str, float]:
     """Problem -> share of the last evaluation that has it."""
     found: dict[str, float] = {}
     for results in run.evaluations().values():
-        table = results[-1][1].get("per_problem")
-        for problem, counts in table.items() if isinstance(table, dict) else ():
-            if isinstance(counts, list) and len(counts) == 2 and all(type(n) is int for n in counts) and counts[1] > 0:
-                found[str(problem)] = counts[0] / counts[1]
+        found |= shares(results[-1][1])
     return found
 
 

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from stepcoder.deploy.view import problems
 from stepcoder.deploy.view.addresses import NotFound, Place, place
+from stepcoder.deploy.view.arms import comparison
 from stepcoder.deploy.view.charts import charts, tiles
 from stepcoder.deploy.view.pages import STATIC, page
 from stepcoder.deploy.view.run import Run
@@ -30,7 +31,7 @@ def report(runs: Sequence[Run], wanted: Sequence[str] = (), title: str | None = 
     return page(
         "report", title=title or ", ".join(run.name for run in runs), runs=runs, style=style, scripts=scripts,
         policy=policy, figures=[(run, tiles(run), run.missing()) for run in runs], charts=charts(runs),
-        problems=table, views=views, linked=False,
+        problems=table, views=views, linked=False, study=comparison(runs),
     )  # fmt: skip
 
 

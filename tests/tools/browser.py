@@ -100,18 +100,17 @@ class Page:
     def texts(self, selector: str) -> list[str]:
         return self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.textContent.trim())")
 
-    def look(self, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+    def look(self, width: int = 1280, height: int = 900, dark: bool = False, scale: int = 1) -> None:
         """The size of the window, and light or dark."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale,
                   mobile=width < 600)  # fmt: skip
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
                   {"name": "prefers-reduced-motion", "value": "reduce"}]  # fmt: skip
         self.call("Emulation.setEmulatedMedia", features=scheme)
 
-    def picture(self, file: Path, whole: bool = False, clip: dict[str, float] | None = None) -> Path:
-        options: dict[str, Any] = {"captureBeyondViewport": whole}
-        if clip is not None:
-            options["clip"] = clip | {"scale": 1}
+    def picture(self, file: Path, clip: dict[str, float] | None = None) -> Path:
+        """Of the window, or a part of it."""
+        options: dict[str, Any] = {} if clip is None else {"clip": clip | {"scale": 1}}
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png", **options)["data"]))
         return file
 

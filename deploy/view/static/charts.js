@@ -44,13 +44,14 @@ function together(series, names) {  // one x for all: [x, column, ...]
 function appearance(chart) {  // of each line: colour by run where there are several, else by what it is
   const runs = [...new Set(chart.series.map((line) => line.run))];
   const labels = [...new Set(chart.series.map((line) => line.label))];
+  const groups = [...new Set(chart.series.map((line) => line.group))];
   const palette = COLOURS[dark.matches ? "dark" : "light"];
   return chart.series.map((line) => {
-    const run = runs.indexOf(line.run), label = labels.indexOf(line.label);
+    const run = groups.indexOf(line.group), label = labels.indexOf(line.label);
     const several = runs.length > 1;
     return { colour: palette[(several ? run : label) % palette.length],
       dash: DASHES[(several ? label : 0) % DASHES.length],
-      name: several ? (labels.length > 1 ? `${line.run}, ${line.label}` : line.run) : line.label };
+      name: several ? (labels.length > 1 ? `${line.group}, ${line.label}` : line.group) : line.label };
   });
 }
 
@@ -120,7 +121,10 @@ function draw(chart) {
     hooks: { setLegend: [(self) => tell(self)] },
   }, data, box);
   const values = looks.map((look, at) => look.values || data[shown[at]]);
-  legend.replaceChildren(...looks.map((look, at) => {
+  const names = [...new Set(looks.map((look) => look.name))];  // the seeds of an arm have one
+  const own = names.map((name) => looks.flatMap((look, at) => (look.name === name ? [at] : [])));
+  legend.replaceChildren(...own.map((same, at) => {
+    const look = looks[same[0]];
     const button = document.createElement("button"), value = document.createElement("b");
     button.append(swatch(look, stacked), document.createTextNode(look.name), value);
     button.setAttribute("aria-pressed", String(!hidden.has(at)));
@@ -130,16 +134,20 @@ function draw(chart) {
     });
     return button;
   }));
-  if (!stacked) hidden.forEach((at) => {
-    if (at < shown.length) for (const line of [shown[at], beside ? shown[at] + beside : shown[at]]) plot.setSeries(line, { show: false });
-  });
+  if (!stacked) hidden.forEach((n) => (own[n] || []).forEach((at) => {
+    for (const line of [shown[at], beside ? shown[at] + beside : shown[at]]) plot.setSeries(line, { show: false });
+  }));
   function tell(self) {
     const at = self.cursor.idx ?? data[0].length - 1;
     const numbers = legend.querySelectorAll("b");
-    values.forEach((column, n) => {
-      let place = at;
-      if (self.cursor.idx == null) while (place > 0 && column[place] === null) place--;
-      if (numbers[n]) numbers[n].textContent = format(column[place], chart.unit);
+    own.forEach((same, n) => {
+      const found = same.map((line) => {
+        let place = at;
+        if (self.cursor.idx == null) while (place > 0 && values[line][place] === null) place--;
+        return values[line][place];
+      }).filter((value) => value !== null && value !== undefined);
+      const mean = found.length ? found.reduce((sum, value) => sum + value, 0) / found.length : null;
+      if (numbers[n]) numbers[n].textContent = format(mean, chart.unit);
     });
     figure.dataset.step = data[0][at] ?? "";
   }

@@ -77,7 +77,7 @@ function show() {
     row.insertCell().append(link);
     cell(row, entry[1] || "–");
     cell(row, entry[2], true);
-    cell(row, entry[4] === 0 ? `full (of ${entry[3]})` : `${entry[4]} of ${entry[3]}`, true);
+    cell(row, entry[4] === 0 ? (entry[3] ? `full (of ${entry[3]})` : "full") : `${entry[4]} of ${entry[3]}`, true);
     const rate = cell(row, "", true), meter = document.createElement("span"), fill = document.createElement("i");
     meter.className = "meter";
     fill.style.width = `${100 * entry[5]}%`;
