@@ -2,7 +2,8 @@
 
     python -m benchmarks.view [--steps 1000] [--groups 50] [--samples 10] [--keep DIR]
 
-Each page is asked of a server that has just been started, and then once more. Memory is the server's, at its highest.
+Each page is asked of a server that has just been started, and then once more. Processor time is the server's for the
+first answer, which other work on the machine does not change much; memory is the server's, at its highest.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -43,10 +45,12 @@ def main() -> None:
 
 
 def measure(run: Path) -> None:
-    table = Table("page", "first (s)", "again (s)", "size (KiB)", "memory (MiB)", title="stepcoder view")
+    heads = ("page", "first (s)", "processor (s)", "again (s)", "size (KiB)", "memory (MiB)")
+    table = Table(*heads, title="stepcoder view")
     for page in pages(run):
-        first, again, size, memory = asked(run, page)
-        table.add_row(page.split("?")[0], f"{first:.2f}", f"{again:.2f}", f"{size / 1024:,.0f}", f"{memory:,.0f}")
+        first, processor, again, size, memory = asked(run, page)
+        times = (f"{seconds:.2f}" for seconds in (first, processor, again))
+        table.add_row(page.split("?")[0], *times, f"{size / 1024:,.0f}", f"{memory:,.0f}")
     Console(width=110).print(table)
 
 
@@ -60,26 +64,27 @@ def pages(run: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def asked(run: Path, page: str) -> tuple[float, float, int, float]:
-    """Seconds of the first and the second request, bytes of the answer, MiB of the server."""
+def asked(run: Path, page: str) -> tuple[float, float, float, int, float]:
+    """Seconds of the first request, of processor time for it, of the second; bytes of the answer, MiB of the server."""
     command = [sys.executable, "-m", "stepcoder.deploy.cli", "view", str(run), "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
         found = re.search(r"http://\S+/", process.stderr.readline())
         assert found is not None, "the server did not start"
-        times, size = [], 0
+        times, used, size = [], [], 0
         for _ in range(2):
-            begun = time.perf_counter()
+            begun, before = time.perf_counter(), sum(psutil.Process(process.pid).cpu_times()[:2])
             with urllib.request.urlopen(found[0].rstrip("/") + page, timeout=600) as answer:
                 size = len(answer.read())
             times.append(time.perf_counter() - begun)
+            used.append(sum(psutil.Process(process.pid).cpu_times()[:2]) - before)
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
         memory = int(status.split("VmHWM:")[1].split()[0]) / 1024
     finally:
         process.terminate()
         process.wait()
-    return times[0], times[1], size, memory
+    return times[0], used[0], times[1], size, memory
 
 
 if __name__ == "__main__":

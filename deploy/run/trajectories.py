@@ -67,7 +67,7 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("prompt", _TEXT, "`prompt_ids` as text"),
     ("response", _TEXT, "`response_ids` as text, without the end token"),
     ("token_starts", pa.list_(_INT), "[R] first character of the program that the token wrote"),
-    ("token_ends", pa.list_(_INT), "[R] the one after the last that it wrote; equal to the first where it wrote none"),
+    ("token_ends", pa.list_(_INT), "[R] the one after the last; equal to the first where the token wrote none"),
     ("executed_lines", pa.list_(_INT), "1-based lines of the program that any test executed"),
     ("error", _TEXT, "the exception of the first test that failed, or null"),
     ("tests", pa.list_(_TEST), "the first `rollout.kept_tests` tests, as below"),

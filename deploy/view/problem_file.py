@@ -31,7 +31,8 @@ class ProblemFile:
             try:
                 with self._files.open(self._name) as stream:
                     names = ["id", "level", "conditionals", "tests"]
-                    rows = zip(*(column.to_pylist() for column in pq.read_table(stream, columns=names)), strict=True)
+                    found = pq.ParquetFile(stream).read(columns=names)  # read_table would load half of pyarrow first
+                    rows = zip(*(column.to_pylist() for column in found), strict=True)
                     self._known = {str(row[0]): Known(n, str(row[1]), row[2] or 0, row[3] or 0)
                                    for n, row in enumerate(rows)}  # fmt: skip
             except (OSError, pa.ArrowException, ValueError, KeyError):
