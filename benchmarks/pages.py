@@ -36,7 +36,9 @@ def main() -> None:
         assert found is not None, "the server did not start"
         with tempfile.TemporaryDirectory() as folder, browser(Path(folder)) as page:
             if options.trajectory:
-                names = dict(zip(("step", "ticket", "sample"), options.trajectory.split(":"), strict=True))
+                names: dict[str, str] = dict(
+                    zip(("step", "ticket", "sample"), options.trajectory.split(":"), strict=True)
+                )
                 page.look(WIDTHS["program_page"], scale=2)
                 page.open(f"{found[0]}trajectory?{urlencode(names)}")
                 page.run("document.querySelectorAll('.group, .tests ~ *, .keys').forEach((e) => e.remove())")

@@ -83,13 +83,14 @@ def test_every_chart_is_drawn_and_names_its_values_where_the_mouse_is(page: Page
         assert wanted in titles
     assert all(ink > 500 for ink in page.run(INK))
     page.hover("[data-chart=reward] .u-over")
-    first = page.run("document.querySelector('[data-chart=reward]').dataset.step")
-    assert page.run("document.querySelector('[data-chart=kl]').dataset.step") == first  # the same step everywhere
+    step = "document.querySelector('[data-chart=%s]').dataset.step"
+    page.wait(f"{step % 'reward'} < 8 && {step % 'reward'} === {step % 'kl'}")  # the same step everywhere
+    first = page.run(step % "reward")
     page.run("document.querySelector('[data-chart=reward] .plot').focus()")
     page.press("ArrowRight")
-    assert int(page.run("document.querySelector('[data-chart=reward]').dataset.step")) == int(first) + 1
+    page.wait(f"{step % 'reward'} === '{int(first) + 1}'")
     page.click("[data-chart=reward] .legend button")
-    assert page.run("document.querySelector('[data-chart=reward] .legend button').ariaPressed") == "false"
+    page.wait("document.querySelector('[data-chart=reward] .legend button').ariaPressed === 'false'")
 
 
 def test_problems_are_sorted_and_searched_and_their_start_points_drawn(page: Page, server: str) -> None:
@@ -112,6 +113,7 @@ def test_problems_are_sorted_and_searched_and_their_start_points_drawn(page: Pag
                     "return [...box.getImageData(map.width - 1, 0, 1, map.height).data]; })()")  # fmt: skip
     assert len(last) == 4 * 150 and set(last[3::4]) == {255} and len(set(last[0::4])) > 2
     page.hover("#heat")
+    page.wait("document.querySelector('#heat-told').textContent")
     assert re.search(r"made/calculate\S*, step \d: (full generation|stage \d|not tried)", page.texts("#heat-told")[0])
     page.click("#problems tbody a")
     page.wait("document.querySelector('h1') && document.querySelector('h1').textContent.includes('calculate/14')")
@@ -124,6 +126,7 @@ def test_a_token_tells_its_numbers_and_a_group_is_walked_by_keys(page: Page, ser
     page.wait("location.pathname === '/trajectory' && document.readyState === 'complete'")
     page.wait("document.querySelectorAll('.program [data-t]').length > 0")
     page.hover(".program [data-t]")
+    page.wait("document.querySelector('#token').textContent")
     told = page.texts("#token")[0]
     assert "sampler, log p-" in told and "advantage × mask" in told and "executed by a test" in told
     page.run("document.querySelector('.program').focus()")
@@ -154,7 +157,7 @@ def test_two_completions_are_compared(page: Page, server: str) -> None:
     assert right > left + 300
     assert page.run("document.querySelectorAll('.start').length") == 2
     page.hover("article:nth-child(2) .program [data-t]")
-    assert page.run("document.querySelectorAll('article:nth-child(2) .here').length") >= 1
+    page.wait("document.querySelectorAll('article:nth-child(2) .here').length >= 1")
 
 
 def test_settings_are_searched_and_compared(page: Page, server: str) -> None:
@@ -190,7 +193,7 @@ def test_a_report_is_one_page_that_asks_for_nothing(page: Page, run: Path, secon
     assert page.wait("document.querySelectorAll('#problems tbody tr').length") == 100
     assert page.texts(".start") and page.run("performance.getEntriesByType('resource').length") == 0
     page.hover(".program [data-t]")
-    assert page.texts("#token")[0]
+    page.wait("document.querySelector('#token').textContent")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
