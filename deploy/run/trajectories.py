@@ -7,14 +7,16 @@ column changes its meaning or goes; columns may be added.
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stepcoder.files import Whole
-from stepcoder.learner.trained import Trained
-from stepcoder.rollout.trajectory import Trajectory
+
+if TYPE_CHECKING:  # whoever reads the files needs no torch
+    from stepcoder.learner.trained import Trained
+    from stepcoder.rollout.trajectory import Trajectory
 
 VERSION = 1
 
@@ -85,7 +87,7 @@ def trajectory_file(directory: Path, step: int) -> Path:
 
 
 def write_trajectories(
-    directory: Path, step: int, trajectories: Iterable[Trajectory], trained: Iterable[Trained] = ()
+    directory: Path, step: int, trajectories: "Iterable[Trajectory]", trained: "Iterable[Trained]" = ()
 ) -> Path:
     """Write one step's file, whole or not at all; a step done again replaces its file."""
     used = {(item.ticket, item.sample): item for item in trained}
@@ -97,7 +99,7 @@ def write_trajectories(
     return target
 
 
-def _row(step: int, item: Trajectory, used: Trained | None) -> Mapping[str, Any]:
+def _row(step: int, item: "Trajectory", used: "Trained | None") -> Mapping[str, Any]:
     row = {name: getattr(item, name) for name in SCHEMA.names if name not in _MADE}
     row |= {name: None if used is None else getattr(used, name) for name in _OF_TRAINED}
     row["tests"] = [asdict(test) for test in item.tests]

@@ -98,8 +98,9 @@ class Life:
         self.progress.message("starting engines, learner, executors and curriculum (half a minute on a small machine)")
         self.services = await start_services(self.config, self.ready, self.run.journal)
         self.start.mark("services")
-        await asyncio.to_thread(write_problems, self.run.path, self.ready.train, self.config.curriculum.conditionals)
         try:
+            kind = self.config.curriculum.conditionals
+            await asyncio.to_thread(write_problems, self.run.path, self.ready.train, kind)
             with self.metrics:
                 try:
                     await self._train()

@@ -136,7 +136,7 @@ class Run:
             told.append(f"{CONFIG} is missing or damaged: the settings are not known")
         if self.files.stamp(REPORT) is not None and not self.report():
             told.append(f"{REPORT} is damaged")
-        if not self.trajectories.steps():
+        if not self.trajectories.steps() and "sft.epochs" not in self.config():
             told.append("trajectories/ is empty: there are no programs to show (run.trajectories_every)")
         return [*told, *self._problems.damage, *self.trajectories.damage()]
 

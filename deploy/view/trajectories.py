@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stepcoder.deploy.run.trajectories import SCHEMA
 from stepcoder.deploy.view.files import Files
 
 FOLDER = "trajectories"
@@ -94,21 +95,32 @@ class Trajectories:
         return self._groups[step]
 
     def one(self, step: int, ticket: int, sample: int) -> dict[str, Any] | None:
-        """Every column of one completion; None where there is none. Columns that its file lacks are not in it."""
-        place = next((b.row for b in self.briefs(step) if (b.ticket, b.sample) == (ticket, sample)), None)
-        if place is None:
+        """The columns of one completion; None where there is none. Those that its file lacks are not in it.
+
+        A column of another type than the schema's counts as one that is not there.
+        """
+        brief = next((b for b in self.briefs(step) if (b.ticket, b.sample) == (ticket, sample)), None)
+        if brief is None:
             return None
+        place = brief.row
+        told = {"problem_id": brief.problem, "stage": brief.stage, "verdict": brief.verdict, "reward": brief.reward}
         try:
             with self._files.open(_file(step)) as stream:
                 file = pq.ParquetFile(stream)
                 for group in range(file.num_row_groups):
                     rows = file.metadata.row_group(group).num_rows
                     if place < rows:
-                        return file.read_row_group(group).slice(place, 1).to_pylist()[0]
+                        found = file.read_row_group(group, columns=_known(file.schema_arrow)).slice(place, 1)
+                        return found.to_pylist()[0] | told
                     place -= rows
         except _FAULTS as error:
             self._damaged[step] = _told(error)
         return None
+
+
+def _known(schema: pa.Schema) -> list[str]:
+    own = {field.name: field.type for field in schema}
+    return [field.name for field in SCHEMA if own.get(field.name) == field.type]
 
 
 def _file(step: int) -> str:

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -252,6 +253,19 @@ def test_a_damaged_file_costs_what_it_held(made: Path, tmp_path: Path, name: str
         browser = client(run)
         page = browser.get("/step?run=made&step=3")
         assert page.status_code == 200 and "step-00000003.parquet is damaged" in Page(page.text).text
+
+
+def test_columns_of_other_types_count_as_missing(made: Path, tmp_path: Path) -> None:
+    run = damaged(made, tmp_path)
+    file = run / "trajectories" / "step-00000003.parquet"
+    table = pq.read_table(file)
+    for name in ("token_starts", "tests", "executed_lines", "prefix_chars", "advantages", "finish_reason"):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pa.array(["<script>"] * table.num_rows))
+    pq.write_table(table.drop_columns(["response_ids", "prompt", "hidden_passed"]), file)
+    row = table.to_pylist()[0]
+    page = client(run).get(f"/trajectory?run=made&step=3&ticket={row['ticket']}&sample={row['sample']}")
+    assert page.status_code == 200 and "of an earlier version" in Page(page.text).text and "<script>" not in page.text
 
 
 ODD = st.recursive(
