@@ -19,8 +19,8 @@ from stepcoder.errors import UserError
 from stepcoder.paths import source_tree
 
 COMMANDS = (
-    "train", "sft", "eval", "study", "compare", "doctor", "export", "grade", "serve", "packages", "mask", "courses",
-    "data", "submit", "runs",
+    "train", "sft", "eval", "study", "compare", "view", "report", "show", "doctor", "export", "grade", "serve",
+    "packages", "mask", "courses", "data", "submit", "runs",
 )  # fmt: skip
 TAKES_SETTINGS = ("train", "sft", "eval", "doctor", "grade", "serve", "data")
 
@@ -39,6 +39,7 @@ start here:
   stepcoder train --config configs/starter.yaml       train the starter model; the same line again resumes
   stepcoder sft --config configs/sft-starter.yaml     fine-tune on the problems' solutions, the stage before it
   stepcoder eval --run runs/starter                   pass rate of the newest checkpoint
+  stepcoder view runs/starter                         a web page on it: curves, and programs with the lines that ran
   stepcoder compare runs/starter runs/starter-grpo    several runs side by side
   stepcoder study configs/study-starter.yaml          several arms with several seeds, and how sure a difference is
   stepcoder submit -- train --config FILE ...         the same on a Ray cluster

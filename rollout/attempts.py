@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int32
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.executor.report import Report
 from stepcoder.rollout.engine import Completion
+from stepcoder.rollout.kept import KeptTest
 from stepcoder.rollout.text.mask import TokenMasks
 from stepcoder.rollout.trajectory import Trajectory, Turn
 
@@ -21,7 +22,8 @@ from stepcoder.rollout.trajectory import Trajectory, Turn
 class Attempt:
     """One completion and what its program did. `told`: the tokens between it and the next attempt; none after the last.
 
-    `report` is of the tests that give the reward, `hidden_passed` and the others as in `Trajectory`.
+    `report` is of the tests that give the reward, `hidden_passed` and the others as in `Trajectory`; `text` and
+    `told_text` are the tokens as text.
     """
 
     completion: Completion
@@ -32,6 +34,10 @@ class Attempt:
     divergence: int | None = None
     hidden_passed: bool | None = None
     told: tuple[int, ...] = ()
+    text: str = ""
+    told_text: str = ""
+    error: str | None = None
+    tests: tuple[KeptTest, ...] = ()
 
 
 def trajectory_of(
@@ -80,7 +86,19 @@ def trajectory_of(
         between=between if between.any() else None,
         turns=tuple(turns) if len(turns) > 1 else (),
         token_versions=_versions(attempts),
+        response="".join(a.text + a.told_text for a in attempts),
+        token_starts=_written(attempts, [a.masks.token_starts for a in attempts]),
+        token_ends=_written(attempts, [a.masks.token_ends for a in attempts]),
+        executed_lines=last.report.executed_lines,
+        error=last.error,
+        tests=last.tests,
     )
+
+
+def _written(attempts: Sequence[Attempt], ends: Sequence[np.ndarray]) -> np.ndarray:
+    """Ends of the tokens' spans in the last program; those of the programs before wrote nothing of it."""
+    parts = [_filled(a, np.zeros_like(own)) for a, own in zip(attempts[:-1], ends[:-1], strict=True)]
+    return np.concatenate([*parts, _filled(attempts[-1], ends[-1])])
 
 
 def _versions(attempts: Sequence[Attempt]) -> Int32[np.ndarray, " R"] | None:

@@ -143,3 +143,9 @@ class RolloutConfig(EngineConfig):
 
     weights_deadline_s: float = Field(default=300.0, gt=0.0)
     """Longest wait for one step of a weight update (s)."""
+
+    kept_tests: int = Field(default=16, ge=0)
+    """Tests that a trajectory keeps for a person to read, the first that failed among them (tests)."""
+
+    kept_chars: int = Field(default=400, ge=0)
+    """Longest input, expected output, answer, output and exception of a test that is kept (characters)."""

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float32, Int32
 
 from stepcoder.curriculum.subtask import Outcome
 from stepcoder.executor.report import Verdict
+from stepcoder.rollout.kept import KeptTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ class Trajectory:
     log-probability is 0); None where there are none. `turns`: each of them, where there were several; program, verdict
     and reward are then the last one's.
     Nothing is ever re-tokenised: `prompt_ids + response_ids` is what the engine saw and sampled.
+
+    For a person alone: `prompt` and `response` as text; `token_starts`, `token_ends`, the half-open span of characters
+    of `program` that a response token wrote, empty where it wrote none; `executed_lines` of the program, from 1; the
+    exception's text; and `tests`, as far as they are kept.
     """
 
     ticket: int
@@ -71,6 +76,13 @@ class Trajectory:
     thoughts: Bool[np.ndarray, " R"] | None = None
     between: Bool[np.ndarray, " R"] | None = None
     turns: tuple[Turn, ...] = ()
+    prompt: str = ""
+    response: str = ""
+    token_starts: Int32[np.ndarray, " R"] | None = None
+    token_ends: Int32[np.ndarray, " R"] | None = None
+    executed_lines: tuple[int, ...] = ()
+    error: str | None = None
+    tests: tuple[KeptTest, ...] = ()
 
     @property
     def versions(self) -> Int32[np.ndarray, " R"]:
@@ -105,6 +117,8 @@ class Trajectory:
             executed=self.executed[own],
             code=self.code[own],
             token_lines=self.token_lines[own],
+            token_starts=None if self.token_starts is None else self.token_starts[own],
+            token_ends=None if self.token_ends is None else self.token_ends[own],
             token_versions=None if self.token_versions is None else self.token_versions[own],
             thoughts=None if self.thoughts is None else self.thoughts[own],
             between=None,

@@ -17,6 +17,7 @@ from stepcoder.curriculum.config import PromptConfig, PromptForm
 from stepcoder.curriculum.prompts import Prompter, given
 from stepcoder.curriculum.subtask import Outcome, Subtask
 from stepcoder.curriculum.thoughts import thoughts
+from stepcoder.executor.case_text import cut
 from stepcoder.executor.judging.reward import reward, rewards
 from stepcoder.executor.report import Verdict
 from stepcoder.executor.spans import executed_spans
@@ -26,6 +27,7 @@ from stepcoder.rollout.attempts import Attempt, trajectory_of
 from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig, Turns
 from stepcoder.rollout.engine import Completion, EngineDied, EngineStats, Part, Sampling, greedy, sampling_of
 from stepcoder.rollout.engines import make_engine
+from stepcoder.rollout.kept import kept_tests, storable
 from stepcoder.rollout.lifeline import tie_to_parent
 from stepcoder.rollout.load import Load
 from stepcoder.rollout.pulse import Pulse, end_engine
@@ -108,9 +110,10 @@ class RolloutWorker:
                 calls = (self._sample(subtask, prompt_ids, sampling, i, turns, ended) for i in tries)
                 tasks = [group.create_task(call) for call in calls]
         attempts = [task.result() for task in tasks]
+        prompt = self._tokenizer.decode(prompt_ids)
         last = rewards([own[-1].report for own in attempts], self._reward_kind)
         trajectories = tuple(
-            trajectory_of(subtask, i, prompt_ids, own, self._worth(own, value))
+            replace(trajectory_of(subtask, i, prompt_ids, own, self._worth(own, value)), prompt=prompt)
             for i, (own, value) in enumerate(zip(attempts, last, strict=True))
         )
         passed = sum(trajectory.verdict is Verdict.PASSED for trajectory in trajectories)
@@ -206,7 +209,7 @@ class RolloutWorker:
             text, ids = self._told(subtask, attempt)
             if len(answered) + len(ids) >= self._config.max_model_len:
                 break
-            attempts[-1] = replace(attempt, told=tuple(ids))
+            attempts[-1] = replace(attempt, told=tuple(ids), told_text=text)
             begun, context = self._prompter.begins_a_thought(text), [*answered, *ids]
         ended()
         return attempts
@@ -233,7 +236,8 @@ class RolloutWorker:
             whole = await self._executor.run(program, problem.suite)
         if not whole.verdict.judged:
             raise NotJudged(whole.error or "the sandbox failed")
-        report = whole.of_first(len(problem.suite.cases) - problem.hidden) if problem.hidden else whole
+        rewarded, kept = len(problem.suite.cases) - problem.hidden, self._config
+        report = whole.of_first(rewarded) if problem.hidden else whole
         executed = executed_spans(program, report.executed_lines)
         return Attempt(
             completion,
@@ -243,6 +247,9 @@ class RolloutWorker:
             extracted.prefix_chars,
             self._solutions and await self._solutions.divergence(problem, program, report),
             whole.passed if problem.hidden and report.passed else None,
+            text=text,
+            error=None if report.error is None else cut(storable(report.error), kept.kept_chars),
+            tests=kept_tests(problem.suite, whole, rewarded, kept.kept_tests, kept.kept_chars),
         )
 
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.rule import Rule
@@ -19,6 +18,7 @@ from stepcoder.curriculum.data.judge import Effort, Pools, examined
 from stepcoder.curriculum.data.readers.record import Record, Rejected
 from stepcoder.curriculum.data.soundness import fault as fault_of
 from stepcoder.errors import UserError
+from stepcoder.executor.case_text import case_text, cut
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.words import plural
 
@@ -113,26 +113,9 @@ def _tests(record: Record) -> Table:
     for title in ("test",) if suite.style == "assert" else ("input", "expected"):
         table.add_column(title, overflow="fold")
     for number, case in enumerate(suite.cases[:_TESTS_SHOWN], 1):
-        if suite.style == "assert":
-            cells = [case.input]
-        elif suite.style == "stdin":
-            cells = [case.input.rstrip("\n"), case.output.rstrip("\n")]
-        else:
-            named = [f"{name}={_value(value)}" for name, value in case.keywords.items()]
-            cells = [", ".join([*map(_value, case.input), *named]), _value(case.output)]
-        table.add_row(str(number), *(Text(_cut(shown(cell))) for cell in cells))
+        cells = case_text(suite, case)[: len(table.columns) - 1]
+        table.add_row(str(number), *(Text(cut(shown(cell), _CELL)) for cell in cells))
     return table
-
-
-def _value(value: Any) -> str:
-    try:
-        return repr(value)
-    except ValueError:  # more digits than Python shows
-        return "(a value with a huge integer)"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _CELL else f"{text[:_CELL]}... ({len(text):,} characters)"
 
 
 def shown(text: str) -> str:

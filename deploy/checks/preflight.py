@@ -4,6 +4,7 @@ All faults are gathered and reported at once, within seconds: no engine and no R
 A check that needs a cluster's other machines is left to them.
 """
 
+import importlib.util
 import logging
 import os
 import sys
@@ -85,6 +86,7 @@ def preflight(config: BaseConfig, writes: bool = True, trains: bool = True, memo
         attempt(lambda: check_lasting(config))
         attempt(lambda: check_writable(config.run.directory))
     attempt(read)
+    attempt(lambda: check_loggers(config))
     if isinstance(config, Config):
         attempt(lambda: check_sampling(config, data[0].train if data else ()))
         attempt(lambda: check_own(config))
@@ -109,6 +111,13 @@ def preflight(config: BaseConfig, writes: bool = True, trains: bool = True, memo
     check_prompt(config, exact, data[0].train[0])
     given = str(model) if Path(config.model).expanduser().is_dir() else config.model
     return Ready(exact, data[0].train, data[0].heldout, Model(given, repaired=exact != model))
+
+
+def check_loggers(config: BaseConfig) -> None:
+    for name in config.run.loggers:
+        if importlib.util.find_spec(name) is None:
+            extra = "train" if name == "tensorboard" else name
+            raise UserError(f"run.loggers: {name} is not installed: pip install 'stepcoder[{extra}]', or leave it out.")
 
 
 def check_lasting(config: BaseConfig, submitted: bool | None = None) -> None:

@@ -2,9 +2,6 @@
 
 import argparse
 import importlib.util
-import ipaddress
-import os
-import secrets
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepcoder.deploy.commands.common import RAW, executor_config
+from stepcoder.deploy.commands.listening import access_token, url
 from stepcoder.errors import DataFileError, UserError
 
 if TYPE_CHECKING:
@@ -89,7 +87,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     named = {name: getattr(options, name) for name in ("compare", "workers", "reward", "level")}
     config = executor_config("serve", named | ({"coverage": "false"} if options.no_coverage else {}), settings)
     server = _server_config(options)
-    token = _token(options.token_file, server.host)
+    token = access_token(options.token_file, server.host, TOKEN, "clients: Authorization: Bearer TOKEN, or "
+                         "http://judge:TOKEN@host:port")  # fmt: skip
     problems = Problems(_suites(options.problems), read_problem)
     try:
         listener = bound(server)
@@ -100,8 +99,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
             pool = LocalPool(config)
         except RuntimeError as error:
             raise UserError(str(error)) from None
-        host, port = listener.getsockname()[:2]
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        address = url(*listener.getsockname()[:2])
 
         def started() -> None:
             print(f"stepcoder: serving on {address}, {config.workers} programs at once, level {pool.level}; "
@@ -153,30 +151,3 @@ def _server_config(options: argparse.Namespace) -> "ServeConfig":
         fault = error.errors()[0]
         option = str(fault["loc"][0]).replace("_", "-")
         raise UserError(f"--{option}: {fault['msg']} (got {fault['input']!r})") from None
-
-
-def _token(file: Path | None, host: str) -> str | None:
-    """The token that clients have to send; None on loopback where none is given."""
-    if file is not None:
-        try:
-            token = file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"--token-file {file}: cannot be read ({error})") from None
-        if not token:
-            raise UserError(f"--token-file {file}: the file is empty")
-        return token
-    if token := os.environ.get(TOKEN, "").strip():
-        return token
-    if _is_loopback(host):
-        return None
-    token = secrets.token_urlsafe(24)
-    print(f"stepcoder: token {token}  (clients: Authorization: Bearer TOKEN, or http://judge:TOKEN@host:port)",
-          file=sys.stderr)  # fmt: skip
-    return token
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -37,6 +37,9 @@ class RunConfig(PlaceConfig):
     metrics.jsonl such as reward/mean (mean of the last run.checkpoint_every steps)."""
     trajectories_every: int = Field(default=1, ge=0)
     """Write every so many steps' trajectories to Parquet (steps); 0 for never."""
+    trajectories_groups: int | None = Field(default=None, ge=1)
+    """Write the trajectories of at most so many groups of a step, drawn by their tickets (groups); none for all. How
+    each group ended is always in groups.jsonl."""
 
 
 class EvalConfig(PassRateConfig):

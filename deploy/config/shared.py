@@ -7,7 +7,7 @@ differs. The tree is frozen: what a run was started with is what its run directo
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,6 +20,7 @@ from stepcoder.rollout.config import EngineConfig, HeartbeatConfig
 from stepcoder.settings import Settings
 
 TRAIN, HELDOUT = "train", "heldout"  # what evaluations call the training problems, and held-out ones without a name
+LoggerName = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class DataConfig(Settings):
@@ -75,6 +76,11 @@ class PlaceConfig(Settings):
     """A checkpoint after every so many steps, and after the last (steps)."""
     keep: int = Field(default=2, ge=1)
     """Newest checkpoints kept; older ones are deleted (checkpoints)."""
+    loggers: tuple[LoggerName, ...] = ("tensorboard",)
+    """Where a run's numbers go beside metrics.jsonl: tensorboard (in the run directory), wandb, mlflow. The last two
+    need the extra of their name, and take their own environment variables. One that fails never stops a run."""
+    project: str = Field(default="stepcoder", min_length=1)
+    """What the run belongs to at wandb (project) and mlflow (experiment)."""
     grace_s: float = Field(default=25.0, ge=0)
     """After SIGTERM, how long the step under way and a checkpoint may take (seconds); 0 for an end at once, without
     one. What sends the signal must wait for longer: Kubernetes and Slurm give 30 s unless told."""

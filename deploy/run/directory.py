@@ -1,7 +1,7 @@
 """One run, one directory: everything a run writes and everything it needs to go on.
 
-    config.yaml  metrics.jsonl  faults.jsonl  tensorboard/  trajectories/*.parquet  checkpoints/step-*/
-    evaluations/*.jsonl  report.json  *.png
+    config.yaml  metrics.jsonl  groups.jsonl  events.jsonl  faults.jsonl  problems.parquet  trajectories/*.parquet
+    tensorboard/  checkpoints/step-*/  evaluations/*.jsonl  report.json  *.png
 
 Opening it decides between a new run and going on with an old one, and holds the lock until `close()`. A directory is
 only ever continued with the settings it was started with, those excepted that can't change what was already computed.
@@ -11,9 +11,11 @@ that a checkpoint at the URI is complete or absent too.
 
 import hashlib
 import itertools
+import json
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +27,11 @@ from stepcoder.deploy.config.moved import flat, translated
 from stepcoder.deploy.config.run import Config, RunConfig
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
+from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.faults import FAULTS
 from stepcoder.deploy.run.lock import RunLock
 from stepcoder.deploy.run.manifest import ManifestError
-from stepcoder.deploy.run.metrics import METRICS, read_metrics, scores, tokens_generated
+from stepcoder.deploy.run.metrics import METRICS, MetricsWriter, read_metrics, scores, tokens_generated
 from stepcoder.deploy.run.programs import programs_file
 from stepcoder.deploy.run.remote import connect, fetch_names, listing, pull, push
 from stepcoder.deploy.run.settings import FORMATS, best_metric, differences
@@ -37,6 +40,7 @@ from stepcoder.files import write_whole
 from stepcoder.words import plural
 
 CONFIG = "config.yaml"
+EVENTS = "events.jsonl"
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +148,7 @@ class RunDirectory:
             length, done = self.config.length, f"all {plural(self.steps, 'step is', 'steps are')} done"
             if self.tokens_spent:
                 length, done = "run.max_tokens", "as many tokens are generated as run.max_tokens allows"
-            self._say(f"{done}; raise {length} to go on")
+            self._say(f"{done}; raise {length} to go on", False)
         elif self._begun():
             self._say("no complete checkpoint was left: starting from the first step")
 
@@ -162,8 +166,10 @@ class RunDirectory:
     def _begun(self) -> bool:
         return begun(str(self.path))
 
-    def _say(self, message: str) -> None:
+    def _say(self, message: str, noted: bool = True) -> None:
         self.messages.append(message)
+        if noted:
+            self.note(message)
         log.info("%s: %s", self.path, message)
 
     @property
@@ -215,6 +221,17 @@ class RunDirectory:
             return False
         evaluated = any(record["step"] == last and "eval" in record for record in read_metrics(self.metrics_file))
         return evaluated or not self.config.eval.at_end
+
+    def writer(self) -> MetricsWriter:
+        """For the run's numbers, from the steps that are done on."""
+        r = self.config.run
+        about = {"place": self.place, "project": r.project, "settings": flat(self.config.settings())}
+        return MetricsWriter(self.path, self.resumed_step, RayMetrics(self.place).record, r.loggers, about)
+
+    def note(self, text: str) -> None:
+        """What happened to the run beside its steps, such as a restart, as a line of events.jsonl."""
+        with (self.path / EVENTS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": time.time(), "step": self.resumed_step, "text": text}) + "\n")
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint's manifest says of the run that wrote it."""

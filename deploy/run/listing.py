@@ -41,9 +41,15 @@ def listed(directory: str) -> list[Listed]:
     if "://" in directory:
         found = (_read(fetch_checkpoints(uri).parent, uri) for uri in _below(directory))
     else:
-        root = local_part(directory)
-        found = (_read(folder, str(folder)) for folder in _folders(root, DEPTH))
+        found = (_read(Path(place), place) for place in run_places(directory))
     return sorted(filter(None, found), key=lambda run: -run.written)
+
+
+def run_places(directory: str) -> list[str]:
+    """Paths or URIs of the runs at or below one."""
+    if "://" in directory:
+        return _below(directory)
+    return [str(folder) for folder in _folders(local_part(directory), DEPTH)]
 
 
 def _folders(root: Path, depth: int) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""The numbers of a run, twice: JSON lines for programs and TensorBoard events for eyes.
+"""The numbers of a run: JSON lines for programs, and whatever `run.loggers` names for eyes.
 
 One line a step, `{"step": 7, "reward/mean": ...}`; an evaluation is a line `{"step": 7, "eval": {"train": {...}}}` of
 the state after that step. No step is counted twice: a resumed run first drops the lines of steps that it will do again.
@@ -6,15 +6,17 @@ the state after that step. No step is counted twice: a resumed run first drops t
 
 import json
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from stepcoder.deploy.config.shared import LoggerName
+from stepcoder.deploy.run.loggers import About, make
 from stepcoder.files import write_whole
 
 METRICS = "metrics.jsonl"
+GROUPS = "groups.jsonl"
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
@@ -68,32 +70,30 @@ def truncate(path: Path, step: int) -> int:
 
 
 class MetricsWriter:
-    """Appends to `<run>/metrics.jsonl` and `<run>/tensorboard/`; `resumed_step` is the number of steps already done.
+    """Appends to `<run>/metrics.jsonl` and `<run>/groups.jsonl`, and tells the loggers.
 
-    `export` is given every number of a line, by its joined name.
+    `resumed_step` is the number of steps already done. `export` is given every number of a line, by its joined name.
     """
 
     def __init__(
-        self, run: Path, resumed_step: int = 0, export: Callable[[Iterable[tuple[str, float]]], None] | None = None
+        self,
+        run: Path,
+        resumed_step: int = 0,
+        export: Callable[[Iterable[tuple[str, float]]], None] | None = None,
+        loggers: Sequence[LoggerName] = ("tensorboard",),
+        about: Mapping[str, Any] | None = None,
     ) -> None:
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
+        """`about`: fields of loggers.About that the run knows beside these."""
         run.mkdir(parents=True, exist_ok=True)
         self.path = run / METRICS
         self._export = export
         self.dropped = truncate(self.path, resumed_step)
+        truncate(run / GROUPS, resumed_step)
         self._evaluated = {record["step"] for record in read_metrics(self.path) if "eval" in record}
         self._file = self.path.open("a", encoding="utf-8")
-        self._events = EventFileWriter(str(run / "tensorboard"))
-        if resumed_step or self.dropped:
-            self._forget_events_from(resumed_step + 1)
-
-    def _forget_events_from(self, step: int) -> None:
-        """Tell TensorBoard to drop what an earlier driver wrote of `step` and later."""
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
-
-        session = SessionLog(status=SessionLog.START)
-        self._events.add_event(Event(wall_time=time.time(), step=step, session_log=session))
+        self._groups = (run / GROUPS).open("a", encoding="utf-8")
+        told = About(run, resumed_step=resumed_step, redone=bool(self.dropped), **(about or {}))
+        self.loggers = make(loggers, told)
 
     def evaluated(self, step: int) -> bool:
         """Whether an evaluation of the state after `step` steps is on file."""
@@ -108,24 +108,25 @@ class MetricsWriter:
         self._append({"step": step, "eval": dict(result), **(times or {})})
         self._evaluated.add(step)
 
+    def write_groups(self, step: int, groups: Mapping[str, Sequence[Any]]) -> None:
+        """How each group of a step ended, column by column; see docs/view.md."""
+        self._groups.write(json.dumps({"step": step, **groups}) + "\n")
+        self._groups.flush()
+
     def _append(self, record: dict[str, Any]) -> None:
         self._file.write(json.dumps(_finite(record)) + "\n")
         self._file.flush()
-        self._scalars(record["step"], record)
-        self._events.flush()
+        numbers = {name: number for name, number in flat(record) if name != "step"}
+        for logger in self.loggers:
+            logger.write(record["step"], numbers)
         if self._export is not None:
             self._export(flat(record))
 
-    def _scalars(self, step: int, record: Mapping[str, Any]) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
-        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
-
-        values = [Summary.Value(tag=name, simple_value=number) for name, number in flat(record) if name != "step"]
-        self._events.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
-
     def close(self) -> None:
         self._file.close()
-        self._events.close()
+        self._groups.close()
+        for logger in self.loggers:
+            logger.close()
 
     def __enter__(self) -> Self:
         return self

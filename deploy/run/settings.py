@@ -11,11 +11,11 @@ FORMATS = ("rollout.dtype", "learner.precision")  # what the comments at the hea
 # Settings that a resumed run may change: how long, how often, where, and what ends it; not what a step computes.
 HARMLESS = (
     "run.directory", "run.steps", "run.max_minutes", "run.max_tokens", "run.checkpoint_every", "run.keep",
-    "run.keep_best", "run.best_metric", "run.trajectories_every", "run.grace_s", "sft.epochs", "sft.validate_every",
-    "eval.", "ray.",
+    "run.keep_best", "run.best_metric", "run.trajectories_", "run.grace_s", "run.loggers", "run.project", "sft.epochs",
+    "sft.validate_every", "eval.", "ray.",
     "executor.workers", "executor.actors", "executor.infra_retries", "max_unjudged_share", "placement",
     "rollout.enforce_eager", "rollout.gpu_cache_gib", "rollout.max_num_batched_tokens",
-    "rollout.gpu_memory_utilization",
+    "rollout.gpu_memory_utilization", "rollout.kept_",
     "learner.guards.", "learner.ranks", "learner.zero_stage", "learner.offload.",
 )  # fmt: skip
 
@@ -30,7 +30,7 @@ def best_metric(settings: Mapping[str, Any]) -> str:
 
 
 def harmless(key: str) -> bool:
-    return any(key == name or (name.endswith(".") and key.startswith(name)) for name in HARMLESS)
+    return any(key == name or (name[-1] in "._" and key.startswith(name)) for name in HARMLESS)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -5,19 +5,37 @@ column changes its meaning or goes; columns may be added.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stepcoder.files import Whole
-from stepcoder.learner.trained import Trained
-from stepcoder.rollout.trajectory import Trajectory
+
+if TYPE_CHECKING:  # whoever reads the files needs no torch
+    from stepcoder.learner.trained import Trained
+    from stepcoder.rollout.trajectory import Trajectory
 
 VERSION = 1
 
+GROUP_ROWS = 256  # rows that are read together
 _TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.float32(), pa.bool_()
+# (field of a test, type, meaning); texts are cut to `rollout.kept_chars`
+_TESTS: tuple[tuple[str, pa.DataType, str], ...] = (
+    ("number", _INT, "place in the suite, from 1"),
+    ("verdict", _TEXT, "of this test"),
+    ("input", _TEXT, "arguments, standard input, or the test's code"),
+    ("expected", _TEXT, "answer or output; empty where the test is code"),
+    ("got", _TEXT, "answer or output; empty where there is none"),
+    ("stdout", _TEXT, "what was written beside an answer"),
+    ("error", _TEXT, "the exception, or null"),
+    ("error_line", _INT, "1-based line of the program where it was raised, or null"),
+    ("cpu_s", _FLOAT, "processor time (seconds)"),
+    ("hidden", _BOOL, "whether it gives no reward"),
+)
+_TEST = pa.struct([(name, kind) for name, kind, _ in _TESTS])
 # (column, type, meaning); P prompt tokens, R response tokens. A column that is no field of a Trajectory is a Trained's,
 # or made here.
 _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
@@ -52,6 +70,13 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("learner_logprobs", pa.list_(_FLOAT), "[R] under the learner, when a token first met the loss of the step (nats)"),
     ("reference_logprobs", pa.list_(_FLOAT), "[R] under the reference model (nats); null without one"),
     ("values", pa.list_(_FLOAT), "[R] of the critic before the step (reward); null without one"),
+    ("prompt", _TEXT, "`prompt_ids` as text"),
+    ("response", _TEXT, "`response_ids` as text, without the end token"),
+    ("token_starts", pa.list_(_INT), "[R] first character of the program that the token wrote"),
+    ("token_ends", pa.list_(_INT), "[R] the one after the last; equal to the first where the token wrote none"),
+    ("executed_lines", pa.list_(_INT), "1-based lines of the program that any test executed"),
+    ("error", _TEXT, "the exception of the first test that failed, or null"),
+    ("tests", pa.list_(_TEST), "the first `rollout.kept_tests` tests, as below"),
 )
 SCHEMA = pa.schema(
     [pa.field(name, kind, metadata={"description": meaning}) for name, kind, meaning in _COLUMNS],
@@ -66,21 +91,22 @@ def trajectory_file(directory: Path, step: int) -> Path:
 
 
 def write_trajectories(
-    directory: Path, step: int, trajectories: Iterable[Trajectory], trained: Iterable[Trained] = ()
+    directory: Path, step: int, trajectories: "Iterable[Trajectory]", trained: "Iterable[Trained]" = ()
 ) -> Path:
     """Write one step's file, whole or not at all; a step done again replaces its file."""
     used = {(item.ticket, item.sample): item for item in trained}
     rows = [_row(step, item, used.get((item.ticket, item.sample))) for item in trajectories]
     target = trajectory_file(directory, step)
     with Whole(target) as file:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file.stream, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file.stream, GROUP_ROWS, compression="zstd")
         file.commit()
     return target
 
 
-def _row(step: int, item: Trajectory, used: Trained | None) -> Mapping[str, Any]:
+def _row(step: int, item: "Trajectory", used: "Trained | None") -> Mapping[str, Any]:
     row = {name: getattr(item, name) for name in SCHEMA.names if name not in _MADE}
     row |= {name: None if used is None else getattr(used, name) for name in _OF_TRAINED}
+    row["tests"] = [asdict(test) for test in item.tests]
     return row | {"step": step, "sampler_logprobs": item.logprobs, "trained": used is not None}
 
 
@@ -96,6 +122,14 @@ def write_groups(directory: str, step: int, groups: int, *parts: Any) -> None:
 
 
 def schema_table() -> str:
-    """The schema as a Markdown table."""
-    rows = [f"| `{name}` | `{kind}` | {meaning} |" for name, kind, meaning in _COLUMNS]
-    return "\n".join(["| column | type | meaning |", "|---|---|---|", *rows])
+    """The schema as Markdown tables: the columns, and the fields of a test."""
+
+    def table(head: str, fields: Iterable[tuple[str, pa.DataType, str]]) -> list[str]:
+        rows = [f"| `{name}` | `{_told(kind)}` | {meaning} |" for name, kind, meaning in fields]
+        return [f"| {head} | type | meaning |", "|---|---|---|", *rows]
+
+    return "\n".join([*table("column", _COLUMNS), "", *table("of a test", _TESTS)])
+
+
+def _told(kind: pa.DataType) -> str:
+    return "list<item: struct>" if kind == pa.list_(_TEST) else str(kind)

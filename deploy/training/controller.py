@@ -25,14 +25,14 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.background import Background
 from stepcoder.deploy.run.checkpoint import latest_complete
 from stepcoder.deploy.run.directory import RunDirectory
-from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.faults import LEARNER, SERVICES, Faults
-from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics, tokens_generated
+from stepcoder.deploy.run.metrics import read_metrics, tokens_generated
+from stepcoder.deploy.run.problems import write_problems
 from stepcoder.deploy.run.trajectories import write_groups
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import Engines, Services, join_cluster, start_services
 from stepcoder.deploy.training.evaluation import evaluate_splits, evaluation_size
-from stepcoder.deploy.training.generated import Generated, rollout_metrics
+from stepcoder.deploy.training.generated import Generated, drawn, group_columns, rollout_metrics
 from stepcoder.deploy.training.idle import Idle
 from stepcoder.deploy.training.lives import live_on
 from stepcoder.deploy.training.refill import group_metrics, with_spread
@@ -107,7 +107,7 @@ class Life:
         self.start = start or StartTimes()
         self.stopping = stopping or Stopping()
         self.services: Services
-        self.metrics = MetricsWriter(run.path, run.resumed_step, RayMetrics(run.place).record)
+        self.metrics = run.writer()
         self.refused = 0
         self.guards = Guards(config.learner.guards, read_metrics(run.metrics_file))
         self.saving = Saving(run, self.limit)
@@ -125,6 +125,8 @@ class Life:
         if why := self.services.turns.why:
             self.progress.message(why)
         try:
+            kind = self.config.curriculum.conditionals
+            await asyncio.to_thread(write_problems, self.run.path, self.ready.train, kind)
             with self.metrics:
                 try:
                     beat = self.config.ray.heartbeat
@@ -294,6 +296,7 @@ class Life:
         finding = self.guards.see(metrics)
         metrics |= finding.metrics
         self.metrics.write(step, metrics)
+        self.metrics.write_groups(step, group_columns(groups))
         self.progress.step(step, metrics)
         await self._write_trajectories(step, groups)
         for warning in finding.warnings:
@@ -336,8 +339,9 @@ class Life:
         every = self.config.run.trajectories_every
         if every and step % every == 0:
             # Asked for now: the next step forgets what the loss of this one used.
-            parts = [*(g.trajectories for g in groups), *self.services.learner.trained()]
-            await self.writing.start(self._write(step, len(groups), parts))
+            kept = drawn(groups, self.config.run.trajectories_groups)
+            parts = [*(g.trajectories for g in kept), *self.services.learner.trained()]
+            await self.writing.start(self._write(step, len(kept), parts))
 
     async def _write(self, step: int, groups: int, parts: Sequence[Any]) -> None:
         """Beside the next step. On the driver's node: there a run at a URI has its directory."""

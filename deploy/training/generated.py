@@ -1,9 +1,10 @@
 """One step's groups, and what the driver can say of them without touching a token."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from stepcoder.deploy.training.unjudged import parted
 from stepcoder.deploy.training.window import Written
@@ -43,6 +44,29 @@ class Generated:
     def tokens(self) -> int:
         """Tokens that were generated for the groups."""
         return sum(group.summary.generated for group in self.groups)
+
+
+def group_columns(groups: list[IssuedGroup]) -> dict[str, list[Any]]:
+    """How each group ended, for groups.jsonl: a list a column, an entry a group."""
+    found = [(g.summary, g.summary.outcome) for g in groups]
+    return {
+        "ticket": [outcome.ticket for _, outcome in found],
+        "problem": [outcome.problem_id for _, outcome in found],
+        "stage": [outcome.stage for _, outcome in found],
+        "passed": [outcome.passed for _, outcome in found],
+        "total": [outcome.total for _, outcome in found],
+        "reward": [round(summary.reward_sum / outcome.total, 6) for summary, outcome in found],
+    }
+
+
+def drawn(groups: Sequence[IssuedGroup], most: int | None) -> list[IssuedGroup]:
+    """At most `most` of them, in their order; which, the tickets alone decide."""
+
+    def chance(group: IssuedGroup) -> bytes:
+        return hashlib.blake2b(str(group.summary.outcome.ticket).encode(), digest_size=8).digest()
+
+    chosen = {id(group) for group in sorted(groups, key=chance)[:most]}
+    return [group for group in groups if id(group) in chosen]
 
 
 def rollout_metrics(found: Generated, step: int) -> dict[str, float]:

@@ -38,7 +38,9 @@ async def live_on(
             stay = end_engines is not None and spares_engines(error)
             faults.lost(LEARNER if stay else SERVICES, cause)
             kept = "the engines stay, the others start again" if stay else "all start again"
-            progress.message(f"a service was lost ({cause}); {kept} from the newest checkpoint")
+            lost = f"a service was lost ({cause}); {kept} from the newest checkpoint"
+            run.note(lost)
+            progress.message(lost)
             if end_engines is not None and not stay:
                 await end_engines()
             run.checkpoint = await asyncio.to_thread(latest_complete, run.checkpoints)

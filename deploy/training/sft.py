@@ -25,9 +25,8 @@ from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.sft import SFTRunConfig
 from stepcoder.deploy.run.checkpoint import POLICY, CheckpointWriter, named, prune
 from stepcoder.deploy.run.directory import RunDirectory
-from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.faults import LEARNER, SERVICES, Faults
-from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
+from stepcoder.deploy.run.metrics import read_metrics
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.training.cluster import gpus, join_cluster, reserved
 from stepcoder.deploy.training.evaluation import evaluate_model
@@ -83,7 +82,7 @@ class _Life:
     ) -> None:
         self.faults = faults
         self.config, self.run, self.ready, self.data, self.progress = config, run, ready, data, progress
-        self.metrics = MetricsWriter(run.path, run.resumed_step, RayMetrics(run.place).record)
+        self.metrics = run.writer()
         self.learner: SFTService
         self.refused = 0
         self.stopping = stopping

@@ -22,6 +22,8 @@ class TokenMasks:
     executed: Bool[np.ndarray, " R"]
     code: Bool[np.ndarray, " R"]
     token_lines: Int32[np.ndarray, " R"]
+    token_starts: Int32[np.ndarray, " R"]
+    token_ends: Int32[np.ndarray, " R"]
     thoughts: Bool[np.ndarray, " R"] | None = None
 
 
@@ -53,12 +55,13 @@ def token_masks(
     count = len(spans) + ended_itself
     executed = np.zeros(count, dtype=bool)
     code = np.zeros(count, dtype=bool)
-    lines = np.zeros(count, dtype=np.int32)
+    lines, starts, ends = (np.zeros(count, dtype=np.int32) for _ in range(3))
     for token, (start, end) in enumerate(spans):
         places = extracted.positions[start:end]
         places = places[places >= 0]
         if places.size:
             code[token] = True
+            starts[token], ends[token] = places[0], places[-1] + 1
             visible = places[leader[places] == places]
             executed[token] = bool(ran[visible].any()) if visible.size else bool(ran[leader[places[-1]]])
             lines[token] = line[leader[places[0]]] if leader[places[0]] < len(program) else line[places[0]]
@@ -68,10 +71,11 @@ def token_masks(
     if ended_itself:
         code[-1] = executed[-1] = True
     if not thoughts:
-        return TokenMasks(executed, code, lines)
+        return TokenMasks(executed, code, lines, starts, ends)
     thinking = np.zeros(count, dtype=bool)
     thinking[: len(spans)] = [any(_overlap(span, thought) for thought in thoughts) for span in spans]
-    return TokenMasks(executed & ~thinking, code & ~thinking, np.where(thinking, 0, lines).astype(np.int32), thinking)
+    lines = np.where(thinking, 0, lines).astype(np.int32)
+    return TokenMasks(executed & ~thinking, code & ~thinking, lines, starts, ends, thinking)
 
 
 def _overlap(one: Span, other: Span) -> bool:

@@ -84,9 +84,9 @@ def files_of_the_tree() -> set[str]:
     """Every file of the package by its installed name."""
     assert ROOT is not None
     found = {f"stepcoder/{file.name}" for file in (ROOT / "stepcoder").glob("*.py")}
-    for folder in FOLDERS:
-        files = (file for file in (ROOT / folder).rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-        found |= {f"stepcoder/{file.relative_to(ROOT).as_posix()}" for file in files}
+    for top, folder in [*((ROOT, folder) for folder in FOLDERS), (ROOT / "stepcoder", "pages")]:
+        files = (file for file in (top / folder).rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+        found |= {f"stepcoder/{file.relative_to(top).as_posix()}" for file in files}
     return found
 
 

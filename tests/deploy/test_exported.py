@@ -86,7 +86,7 @@ def test_every_panel_names_metrics_that_a_run_exports(
 ) -> None:
     gauges = Gauges()
     monkeypatch.setattr("ray.util.metrics.Gauge", gauges.Gauge)
-    monkeypatch.setattr("stepcoder.deploy.training.controller.RayMetrics", lambda _: RayMetrics("r"))
+    monkeypatch.setattr("stepcoder.deploy.run.directory.RayMetrics", lambda _: RayMetrics("r"))
     config = configured(tmp_path, model, "ppo", 0)
     config = config.model_copy(update={"eval": config.eval.model_copy(update={"at_end": True})})
     run, _ = go(config, model, monkeypatch)

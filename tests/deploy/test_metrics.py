@@ -100,6 +100,16 @@ def test_events_hold_the_same_numbers_and_forget_repeated_steps(tmp_path: Path) 
     assert [e.value for e in events.Scalars("eval/train/pass_rate")] == [0.5]
 
 
+def test_how_groups_ended_is_kept_by_step_and_no_step_twice(tmp_path: Path) -> None:
+    for resumed, steps in ((0, (1, 2, 3)), (1, (2, 3))):
+        with MetricsWriter(tmp_path, resumed) as writer:
+            for step in steps:
+                writer.write_groups(step, {"ticket": [step, resumed]})
+    assert [(record["step"], record["ticket"]) for record in read_metrics(tmp_path / "groups.jsonl")] == [
+        (1, [1, 0]), (2, [2, 1]), (3, [3, 1]),
+    ]  # fmt: skip
+
+
 def test_numbers_that_json_lacks_are_written_as_text(tmp_path: Path) -> None:
     with MetricsWriter(tmp_path) as writer:
         writer.write(1, {"policy/loss": math.nan, "kl/reference": np.float32(0.5), "tokens/generated": np.int64(7)})

@@ -1,5 +1,6 @@
 """One run, one directory: resume, refusal of changed settings, one driver at a time, and a run at a URI."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,21 @@ def test_a_new_run_starts_at_zero_and_an_old_one_goes_on(tmp_path: Path) -> None
     with RunDirectory.open(configured(tmp_path)) as run:
         assert run.resumed_step == 20 and not run.finished
         assert run.messages == ["going on from the checkpoint of step 20 of 100"]
+
+
+def test_what_happened_to_a_run_is_noted(tmp_path: Path) -> None:
+    with RunDirectory.open(configured(tmp_path)) as run:
+        work(run, 20)
+        run.note("a service was lost (one actor)")
+    for _ in range(2):
+        RunDirectory.open(configured(tmp_path, "--run.steps", "20")).close()  # done: no news
+    RunDirectory.open(configured(tmp_path)).close()
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(event["step"], event["text"]) for event in events] == [
+        (0, "a service was lost (one actor)"), (20, "going on from the checkpoint of step 20 of 20"),
+        (20, "going on from the checkpoint of step 20 of 20"), (20, "going on from the checkpoint of step 20 of 100"),
+    ]  # fmt: skip
+    assert all(event["time"] > 1e9 for event in events)
 
 
 def test_a_run_is_finished_after_its_last_evaluation(tmp_path: Path) -> None:

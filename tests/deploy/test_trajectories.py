@@ -1,5 +1,6 @@
 """The file of a step's trajectories: what it holds, and that common tools open it."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -9,10 +10,14 @@ import pandas
 import pyarrow.parquet as pq
 import pytest
 
+from stepcoder.curriculum.subtask import Outcome
 from stepcoder.deploy.run.trajectories import SCHEMA, VERSION, schema_table, write_groups, write_trajectories
+from stepcoder.deploy.training.generated import drawn, group_columns
 from stepcoder.executor.report import Verdict
 from stepcoder.learner.trained import Trained
-from stepcoder.rollout.trajectory import Trajectory
+from stepcoder.rollout.kept import KeptTest
+from stepcoder.rollout.service import IssuedGroup
+from stepcoder.rollout.trajectory import GroupSummary, Trajectory
 from tests.tools.learner import learner_config, make_groups, make_rank
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "trajectories.md"
@@ -50,6 +55,36 @@ def test_trajectories_come_back_with_what_the_loss_used(tmp_path: Path) -> None:
     assert row["reference_logprobs"] is None and row["verdict"] == "wrong_answer"
     write_trajectories(tmp_path, 9, [])
     assert [file.name for file in tmp_path.iterdir()] == ["step-00000009.parquet"]
+
+
+def test_what_a_person_reads_comes_back(tmp_path: Path) -> None:
+    test = KeptTest(2, "wrong_answer", "1", "2", "3", "", None, None, 0.5, True)
+    one = dataclasses.replace(
+        trajectory(), prompt="Write x.", response="x = 1", token_starts=np.array([0, 1, 2], np.int32),
+        token_ends=np.array([1, 2, 2], np.int32), executed_lines=(1,), error="ValueError", tests=(test,),
+    )  # fmt: skip
+    plain, row = pq.read_table(write_trajectories(tmp_path, 1, [trajectory(), one])).to_pylist()
+    assert plain["tests"] == [] and plain["token_starts"] is None
+    assert row["tests"] == [dataclasses.asdict(test)] and row["token_ends"] == [1, 2, 2]
+    assert (row["prompt"], row["response"], row["executed_lines"], row["error"]) == (
+        "Write x.", "x = 1", [1], "ValueError",
+    )  # fmt: skip
+
+
+def test_a_part_of_a_steps_groups_is_drawn_by_their_tickets() -> None:
+    groups = [IssuedGroup(summary(ticket), None) for ticket in range(40)]
+    some = [group.summary.outcome.ticket for group in drawn(groups, 10)]
+    assert len(some) == 10 and some == sorted(some) and some != list(range(10))
+    assert [group.summary.outcome.ticket for group in drawn(groups[::-1], 10)][::-1] == some
+    assert drawn(groups, None) == groups and drawn(groups, 99) == groups
+    assert group_columns(groups[:2]) == {
+        "ticket": [0, 1], "problem": ["a", "a"], "stage": [2, 2], "passed": [1, 1], "total": [4, 4],
+        "reward": [0.5, 0.5],
+    }  # fmt: skip
+
+
+def summary(ticket: int) -> GroupSummary:
+    return GroupSummary(Outcome(ticket, "a", 2, 1, 4), "interview", 9, 9, 2.0, 1.0, {}, 0)
 
 
 def test_the_schema_names_its_version_and_explains_each_column(tmp_path: Path) -> None:

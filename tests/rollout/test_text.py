@@ -128,6 +128,14 @@ def test_tokens_of_a_branch_not_taken_are_masked() -> None:
     assert masks.token_lines.tolist() == [2, 2, 2, 3, 3, 3, 4, 4, 4, 4, 0]
 
 
+def test_each_token_knows_the_characters_that_it_wrote() -> None:
+    pieces = ["Here:\n", "```", "\n", "y", " = x", "\n", "```", " bye"]
+    masks = masks_of("x = 1", pieces, [1, 2], form="instruct")
+    text = extract("x = 1", "".join(pieces), "instruct").program
+    written = [text[start:end] for start, end in zip(masks.token_starts, masks.token_ends, strict=True)]
+    assert written == ["", "", "", "y", " = x", "\n", "", ""]
+
+
 def test_a_newline_takes_the_value_of_the_code_after_it() -> None:
     pieces = ["\n", "    ", "return", " 0", "\n\n", "    ", "x = 1"]
     masks = masks_of("def f():", pieces, [1, 2])

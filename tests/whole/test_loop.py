@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas
@@ -16,6 +17,7 @@ import torch
 from stepcoder.deploy.run.trajectories import trajectory_file
 from tests.tools.loop import ROOT, STEPS, engine_processes, metrics, step_lines, write_config
 from tests.tools.patience import HANG_S, until
+from tests.whole.conftest import HOLDING
 
 
 def start(config: Path, *settings: str, **environment: str) -> subprocess.Popen[str]:
@@ -61,16 +63,15 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
 def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_killed(
-    engine: str, model: Path, tmp_path: Path
+    engine: str, model: Path, tmp_path: Path, straight: Callable[[str], tuple[Path, str]]
 ):
-    straight = tmp_path / "straight"
-    holding = ("--executor.reward", "tests.tools.loop:held", "--rollout.engine", engine)
-    output = finish(start(write_config(tmp_path, model, "straight"), *holding))
+    holding = (*HOLDING, "--rollout.engine", engine)
+    undisturbed, output = straight(engine)
     assert "step 4/4" in output and "learning curve" in output
-    assert (straight / "learning_curve.png").stat().st_size > 10_000
+    assert (undisturbed / "learning_curve.png").stat().st_size > 10_000
     # in fp32 engine and learner agree on every sampled token, after every sync of the weights
-    assert all(line["gap/logprob_abs_mean"] < 1e-4 for line in step_lines(straight).values())
-    assert len(list((straight / "trajectories").glob("*.parquet"))) == STEPS
+    assert all(line["gap/logprob_abs_mean"] < 1e-4 for line in step_lines(undisturbed).values())
+    assert len(list((undisturbed / "trajectories").glob("*.parquet"))) == STEPS
 
     killed = tmp_path / "killed"
     config = write_config(tmp_path, model, "killed")
@@ -87,12 +88,13 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
 
     output = finish(start(config, *holding))
     assert "going on from the checkpoint of step 2 of 4" in output
-    assert metrics(killed) == metrics(straight)
+    assert metrics(killed) == metrics(undisturbed)
     states = [
-        json.loads((run / "checkpoints" / f"step-{STEPS:08d}" / "state.json").read_text()) for run in (straight, killed)
+        json.loads((run / "checkpoints" / f"step-{STEPS:08d}" / "state.json").read_text())
+        for run in (undisturbed, killed)
     ]
     assert states[0] == states[1]
-    assert_same(learner_state(straight), learner_state(killed))
+    assert_same(learner_state(undisturbed), learner_state(killed))
 
 
 def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_and_nothing_else(model: Path, tmp_path: Path):

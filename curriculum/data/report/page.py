@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from stepcoder.curriculum.data.examine import Finding
 from stepcoder.curriculum.data.keep import Outcome
 from stepcoder.curriculum.data.readers.record import REASONS
 from stepcoder.curriculum.data.refinement import Refinement
 from stepcoder.curriculum.problems.problem import Level
+from stepcoder.pages import environment
 from stepcoder.words import plural
 
 _ROWS = 2000  # of the table of dropped problems: a browser searches so many at once
@@ -31,16 +30,8 @@ def page(outcome: Outcome, job: Refinement, against: Sequence[str] = ()) -> str:
     """`against` names the evaluation sets that were looked at."""
     findings = [kept.finding for kept in outcome.kept]
     reasons = sorted(outcome.reasons.items(), key=lambda pair: (-pair[1], pair[0]))
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"thousands": "{:,}".format, "percent": lambda share, digits: f"{share:.{digits}%}"}
-    return environment.get_template("page.html").render(
+    templates = environment(Path(__file__).parent)
+    return templates.get_template("page.html").render(
         name=job.source.path.name,
         entries=outcome.entries,
         kept=len(findings),

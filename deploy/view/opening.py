@@ -1,0 +1,37 @@
+"""Places given on a command line as runs with names: runs, directories above them, studies."""
+
+from collections.abc import Sequence
+
+from stepcoder.deploy.run.listing import run_places
+from stepcoder.deploy.view.arms import study_runs
+from stepcoder.deploy.view.run import Run
+from stepcoder.errors import UserError
+
+MOST = 50  # runs on one page
+
+
+def opened(places: Sequence[str]) -> list[Run]:
+    """Each place's run, or the runs below a directory of several. UserError where there is none, or too many."""
+    found: dict[str, str] = {}
+    for place in places:
+        study = study_runs(place)
+        if study is not None:
+            if not study:
+                raise UserError(f"{place}: none of this study's runs has been begun")
+            found |= {run: arm for arm, run in study}
+        else:
+            found |= dict.fromkeys(run_places(place) or [place], "")  # one without settings is one damaged run
+    if len(found) > MOST:
+        raise UserError(f"{len(found)} runs are more than a page can show, {MOST}; name those to look at")
+    names = _names(list(found))
+    return [Run(name, place, arm) for name, (place, arm) in zip(names, found.items(), strict=True)]
+
+
+def _names(places: list[str]) -> list[str]:
+    """The last part of each path, with as many before it as it takes to tell them apart."""
+    parts = [place.rstrip("/").split("/") for place in places]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-count:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return places
