@@ -32,11 +32,11 @@ class Head:
         for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
             self.environment.pop(name, None)
         self.environment |= variables
-        dashboard = free_port()
+        dashboard, self.port = free_port(), free_port()
         self.sessions = tempfile.mkdtemp(prefix="ray-")  # short: Ray keeps sockets there
         self.address = f"http://127.0.0.1:{dashboard}"
         command = [
-            "ray", "start", "--head", "--block", "--num-cpus=2", f"--port={free_port()}",
+            "ray", "start", "--head", "--block", "--num-cpus=2", f"--port={self.port}",
             f"--dashboard-port={dashboard}", "--include-dashboard=true",
             f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir={self.sessions}",
         ]  # fmt: skip
