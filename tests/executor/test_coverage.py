@@ -131,11 +131,8 @@ def test_both_backends_mean_the_same_characters(pool: LocalPool, own_pool: Local
 
 @pytest.mark.parametrize("name", DRIVERS)
 @pytest.mark.filterwarnings("ignore")
-def test_agrees_with_coverage_py_on_the_standard_library(
-    pool: LocalPool, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_agrees_with_coverage_py_on_the_standard_library(pool: LocalPool, name: str, folder: Path) -> None:
     """The module's source is the program, and its answers are those that it gives without a sandbox."""
-    monkeypatch.delenv("COLUMNS", raising=False)  # a width that optparse would read; the sandbox passes none on
     oracle = module(name, folder)
     report = pool.run(module_program(name), Suite("call", (Case([], oracle.value),), "drive"))
     assert report.passed, report
