@@ -11,6 +11,8 @@ import pytest
 # whose number of threads is tested set it themselves.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+for name in ("COLUMNS", "LINES"):  # a terminal's, of which pytest-xdist's processes have one: no test is about it
+    os.environ.pop(name, None)
 ROOT = Path(__file__).resolve().parents[1]
 
 
