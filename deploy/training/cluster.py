@@ -312,7 +312,7 @@ def start_curriculum(config: Config, ready: Ready, journal: Path) -> CurriculumC
         num_cpus=0,
         max_restarts=MAX_RESTARTS,
         max_task_retries=-1,
-        scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True),
+        scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False),
     )
     started = actor.remote(str(origin), config.curriculum, config.run.seed, str(journal))
     return CurriculumClient(started, origin, config.ray.start_deadline_s)

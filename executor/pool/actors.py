@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _RESTART_PAUSE_S = 0.5
 _RESTART_S = 120.0
+_TRACE = 0.001  # cores: Ray prefers a node for an actor only where that reserves something
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class ExecutorPool:
     """Programs over the actors `executor-0` ... ; made once by the driver, then passed on freely."""
 
     def __init__(self, config: ExecutorConfig, sites: Sequence[Site] = ()) -> None:
-        """Starts the actors; Ray must be initialised. They ask Ray for no CPU: their work comes in short bursts."""
+        """Starts the actors; Ray must be initialised. They hold no core: their work comes in short bursts."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -69,7 +70,7 @@ class ExecutorPool:
         self.actors: list[Any] = [
             make.options(
                 name=f"executor-{number}",
-                num_cpus=0,
+                num_cpus=0 if site.node is None else _TRACE,
                 max_restarts=-1,
                 max_task_retries=0,
                 max_concurrency=max(1000, 4 * site.workers),
