@@ -241,7 +241,8 @@ def checked(chaos: Chaos, steps: int) -> list[str]:
 
 
 def configured(folder: Path, address: str, steps: int, engine: str) -> Path:
-    own = {"kv_cache_gib": 1, "max_new_tokens": 160} if engine == "vllm" else {"max_new_tokens": 16}
+    """Completions long enough that a step is no shorter than some seconds: an engine takes several to load."""
+    own = {"kv_cache_gib": 1, "max_new_tokens": 220} if engine == "vllm" else {"max_new_tokens": 64}
     return write_config(
         folder, build_tiny_model(folder / "model"), "run", subtasks_per_step=SUBTASKS, max_staleness=1,
         eval={"at_start": False, "at_end": False}, data={"limit": 40},

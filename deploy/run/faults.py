@@ -85,7 +85,7 @@ class Faults:
         return {
             "faults/engines": float(engines),
             "faults/learner": float(len(self.mended) - engines),
-            "faults/seconds": sum(fault.seconds for fault in self.mended),
+            "faults/seconds": sum((fault.seconds for fault in self.mended), 0.0),
         } | ({"faults": causes} if causes else {})
 
 
