@@ -39,11 +39,11 @@ class Head:
         for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
             self.environment.pop(name, None)
         self.environment |= variables
-        dashboard, self.port = free_port(), free_port()
+        dashboard = free_port()
         self.sessions = tempfile.mkdtemp(prefix="ray-")  # short: Ray keeps sockets there
         self.address = f"http://127.0.0.1:{dashboard}"
         command = [
-            "ray", "start", "--head", "--block", "--num-cpus=2", f"--port={self.port}",
+            "ray", "start", "--head", "--block", "--num-cpus=2", f"--port={free_port()}",
             f"--dashboard-port={dashboard}", "--include-dashboard=true",
             f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir={self.sessions}",
         ]  # fmt: skip
@@ -137,7 +137,7 @@ def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, model: Pa
     assert sorted(metrics(run)) == list(range(1, reached + 3))
 
 
-def test_a_missing_and_a_wrong_token_are_refused_in_words(model: Path, tmp_path: Path) -> None:
+def test_a_missing_and_a_wrong_token_are_refused_in_words(tmp_path: Path) -> None:
     with started(tmp_path / "home", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="a" * 64) as head:
         home = tmp_path / "elsewhere"
         home.mkdir()
@@ -146,10 +146,6 @@ def test_a_missing_and_a_wrong_token_are_refused_in_words(model: Path, tmp_path:
         missing = {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}
         for variables, said in ((wrong, "refuses this machine's token"), (missing, "asks for a token")):
             refused = head.run(*submit, HOME=str(home), **variables)
-            assert refused.returncode == 2 and said in refused.stderr, refused.stdout + refused.stderr
-            assert "Traceback" not in refused.stderr
-            join = ("stepcoder", "eval", "--ray.address", f"127.0.0.1:{head.port}", "--config", "configs/starter.yaml")
-            refused = head.run(*join, "--model", str(model), "--rollout.dtype", "float32", HOME=str(home), **variables)
             assert refused.returncode == 2 and said in refused.stderr, refused.stdout + refused.stderr
             assert "Traceback" not in refused.stderr
 
