@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stepcoder.deploy.jobs.client import asked, connect, submit
-from stepcoder.deploy.jobs.upload import Upload, variables
+from stepcoder.deploy.jobs.upload import Upload, variables, waiting
 from stepcoder.deploy.run.provenance import COMMIT, commit
 from stepcoder.deploy.study.launch import Handle
 
@@ -48,7 +48,7 @@ class Jobs:
         self.client = connect(address)
         head, dirty = commit()
         told = [f"{COMMIT}={head}{'-dirty' * dirty}"] if head else []
-        self._variables = variables(told, grace_s)
+        self._variables = waiting(grace_s) | variables(told)
         self._prefix = f"study-{hashlib.sha256(str(study).encode()).hexdigest()[:8]}"
 
     def start(self, name: str, line: Sequence[str], log: Path) -> Handle:

@@ -114,6 +114,10 @@ def _enter(address: str, **options: Any) -> None:
             raise token_refused(f"ray.address {address}", missing=missing) from None
         if isinstance(error, ConnectionError) or "ersion mismatch" in said:
             raise UserError(f"ray.address {address}: {said}") from None
+        if "GCS" in said:  # what Ray makes of a wrong token too, after a minute of trying
+            raise UserError(
+                f"ray.address {address}: {said}. If it asks for a token: RAY_AUTH_MODE, RAY_AUTH_TOKEN."
+            ) from None
         raise
 
 

@@ -177,6 +177,7 @@ def test_a_checkpoint_is_sealed_only_with_every_ranks_parts(tmp_path: Path) -> N
     [
         (AuthenticationError("no token"), "ray.address head:6379: the cluster refuses this machine's token"),
         (RuntimeError("RPC failed: UNAUTHENTICATED"), "refuses this machine's token.*ray get-auth-token"),
+        (RuntimeError("Timed out while waiting for GCS to become available."), "If it asks for a token: RAY_AUTH_MODE"),
         (ConnectionError("nobody there"), "ray.address head:6379: nobody there"),
         (RuntimeError("Version mismatch: the cluster has Ray 2.59"), "Version mismatch: the cluster has Ray 2.59"),
     ],
@@ -185,7 +186,7 @@ def test_what_a_cluster_refuses_at_its_door_is_one_message(
     monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
     def init(**_: object) -> None:
-        raise error  # as Ray does; a real head with a token: `tests/whole/test_job.py`
+        raise error  # as Ray does
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")

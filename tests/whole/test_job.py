@@ -28,7 +28,7 @@ def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, model: Pa
     assert sorted(metrics(run)) == list(range(1, reached + 3))
 
 
-def test_a_missing_and_a_wrong_token_are_refused_in_words(model: Path, tmp_path: Path) -> None:
+def test_a_missing_and_a_wrong_token_are_refused_in_words(tmp_path: Path) -> None:
     with started(tmp_path / "home", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="a" * 64) as head:
         home = tmp_path / "elsewhere"
         home.mkdir()
@@ -37,9 +37,5 @@ def test_a_missing_and_a_wrong_token_are_refused_in_words(model: Path, tmp_path:
         missing = {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}
         for variables, said in ((wrong, "refuses this machine's token"), (missing, "asks for a token")):
             refused = head.run(*submit, HOME=str(home), **variables)
-            assert refused.returncode == 2 and said in refused.stderr, refused.stdout + refused.stderr
-            assert "Traceback" not in refused.stderr
-            join = ("stepcoder", "eval", "--ray.address", f"127.0.0.1:{head.port}", "--config", "configs/starter.yaml")
-            refused = head.run(*join, "--model", str(model), "--rollout.dtype", "float32", HOME=str(home), **variables)
             assert refused.returncode == 2 and said in refused.stderr, refused.stdout + refused.stderr
             assert "Traceback" not in refused.stderr
