@@ -223,10 +223,9 @@ def test_mbpp(tmp_path: Path) -> None:
     assert setup.suite.cases[1] == Case("x = f(2)\nassert f(x) == 2")
     harder = one("mbpp", tmp_path, MBPP | {"challenge_test_list": ["assert f(x) == 2", "assert f(0) == 0"]}).problem
     assert [case.input for case in harder.suite.cases] == [*MBPP["test_list"], "assert f(0) == 0"]
-    assert harder.statement == problem.statement
     for wrong in ("assert f(0) == 0", [3]):
-        broken = write(tmp_path / "broken.jsonl", MBPP | {"challenge_test_list": wrong})
-        assert reasons(read("mbpp", broken)) == [Reason.NO_TESTS]
+        broken = MBPP | {"challenge_test_list": wrong}
+        assert reasons(read("mbpp", write(tmp_path / "b.jsonl", broken))) == [Reason.NO_TESTS]
     sanitized = {key: value for key, value in MBPP.items() if key not in ("text", "test_setup_code")}
     path = tmp_path / "sanitized.json"
     path.write_text(
