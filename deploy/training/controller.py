@@ -151,13 +151,8 @@ class Life:
         self.engines.faults.back(LEARNER, SERVICES)
         if done == 0 and c.eval.at_start and not self.metrics.evaluated(0):
             await self._evaluate(0)
-        if (
-            0 < done
-            and not self._complete(done)
-            and c.eval.every
-            and done % c.eval.every == 0
-            and not self.metrics.evaluated(done)
-        ):
+        on_the_way = 0 < done and not self._complete(done) and c.eval.every and done % c.eval.every == 0
+        if on_the_way and not self.metrics.evaluated(done):
             await self._evaluate(done)
         if self._time_for_steps(done):
             done = await self._steps(done, issued)
@@ -166,8 +161,7 @@ class Life:
 
     def _complete(self, done: int) -> bool:
         """Whether the run has taken all its steps, or generated all its tokens, with step `done`."""
-        limit = self.config.run.max_tokens
-        return done >= self.config.run.steps or (limit is not None and self.tokens >= limit)
+        return done >= self.config.run.steps or 0 < (self.config.run.max_tokens or 0) <= self.tokens
 
     async def _save_before_the_end(self) -> None:
         """The last step that is done, unless there is a checkpoint of it."""
