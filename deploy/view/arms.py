@@ -1,7 +1,6 @@
 """The arms of a study: which runs belong together, and how sure their means and differences are.
 
 A study is a directory with `study.yaml` and `runs/ARM/seed-N/`. An arm is a table of pass rates, seeds by problems.
-Both are drawn, so that the variance of its mean has a part of seeds, one of problems and one of the rest.
 """
 
 import math
@@ -12,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jaxtyping import Float
 
-from stepcoder.deploy.shown.summary import Z95, Interval
+from stepcoder.deploy.shown.summary import Interval
+from stepcoder.deploy.study.statistics import Table, crossed
 from stepcoder.deploy.view.files import Files
 from stepcoder.deploy.view.run import Run
 
 STUDY = "study.yaml"
 _NAME = re.compile(r"[\w+-]{1,80}", re.ASCII)
-Table = Float[np.ndarray, "S P"]
 Shares = dict[str, float]  # problem id -> share of its completions that passed
 
 
@@ -65,35 +63,10 @@ def table(seeds: Sequence[Shares]) -> Table:
 
 
 def mean(found: Table) -> Interval | None:
-    """The mean with its 95 % interval, Student's with Satterthwaite's degrees of freedom. None without a problem.
-
-    One seed says nothing of other seeds: the interval is then over problems alone.
-    """
-    seeds, problems = found.shape
+    """The mean with its 95 % interval; None without a problem."""
     if not found.size:
         return None
-    middle = float(found.mean())
-    if problems < 2:
-        return Interval(middle, math.nan, math.nan)
-    by_seed, by_problem = found.mean(1), found.mean(0)
-    if seeds < 2:
-        half = quantile(problems - 1) * math.sqrt(float(found.var(ddof=1)) / problems)
-        return Interval(middle, middle - half, middle + half)
-    rest = float(np.square(found - by_seed[:, None] - by_problem + middle).sum()) / ((seeds - 1) * (problems - 1))
-    of_seeds = max(problems * float(by_seed.var(ddof=1)), rest)
-    of_problems = max(seeds * float(by_problem.var(ddof=1)), rest)
-    total = of_seeds + of_problems - rest
-    spread = of_seeds**2 / (seeds - 1) + of_problems**2 / (problems - 1) + rest**2 / ((seeds - 1) * (problems - 1))
-    half = quantile(total**2 / spread) * math.sqrt(total / found.size) if spread else 0.0
-    return Interval(middle, middle - half, middle + half)
-
-
-def quantile(degrees: float) -> float:
-    """The 97.5 % point of Student's distribution. Source: Abramowitz and Stegun, 26.7.5; 2 % low at 2 degrees."""
-    z, n = Z95, degrees
-    terms = (z, (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-             (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160)  # fmt: skip
-    return sum(term / n**power for power, term in enumerate(terms))
+    return crossed(found)
 
 
 def difference(first: Sequence[tuple[str, Shares]], other: Sequence[tuple[str, Shares]]) -> Interval | None:
