@@ -139,8 +139,9 @@ def completion(
     return Trajectory(
         ticket, sample, problem, level, stage, np.arange(40, dtype=np.int32), chance.integers(0, 9000, count, np.int32),
         -chance.exponential(0.3, count).astype(np.float32), np.isin(lines, ran), np.ones(count, bool), lines,
-        None if passed else total, 1.0 if passed else -0.6, verdict, "eos", 0, program, True, len(prefix), None,
-        words.prompt, words.written, starts, ends, ran, error, (test,),
+        None if passed else total, 1.0 if passed else -0.6, verdict, "eos", 0, program, True, len(prefix),
+        prompt=words.prompt, response=words.written, token_starts=starts, token_ends=ends, executed_lines=ran,
+        error=error, tests=(test,),
     )  # fmt: skip
 
 

@@ -65,8 +65,9 @@ def read_groups(run: Path, steps: Sequence[int] | None = None) -> Iterator[tuple
 def trajectory(row: dict[str, Any]) -> Trajectory:
     """A stored row as the learner had it."""
     arrays = {"prompt_ids": np.int32, "response_ids": np.int32, "executed": bool, "code": bool, "token_lines": np.int32}
-    known = {name: row[name] for name in FIELDS if name not in ("logprobs", "verdict")}
+    known = {name: row[name] for name in FIELDS if name in row and name not in ("logprobs", "verdict", "tests")}
     known |= {name: np.asarray(row[name], kind) for name, kind in arrays.items()}
+    known |= {"thoughts": np.asarray(row["thinking"], bool), "between": ~np.asarray(row["sampled"], bool)}
     return Trajectory(
         logprobs=np.asarray(row["sampler_logprobs"], np.float32), verdict=Verdict(row["verdict"]), **known
     )  # fmt: skip

@@ -126,7 +126,7 @@ def test_gzip_reads_like_plain(tmp_path: Path) -> None:
 def test_starter_names_are_known() -> None:
     assert load_problems("starter:train")[0].source == "starter"
     error = refusal("starter:test")
-    assert error.line is None and "heldout, train" in error.reason
+    assert error.line is None and "heldout, study, train" in error.reason
 
 
 def test_method_entry_point(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from stepcoder.waiting import WaitedTooLong, watched, within
 from tests.tools.cluster import cluster_with_gpus
 from tests.tools.patience import until
 
-RUN: Any = SimpleNamespace(checkpoint=None, checkpoints=Path("nowhere"))
+RUN: Any = SimpleNamespace(checkpoint=None, checkpoints=Path("nowhere"), note=lambda text: None)
 PROGRESS: Any = SimpleNamespace(message=lambda text: None)
 
 

@@ -39,7 +39,7 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+def listed(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     found = Cluster()
     monkeypatch.setattr(jobs, "connect", lambda address: found)
     monkeypatch.setattr(jobs, "JOB_POLL_S", 0.0)
@@ -51,29 +51,29 @@ def launcher(folder: Path, study: str = "study") -> Jobs:
     return Jobs("http://head", 2, Upload(folder), folder / study, 5.0)
 
 
-def test_a_job_under_way_is_found_again_and_one_that_has_ended_is_tried_anew(tmp_path: Path, cluster: Cluster) -> None:
+def test_a_job_under_way_is_found_again_and_one_that_has_ended_is_tried_anew(tmp_path: Path, listed: Cluster) -> None:
     log = tmp_path / "log"
     first = launcher(tmp_path).start("ppo-0", ["train", "--run.seed", "0"], log)
-    assert first.poll() is None and len(cluster.submitted) == 1
-    assert cluster.submitted[0]["line"].endswith("train --run.seed 0")
-    assert cluster.submitted[0]["variables"]["STEPCODER_COMMIT"] == "abc-dirty"
+    assert first.poll() is None and len(listed.submitted) == 1
+    assert listed.submitted[0]["line"].endswith("train --run.seed 0")
+    assert listed.submitted[0]["variables"]["STEPCODER_COMMIT"] == "abc-dirty"
     again = launcher(tmp_path).start("ppo-0", ["train", "--run.seed", "0"], log)
-    assert len(cluster.submitted) == 1
-    (name,) = cluster.jobs
-    cluster.jobs[name] = JobStatus.FAILED
+    assert len(listed.submitted) == 1
+    (name,) = listed.jobs
+    listed.jobs[name] = JobStatus.FAILED
     assert again.poll() == 1 and log.read_text() == f"log of {name}"
     launcher(tmp_path).start("ppo-0", ["train", "--run.seed", "0"], log)
-    assert len(cluster.submitted) == 2 and len(cluster.jobs) == 2
+    assert len(listed.submitted) == 2 and len(listed.jobs) == 2
 
 
 def test_the_end_of_a_study_leaves_its_jobs_and_other_runs_and_studies_have_their_own(
-    tmp_path: Path, cluster: Cluster
+    tmp_path: Path, listed: Cluster
 ) -> None:
     one = launcher(tmp_path).start("ppo-1", ["train"], tmp_path / "log")
     one.stop()
-    assert list(cluster.jobs.values()) == [JobStatus.RUNNING]
+    assert list(listed.jobs.values()) == [JobStatus.RUNNING]
     launcher(tmp_path).start("ppo-10", ["train"], tmp_path / "log")
     launcher(tmp_path, "another").start("ppo-1", ["train"], tmp_path / "log")
-    assert len(cluster.jobs) == 3
-    cluster.jobs[next(iter(cluster.jobs))] = JobStatus.SUCCEEDED
+    assert len(listed.jobs) == 3
+    listed.jobs[next(iter(listed.jobs))] = JobStatus.SUCCEEDED
     assert one.poll() == 0

@@ -71,7 +71,8 @@ def test_the_next_turn_begins_as_the_first() -> None:
 def attempt(ids: list[int], verdict: Verdict, executed: list[int], **changes: Any) -> Attempt:
     """Every token is code on line 1."""
     count = len(ids)
-    masks = TokenMasks(np.array(executed, bool), np.ones(count, bool), np.ones(count, np.int32))
+    line, starts = np.ones(count, np.int32), 4 * np.arange(count, dtype=np.int32)
+    masks = TokenMasks(np.array(executed, bool), np.ones(count, bool), line, starts, starts + 4)
     completion = Completion(ids, [-1.0] * count, "eos", changes.pop("version", 5))
     return Attempt(completion, masks, Report(verdict), f"program {ids[0]}", 0, **changes)
 

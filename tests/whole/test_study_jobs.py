@@ -6,9 +6,10 @@ import pytest
 
 from stepcoder.deploy.jobs.upload import Upload
 from stepcoder.deploy.study.jobs import Jobs
+from tests.tools.head import started
 from tests.tools.loop import ROOT
 from tests.tools.patience import until
-from tests.whole.test_job import free_port, started
+from tests.tools.ports import free_port
 
 
 @pytest.mark.slow
