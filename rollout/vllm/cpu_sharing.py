@@ -15,7 +15,7 @@ import torch
 
 CROWDED = 0.5  # threads that waited for a core, on average over a period, above which there are too many
 PERIOD_S = 0.4  # of computing, over which that average is taken
-RETRY_S = (1.0, 32.0)  # of computing until all threads are tried again: at first, and at most after doubling
+RETRY_S = (1.0, 8.0)  # of computing until all threads are tried again: at first, and at most after doubling
 
 
 class ThreadChooser:

@@ -33,7 +33,7 @@ def test_all_threads_are_tried_again_later_and_later_while_it_stays_crowded():
         if chooser.period(1.0, 1.1 * chooser.threads - 1.0) == 2:
             tries.append(clock)
         clock += 1
-    assert [later - sooner for sooner, later in zip(tries, tries[1:], strict=False)] == [4, 6, 10, 18, 34, 34, 34, 34]
+    assert [later - sooner for sooner, later in zip(tries, tries[1:], strict=False)] == [4, 6, *[10] * 18]
 
 
 def test_after_the_other_has_gone_a_new_one_is_met_like_the_first():
