@@ -91,14 +91,9 @@ class LearnerRank:
 
         def policy(kind: torch.dtype, checkpointing: bool) -> Policy:
             return load_policy(
-                self._model,
-                kind,
-                pieces,
-                self._temperature,
-                autocast=autocast,
-                checkpointing=checkpointing,
+                self._model, kind, pieces, self._temperature, autocast=autocast, checkpointing=checkpointing,
                 fp32_output=c.output_precision == "fp32",
-            )
+            )  # fmt: skip
 
         trained = policy(dtype, c.gradient_checkpointing)
         if c.lora.rank is not None:

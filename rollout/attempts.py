@@ -48,17 +48,7 @@ def trajectory_of(
     By turn, a turn is paid for what it gained over the one before: r_1, r_2 - r_1, ... . The sum is the last program's
     reward, so a turn that repairs nothing gains nothing.
     """
-    last = attempts[-1]
-    by_turn = len(worth) > 1
-    gains = np.diff(worth, prepend=0.0) if by_turn else [0.0] * (len(attempts) - 1) + [worth[-1]]
-    turns, at = [], 0
-    for attempt, gain in zip(attempts, gains, strict=True):
-        end, report = at + len(attempt.completion.response_ids), attempt.report
-        turns.append(
-            Turn(at, end, report.verdict, report.error_line, attempt.completion.finish_reason,
-                 report.coverage_trusted, attempt.divergence, float(gain))
-        )  # fmt: skip
-        at = end + len(attempt.told)
+    last, turns = attempts[-1], _turns(attempts, worth)
     between = np.concatenate([_one(a, False, True) for a in attempts])
     return Trajectory(
         ticket=subtask.ticket,
@@ -84,7 +74,7 @@ def trajectory_of(
         divergence=last.divergence,
         thoughts=_thoughts(attempts),
         between=between if between.any() else None,
-        turns=tuple(turns) if len(turns) > 1 else (),
+        turns=turns if len(turns) > 1 else (),
         token_versions=_versions(attempts),
         response="".join(a.text + a.told_text for a in attempts),
         token_starts=_written(attempts, [a.masks.token_starts for a in attempts]),
@@ -93,6 +83,20 @@ def trajectory_of(
         error=last.error,
         tests=last.tests,
     )
+
+
+def _turns(attempts: Sequence[Attempt], worth: Sequence[float]) -> tuple[Turn, ...]:
+    by_turn = len(worth) > 1
+    gains = np.diff(worth, prepend=0.0) if by_turn else [0.0] * (len(attempts) - 1) + [worth[-1]]
+    turns, at = [], 0
+    for attempt, gain in zip(attempts, gains, strict=True):
+        end, report = at + len(attempt.completion.response_ids), attempt.report
+        turns.append(
+            Turn(at, end, report.verdict, report.error_line, attempt.completion.finish_reason,
+                 report.coverage_trusted, attempt.divergence, float(gain))
+        )  # fmt: skip
+        at = end + len(attempt.told)
+    return tuple(turns)
 
 
 def _written(attempts: Sequence[Attempt], ends: Sequence[np.ndarray]) -> np.ndarray:

@@ -85,17 +85,9 @@ class RolloutService:
                 runtime_env={"env_vars": engine_environment(config, device, backend) | environment(index)},
                 **options(index),
             ).remote(
-                model,
-                config,
-                prompt,
-                self.executor,
-                executor.reward,
-                seed,
-                device=device,
-                backend=backend,
-                heartbeat=heartbeat,
-                traces_solutions=traces_solutions,
-            )
+                model, config, prompt, self.executor, executor.reward, seed, device=device, backend=backend,
+                heartbeat=heartbeat, traces_solutions=traces_solutions,
+            )  # fmt: skip
 
         self.crew = Crew(start, config.engines, heartbeat, losses, deadline_s)
         self._dispatch = Dispatch(self.crew.usable, config.max_num_seqs, self._room)

@@ -75,6 +75,12 @@ def model_shape(name_or_directory: str | Path) -> ModelShape | None:
     )
 
 
+def shape_here(config: BaseConfig) -> ModelShape | None:
+    """Of the configuration's model, where it is on this machine."""
+    directory = Path(config.model).expanduser()
+    return model_shape(directory if directory.is_dir() else config.model)
+
+
 def network_parameters(config: BaseConfig, model: ModelShape) -> tuple[float, float, float]:
     """Numbers in the policy, in a critic of its own and in the reference that is a copy; 0 for what there is not."""
     settings = config.learner

@@ -21,7 +21,7 @@ from stepcoder.curriculum.prompts import Prompter, TemplateError
 from stepcoder.curriculum.stages import schedules
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
-from stepcoder.deploy.checks.footprint import ModelShape, model_shape, parts
+from stepcoder.deploy.checks.footprint import model_shape, parts, shape_here
 from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, fit_at_once
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.nodes import check_nodes, look
@@ -304,12 +304,6 @@ def check_gpus(config: BaseConfig, trains: bool = True) -> None:
     fit = fit_at_once(config, shape_here(config), memory)
     for who in services(config, trains):
         check_nodes(config, None, placement(config, len(memory), who, fit), [here], here, who)
-
-
-def shape_here(config: BaseConfig) -> ModelShape | None:
-    """Of a model that is on this machine."""
-    directory = Path(config.model).expanduser()
-    return model_shape(directory if directory.is_dir() else config.model)
 
 
 def services(config: BaseConfig, trains: bool) -> tuple[Who, ...]:
