@@ -1,10 +1,12 @@
 """Addresses of pages and back: whatever they name is looked up in what the runs hold, never in a file system."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 _LARGEST = 1 << 62
+_LONGEST = 200  # characters of an id; a server reads no address of 64 KiB, a browser shares none of some thousand
 
 
 class NotFound(LookupError):
@@ -15,6 +17,17 @@ def address(page: str, **fields: Any) -> str:
     """Of a page, in ASCII whatever its fields hold."""
     given = {name: value for name, value in fields.items() if value is not None}
     return f"{page}?{urlencode(given, errors='surrogatepass')}" if given else page
+
+
+def key(problem: str) -> str:
+    """How an address calls a problem: by its id, or by a digest of one that is too long for an address."""
+    if len(problem) <= _LONGEST:
+        return problem
+    return "sha256:" + hashlib.sha256(problem.encode(errors="surrogatepass")).hexdigest()[:24]
+
+
+def problem_address(run: str, problem: str) -> str:
+    return address("/problem", run=run, id=key(problem))
 
 
 def fields(query: bytes) -> dict[str, str]:

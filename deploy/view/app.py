@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -13,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from stepcoder.deploy.view import addresses, problems
-from stepcoder.deploy.view.addresses import NotFound, address
+from stepcoder.deploy.view.addresses import NotFound, problem_address
 from stepcoder.deploy.view.arms import comparison
 from stepcoder.deploy.view.charts import charts, tiles
 from stepcoder.deploy.view.guard import LOOPBACK, Guard
@@ -70,10 +71,11 @@ class Pages:
         return self._page("problems", "problems", run, missing=run.missing())
 
     def problem(self, given: dict[str, str]) -> str:
-        run, name = self._run(given), given.get("id", "")
-        visits = problems.visits(run, name)
+        run, key = self._run(given), given.get("id", "")
+        visits = problems.visits(run, key)
         if not visits:
-            raise NotFound(f"the run has tried no problem {name}")
+            raise NotFound(f"the run has tried no problem {key}")
+        name = visits[0].problem
         statement, solution = run.statement(name)
         return self._page(
             "problem", "problems", run, problem=name, visits=visits[-_VISITS:], hidden=max(len(visits) - _VISITS, 0),
@@ -122,7 +124,7 @@ class Pages:
 
     def problems_data(self, given: dict[str, str]) -> tuple[str, Callable[[], Any]]:
         run = self._run(given)
-        return run.stamp(), lambda: problems.table(run, lambda name: address("/problem", run=run.name, id=name))
+        return run.stamp(), lambda: problems.table(run, partial(problem_address, run.name))
 
 
 def build(runs: Sequence[Run], token: str | None = None, hosts: Iterable[str] = LOOPBACK) -> ASGIApp:

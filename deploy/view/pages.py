@@ -9,7 +9,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from stepcoder.deploy.shown.summary import points
-from stepcoder.deploy.view.addresses import address
+from stepcoder.deploy.view.addresses import address, problem_address
 from stepcoder.deploy.view.charts import split_words
 from stepcoder.deploy.view.program import Line
 from stepcoder.executor.report import Verdict
@@ -61,7 +61,7 @@ def templates() -> Environment:
         split=split_words, pieces=pieces,
         share=lambda value: "-" if value is None else f"{value:.0%}",
     )  # fmt: skip
-    made.globals |= {"address": address, "plural": plural, "linked": True}
+    made.globals |= {"address": address, "problem_address": problem_address, "plural": plural, "linked": True}
     return made
 
 

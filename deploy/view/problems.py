@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from stepcoder.deploy.view import addresses
 from stepcoder.deploy.view.arms import shares
 from stepcoder.deploy.view.run import Group, Run
 
@@ -87,6 +88,6 @@ def table(run: Run, address: Any) -> dict[str, Any]:
     return {"rows": rows, "steps": max((s.last.step for s in found), default=0)}
 
 
-def visits(run: Run, problem: str) -> list[Group]:
-    """The groups of one problem in order."""
-    return [group for group in run.groups() if group.problem == problem]
+def visits(run: Run, key: str) -> list[Group]:
+    """The groups of one problem in order, by what addresses call it."""
+    return [group for group in run.groups() if addresses.key(group.problem) == key]

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
@@ -25,10 +25,11 @@ from stepcoder.deploy.view.report import report
 from stepcoder.deploy.view.run import Run
 from stepcoder.visible import visible
 
+LONG = "x" * 300_000  # no server reads an address as long as this
 HOSTILE = (
     "</code></pre></script><script>alert(1)</script>", "<img src=x onerror=alert(2)>", "\x1b[31mred\x1b]0;title\x07",
     "\u202egnol\u2066", "a\x00b", "'\"`><svg/onload=alert(3)>", "{{ 7 * 7 }}{% raw %}", "javascript:alert(4)",
-    "..\\..//../../etc/passwd", "]]><!--", "\r\nSet-Cookie: a=b", "x" * 300_000, "\u2028\u2029\ufeff\x85",
+    "..\\..//../../etc/passwd", "]]><!--", "\r\nSet-Cookie: a=b", LONG, "\u2028\u2029\ufeff\x85",
 )  # fmt: skip
 # YAML and Parquet keep no lone surrogates; nothing else is left out.
 texts = st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
@@ -130,6 +131,7 @@ def test_two_completions_stand_side_by_side(made: Path) -> None:
 
 @settings(max_examples=15, deadline=None, phases=QUICK, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=hostile_words)
+@example(words=replace(Words(), **{field.name: HOSTILE[1] + LONG for field in fields(Words)}))
 def test_no_text_of_a_run_becomes_markup(made: Path, tmp_path_factory: pytest.TempPathFactory, words: Words) -> None:
     known = harmless(made)
     folder = tmp_path_factory.mktemp("hostile") / "made"
