@@ -1,0 +1,7 @@
+"""`python -m stepcoder` is `stepcoder`."""
+
+import sys
+
+from stepcoder.deploy.cli import main
+
+sys.exit(main())
