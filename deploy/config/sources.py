@@ -30,6 +30,7 @@ class Given:
 
     value: Any
     origin: str
+    file: bool = False
 
 
 Layer = dict[str, Given]
@@ -40,8 +41,7 @@ def read_yaml(path: Path, tree: Tree, seen: tuple[Path, ...] = ()) -> list[Layer
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        folder = path.parent if path.parent.is_dir() else Path("configs")
-        there = sorted(str(file) for file in folder.glob("*.yaml"))
+        there = sorted(str(file) for file in [*path.parent.glob("*.yaml")] or Path("configs").glob("*.yaml"))
         close = nearest(str(path), there)
         hint = f" Did you mean {close[0]}?" if close else (f" There are: {', '.join(there)}." if there else "")
         raise UserError(f"configuration file {path}: {error.strerror or error}.{hint}") from None
@@ -84,7 +84,7 @@ def walk(
             elif key in tree.sections and key not in tree.unions and loader.construct_object(value_node) is None:
                 continue
             else:
-                found[key] = Given(loader.construct_object(value_node, deep=True), place)
+                found[key] = Given(loader.construct_object(value_node, deep=True), place, file=True)
 
     visit(root, "")
     return [*base, types_alone(found, tree)]
