@@ -108,7 +108,9 @@ def read_arguments(arguments: Sequence[str], tree: Tree) -> Layer:
     while queue:
         word = queue.pop(0)
         if not word.startswith("--") or word == "--":
-            raise UserError(f"command line: {word!r} is not understood; settings are given as --section.key value.")
+            is_file = word.endswith((".yaml", ".yml"))
+            way = "a file is given as --config FILE" if is_file else "settings are given as --section.key value"
+            raise UserError(f"command line: {word!r} is not understood; {way}.")
         name, equals, value = word[2:].partition("=")
         if name == "set":
             pair = value if equals else (queue.pop(0) if queue else "")

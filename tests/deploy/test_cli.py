@@ -160,6 +160,7 @@ def test_a_run_says_first_what_it_trains_and_without_a_file_that_defaults_run(mo
         (["train", "--config", "configs/study-starter.yaml"], "arms is for 'stepcoder study'"),
         (["sft", "--config", "configs/study-starter.yaml"], "arms is for 'stepcoder study'"),
         (["study", "configs/starter.yaml"], "'stepcoder train --config configs/starter.yaml'"),
+        (["train", "configs/starter.yaml"], "a file is given as --config FILE"),
         (["train", "--config", "starter.yaml"], "Did you mean configs/starter.yaml?"),
     ],
 )
