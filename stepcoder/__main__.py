@@ -1,7 +1,8 @@
-"""`python -m stepcoder` is `stepcoder`."""
+"""`python -m stepcoder`: the same as `stepcoder`."""
 
 import sys
 
 from stepcoder.deploy.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,0 @@
-"""`python -m deploy`: the same as `stepcoder`."""
-
-import sys
-
-from stepcoder.deploy.cli import main
-
-if __name__ == "__main__":
-    sys.exit(main())
