@@ -26,7 +26,7 @@ from stepcoder.executor.sandbox.values.data import (
     refill,
     state_of,
 )  # fmt: skip
-from stepcoder.executor.sandbox.values.mirrors import TARGET, Mirror, Mirrors
+from stepcoder.executor.sandbox.values.mirrors import STEP, TARGET, Mirror, Mirrors
 from stepcoder.executor.sandbox.values.pristine import Pristine
 from stepcoder.executor.sandbox.values.standard import STANDARD
 
@@ -46,8 +46,10 @@ class Kept(Protocol):
 class Membrane:
     """One test's. Objects of both sides are kept while either side may meet them again."""
 
-    def __init__(self, pristine: Pristine) -> None:
-        self.pristine = pristine
+    def __init__(self, pristine: Pristine, stops: bool = False) -> None:
+        """`stops`: whether the test speaks of StopIteration. Else one that is no iterator's would end a loop of the
+        test before it has asked anything."""
+        self.pristine, self._stops = pristine, stops
         self._names: list[Kept] = []
         self._mirrors = Mirrors(pristine, self.call, self.outward)
         self._stands: dict[int, tuple[Any, Any]] = {}  # (object of the program, its stand-in), by the former
@@ -74,6 +76,8 @@ class Membrane:
         except BaseException as error:
             trace = error.__traceback__
             self._back(given, named)
+            if StopIteration in type.mro(type(error)) and not self._stops and function is not STEP:
+                error = RuntimeError("the program raised StopIteration")
             raise self.outward(error).with_traceback(trace) from None
         self._back(given, named)
         return self.outward(value)

@@ -12,13 +12,14 @@ from stepcoder.executor.sandbox.values.data import base_of, bases_of, module_of,
 from stepcoder.executor.sandbox.values.pristine import Pristine
 
 _HANDED_ON = (
-    "__call__ __iter__ __next__ __len__ __getitem__ __setitem__ __delitem__ __missing__ __str__ __repr__ __format__ "
+    "__call__ __iter__ __len__ __getitem__ __setitem__ __delitem__ __missing__ __str__ __repr__ __format__ "
     "__enter__ __exit__ __reversed__ __bytes__ __await__ __neg__ __pos__ __invert__"
 ).split()
 _CONVERSIONS = "__abs__ __int__ __float__ __complex__ __index__ __round__ __floor__ __ceil__ __trunc__".split()
 _ARITHMETIC = "add sub mul matmul truediv floordiv mod pow and or xor lshift rshift".split()
 _BINARY = [f"__{side}{name}__" for side in ("", "r", "i") for name in _ARITHMETIC]
 TARGET, _MIXED = "__target__", "__mixed__"
+STEP = next
 _get, _set = object.__getattribute__, object.__setattr__
 
 
@@ -79,6 +80,8 @@ class Mirrors:
         parts = [part for part in type.mro(kind)[:-1] if not (base and self._pristine.of_library(part))]
         names = {name for part in parts for name in space_of(part)}
         space: dict[str, Any] = {name: self._forward(kind, name) for name in _HANDED_ON if name in names}
+        if "__next__" in names:
+            space["__next__"] = lambda stand: self.call(STEP, (stand,), {})
         space["__getattr__"] = lambda stand, name: self.call(getattr, (stand, name), {})
         space["__setattr__"] = lambda stand, name, value: self.call(setattr, (stand, name, value), {})
         space["__delattr__"] = lambda stand, name: self.call(delattr, (stand, name), {})

@@ -86,17 +86,17 @@ class Names(dict[str, Any]):
 
 
 def test_namespace(
-    pristine: Pristine, module: types.ModuleType, source: str, file: str, setup: types.CodeType | None,
+    pristine: Pristine, module: types.ModuleType, code: types.CodeType, setup: types.CodeType | None,
     given: dict[str, Any],
-) -> tuple[Names, types.CodeType]:  # fmt: skip
-    """Where a test's code is to run beside the program `module`, and that code.
+) -> Names:  # fmt: skip
+    """Where a test's code is to run beside the program `module`.
 
     The setup runs there once more, so that its functions use the test's names; its classes are those that the program
     was given. What the program has put in place of a name of the setup is the program's.
     """
-    code = compile(source, file, "exec", dont_inherit=True)
-    membrane = Membrane(pristine)
-    names = Names(membrane, module, set(_all_names(code)) - given.keys())
+    asked = set(_all_names(code))
+    membrane = Membrane(pristine, stops="StopIteration" in asked)
+    names = Names(membrane, module, asked - given.keys())
     if setup is not None:
         exec(setup, names)
     for name, value in given.items():
@@ -105,7 +105,7 @@ def test_namespace(
         elif name in names and is_class(value) and not membrane.pristine.of_library(value):
             membrane.trust(value)
             dict.__setitem__(names, name, value)
-    return names, code
+    return names
 
 
 def _all_names(code: types.CodeType) -> Iterator[str]:
