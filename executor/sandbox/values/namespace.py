@@ -9,7 +9,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.executor.sandbox.values.data import is_class, space_of
+from stepcoder.executor.sandbox.sharing.names import loaded
+from stepcoder.executor.sandbox.values.data import is_class, name_of, space_of
 from stepcoder.executor.sandbox.values.membrane import Membrane
 from stepcoder.executor.sandbox.values.pristine import Pristine
 
@@ -95,7 +96,14 @@ def test_namespace(
     was given. What the program has put in place of a name of the setup is the program's.
     """
     asked = set(_all_names(code))
-    membrane = Membrane(pristine, stops="StopIteration" in asked)
+    classes = {name for name in loaded(code) - pristine.builtins.keys() if name[0].isupper()}
+
+    def about(kind: type) -> bool:
+        """Of a function's name a program could make a class, but hardly of one with a capital."""
+        name = name_of(kind)
+        return name in classes and name not in names and vars(module).get(name) is kind
+
+    membrane = Membrane(pristine, about, stops="StopIteration" in asked)
     names = Names(membrane, module, asked - given.keys())
     if setup is not None:
         exec(setup, names)
