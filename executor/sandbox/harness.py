@@ -16,13 +16,13 @@ from dataclasses import astuple
 from typing import Any
 
 from stepcoder.executor.sandbox import board, compiler
-from stepcoder.executor.sandbox.compiler import PROGRAM_FILE
 from stepcoder.executor.sandbox.confinement import syscalls
 from stepcoder.executor.sandbox.coverage import monitoring
 from stepcoder.executor.sandbox.coverage.probes import Probes, Table
 from stepcoder.executor.sandbox.failures import failure
 from stepcoder.executor.sandbox.offered.surroundings import asks_for_null
 from stepcoder.executor.sandbox.prelude import prelude
+from stepcoder.executor.sandbox.protocol import PROGRAM_FILE
 from stepcoder.executor.sandbox.sharing.names import calls, imported
 from stepcoder.executor.sandbox.sharing.ordinary import ALL, STDERR, STDIN, STDOUT
 from stepcoder.executor.sandbox.sharing.state import Snapshot, end_interpreter, flush_streams
@@ -152,6 +152,8 @@ class Harness:
         namespace = module.__dict__
         namespace["__builtins__"] = builtins
         namespace["__file__"] = PROGRAM_FILE
+        if is_program:
+            namespace["__annotations__"], namespace["__cached__"] = {}, None
         if self._source is not None:
             linecache.cache[PROGRAM_FILE] = self._source
         if self._nodes:

@@ -1,8 +1,8 @@
 """The classes of the stand-ins: what a test sees in place of an object of a class of the program.
 
-A stand-in hands on attributes, calls, items and texts. Its truth, membership and order decide nothing (TypeError) unless
-the test is about its class, and `==` only where what both objects consist of agrees with what the program's own `==`
-says.
+A stand-in hands on attributes, calls, items and texts. Unless the test is about its class, its truth, membership and
+order decide nothing (TypeError). `==` does only where what both objects consist of agrees with what the program's own
+`==` says.
 """
 
 from collections.abc import Callable, Iterator
