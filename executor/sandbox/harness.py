@@ -31,6 +31,7 @@ from stepcoder.executor.sandbox.values import codec, structures
 from stepcoder.executor.sandbox.values.namespace import test_namespace
 
 TEST_FILE = "<test>"
+_ANNOTATED = sys.version_info < (3, 14)  # a script has annotations from its start
 
 
 class Harness:
@@ -153,7 +154,9 @@ class Harness:
         namespace["__builtins__"] = builtins
         namespace["__file__"] = PROGRAM_FILE
         if is_program:
-            namespace["__annotations__"], namespace["__cached__"] = {}, None
+            namespace["__cached__"] = None
+            if _ANNOTATED:
+                namespace["__annotations__"] = {}
         if self._source is not None:
             linecache.cache[PROGRAM_FILE] = self._source
         if self._nodes:
