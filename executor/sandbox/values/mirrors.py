@@ -50,6 +50,19 @@ class Mirror(type):
     def __bool__(cls) -> bool:
         return True
 
+    def __dir__(cls) -> Any:
+        return cls.__mirrors__.call(dir, (cls,), {})
+
+
+class _Doc:
+    """The docstring of the program's class, or of what a stand-in is for."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+
+    def __get__(self, stand: Any, owner: type) -> Any:
+        return self._call(getattr, (owner if stand is None else stand, "__doc__"), {})
+
 
 class Mirrors:
     """Of one test, by the program's class. `call` and `outward`: the membrane's. `about`: whether the test names a
@@ -86,6 +99,8 @@ class Mirrors:
         parts = [part for part in type.mro(kind)[:-1] if not (base and self._pristine.of_library(part))]
         names = {name for part in parts for name in space_of(part)}
         space: dict[str, Any] = {name: self._forward(kind, name) for name in _HANDED_ON if name in names}
+        space["__doc__"] = _Doc(self.call)
+        space["__dir__"] = lambda stand: self.call(dir, (stand,), {})
         space["__copy__"] = lambda stand: self.call(copy, (stand,), {})
         space["__deepcopy__"] = lambda stand, _: self.call(deepcopy, (stand,), {})
         if "__next__" in names:
