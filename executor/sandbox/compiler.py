@@ -23,10 +23,9 @@ from stepcoder.executor.sandbox.coverage import monitoring
 from stepcoder.executor.sandbox.coverage.probes import Probes, Table
 from stepcoder.executor.sandbox.options import Options
 from stepcoder.executor.sandbox.prelude import PRELUDE_FILE, prelude
-from stepcoder.executor.sandbox.protocol import APART, COMPILED, ORDINARY, REFUSED, REQUEST
+from stepcoder.executor.sandbox.protocol import APART, COMPILED, ORDINARY, PROGRAM_FILE, REFUSED, REQUEST
 from stepcoder.executor.sandbox.sharing import ordinary
 
-PROGRAM_FILE = "<program>"
 RECURSION = 15_000
 get_recursion, set_recursion = sys.getrecursionlimit, sys.setrecursionlimit  # programs get others
 _LARGEST_CODE = 4 << 20  # bytes; more can only be a folded constant

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stepcoder.executor.sandbox.compiler import PROGRAM_FILE
+from stepcoder.executor.sandbox.protocol import PROGRAM_FILE
 from stepcoder.executor.sandbox.values import codec
 
 _MESSAGE_CHARS = 500

@@ -16,14 +16,14 @@ from dataclasses import astuple
 from typing import Any
 
 from stepcoder.executor.sandbox import board, compiler
-from stepcoder.executor.sandbox.compiler import PROGRAM_FILE
 from stepcoder.executor.sandbox.confinement import syscalls
 from stepcoder.executor.sandbox.coverage import monitoring
 from stepcoder.executor.sandbox.coverage.probes import Probes, Table
 from stepcoder.executor.sandbox.failures import failure
 from stepcoder.executor.sandbox.offered.surroundings import asks_for_null
 from stepcoder.executor.sandbox.prelude import prelude
-from stepcoder.executor.sandbox.sharing.names import calls
+from stepcoder.executor.sandbox.protocol import PROGRAM_FILE
+from stepcoder.executor.sandbox.sharing.names import calls, imported
 from stepcoder.executor.sandbox.sharing.ordinary import ALL, STDERR, STDIN, STDOUT
 from stepcoder.executor.sandbox.sharing.state import Snapshot, end_interpreter, flush_streams
 from stepcoder.executor.sandbox.streams import Streams, open_streams
@@ -31,6 +31,7 @@ from stepcoder.executor.sandbox.values import codec, structures
 from stepcoder.executor.sandbox.values.namespace import test_namespace
 
 TEST_FILE = "<test>"
+_ANNOTATED = sys.version_info < (3, 14)  # a script has annotations from its start
 
 
 class Harness:
@@ -152,6 +153,10 @@ class Harness:
         namespace = module.__dict__
         namespace["__builtins__"] = builtins
         namespace["__file__"] = PROGRAM_FILE
+        if is_program:
+            namespace["__cached__"] = None
+            if _ANNOTATED:
+                namespace["__annotations__"] = {}
         if self._source is not None:
             linecache.cache[PROGRAM_FILE] = self._source
         if self._nodes:
@@ -164,10 +169,13 @@ class Harness:
                     exec(self._prelude, namespace)
                 if self._setup is not None:
                     exec(self._setup, namespace)
-                given = dict(namespace) if "code" in case else {}
+                given, test = {}, None
+                if "code" in case:
+                    given, test = dict(namespace), compile(case["code"], TEST_FILE, "exec", dont_inherit=True)
+                    self._pristine.prepare(imported(test))
                 exec(code, namespace)
                 self._snapshot.restore_builtins()
-                frame = self._guarded(module, case, given) if "code" in case else self._answer(code, namespace, case)
+                frame = self._guarded(module, case, given, test) if test else self._answer(code, namespace, case)
             finally:
                 sys.settrace(None)
                 if is_program:
@@ -206,15 +214,17 @@ class Harness:
         views, listed = case.get("views", ()), case.get("listed", False)
         return {"value": codec.encode(value, self._job["depth"], self._job["parts"], views, listed)}
 
-    def _guarded(self, module: types.ModuleType, case: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    def _guarded(
+        self, module: types.ModuleType, case: dict[str, Any], given: dict[str, Any], code: types.CodeType
+    ) -> dict[str, Any]:
         """Runs a test's code; the seal comes back only when all of it ran, outside of any trace of the program.
 
-        `given`: what the setup has put into the program's namespace.
+        `given`: what the setup has put into the program's namespace. `code`: the test's.
         """
         sys.settrace(None)
         sys.setprofile(None)
         self._pristine.start()
-        names, code = test_namespace(self._pristine, module, case["code"], TEST_FILE, self._setup, given)
+        names = test_namespace(self._pristine, module, code, self._setup, given)
         try:
             exec(code, names)
         except AssertionError as error:

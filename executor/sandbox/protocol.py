@@ -15,3 +15,5 @@ ENDED, FORK_FAILED = b"E", b"F"
 COMPILED, ORDINARY, REFUSED, APART = b"C", b"O", b"R", b"A"
 # Lines of the map; bytes of the context, which follows, and then the source; whether the prelude is offered.
 REQUEST = struct.Struct("<II?")
+
+PROGRAM_FILE = "<program>"  # what a program is called

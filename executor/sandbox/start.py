@@ -24,6 +24,7 @@ from stepcoder.executor.sandbox.coverage import monitoring
 from stepcoder.executor.sandbox.harness import Harness
 from stepcoder.executor.sandbox.offered.surroundings import Surroundings
 from stepcoder.executor.sandbox.options import Options
+from stepcoder.executor.sandbox.protocol import PROGRAM_FILE
 from stepcoder.executor.sandbox.server import Server, pipe
 from stepcoder.executor.sandbox.sharing.packages import LISTED as PACKAGES
 from stepcoder.executor.sandbox.sharing.state import SEED, Snapshot
@@ -133,7 +134,7 @@ def _preload(names: Sequence[str], options: Options) -> None:
     site.sethelper()
     for name in [n for n in sys.modules if n.split(".")[0] == "stepcoder"]:
         del sys.modules[name]
-    sys.argv = [""]
+    sys.argv = [PROGRAM_FILE]
     os.environ.clear()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     warnings.simplefilter("ignore")

@@ -3,10 +3,12 @@
 import os
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from stepcoder.executor.sandbox.sharing.ordinary import ALL, STDERR, STDIN, STDOUT
 
 _open = open  # a program gets another (offered.surroundings)
+_NAMES = ("<stdin>", "<stdout>", "<stderr>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,19 @@ def open_streams(streams: Streams, which: int = ALL) -> None:
     if which & STDIN:
         os.lseek(streams.inputs, 0, os.SEEK_SET)
         _emptied(streams.stdin, 0)
-        sys.stdin = sys.__stdin__ = _open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+        sys.stdin = sys.__stdin__ = _opened(0, "r", "surrogateescape")
     if which & STDOUT:
         _emptied(streams.stdout, 1)
-        sys.stdout = sys.__stdout__ = _open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
+        sys.stdout = sys.__stdout__ = _opened(1, "w", "surrogateescape")
     if which & STDERR:
         _emptied(streams.stderr, 2)
-        sys.stderr = sys.__stderr__ = _open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+        sys.stderr = sys.__stderr__ = _opened(2, "w", "backslashreplace")
+
+
+def _opened(number: int, mode: str, errors: str) -> Any:
+    stream: Any = _open(number, mode, encoding="utf-8", errors=errors, closefd=False)
+    stream.buffer.raw.name = _NAMES[number]
+    return stream
 
 
 def _emptied(source: int, number: int) -> None:

@@ -3,6 +3,7 @@
 Runs in a fresh mount namespace; the host's mounts are never changed, and nothing has to be cleaned up.
 """
 
+import contextlib
 import os
 import platform
 import sys
@@ -14,6 +15,7 @@ from stepcoder.executor.sandbox.confinement import syscalls
 
 _SCAFFOLD = "/tmp"  # only shadowed inside the private mount namespace
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+_STREAMS = ("stdin", "stdout", "stderr")  # empty files, so that they are there; `open` gives the streams
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 _PROJECT = "stepcoder"  # the distribution's name, which its metadata, path file and editable finder bear
 _OURS = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../.."))  # all five folders
@@ -128,6 +130,9 @@ def enter_private_root(view: View) -> None:
             syscalls.mount("tmpfs", _SCAFFOLD + path, "tmpfs", flags, "size=4k,mode=555")
         else:
             _bind(nothing, _SCAFFOLD + path)
+    for name in _STREAMS:
+        with contextlib.suppress(FileNotFoundError):
+            os.close(os.open(f"{_SCAFFOLD}/dev/{name}", os.O_CREAT | os.O_RDONLY, 0o444))
     for place, real in view.links:
         os.makedirs(os.path.dirname(_SCAFFOLD + place), 0o755, exist_ok=True)
         os.symlink(real, _SCAFFOLD + place)

@@ -2,7 +2,8 @@
 
 Whatever is not listed fails with EPERM (an OSError in Python), so that a program sees an
 ordinary error and its verdict is a runtime error. No file can be opened for writing,
-no process started, no signal sent but to itself, no socket made but a private pair.
+no process started, no signal sent but to itself, no socket made but a private pair. Where no file can be opened at all
+none is there: programs that look for an input file expect that.
 
 The kernel runs a filter that is installed once for each call that there is. So the fork server installs most of it
 for all programs to come, and a program's process the few rules in which the two differ.
@@ -16,7 +17,7 @@ from stepcoder.executor.sandbox.confinement.syscall_tables import SERVER, TABLES
 
 _LD, _JEQ, _JGE, _JSET, _RET, _AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_EPERM, _EACCES, _ENOSYS = 1, 13, 38
+_EPERM, _ENOENT, _EACCES, _ENOSYS = 1, 2, 13, 38
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 _WRITE_FLAGS = 0o3 | 0o100 | 0o1000 | 0o2000  # access mode, O_CREAT, O_TRUNC, O_APPEND
@@ -64,8 +65,8 @@ def _one_of(index: int, values: tuple[int, ...], otherwise: int = _EPERM) -> lis
     return [*body, _errno(otherwise)]
 
 
-def _no_bits(index: int, bits: int, otherwise: int) -> list[_Instruction]:
-    return [_arg(index), _ins(_JSET, bits, 0, 1), _errno(otherwise), _ins(_RET, _ALLOW)]
+def _no_bits(index: int, bits: int, otherwise: int, without: int = _ALLOW) -> list[_Instruction]:
+    return [_arg(index), _ins(_JSET, bits, 0, 1), _errno(otherwise), _ins(_RET, without)]
 
 
 def _conditional(pid: int, files: bool) -> dict[str, list[_Instruction]]:
@@ -89,9 +90,9 @@ def _conditional(pid: int, files: bool) -> dict[str, list[_Instruction]]:
         "prctl": _one_of(0, _PRCTL),
         "socketpair": [*stream_pair, _errno(_EPERM), _ins(_RET, _ALLOW)],
     }
-    if files:
-        rules["openat"] = _no_bits(2, _WRITE_FLAGS, _EACCES)
-        rules["open"] = _no_bits(1, _WRITE_FLAGS, _EACCES)
+    opened = _ALLOW if files else _ERRNO | _ENOENT
+    rules["openat"] = _no_bits(2, _WRITE_FLAGS, _EACCES, opened)
+    rules["open"] = _no_bits(1, _WRITE_FLAGS, _EACCES, opened)
     return rules
 
 

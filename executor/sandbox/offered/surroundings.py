@@ -8,6 +8,7 @@ import _thread
 import builtins
 import importlib
 import io
+import linecache
 import os
 import resource
 import sys
@@ -16,6 +17,7 @@ import types
 from typing import Any
 
 from stepcoder.executor.sandbox.offered.semaphore import SemLock
+from stepcoder.executor.sandbox.protocol import PROGRAM_FILE
 
 try:
     _multiprocessing: Any = importlib.import_module("_multiprocessing")
@@ -33,6 +35,15 @@ _STREAMS = {
     for number, name in _NAMES.items()
     for path in (f"/dev/{name}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
 }
+_OWN = (PROGRAM_FILE, f"/{PROGRAM_FILE}")
+
+
+def _path(path: Any) -> str:
+    """As a text; empty for what is no path."""
+    try:
+        return os.fsdecode(path)
+    except (TypeError, ValueError):
+        return ""
 
 
 def asks_for_null(code: types.CodeType) -> bool:
@@ -73,8 +84,12 @@ class Surroundings:
         self, file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None, errors: str | None = None,
         newline: str | None = None, closefd: bool = True, opener: Any = None,
     ) -> Any:  # fmt: skip
-        """As the built-in function; a standard stream and /dev/null open as a duplicate of what is open."""
+        """As the built-in function; a standard stream and /dev/null open as a duplicate of what is open, the program's
+        own file as its source."""
         if opener is None and type(file) is not int:
+            if _path(file) in _OWN and PROGRAM_FILE in linecache.cache and {*mode} <= {*"rbt"}:
+                source = io.BytesIO("".join(linecache.getlines(PROGRAM_FILE))[:-1].encode())
+                return source if "b" in mode else io.TextIOWrapper(source, encoding, errors, newline)
             number = self._there(file)
             file = file if number is None else os.dup(number)
         return self._open(file, mode, buffering, encoding, errors, newline, closefd, opener)
@@ -84,10 +99,13 @@ class Surroundings:
         return self._os_open(path, flags, mode, dir_fd=dir_fd) if number is None else os.dup(number)
 
     def setrlimit(self, kind: int, limits: Any) -> None:
-        """No limit, and a stack of any size, are the highest that can be had."""
+        """No limit, and one above what can be had, are the highest that can be had."""
         _, highest = resource.getrlimit(kind)
-        large = highest if kind == resource.RLIMIT_STACK and highest >= 0 else sys.maxsize
-        soft, hard = (highest if n == resource.RLIM_INFINITY or n > large else n for n in limits)
+        soft, hard = limits
+        if soft > hard >= 0:
+            raise ValueError("current limit exceeds maximum limit")
+        large = highest if highest >= 0 else sys.maxsize
+        soft, hard = (highest if n == resource.RLIM_INFINITY or n > large else n for n in (soft, hard))
         self._setrlimit(kind, (soft, hard))
 
     def stack_size(self, size: int = 0) -> int:
@@ -105,8 +123,5 @@ class Surroundings:
 
     def _there(self, path: Any) -> int | None:
         """The open descriptor that stands for `path`, if one does."""
-        try:
-            text = os.fsdecode(path)
-        except (TypeError, ValueError):
-            return None
+        text = _path(path)
         return self._null if text == os.devnull else _STREAMS.get(text)

@@ -3,7 +3,7 @@
 import types
 
 from stepcoder.executor.sandbox.coverage.monitoring import nested
-from stepcoder.executor.sandbox.sharing.ordinary import BIND, LOAD, steps
+from stepcoder.executor.sandbox.sharing.ordinary import BIND, LOAD, MODULE, steps
 
 _FUNCTION = 1  # CO_OPTIMIZED, which the body of a class is not
 
@@ -16,6 +16,11 @@ def loaded(code: types.CodeType) -> set[str]:
 def bound(code: types.CodeType) -> set[str]:
     """Variables of a program's module."""
     return {name for kind, name in steps(code) if kind == BIND}
+
+
+def imported(code: types.CodeType) -> set[str]:
+    """Modules that a program imports, by name."""
+    return {name for part in nested(code) for kind, name in steps(part) if kind == MODULE}
 
 
 def calls(code: types.CodeType, name: str) -> bool:

@@ -117,14 +117,14 @@ _STREAM_NAMES = {
 _ANY_STREAM = {"exit", "quit", "open"}  # close standard input, or take any descriptor
 _COMPARED = {"__eq__", "__hash__"}  # the library keeps some arguments, and compares later ones with them
 
-LOAD, BIND, _ATTRIBUTE, _SUPER, _ASSIGN, _MODULE, _MEMBER, _STAR, _ODD, _NO_ARGUMENTS, _CONSTANT, _MERGE = range(1, 13)
+LOAD, BIND, _ATTRIBUTE, _SUPER, _ASSIGN, MODULE, _MEMBER, _STAR, _ODD, _NO_ARGUMENTS, _CONSTANT, _MERGE = range(1, 13)
 _STAR_INTRINSIC = 2
 # What is between an instruction and the one that takes its result.
 _NOISE = {"CACHE", "EXTENDED_ARG", "NOP", "PRECALL", "RESUME"}
 _KIND = {
     "LOAD_NAME": LOAD, "LOAD_GLOBAL": LOAD, "LOAD_FROM_DICT_OR_GLOBALS": LOAD, "STORE_NAME": BIND,
     "STORE_GLOBAL": BIND, "LOAD_ATTR": _ATTRIBUTE, "LOAD_METHOD": _ATTRIBUTE, "LOAD_SUPER_ATTR": _SUPER,
-    "STORE_ATTR": _ASSIGN, "DELETE_ATTR": _ASSIGN, "IMPORT_NAME": _MODULE, "IMPORT_FROM": _MEMBER,
+    "STORE_ATTR": _ASSIGN, "DELETE_ATTR": _ASSIGN, "IMPORT_NAME": MODULE, "IMPORT_FROM": _MEMBER,
     "IMPORT_STAR": _STAR, "CALL_INTRINSIC_1": _STAR, "MATCH_CLASS": _ODD, "CALL": _NO_ARGUMENTS,
     "LOAD_CONST": _CONSTANT, "KW_NAMES": _CONSTANT, "DICT_MERGE": _MERGE,
 }  # fmt: skip
@@ -292,7 +292,7 @@ def _imports(steps: list[tuple[int, Any]], found: Facts, outermost: bool) -> Non
     """Which names of which modules it imports, and which variables hold a module."""
     module = ""
     for place, (kind, name) in enumerate(steps):
-        if kind == _MODULE:
+        if kind == MODULE:
             module = name
             found.odd |= not _is_there(module)
             if steps[place - 1] == (_CONSTANT, None):

@@ -26,12 +26,13 @@ from stepcoder.executor.sandbox.values.data import (
     refill,
     state_of,
 )  # fmt: skip
-from stepcoder.executor.sandbox.values.mirrors import TARGET, Mirror, Mirrors
+from stepcoder.executor.sandbox.values.mirrors import STEP, TARGET, Mirror, Mirrors
 from stepcoder.executor.sandbox.values.pristine import Pristine
 from stepcoder.executor.sandbox.values.standard import STANDARD
 
 _FRESH = {id(kind) for kind in (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)}
 _args_of, _set_args = (getattr(vars(BaseException)["args"], name) for name in ("__get__", "__set__"))
+_cause_of = vars(BaseException)["__cause__"].__get__
 _get, _set = object.__getattribute__, object.__setattr__
 
 
@@ -46,10 +47,12 @@ class Kept(Protocol):
 class Membrane:
     """One test's. Objects of both sides are kept while either side may meet them again."""
 
-    def __init__(self, pristine: Pristine) -> None:
-        self.pristine = pristine
+    def __init__(self, pristine: Pristine, about: Callable[[type], bool], stops: bool) -> None:
+        """`about`: whether the test names a class of the program. `stops`: whether it speaks of StopIteration; else one
+        that is no iterator's would end a loop of the test before it has asked anything."""
+        self.pristine, self._stops = pristine, stops
         self._names: list[Kept] = []
-        self._mirrors = Mirrors(pristine, self.call, self.outward)
+        self._mirrors = Mirrors(pristine, self.call, self.outward, about)
         self._stands: dict[int, tuple[Any, Any]] = {}  # (object of the program, its stand-in), by the former
         self._pairs: dict[int, tuple[Any, Any]] = {}  # copies: (of the program, of the test), by the former
         self._own: dict[int, tuple[Any, Any]] = {}  # the same by the latter; functions of the test by both
@@ -74,7 +77,10 @@ class Membrane:
         except BaseException as error:
             trace = error.__traceback__
             self._back(given, named)
-            raise self.outward(error).with_traceback(trace) from None
+            if StopIteration in type.mro(type(error)) and not self._stops and function is not STEP:
+                error = RuntimeError("the program raised StopIteration")
+            cause = _cause_of(error)
+            raise self.outward(error).with_traceback(trace) from self.outward(cause)
         self._back(given, named)
         return self.outward(value)
 
@@ -204,7 +210,14 @@ class Membrane:
             return self._scrubbed(value, memo)
         if kind is types.CoroutineType:
             return self._awaited(value)
+        if kind is types.AsyncGeneratorType:
+            return self._flowing(value)
         return self._stand(value, kind, memo)
+
+    async def _flowing(self, generator: Any) -> Any:
+        with contextlib.suppress(StopAsyncIteration):
+            while True:
+                yield self.outward(await self._steps(generator.__anext__()))
 
     async def _awaited(self, coroutine: Any) -> Any:
         return self.outward(await self._steps(coroutine))

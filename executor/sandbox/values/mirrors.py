@@ -1,10 +1,12 @@
 """The classes of the stand-ins: what a test sees in place of an object of a class of the program.
 
-A stand-in hands on attributes, calls, items and texts. Its truth, membership and order decide nothing (TypeError), and
-`==` only where what both objects consist of agrees with what the program's own `==` says.
+A stand-in hands on attributes, calls, items and texts. Unless the test is about its class, its truth, membership and
+order decide nothing (TypeError). `==` does only where what both objects consist of agrees with what the program's own
+`==` says.
 """
 
 from collections.abc import Callable, Iterator
+from copy import copy, deepcopy
 from typing import Any
 
 from stepcoder.executor.sandbox.values.codec import own_operators
@@ -12,13 +14,15 @@ from stepcoder.executor.sandbox.values.data import base_of, bases_of, module_of,
 from stepcoder.executor.sandbox.values.pristine import Pristine
 
 _HANDED_ON = (
-    "__call__ __iter__ __next__ __len__ __getitem__ __setitem__ __delitem__ __missing__ __str__ __repr__ __format__ "
+    "__call__ __iter__ __len__ __getitem__ __setitem__ __delitem__ __missing__ __str__ __repr__ __format__ "
     "__enter__ __exit__ __reversed__ __bytes__ __await__ __neg__ __pos__ __invert__"
 ).split()
 _CONVERSIONS = "__abs__ __int__ __float__ __complex__ __index__ __round__ __floor__ __ceil__ __trunc__".split()
 _ARITHMETIC = "add sub mul matmul truediv floordiv mod pow and or xor lshift rshift".split()
+_ORDER = "__lt__ __le__ __gt__ __ge__".split()
 _BINARY = [f"__{side}{name}__" for side in ("", "r", "i") for name in _ARITHMETIC]
 TARGET, _MIXED = "__target__", "__mixed__"
+STEP = next
 _get, _set = object.__getattribute__, object.__setattr__
 
 
@@ -46,12 +50,28 @@ class Mirror(type):
     def __bool__(cls) -> bool:
         return True
 
+    def __dir__(cls) -> Any:
+        return cls.__mirrors__.call(dir, (cls,), {})
+
+
+class _Doc:
+    """The docstring of the program's class, or of what a stand-in is for."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+
+    def __get__(self, stand: Any, owner: type) -> Any:
+        return self._call(getattr, (owner if stand is None else stand, "__doc__"), {})
+
 
 class Mirrors:
-    """Of one test, by the program's class. `call` and `outward`: the membrane's."""
+    """Of one test, by the program's class. `call` and `outward`: the membrane's. `about`: whether the test names a
+    class."""
 
-    def __init__(self, pristine: Pristine, call: Callable[..., Any], outward: Callable[[Any], Any]) -> None:
-        self._pristine, self.call, self._outward = pristine, call, outward
+    def __init__(
+        self, pristine: Pristine, call: Callable[..., Any], outward: Callable[[Any], Any], about: Callable[[type], bool]
+    ) -> None:
+        self._pristine, self.call, self._outward, self._about = pristine, call, outward, about
         self._made: dict[int, tuple[type, Any]] = {}
 
     def of(self, kind: type) -> Any:
@@ -79,6 +99,12 @@ class Mirrors:
         parts = [part for part in type.mro(kind)[:-1] if not (base and self._pristine.of_library(part))]
         names = {name for part in parts for name in space_of(part)}
         space: dict[str, Any] = {name: self._forward(kind, name) for name in _HANDED_ON if name in names}
+        space["__doc__"] = _Doc(self.call)
+        space["__dir__"] = lambda stand: self.call(dir, (stand,), {})
+        space["__copy__"] = lambda stand: self.call(copy, (stand,), {})
+        space["__deepcopy__"] = lambda stand, _: self.call(deepcopy, (stand,), {})
+        if "__next__" in names:
+            space["__next__"] = lambda stand: self.call(STEP, (stand,), {})
         space["__getattr__"] = lambda stand, name: self.call(getattr, (stand, name), {})
         space["__setattr__"] = lambda stand, name, value: self.call(setattr, (stand, name, value), {})
         space["__delattr__"] = lambda stand, name: self.call(delattr, (stand, name), {})
@@ -92,9 +118,31 @@ class Mirrors:
             space["__eq__"] = lambda stand, other: self._equal(stand, other)
             space["__ne__"] = lambda stand, other: not self._equal(stand, other)
             space["__hash__"] = object.__hash__
+        if self._about(kind):
+            return space | self._own(kind, names)
         return space | {
             name: _refusing(name) for name, what in (("__bool__", "truth"), ("__contains__", "in")) if what in own
         }
+
+    def _own(self, kind: type, names: set[str]) -> dict[str, Any]:
+        """What a class that the test is about says itself: as much as its methods do, whose word a test takes too."""
+        space: dict[str, Any] = {name: self._ordering(kind, name) for name in _ORDER if name in names}
+        if "__hash__" in names:
+            space["__hash__"] = lambda stand: self.call(hash, (stand,), {})
+        if "__contains__" in names:
+            space["__contains__"] = lambda stand, member: self.call(lambda a, b: b in a, (stand, member), {})
+        if not names.isdisjoint(("__bool__", "__len__")):
+            space["__bool__"] = lambda stand: self.call(bool, (stand,), {})
+        return space
+
+    def _ordering(self, kind: type, name: str) -> Callable[[Any, Any], Any]:
+        def order(stand: Any, other: Any) -> Any:
+            says = self.call(getattr(kind, name), (stand, other), {})
+            if says is not NotImplemented and not (type(says) is bool and isinstance(type(other), Mirror)):
+                raise TypeError(f"an object's own {name} with a value of the test decides nothing")
+            return says
+
+        return order
 
     def _attribute(self, name: str) -> Any:
         return property(

@@ -9,7 +9,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.executor.sandbox.values.data import is_class, space_of
+from stepcoder.executor.sandbox.sharing.names import loaded
+from stepcoder.executor.sandbox.values.data import is_class, name_of, space_of
 from stepcoder.executor.sandbox.values.membrane import Membrane
 from stepcoder.executor.sandbox.values.pristine import Pristine
 
@@ -86,17 +87,24 @@ class Names(dict[str, Any]):
 
 
 def test_namespace(
-    pristine: Pristine, module: types.ModuleType, source: str, file: str, setup: types.CodeType | None,
+    pristine: Pristine, module: types.ModuleType, code: types.CodeType, setup: types.CodeType | None,
     given: dict[str, Any],
-) -> tuple[Names, types.CodeType]:  # fmt: skip
-    """Where a test's code is to run beside the program `module`, and that code.
+) -> Names:  # fmt: skip
+    """Where a test's code is to run beside the program `module`.
 
     The setup runs there once more, so that its functions use the test's names; its classes are those that the program
     was given. What the program has put in place of a name of the setup is the program's.
     """
-    code = compile(source, file, "exec", dont_inherit=True)
-    membrane = Membrane(pristine)
-    names = Names(membrane, module, set(_all_names(code)) - given.keys())
+    asked = set(_all_names(code))
+    classes = {name for name in loaded(code) - pristine.builtins.keys() if name[0].isupper()}
+
+    def about(kind: type) -> bool:
+        """Of a function's name a program could make a class, but hardly of one with a capital."""
+        name = name_of(kind)
+        return name in classes and name not in names and vars(module).get(name) is kind
+
+    membrane = Membrane(pristine, about, stops="StopIteration" in asked)
+    names = Names(membrane, module, asked - given.keys())
     if setup is not None:
         exec(setup, names)
     for name, value in given.items():
@@ -105,7 +113,7 @@ def test_namespace(
         elif name in names and is_class(value) and not membrane.pristine.of_library(value):
             membrane.trust(value)
             dict.__setitem__(names, name, value)
-    return names, code
+    return names
 
 
 def _all_names(code: types.CodeType) -> Iterator[str]:

@@ -5,23 +5,28 @@ the library's. What a test replaces itself, such as `input`, stays.
 """
 
 import builtins
+import contextlib
 import ctypes
+import gc
+import importlib
 import sys
 import types
 from collections import Counter
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
 from stepcoder.executor.sandbox.values.data import flags_of, is_class, module_of, name_of
 
 _COUNTERS, _HEAD = ctypes.c_char * 16, 16  # of a dictionary object, see sandbox.sharing.state
-# What tests say; the other modules of the library are as programs leave them.
+# What tests say. Others are as programs leave them, but for those that a test imports itself.
 _NAMES = """
     bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions functools heapq io
     itertools json math numbers operator random re statistics string time types typing
 """.split()
 _MADE_BY_A_STATEMENT = 1 << 9  # flag of a type
 _CLASSES = (Fraction, Counter)  # those of rebuilt values that a program can patch
+_OPEN = ("sys", "os", "threading", "asyncio")  # programs change these for themselves
 
 
 class Pristine:
@@ -31,27 +36,51 @@ class Pristine:
         self.modules = {name: sys.modules[name] for name in _NAMES if name in sys.modules}
         self.modules["builtins"] = builtins
         self.builtins = dict(vars(builtins))
-        self._saved: list[dict[str, Any]] = [dict(vars(module)) for module in self.modules.values()]
-        self._counters = [_COUNTERS.from_address(id(vars(module)) + _HEAD) for module in self.modules.values()]
-        self._raw = [counters.raw for counters in self._counters]
+        self._imported: dict[str, types.ModuleType] = {}  # by a test, beyond `modules`
+        self._spaces: list[_Space] = []
+        for name, module in self.modules.items():
+            self._watch(name, module)
+        self._raw = b"".join(self._counters)
         self._classes = [(kind, name, value) for kind in _CLASSES for name, value in vars(kind).items()]
+
+    def _watch(self, name: str, module: types.ModuleType) -> None:
+        """A module and the classes that are made in it."""
+        self._spaces.append(_Space(module))
+        for value in vars(module).values():
+            if is_class(value) and module_of(value) == name and flags_of(value) & _MADE_BY_A_STATEMENT:
+                self._spaces.append(_Space(value))
+        self._counters = [space.counters for space in self._spaces]
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Before a program runs: modules of the library that its test is going to import, with their parts."""
+        roots = {name.partition(".")[0] for name in names} & sys.stdlib_module_names - {*self.modules, *_OPEN}
+        for name in names if roots else ():
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        for name, module in list(sys.modules.items()) if roots else ():
+            if name.partition(".")[0] in roots and type(module) is types.ModuleType:
+                self._imported[name] = module
+                self._watch(name, module)
+        self._raw = b"".join(self._counters)
 
     def start(self) -> None:
         """A test's code is about to run: everything as it was at first."""
-        sys.modules.update(self.modules)
+        sys.modules.update(self.modules | self._imported)
         self.mend()
 
     def accept(self) -> None:
         """The program goes on: what the test replaced is the test's will."""
-        for number in self._changed():
-            self._saved[number] = dict(vars(self._module(number)))
-            self._raw[number] = self._counters[number].raw
+        if b"".join(self._counters) != self._raw:
+            for space in self._spaces:
+                space.accept()
+            self._raw = b"".join(self._counters)
 
     def mend(self) -> None:
         """The test goes on: names that the program replaced are put back; those that it added may stay."""
-        for number in self._changed():
-            vars(self._module(number)).update(self._saved[number])
-            self._raw[number] = self._counters[number].raw
+        if b"".join(self._counters) != self._raw:
+            for space in self._spaces:
+                space.mend()
+            self._raw = b"".join(self._counters)
         for kind, name, value in self._classes:
             if vars(kind).get(name) is not value:
                 type.__setattr__(kind, name, value)
@@ -72,8 +101,28 @@ class Pristine:
         known = self.modules.get(module) if type(module) is str else None
         return known is not None and type(name) is str and vars(known).get(name) is value
 
-    def _changed(self) -> list[int]:
-        return [number for number, counters in enumerate(self._counters) if counters.raw != self._raw[number]]
 
-    def _module(self, number: int) -> types.ModuleType:
-        return list(self.modules.values())[number]
+class _Space:
+    """What a module or a class of the library has, and how that was."""
+
+    __slots__ = ("_names", "_owner", "_raw", "_saved", "counters")
+
+    def __init__(self, owner: Any) -> None:
+        self._owner, self._names = owner, vars(owner)
+        names = gc.get_referents(self._names)[0] if is_class(owner) else self._names  # a class shows a proxy
+        self.counters = _COUNTERS.from_address(id(names) + _HEAD)
+        self.accept()
+
+    def accept(self) -> None:
+        self._saved, self._raw = dict(self._names), self.counters.raw
+
+    def mend(self) -> None:
+        if self.counters.raw == self._raw:
+            return
+        for name, value in self._saved.items():
+            if self._names.get(name, self) is not value:
+                if is_class(self._owner):
+                    type.__setattr__(self._owner, name, value)
+                else:
+                    self._names[name] = value
+        self._raw = self.counters.raw
