@@ -184,10 +184,18 @@ def _has_nodes(value: Any) -> bool:
 
 
 def _can_fail(node: ast.AST) -> bool:
-    """An assert, a `raise`, or a call of something like unittest's `assertEqual` and `fail`."""
+    """An assert, a `raise`, or a call of something like unittest's `assertEqual` and `fail`.
+
+    Not `assert True`, nor `assert (f(1) == 2, "text")`, which asks a tuple.
+    """
     if isinstance(node, ast.Call):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         return name.lower().startswith(("assert", "fail"))
+    match node:
+        case ast.Assert(ast.Constant(value)):
+            return not value
+        case ast.Assert(ast.Tuple(elts)):
+            return not elts
     return isinstance(node, ast.Assert | ast.Raise)
 
 
@@ -199,7 +207,7 @@ def _assertion(case: Case, suite: Suite, number: int) -> PlannedCase:
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"test {number}: the assert does not parse: {error}") from error
     if not any(_can_fail(node) for statement in body for node in ast.walk(statement)):
-        raise ValueError(f"test {number}: the code has no assert, so it could not fail")
+        raise ValueError(f"test {number}: the code has no assert that asks anything, so it could not fail")
     try:
         asked = question(body)
         wire = _wire(asked.function, asked.args, asked.keywords)

@@ -23,6 +23,8 @@ DEEP = json.loads("[" * 300 + "]" * 300)
         (CALL | {"tests": [{"input": [1], "output": 1 << 200_000}]}, "tests.0", "no program can return"),
         (CALL | {"answer": {"argument": 1}}, "tests.0", "which the call does not have"),
         (ASSERT | {"tests": [{"code": "f(1)"}]}, "tests.0", "could not fail"),
+        (ASSERT | {"tests": [{"code": "f(1)\nassert True, 'a remark'"}]}, "tests.0", "could not fail"),
+        (ASSERT | {"tests": [{"code": "assert (f(1) == 2, 'a text')"}]}, "tests.0", "could not fail"),
         (STDIN | {"checker": "def judge(): pass"}, "checker", "no function check"),
         (STDIN | {"style": "pytest", "module": "x = 1", "tests": [{"name": "test_a"}]}, "tests.0", "has no test"),
     ],
