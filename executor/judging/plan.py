@@ -223,7 +223,7 @@ def _of_module(case: Case, suite: Suite, number: int) -> PlannedCase:
         code = module.code(suite.module, str(case.input))
     except ValueError as error:
         raise ValueError(f"test {number}: {error}") from None
-    if not re.search(r"\bassert|raises\b|\bfail\(", suite.module):
+    if not re.search(r"\bassert|raises\b|\bfail\(|\braise\b", suite.module):
         raise ValueError("no test of the module has an assert, so none could fail")
     return _guarded(code)
 
