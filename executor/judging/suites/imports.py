@@ -6,7 +6,7 @@ _ROOTS = ("pytest", "unittest")
 
 
 class Canonical(ast.NodeTransformer):
-    """Takes the imports of both away (`import pytest as p`, `from pytest import mark`); what they bound is named in full.
+    """Takes imports of both away (`import pytest as p`, `from pytest import mark`); what they bound is named in full.
 
     Imports of `__future__`, which have to come first, are kept in `first`. ValueError for parts of packages.
     """

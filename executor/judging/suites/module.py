@@ -71,7 +71,7 @@ def module(source: str) -> Module:
     return Module("\n".join([*names.first, *_parts("\n".join([text, *calls.values()])), text]), calls)
 
 
-def _refuse_hidden(body: Iterable[ast.stmt], inside: str = "") -> None:
+def _refuse_hidden(body: Iterable[ast.AST], inside: str = "") -> None:
     """ValueError for a test that stands inside of a statement or of a class in a class, where it would not be found."""
     for node in body:
         is_class = isinstance(node, ast.ClassDef)
@@ -80,7 +80,7 @@ def _refuse_hidden(body: Iterable[ast.stmt], inside: str = "") -> None:
                 raise ValueError(f"{node.name} is not supported: it stands inside of a {inside}")
         if not isinstance(node, Function):
             within = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt | ast.ExceptHandler)]
-            _refuse_hidden(within, "class" if is_class and inside != "statement" else "statement")  # pyright: ignore[reportArgumentType]
+            _refuse_hidden(within, "class" if is_class and inside != "statement" else "statement")
 
 
 def _parts(text: str) -> list[str]:
