@@ -103,7 +103,7 @@ def _close(asked: Asked, given: list[Any], wanted: Any, tolerance: float) -> str
     return (
         f"wanted = {_text(wanted)}\nanswer = {_call(asked, given)}\n"
         "assert type(answer) == type(wanted) and len(answer) == len(wanted)\n"
-        f"assert all(abs(a - b) <= {tolerance or _ABSOLUTE!r} + {_RELATIVE!r} * abs(b) "
+        f"assert all(a == b or abs(a - b) <= {tolerance or _ABSOLUTE!r} + {_RELATIVE!r} * abs(b) "
         "for a, b in zip(answer, wanted))"
     )
 
