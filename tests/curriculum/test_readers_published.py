@@ -278,7 +278,8 @@ def test_outputs_come_from_the_reference_solution(tmp_path: Path) -> None:
 
     bodies = [
         "return [(x,), float('inf')], {'inf': -float('inf')}",
-        "return float('inf') * x", "return [float('inf'), x]",
+        "return float('inf') * x",
+        "return [float('inf'), x]",
         "return (x, [x])",
         "return x / 3",
         "return [x / 3, 1]",
