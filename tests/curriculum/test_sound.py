@@ -40,6 +40,14 @@ def test_what_nothing_can_be_judged_by_is_refused(line: dict[str, Any], field: s
         assert refused.value.field == field and reason in refused.value.reason, refused.value
 
 
+def test_the_rule_of_all_problems_decides_whether_nan_can_be_met() -> None:
+    raw = json.dumps(STDIN | {"tests": [{"input": "", "output": "nan"}]}).encode()
+    assert parse_line(raw, "f", 1, judging=True, compare="tokens").id == "a"
+    raw = json.dumps(json.loads(raw) | {"compare": "tokens"}).encode()
+    with pytest.raises(DataFileError):
+        parse_line(raw, "f", 1, judging=True, compare="strict")
+
+
 def test_training_asks_for_more_than_judging() -> None:
     for change in ({"statement": ""}, {"tests": [{"input": "x", "output": " "}]}):
         raw = json.dumps(STDIN | change).encode()
