@@ -18,6 +18,7 @@ from typing import Any
 from stepcoder.executor.judging.asserts import Unsupported, question
 from stepcoder.executor.judging.checkers.source import source
 from stepcoder.executor.judging.suites import module
+from stepcoder.executor.judging.suites.ended import watched
 from stepcoder.executor.sandbox.values import codec
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
 from stepcoder.executor.suite import Case, Compare, Limits, Suite
@@ -215,7 +216,7 @@ def _assertion(case: Case, suite: Suite, number: int) -> PlannedCase:
             wire["views"] = views
         return PlannedCase("check", wire, asked.check)
     except (Unsupported, codec.TooLarge):
-        return _guarded(case.input)
+        return _guarded(watched(case.input))
 
 
 def _of_module(case: Case, suite: Suite, number: int) -> PlannedCase:

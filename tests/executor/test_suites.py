@@ -112,6 +112,28 @@ def test_a_guarded_assert_is_not_passed_by(pool: LocalPool, program: str) -> Non
     assert report.verdict in (WRONG, RUNTIME), report
 
 
+COROUTINES = [
+    "async def main():\n    x = await f(1)\n    assert x == 2\nasyncio.run(main())",
+    "async def unused():\n    assert False\nasync def main():\n    assert await f(1) == 2\n    return 1\nasyncio.run(main())",
+    "def check(g):\n    async def go():\n        assert await g(1) == 2\n    asyncio.run(go())\ncheck(f)",
+    "async def one(i):\n    assert await f(i) == i + 1\nasync def all():\n    await asyncio.gather(one(1), one(2))\nasyncio.run(all())",
+]
+RUNNERS = [
+    "asyncio.run = lambda *a: None",
+    "asyncio.Runner.run = lambda *a, **k: None",
+    "def run(c):\n    try: c.send(None)\n    except BaseException: pass\nasyncio.run = run",
+]
+
+
+@pytest.mark.parametrize("test", COROUTINES)
+def test_a_coroutine_of_the_test_comes_to_its_end(pool: LocalPool, test: str) -> None:
+    suite = asserts(f"from __future__ import annotations\nimport asyncio\n{test}")
+    assert pool.run("async def f(x): return x + 1", suite).passed
+    for runner in ("", *RUNNERS):
+        report = pool.run(f"import asyncio\n{runner}\nasync def f(x): return 7\n", suite)
+        assert report.verdict in (WRONG, RUNTIME), (runner, report)
+
+
 def test_lines_are_the_programs_own(pool: LocalPool) -> None:
     program = "def f(x):\n    if x:\n        return helper(x)\n    return 0\n"
     report = pool.run(program, call("f", Case([1], 5), setup=SETUP))
