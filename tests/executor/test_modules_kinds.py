@@ -58,3 +58,26 @@ def test_no_test_is_left_out_but_skipped_ones() -> None:
     assert module.names(MODULES["inherited, unittest"]) == ["A.test_m"]
     assert module.names(MODULES["skipped"]) == ["test_a"]
     assert module.names(MODULES["names of unittest"]) == ["A.test_a"]
+
+
+COROUTINES = [
+    "import pytest\n@pytest.mark.asyncio\nasync def test_a():\n    assert await f(1) == 2\n",
+    "import unittest\nclass A(unittest.IsolatedAsyncioTestCase):\n    async def test_a(self):\n        self.assertEqual(await f(1), 2)\n",
+    "import pytest\nclass TestA:\n    @pytest.mark.parametrize('a', [1, 2])\n    async def test_a(self, a):\n        assert await f(a) == a + 1\n",
+]
+RUNNERS = [
+    "asyncio.run = lambda *a: None",
+    "asyncio.run = lambda c: c.close()",
+    "asyncio.Runner.run = lambda *a, **k: None",
+]
+
+
+@pytest.mark.parametrize("tests", COROUTINES)
+def test_tests_that_are_coroutines(pool: LocalPool, tests: str) -> None:
+    source = f"from solution import f\n{tests}"
+    suite = Suite("pytest", tuple(map(Case, module.names(source))), module=source)
+    report = pool.run("async def f(x):\n    return x + 1\n", suite)
+    assert report.passed, report
+    for runner in ("", *RUNNERS):
+        report = pool.run(f"import asyncio\n{runner}\nasync def f(x):\n    return 7\n", suite)
+        assert not any(test.passed for test in report.tests), (runner, report)

@@ -17,10 +17,12 @@ from stepcoder.executor.judging.suites.imports import Canonical
 
 _SUPPORT = {file.stem: file.read_text() for file in sorted((Path(__file__).parent / "support").glob("*.py"))}
 _OF_PYTEST = {"raises": "_raises", "approx": "_approx", "param": "_param", "fail": "_fail"}
-_IGNORED_MARKS = {"timeout", "slow", "unit", "order", "filterwarnings"}
+_IGNORED_MARKS = {"asyncio", "anyio", "timeout", "slow", "unit", "order", "filterwarnings"}
 _SKIPPED = ("pytest.mark.skip", "unittest.skip")
 _ASSERTS = set(re.findall(r"(assert\w+)", _SUPPORT["unittests"])) | {"fail", "subTest"}
-_OF_UNITTEST = {"skipTest", "addCleanup", "addClassCleanup", "addTypeEqualityFunc", "enterContext", "id", "doCleanups",
+_OF_UNITTEST = {"TestCase": "_TestCase", "IsolatedAsyncioTestCase": "_TestCase", "main": "_main"}
+_ASYNC_HOOKS = ("asyncSetUp", "asyncTearDown")
+_OF_TEST_CASE = {"skipTest", "addCleanup", "addClassCleanup", "addTypeEqualityFunc", "enterContext", "id", "doCleanups",
                 "shortDescription", "failureException", "countTestCases", "defaultTestResult"}  # fmt: skip
 
 
@@ -87,6 +89,7 @@ def _parts(text: str) -> list[str]:
     wanted = ["running"]
     wanted += ["raising"] if "_raises" in text or "_TestCase" in text else []
     wanted += ["approximate"] if "_approx" in text else []
+    wanted += ["coroutines"] if "_run_async" in text else []
     wanted += ["unittests"] if "_TestCase" in text else []
     ends = ["_param = lambda *values, **_: _Param(values)"] if "_param" in text else []
     ends += ["_approx = _Approx"] if "_approx" in text else []
@@ -121,11 +124,11 @@ class _Reader(ast.NodeTransformer):
                     raise ValueError(f"pytest.{name} is not supported")
                 return ast.copy_location(ast.Name(_OF_PYTEST[name], ast.Load()), node)
             case ast.Attribute(value=ast.Name("unittest"), attr=name):
-                if name not in ("TestCase", "main"):
+                if name not in _OF_UNITTEST:
                     raise ValueError(f"unittest.{name} is not supported")
-                return ast.copy_location(ast.Name(f"_{name}", ast.Load()), node)
+                return ast.copy_location(ast.Name(_OF_UNITTEST[name], ast.Load()), node)
             case ast.Attribute(value=ast.Name("self"), attr=name) if name not in self._defined:
-                if name in _OF_UNITTEST or (name.startswith("assert") and name not in _ASSERTS):
+                if name in _OF_TEST_CASE or (name.startswith("assert") and name not in _ASSERTS):
                     raise ValueError(f"self.{name} is not supported")
         return self.generic_visit(node)
 
@@ -149,15 +152,18 @@ class _Reader(ast.NodeTransformer):
         return found | {part.name: part for part in node.body if isinstance(part, Function)}
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        if node.name.startswith("test"):
-            raise ValueError(f"{node.name} is not supported: async tests")
-        return self.generic_visit(node)
+        if (
+            any(_called(decorator) == "pytest.fixture" for decorator in node.decorator_list)
+            or node.name in _ASYNC_HOOKS
+        ):
+            raise ValueError(f"{node.name} is not supported: async")
+        return self.visit_FunctionDef(node)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+    def visit_FunctionDef(self, node: Function) -> ast.AST:
         kept: list[ast.expr] = []
         for decorator in node.decorator_list:
             text = _called(decorator)
-            if text == "pytest.fixture":
+            if text == "pytest.fixture" and isinstance(node, ast.FunctionDef):
                 name, made = fixture(node, decorator, bool(self._inside))
                 self._fixtures.setdefault(self._inside[-1] if self._inside else "", {})[name] = made
             elif text in _SKIPPED:
@@ -200,6 +206,7 @@ class _Reader(ast.NodeTransformer):
         made.make(wanted)
         before, after = self._hooks(owner)
         run = f"{'_it.' if owner else ''}{node.name}(**given)"
+        run = f"_run_async({run})" if isinstance(node, ast.AsyncFunctionDef) else run
         before += [*made.lines, *(f"given['{fixture}'] = _fixture_{fixture}" for fixture in wanted)]
         last = [*made.last, *after] or ["pass"]
         lines = ["def _call(**given):", *_indented(before), "    try:", f"        {run}", "    finally:"]
