@@ -269,8 +269,8 @@ def killed(place: Path, words: list[str], times: int, entries: int) -> list[str]
     """Refines again with SIGKILL at even distances; which files differ from those of the undisturbed run."""
     again = place / "again"
     again.mkdir()
-    command = [sys.executable, "-m", "deploy", "data", "refine", str(place / "raw.jsonl"), str(again / "refined.jsonl")]
-    command += ["--report", str(again / "report.html"), *words]
+    command = [sys.executable, "-m", "stepcoder", "data", "refine", str(place / "raw.jsonl")]
+    command += [str(again / "refined.jsonl"), "--report", str(again / "report.html"), *words]
     partial = again / "refined.jsonl.findings.jsonl.partial"
     for number in range(1, times + 1):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

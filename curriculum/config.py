@@ -86,8 +86,8 @@ class AdaBack(Variant):
 
 
 class Pope(Variant):
-    """Guided and unguided subtasks mixed. Guided ones start at the problem's least course that has had a passing
-    completion, one nearer the end after every one without. Source: POPE, arXiv 2601.18779."""
+    """Guided and unguided subtasks mixed. Guided ones start at the problem's first course, and one nearer the end after
+    each without a passing completion. Source: POPE, arXiv 2601.18779."""
 
     type: Literal["pope"] = "pope"
     guided: float = Field(default=0.5, gt=0.0, lt=1.0)
@@ -124,7 +124,7 @@ class Uniform(Variant):
 
 
 class Courses(Variant):
-    """Once for each of its courses. Source: paper."""
+    """Once for each of its stages. Source: paper."""
 
     type: Literal["courses"] = "courses"
 

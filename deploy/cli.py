@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import IO
 
 from stepcoder.deploy.commands.common import RAW
-from stepcoder.errors import UserError
+from stepcoder.errors import UserError, nearest
 from stepcoder.paths import source_tree
 
 COMMANDS = (
@@ -62,6 +62,18 @@ class CurrentStderr(logging.StreamHandler[IO[str]]):
         return sys.stderr
 
 
+class Parser(argparse.ArgumentParser):
+    """Of an argument that has choices it names the one that was meant; so do the parsers of its commands."""
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            if close := nearest(str(value), [str(choice) for choice in action.choices or ()]):
+                error.message += f". Did you mean {close[0]}?"
+            raise
+
+
 def version() -> str:
     """The installed version, or the source tree's where nothing is installed (a submitted job)."""
     import tomllib
@@ -77,9 +89,7 @@ def version() -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser(
-        "stepcoder", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False
-    )
+    root = Parser("stepcoder", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False)
     root.add_argument("--version", action="version", version=f"stepcoder {version()}")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:

@@ -21,7 +21,8 @@ class DataFileError(UserError):
 
 
 def nearest(word: str, known: list[str], limit: int = 1, cutoff: float = 0.5) -> list[str]:
-    """Up to `limit` entries of `known` that look most like `word`; empty when none is close (1 is equal)."""
+    """Up to `limit` entries of `known` that look most like `word`, in whatever case; empty when none is close (1)."""
     from difflib import get_close_matches
 
-    return get_close_matches(word, known, n=limit, cutoff=cutoff)
+    names = {entry.lower(): entry for entry in reversed(known)}
+    return [names[close] for close in get_close_matches(word.lower(), names, n=limit, cutoff=cutoff)]

@@ -29,6 +29,13 @@ def processor() -> tuple[str, str]:
     return name, found.get("flags") or found.get("Features", "")
 
 
+def busy_seconds() -> float:
+    """Processor seconds that the machine's cores have worked, or were kept from it by a host, since it started."""
+    ticks = [int(n) for n in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    idle, waiting = ticks[3:5]
+    return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK")
+
+
 def _meminfo(name: str) -> int:
     for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
         if line.startswith(name + ":"):

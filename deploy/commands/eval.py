@@ -51,8 +51,9 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
     if options.step is not None and options.run is None:
         raise UserError("--step needs --run.")
-    if options.programs is not None:
-        check_output(options.programs, "--programs", [], force=True)
+    for option, out in (("--out", options.out), ("--programs", options.programs)):
+        if out is not None:
+            check_output(out, option, [], force=True)
     file, target = options.config, None
     if options.run is not None:
         from stepcoder.deploy.run.export import find_checkpoint
@@ -71,7 +72,6 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
     result = evaluate(config, ready, options.programs and options.programs.absolute())
     if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     Console(width=None if sys.stdout.isatty() else 110).print(rates_table(result, str(target or config.model)))
     return 0

@@ -62,12 +62,14 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.config.sft import SFTRunConfig
     from stepcoder.deploy.run.directory import RunDirectory
     from stepcoder.deploy.run.provenance import record
-    from stepcoder.deploy.run.resume import settings_before, settle_resume
+    from stepcoder.deploy.run.resume import check_resume, settings_before, settle_resume
     from stepcoder.deploy.training.sft_data import prepare
     from stepcoder.deploy.training.stopping import Stopping
 
     config = load_config(options.config, settings, root=SFTRunConfig)
-    config, notes = settle(config, settings_before(options.resume, config.run.directory))
+    before = settings_before(options.resume, config.run.directory)
+    config, notes = settle(config, before)
+    check_resume(options.resume, config, before)
     ready = preflight(config)
     data = prepare(config, ready)
     updates = config.updates(len(data.train))

@@ -47,11 +47,13 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.run.directory import RunDirectory
     from stepcoder.deploy.run.provenance import record
-    from stepcoder.deploy.run.resume import settings_before, settle_resume
+    from stepcoder.deploy.run.resume import check_resume, settings_before, settle_resume
     from stepcoder.deploy.training.stopping import Stopping
 
     config = load_config(options.config, settings)
-    config, notes = settle(config, settings_before(options.resume, config.run.directory))
+    before = settings_before(options.resume, config.run.directory)
+    config, notes = settle(config, before)
+    check_resume(options.resume, config, before)
     ready = preflight(config)
     print(announcement(config, ready, options.config), file=sys.stderr)
     if options.check:

@@ -22,11 +22,16 @@ INSTEAD = {
     "batch_size": "A step has subtasks_per_step x rollout.group_size completions, and learner.minibatches updates.",
 }  # fmt: skip
 TOLD = ("greater", "less", "literal", "union", "too_short")  # kinds of complaint that `Leaf.allowed` says in words
+SIGNS = {"arms": "study", "sft": "sft"}  # keys that only the files of one command have
 OPTIONS = ["check", "config"]  # of commands that take settings
 
 
 def misplaced(given: Layer, tree: Tree, root: type[BaseConfig]) -> list[str]:
-    """One line for every key that is not a setting with the chosen types."""
+    """One line for every key that is not a setting with the chosen types; one alone for another command's file."""
+    for key, item in given.items():
+        command = SIGNS.get(key.partition(".")[0], root.command)
+        if command != root.command and item.file:
+            return [f"{item.origin}: {key} is for 'stepcoder {command}', which takes this file."]
     chosen, wrong = tree.chosen(values(given)), unknown_types(given, tree)
     known = tree.under(chosen)
     return [

@@ -27,7 +27,7 @@ class DataConfig(Settings):
     """The problems: to train on, and held out for evaluation."""
 
     train: tuple[str, ...] = Field(default=("starter:train",), min_length=1)
-    """Files of problems in the native format (.jsonl, .jsonl.gz), or starter:train."""
+    """Files of problems (.jsonl, .jsonl.gz), or starter:train. One in another format is FORMAT:FILE, as in heldout."""
     heldout: tuple[str, ...] | dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], tuple[str, ...]] = (
         "starter:heldout",
     )

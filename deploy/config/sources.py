@@ -30,21 +30,26 @@ class Given:
 
     value: Any
     origin: str
+    file: bool = False
 
 
 Layer = dict[str, Given]
 
 
-def read_yaml(path: Path, tree: Tree, seen: tuple[Path, ...] = ()) -> list[Layer]:
-    """The layers of a YAML file: that of the file which it `extends` (a path relative to it) lies under its own."""
+def read_yaml(path: Path, tree: Tree, seen: tuple[Path, ...] = (), named: str = "") -> list[Layer]:
+    """The layers of a YAML file: that of the file which it `extends` (a path relative to it) lies under its own.
+
+    `named`: where another file names this one.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        folder = path.parent if path.parent.is_dir() else Path("configs")
-        there = sorted(str(file) for file in folder.glob("*.yaml"))
-        close = nearest(str(path), there)
-        hint = f" Did you mean {close[0]}?" if close else (f" There are: {', '.join(there)}." if there else "")
-        raise UserError(f"configuration file {path}: {error.strerror or error}.{hint}") from None
+        there = {file.stem: str(file) for file in [*path.parent.glob("*.yaml")] or Path("configs").glob("*.yaml")}
+        close = nearest(path.stem, sorted(there))
+        listed = f" There are: {', '.join(sorted(there.values()))}." if there else ""
+        hint = f" Did you mean {there[close[0]]}?" if close else listed
+        by = f" ({named})" if named else ""
+        raise UserError(f"configuration file {path}{by}: {error.strerror or error}.{hint}") from None
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
@@ -78,13 +83,13 @@ def walk(
                 other = (path.parent / str(loader.construct_object(value_node))).resolve()
                 if other in (*seen, path.resolve()):
                     raise UserError(f"{place}: 'extends' goes round in a circle ({other}).")
-                base.extend(read_yaml(other, tree, (*seen, path.resolve())))
+                base.extend(read_yaml(other, tree, (*seen, path.resolve()), f"{place}, 'extends'"))
             elif isinstance(value_node, yaml.MappingNode) and (key in tree.sections or was_section(key)):
                 visit(value_node, key + ".")
             elif key in tree.sections and key not in tree.unions and loader.construct_object(value_node) is None:
                 continue
             else:
-                found[key] = Given(loader.construct_object(value_node, deep=True), place)
+                found[key] = Given(loader.construct_object(value_node, deep=True), place, file=True)
 
     visit(root, "")
     return [*base, types_alone(found, tree)]
@@ -108,7 +113,9 @@ def read_arguments(arguments: Sequence[str], tree: Tree) -> Layer:
     while queue:
         word = queue.pop(0)
         if not word.startswith("--") or word == "--":
-            raise UserError(f"command line: {word!r} is not understood; settings are given as --section.key value.")
+            is_file = word.endswith((".yaml", ".yml"))
+            way = "a file is given as --config FILE" if is_file else "settings are given as --section.key value"
+            raise UserError(f"command line: {word!r} is not understood; {way}.")
         name, equals, value = word[2:].partition("=")
         if name == "set":
             pair = value if equals else (queue.pop(0) if queue else "")

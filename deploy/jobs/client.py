@@ -16,7 +16,7 @@ from stepcoder.errors import UserError
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-ENTRY = ("python", "-m", "stepcoder.deploy")
+ENTRY = ("python", "-m", "stepcoder")
 PATIENCE_S = 60.0  # a dashboard answers before the agent that starts jobs does
 
 T = TypeVar("T")

@@ -131,13 +131,8 @@ class RunDirectory:
             before = translated(yaml.safe_load(old) or {}, type(self.config))
             if all(before.get(key) == flat(settings).get(key) for key in FORMATS):
                 notes = notes or _comments(old)
-            changed = differences(before, settings)
-            if changed and self._begun():
-                listed = "\n  ".join(changed)
-                raise UserError(
-                    f"run.directory: {self.path} holds a run with other settings:\n  {listed}\n"
-                    "Set them back to go on with it, or give another --run.directory for a new run."
-                )
+            if self._begun():
+                refuse_others(yaml.safe_load(old) or {}, self.config)
         write_whole(file, notes + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         self.checkpoint = latest_complete(self.checkpoints)
         if self.checkpoint is None:
@@ -271,6 +266,16 @@ def begun(directory: str) -> bool:
         return any(name == METRICS or name.startswith("checkpoints/step-") for name in fetch_names(directory))
     path = local_part(directory)
     return any((path / "checkpoints").glob("step-*")) or any(True for _ in read_metrics(path / METRICS))
+
+
+def refuse_others(before: dict[str, Any], config: BaseConfig) -> None:
+    """Raise UserError where a run that began with the settings `before` can't go on with those of `config`."""
+    if changed := differences(translated(before, type(config)), config.settings()):
+        listed = "\n  ".join(changed)
+        raise UserError(
+            f"run.directory: {config.run.directory} holds a run with other settings:\n  {listed}\n"
+            "Set them back to go on with it, or give another --run.directory for a new run."
+        )
 
 
 def fetch_checkpoints(directory: str) -> Path:

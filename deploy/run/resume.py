@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint
-from stepcoder.deploy.run.directory import CONFIG, begun, kept_settings
+from stepcoder.deploy.run.directory import CONFIG, begun, kept_settings, refuse_others
 from stepcoder.deploy.run.export import find_checkpoint
 from stepcoder.deploy.run.metrics import METRICS, read_metrics
 from stepcoder.errors import UserError
@@ -20,19 +21,36 @@ def settle_resume(resume: str, directory: str) -> str | None:
     A new directory gets a copy of the checkpoint, of the settings that it was made with, and of the numbers up to its
     step. One that holds a run already goes on with that, so that the same command can be given again.
     """
-    if resume == "auto":
+    if not copies(resume, directory):
         return None
-    if resume == "never":
-        if begun(directory):
-            raise UserError(f"--resume never: {directory} holds a run. Give another --run.directory.")
-        return None
-    if begun(directory):
-        return None
-    if "://" in directory:
-        raise UserError(f"--resume PATH begins a local run.directory, not {directory}: copy the run there instead.")
     checkpoint = find_source(resume)
     copy(checkpoint, Path(directory).expanduser().absolute())
     return f"begins with step {checkpoint.step} of {resume}"
+
+
+def copies(resume: str, directory: str) -> bool:
+    """Whether another run's checkpoint is to be copied first. UserError where `directory` can't be begun so."""
+    if resume == "auto":
+        return False
+    if begun(directory):
+        if resume == "never":
+            raise UserError(f"--resume never: {directory} holds a run. Give another --run.directory.")
+        return False
+    if resume != "never" and "://" in directory:
+        raise UserError(f"--resume PATH begins a local run.directory, not {directory}: copy the run there instead.")
+    return resume != "never"
+
+
+def check_resume(resume: str, config: BaseConfig, before: dict[str, Any] | None) -> None:
+    """UserError for what opening the directory would refuse, as far as that is known at once; nothing is written.
+
+    `before`: the settings of `settings_before`.
+    """
+    copied = copies(resume, config.run.directory)
+    if copied and before is None:
+        find_source(resume)
+    if before is not None and (copied or begun(config.run.directory)):
+        refuse_others(before, config)
 
 
 def find_source(place: str) -> Checkpoint:

@@ -42,7 +42,7 @@ class Process:
         path = os.pathsep.join([str(IMPORT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stepcoder.deploy", *line], env=environment() | {"PYTHONPATH": path},
+                [sys.executable, "-m", "stepcoder", *line], env=environment() | {"PYTHONPATH": path},
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_end_with_parent,
             )  # fmt: skip
 

@@ -130,6 +130,8 @@ def load_plan(path: Path, directory: str | None = None) -> Plan:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(body, dict) or not isinstance(node, yaml.MappingNode):
         raise UserError(f"{path}: expected 'key: value' lines, found something else.")
+    if "arms" not in body:
+        raise UserError(f"{path}: no study, which has `arms`. One run's settings: 'stepcoder train --config {path}'.")
     faults: list[str] = []
     config = _validated(path, body, faults)
     arms = tuple(_arms(path, root, node, config, faults)) if config is not None else ()

@@ -46,7 +46,7 @@ from stepcoder.learner.guards import Guards
 from stepcoder.rollout.load import Load
 from stepcoder.rollout.service import IssuedGroup
 from stepcoder.waiting import watched, within
-from stepcoder.words import duration, plural
+from stepcoder.words import plural
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,9 @@ class Life:
         on_the_way = 0 < done and not self._complete(done) and c.eval.every and done % c.eval.every == 0
         if on_the_way and not self.metrics.evaluated(done):
             await self._evaluate(done)
-        if self._time_for_steps(done):
+        if not self._complete(done) and self.limit.opens(c.eval.at_end):
+            if c.eval.at_end and self.limit.mostly_evaluates():
+                self.progress.message(self.limit.advice())
             done = await self._steps(done, issued)
         if c.eval.at_end and not self.metrics.evaluated(done):
             await self._evaluate(done)
@@ -219,29 +221,6 @@ class Life:
             c = self.config
             completions = len(generated.groups) * c.rollout.group_size
             self.limit.evaluation = generated.seconds * evaluation_size(c, self.ready) / completions
-
-    def _time_for_steps(self, done: int) -> bool:
-        """Whether there are steps to take. A time in which a command can take none is refused; what was evaluated is on
-        file and not done again."""
-        at_end = self.config.eval.at_end
-        if self._complete(done):
-            return False
-        if self.limit.allows(1, at_end):
-            if at_end and self.limit.mostly_evaluates():
-                self.progress.message(
-                    f"an evaluation takes {duration(self.limit.evaluation)}: of run.max_minutes = "
-                    f"{self.limit.minutes:g} there are {duration(self.limit.left(at_end))} left for steps; "
-                    "more with a lower eval.samples or eval.train_limit"
-                )
-            return True
-        if self.limit.taken:  # services that had died have cost the rest of the time
-            return False
-        raise UserError(
-            f"run.max_minutes = {self.limit.minutes:g} leaves no time for a step: {duration(self.limit.elapsed())} "
-            f"have passed, the end takes {duration(self.limit.ending(at_end))} (the final evaluation "
-            f"{duration(self.limit.evaluation)}).\nRaise it, or lower eval.samples or eval.train_limit; "
-            "the same command goes on from here."
-        )
 
     async def _restore(self) -> list[Subtask] | None:
         """Put every service where the checkpoint left it; the subtasks that were under way then, if any."""

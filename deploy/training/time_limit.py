@@ -14,6 +14,9 @@ from typing import Any
 
 import psutil
 
+from stepcoder.errors import UserError
+from stepcoder.words import duration
+
 RECENT = 3
 UNSEEN_CHECKPOINT_S = 15.0
 CLOSING_S = 10.0  # services end, table and picture are made
@@ -74,6 +77,27 @@ class TimeLimit:
     def mostly_evaluates(self) -> bool:
         """Whether an evaluation before and one after the steps take half of the time or more."""
         return self.minutes is not None and 2 * self.evaluation >= 60 * self.minutes / 2
+
+    def advice(self) -> str:
+        """Where it mostly evaluates."""
+        return (
+            f"an evaluation takes {duration(self.evaluation)}: of run.max_minutes = {self.minutes:g} there are "
+            f"{duration(self.left(True))} left for steps; more with a lower eval.samples or eval.train_limit"
+        )
+
+    def opens(self, evaluates: bool) -> bool:
+        """Whether there is time for the first step of a life. A time in which a command can take none is refused with a
+        UserError; what was evaluated is on file and not done again."""
+        if self.allows(1, evaluates):
+            return True
+        if self.taken:  # services that had died have cost the rest of the time
+            return False
+        raise UserError(
+            f"run.max_minutes = {self.minutes:g} leaves no time for a step: {duration(self.elapsed())} "
+            f"have passed, the end takes {duration(self.ending(evaluates))} (the final evaluation "
+            f"{duration(self.evaluation)}).\nRaise it, or lower eval.samples or eval.train_limit; "
+            "the same command goes on from here."
+        )
 
 
 class StartTimes:

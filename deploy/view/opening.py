@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+from stepcoder.deploy.run.directory import CONFIG, EVENTS
 from stepcoder.deploy.run.listing import run_places
+from stepcoder.deploy.run.metrics import GROUPS, METRICS
+from stepcoder.deploy.run.problems import PROBLEMS
 from stepcoder.deploy.view.arms import study_runs
 from stepcoder.deploy.view.run import Run
 from stepcoder.errors import UserError
 
 MOST = 50  # runs on one page
+FILES = (CONFIG, METRICS, GROUPS, EVENTS, PROBLEMS)
 
 
 def opened(places: Sequence[str]) -> list[Run]:
@@ -24,7 +28,16 @@ def opened(places: Sequence[str]) -> list[Run]:
     if len(found) > MOST:
         raise UserError(f"{len(found)} runs are more than a page can show, {MOST}; name those to look at")
     names = _names(list(found))
-    return [Run(name, place, arm) for name, (place, arm) in zip(names, found.items(), strict=True)]
+    runs = [Run(name, place, arm) for name, (place, arm) in zip(names, found.items(), strict=True)]
+    for run in runs:
+        if not _is_one(run):
+            raise UserError(f"{run.place}: there is no run at or below it")
+    return runs
+
+
+def _is_one(run: Run) -> bool:
+    """Whether anything of a run is there, damaged or not."""
+    return any(run.files.size(name) is not None for name in FILES) or bool(run.files.names("trajectories"))
 
 
 def _names(places: list[str]) -> list[str]:

@@ -8,59 +8,62 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 _LATE = b"the head of the request did not arrive in time"
 
 
-def protocol(head_s: float, send_s: float) -> type[HttpToolsProtocol]:
+class Timed(HttpToolsProtocol):
     """`head_s`: for the head of a request, else 408. `send_s`: in which a client has to take something of an answer."""
 
-    class Protocol(HttpToolsProtocol):
-        _head: asyncio.TimerHandle | None = None
-        _unread: asyncio.TimerHandle | None = None
+    head_s: float
+    send_s: float
+    _head: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._head = self.loop.call_later(head_s, self._late)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head = self.loop.call_later(self.head_s, self._late)
 
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            if self._head is None:
-                self._head = self.loop.call_later(head_s, self._late)
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._head is None:
+            self._head = self.loop.call_later(self.head_s, self._late)
 
-        def on_headers_complete(self) -> Any:
-            self._head = _cancelled(self._head)
-            return super().on_headers_complete()
+    def on_headers_complete(self) -> Any:
+        self._head = _cancelled(self._head)
+        return super().on_headers_complete()
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._watch(self.transport.get_write_buffer_size())
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch(self.transport.get_write_buffer_size())
 
-        def resume_writing(self) -> None:
-            self._unread = _cancelled(self._unread)
-            super().resume_writing()
+    def resume_writing(self) -> None:
+        self._unread = _cancelled(self._unread)
+        super().resume_writing()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._head, self._unread = _cancelled(self._head), _cancelled(self._unread)
-            super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head, self._unread = _cancelled(self._head), _cancelled(self._unread)
+        super().connection_lost(exc)
 
-        def _late(self) -> None:
-            self._head = None
-            if not self.transport.is_closing():
-                self.transport.write(
-                    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\nconnection: close\r\n"
-                    b"content-length: %d\r\n\r\n%s" % (len(_LATE), _LATE)
-                )
-                self.transport.close()
+    def _late(self) -> None:
+        self._head = None
+        if not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\nconnection: close\r\n"
+                b"content-length: %d\r\n\r\n%s" % (len(_LATE), _LATE)
+            )
+            self.transport.close()
 
-        def _watch(self, before: int) -> None:
-            self._unread = _cancelled(self._unread)
-            self._unread = self.loop.call_later(send_s, self._look, before)
+    def _watch(self, before: int) -> None:
+        self._unread = _cancelled(self._unread)
+        self._unread = self.loop.call_later(self.send_s, self._look, before)
 
-        def _look(self, before: int) -> None:
-            size = self.transport.get_write_buffer_size()
-            if size < before:
-                self._watch(size)
-            else:
-                self.transport.abort()
+    def _look(self, before: int) -> None:
+        size = self.transport.get_write_buffer_size()
+        if size < before:
+            self._watch(size)
+        else:
+            self.transport.abort()
 
-    return Protocol
+
+def protocol(head_s: float, send_s: float) -> type[Timed]:
+    return type("Timed", (Timed,), {"head_s": head_s, "send_s": send_s})
 
 
 def _cancelled(timer: asyncio.TimerHandle | None) -> None:

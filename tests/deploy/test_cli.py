@@ -92,6 +92,8 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
     assert not heavy
     for command in ("train", "eval", "doctor", "export"):
         assert f"    {command} " in shown
+    module = subprocess.run([sys.executable, "-m", "stepcoder", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert module.stdout == shown
 
 
 def test_train_help_explains_every_setting_and_imports_nothing_heavy() -> None:
@@ -118,7 +120,7 @@ def test_help_of_a_section_or_a_setting_shows_it_alone() -> None:
 
 
 def test_version() -> None:
-    assert in_a_process("deploy", "--version").stdout.startswith("stepcoder ")
+    assert in_a_process("stepcoder", "--version").stdout.startswith("stepcoder ")
 
 
 def test_python_m_deploy_train_is_the_same_command() -> None:
@@ -148,6 +150,25 @@ def test_a_run_says_first_what_it_trains_and_without_a_file_that_defaults_run(mo
     told = stepcoder("train", "--check", *words, *(["--config", file] if file else [])).stderr
     assert f"{model} on 1 problem, 1 held out; 1 step of " in told
     assert ("without --config" in told and "configs/starter.yaml" in told) == (file is None)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["trian"], "Did you mean train?"),
+        (["data", "chek", "x"], "Did you mean check?"),
+        (["train", *STARTER, "--algorithm", "GRPO"], "Did you mean grpo?"),
+        (["train", "--config", "configs/sft-starter.yaml"], "sft is for 'stepcoder sft'"),
+        (["train", "--config", "configs/study-starter.yaml"], "arms is for 'stepcoder study'"),
+        (["sft", "--config", "configs/study-starter.yaml"], "arms is for 'stepcoder study'"),
+        (["study", "configs/starter.yaml"], "'stepcoder train --config configs/starter.yaml'"),
+        (["train", "configs/starter.yaml"], "a file is given as --config FILE"),
+        (["train", "--config", "starter.yaml"], "Did you mean configs/starter.yaml?"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_what_was_meant(words: list[str], told: str) -> None:
+    *usage, line = refused(*words).splitlines()
+    assert told in line and len(usage) <= 1
 
 
 def test_a_wrong_model_path_is_refused() -> None:
@@ -230,7 +251,7 @@ def test_a_model_of_another_architecture_is_refused(model: Path, tmp_path: Path)
 
 def test_all_faults_are_told_at_once_and_no_library_says_anything_beside_them() -> None:
     words = ["--model", "./nothing", "--data.train", "nothing.jsonl", "--run.directory", "/proc/run"]
-    result = in_a_process("deploy", "train", *STARTER, *words)
+    result = in_a_process("stepcoder", "train", *STARTER, *words)
     assert result.returncode == 2 and result.stdout == "" and len(result.stderr.splitlines()) == 3, result.stderr
 
 
@@ -259,8 +280,15 @@ def test_a_finished_run_shows_its_result_and_starts_nothing(model: Path, tmp_pat
 def test_a_run_with_other_settings_is_refused(model: Path, run: Path) -> None:
     words = ["--model", str(model), "--run.directory", str(run), "--rollout.group_size", "6"]
     (run / "config.yaml").write_text(stepcoder("train", *STARTER, *words, "--check").stdout, encoding="utf-8")
-    message = refused("train", *STARTER, *words, "--rollout.group_size", "4")
-    assert "holds a run with other settings:\n  rollout.group_size: 6 -> 4\n" in message
+    for more in ([], ["--check", "--model", "./no-such-model"], ["--resume", str(run), "--run.directory", f"{run}-2"]):
+        message = refused("train", *STARTER, *words, "--rollout.group_size", "4", *more)
+        assert "holds a run with other settings:\n" in message and "  rollout.group_size: 6 -> 4\n" in message
+    assert not Path(f"{run}-2").exists()
+
+
+def test_resuming_from_where_no_run_is_is_refused_before_the_model_is_looked_for() -> None:
+    message = refused("train", *STARTER, "--model", "./no-such-model", "--resume", "no-such-run")
+    assert "--resume no-such-run" in message and "there are no checkpoints" in message
 
 
 def test_export_writes_a_directory_that_loads(run: Path, model: Path, tmp_path: Path) -> None:

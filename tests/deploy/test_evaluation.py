@@ -105,8 +105,11 @@ def test_every_program_is_a_line_that_grading_reads(tmp_path: Path) -> None:
     assert len(list(read_samples(file, {"p0", "p1"}, hashlib.sha256()))) == 4
 
 
-def test_a_file_of_programs_that_cannot_be_is_refused_before_anything_starts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("option", ["--out", "--programs"])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
-    assert main(["eval", "--model", str(tmp_path), "--programs", str(tmp_path / "none" / "p.jsonl")]) == 2
-    assert "--programs" in capsys.readouterr().err
+    assert main(["eval", "--model", str(tmp_path), option, str(tmp_path / "none" / "p.jsonl")]) == 2
+    assert f"{option}: there is no directory" in capsys.readouterr().err
+    assert main(["eval", "--model", str(tmp_path), option, str(tmp_path)]) == 2
+    assert f"{option}: {tmp_path} is a directory" in capsys.readouterr().err

@@ -127,6 +127,33 @@ def test_products_are_timed_with_the_threads_that_engine_and_learner_get(monkeyp
         assert str(seen["learner_threads"]) == learner["OMP_NUM_THREADS"] == str(max(1, 6 // ranks))
 
 
+@pytest.mark.parametrize("busy", [0, 1, 9])
+def test_what_was_timed_beside_others_is_timed_again_and_the_best_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, busy: int
+) -> None:
+    """A product that stalls is many times slower than it is, and the choice is kept for good."""
+    rates = iter([(6.5, 11.0), (90.0, 11.5), (50.0, 11.7)])
+    worked, clock = [0.0], [0.0]
+
+    def timed(config: object, settings: object) -> tuple[dict[str, dict[str, float]], float]:
+        fp32, autocast = next(rates)
+        attempts.append(fp32)
+        clock[0] += 2.0
+        worked[0] += 3.0 + (1.0 if len(attempts) <= busy else 0.1)  # of which the measuring program's are 3
+        return {"engine": {"float32": 1.0}, "learner": {"fp32": fp32, "autocast": autocast}}, 3.0
+
+    attempts: list[float] = []
+    monkeypatch.setattr(formats, "_timed", timed)
+    monkeypatch.setattr(formats.machine, "busy_seconds", lambda: worked[0])
+    monkeypatch.setattr(formats.machine, "cores", lambda: 2)
+    monkeypatch.setattr(formats.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(formats, "cache_directory", lambda: tmp_path / "models")
+    found = formats.figures(load_config(None, CPU, {}))
+    assert len(attempts) == min(busy + 1, formats.ATTEMPTS)
+    assert found.learner == {0: {"fp32": 6.5, "autocast": 11.0}, 1: {"fp32": 90.0, "autocast": 11.5},
+                             9: {"fp32": 90.0, "autocast": 11.7}}[busy]  # fmt: skip
+
+
 def test_another_instruction_set_is_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in formats.RESTRICTING:
         monkeypatch.delenv(name, raising=False)

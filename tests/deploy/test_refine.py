@@ -146,7 +146,7 @@ def test_a_run_that_was_killed_ends_with_the_same_files(
     sample: tuple[Path, list[bytes], dict[int, refine.Fault]], whole: Path
 ) -> None:
     folder = sample[0].parent / "killed"
-    words = [sys.executable, "-m", "deploy", *command(sample[0], folder)]
+    words = [sys.executable, "-m", "stepcoder", *command(sample[0], folder)]
     partial = folder / "out.jsonl.gz.findings.jsonl.partial"
     for number in (signal.SIGKILL, signal.SIGINT):
         earlier = found_in(partial)

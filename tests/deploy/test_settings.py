@@ -148,10 +148,13 @@ def test_a_section_is_not_a_value() -> None:
         load_config(None, ["--learner.reward", "0.1"], {})
 
 
-def test_a_missing_file_names_the_ones_that_are_there(tmp_path: Path) -> None:
-    write(tmp_path, "", "starter.yaml")
-    with pytest.raises(UserError, match="Did you mean .*starter.yaml"):
-        load_config(tmp_path / "startr.yaml", [], {})
+def test_a_file_that_is_not_there_is_told_with_who_names_it_and_the_one_with_the_nearest_name(tmp_path: Path) -> None:
+    starter = write(tmp_path, "", "starter.yaml")
+    other = write(tmp_path, "extends: plain.yaml\n", "other.yaml")
+    with pytest.raises(UserError, match=rf"plain.yaml \({other}, line 1, 'extends'\): No such file.* There are: "):
+        load_config(other, [], {})
+    with pytest.raises(UserError, match=f"Did you mean {starter}"):
+        load_config(tmp_path / "startr.yml", [], {})
 
 
 def test_extends_lays_a_file_over_another_and_refuses_circles(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
 def test_a_run_from_the_first_pass_rate_to_the_last(engine: str, model: Path, tmp_path: Path) -> None:
     """Real Ray, DeepSpeed, engine and sandbox."""
     place = tmp_path / "run"
-    command = [sys.executable, "-m", "deploy", "sft", *tiny(model, place, "--rollout.engine", engine)]
+    command = [sys.executable, "-m", "stepcoder", "sft", *tiny(model, place, "--rollout.engine", engine)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert result.returncode == 0, result.stderr
     for told in ("5 prompts to train on: 6 updates", "evaluation after step 0", "step 6/6", "held-out loss"):

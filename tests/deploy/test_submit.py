@@ -25,7 +25,7 @@ def test_this_source_tree_is_small_enough_and_can_run_its_entry() -> None:
     upload = Upload(ROOT)
     upload.check()
     files = upload.files()
-    assert {"stepcoder/deploy/__main__.py", "configs/starter.yaml", "pyproject.toml"} <= files.keys()
+    assert {"stepcoder/__main__.py", "configs/starter.yaml", "pyproject.toml"} <= files.keys()
     assert not [name for name in files if name.startswith((".git/", ".venv", "runs/")) or "__pycache__" in name]
 
 

@@ -82,8 +82,7 @@ def addresses(browser: TestClient, run: str) -> list[str]:
     rows = browser.get("/api/problems", params={"run": run}).json()["rows"]
     step = Page(browser.get("/step", params={"run": run}).text)
     programs = [link for link in step.links if link.startswith("/trajectory")]
-    beside = Page(browser.get(programs[0]).text)
-    assert beside.links
+    assert Page(browser.get(programs[0]).text).links
     return ["/", "/problems", "/step", "/config", *(row[10] for row in rows[:2]), *programs[:3]]
 
 

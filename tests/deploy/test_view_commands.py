@@ -39,6 +39,7 @@ def test_what_is_not_there_is_said_with_what_is(made: Path, tmp_path: Path, caps
         (["show", str(made), "--problem", "made/calculate/4", "--sample", "9"], "--sample: there is no completion 9"),
         (["show", str(tmp_path / "none"), "--problem", "x"], "there is no such directory"),
         (["view", str(tmp_path / "none")], "there is no such directory"),
+        (["view", str(tmp_path)], "there is no run at or below it"),
         (["view", str(made), "--port", "99999"], "--port: 99999 is no port"),
         (["report", str(made), "-o", str(tmp_path)], "is a directory; give a file"),
         (["report", str(made), "-o", str(tmp_path / "r.html"), "--trajectory", "1:2"], "--trajectory: a completion is"),

@@ -95,16 +95,15 @@ def test_engines_that_die_and_hang_are_replaced_with_the_newest_weights(
         await exchange.publish(2)
         assert second.version == 2 and crew.members[1] is second
         await replaced(rollout, third)
-        versions = await asyncio.gather(*(m.actor.version.remote() for m in crew.members))
-        tokens = await asyncio.gather(*(m.actor.greedy.remote(PROMPT, 20) for m in crew.members))
-        assert versions == [2, 2] and tokens[0] == tokens[1]
+        assert await asyncio.gather(*(m.actor.version.remote() for m in crew.members)) == [2, 2]
+        one, other = await asyncio.gather(*(m.actor.greedy.remote(PROMPT, 20) for m in crew.members))
+        assert one == other
         assert written(await rollout.run(SUBTASKS)) == straight  # the same weights under another name
         assert [fault.who for fault in faults.mended] == ["rollout-0", "rollout-0"]
         assert "answered nothing" in faults.mended[1].cause and "computes nothing" in faults.mended[1].cause
 
-        # A third loss within the hour is one too many.
         (await engine_of(crew.members[0])).kill()
-        with pytest.raises(Exception, match="rollout-0 was lost 3 times within an hour"):
+        with pytest.raises(Exception, match="rollout-0 was lost 3 times within an hour"):  # one too many
             while True:
                 await rollout.run(SUBTASKS)
 

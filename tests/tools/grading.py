@@ -58,7 +58,7 @@ def command(folder: Path, *words: str) -> list[str]:
         "--out",
         str(folder / "R.jsonl"),
     ]
-    return [sys.executable, "-m", "deploy", "grade", *files, "--workers", "2", *words]
+    return [sys.executable, "-m", "stepcoder", "grade", *files, "--workers", "2", *words]
 
 
 def fresh(folder: Path, rows: list[Any]) -> Path:

@@ -82,7 +82,7 @@ def test_the_recipe_ends_with_an_evaluated_checkpoint(tmp_path: Path, model: Pat
     (tmp_path / "data").mkdir()
     assert {shlex.split(line)[1] for line in lines} == {"data", "courses", "doctor", "sft", "export", "train", "eval"}
     for line in lines:
-        command = [sys.executable, "-m", "stepcoder.deploy", *miniature(line, files, model)]
+        command = [sys.executable, "-m", "stepcoder", *miniature(line, files, model)]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANG_S)
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"

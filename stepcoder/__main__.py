@@ -1,4 +1,4 @@
-"""`python -m deploy`: the same as `stepcoder`."""
+"""`python -m stepcoder`: the same as `stepcoder`."""
 
 import sys
 
