@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from stepcoder.executor.judging.reward import check_name
 from stepcoder.executor.sandbox.values.codec import MAX_DEPTH, MAX_PARTS
-from stepcoder.executor.suite import CompareType
+from stepcoder.executor.suite import CompareRule
 from stepcoder.settings import Settings
 
 
@@ -73,7 +73,7 @@ class ProgramConfig(Settings):
     isolate_tests: bool = False
     """A fresh process for every test, also of programs that are proven to leave nothing: 3x slower."""
 
-    compare: CompareType | Literal["problem"] = "problem"
+    compare: CompareRule = "problem"
     """Output comparison: as each problem says (strict where it says nothing), or one of these for all problems."""
 
     coverage: bool = True

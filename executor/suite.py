@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 Style = Literal["stdin", "call", "assert", "pytest"]
 CompareType = Literal["strict", "tokens", "lines", "lcb", "apps", "yesno"]
+CompareRule = CompareType | Literal["problem"]  # for all problems; `problem`: as each one says
 
 
 @dataclass(frozen=True, slots=True)

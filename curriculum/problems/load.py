@@ -30,19 +30,19 @@ from stepcoder.curriculum.problems.sources import defaults
 from stepcoder.curriculum.problems.values import from_json
 from stepcoder.curriculum.stages.conditionals import parse
 from stepcoder.errors import DataFileError
-from stepcoder.executor.suite import Case, Compare, Limits, Suite
+from stepcoder.executor.suite import Case, Compare, CompareRule, Limits, Suite
 from stepcoder.jsonl import numbered_lines, parse_object
 
 STARTER_DIR = Path(__file__).parent.parent / "starter"
 SCHEMA_FILE = Path(__file__).with_name("problem.schema.json")
 
 
-def load_problems(path: str | Path, judging: bool = False) -> list[Problem]:
+def load_problems(path: str | Path, judging: bool = False, compare: CompareRule = "problem") -> list[Problem]:
     """The problems of a file, in file order; blank lines are skipped.
 
     `starter:train` and `starter:heldout` name the two shipped files. `judging`: only to judge programs, which needs no
-    statement. Raises DataFileError at the first line that cannot be used, and for a file that is missing, unreadable or
-    holds no problem.
+    statement. `compare`: the rule for all problems, where there is one. Raises DataFileError at the first line that
+    cannot be used, and for a file that is missing, unreadable or holds no problem.
     """
     file = resolve(path)
     problems: list[Problem] = []
@@ -50,7 +50,7 @@ def load_problems(path: str | Path, judging: bool = False) -> list[Problem]:
     for number, raw in numbered_lines(file):
         if not raw.strip():
             continue
-        problem = parse_line(raw, str(file), number, judging)
+        problem = parse_line(raw, str(file), number, judging, compare)
         if problem.id in first_seen:
             reason = f"duplicate id {problem.id!r}, first used in line {first_seen[problem.id]}"
             raise DataFileError(str(file), number, "id", reason)
@@ -72,7 +72,7 @@ def resolve(path: str | Path) -> Path:
     return STARTER_DIR / f"{name}.jsonl"
 
 
-def parse_line(raw: bytes, file: str, number: int, judging: bool = False) -> Problem:
+def parse_line(raw: bytes, file: str, number: int, judging: bool = False, compare: CompareRule = "problem") -> Problem:
     """One line of a problem file; `file` and `number` only go into the error."""
 
     def fail(field: str | None, reason: str) -> NoReturn:
@@ -91,7 +91,7 @@ def parse_line(raw: bytes, file: str, number: int, judging: bool = False) -> Pro
     if isinstance(line, CallProblem):
         check_arity(line, fail)
     problem = _problem(line, fail)
-    if found := unsound(problem, judging):
+    if found := unsound(problem, judging, compare):
         fail(*found)
     return problem
 

@@ -15,6 +15,7 @@ from stepcoder.words import plural
 if TYPE_CHECKING:
     from stepcoder.executor.grading.grade import Tests
     from stepcoder.executor.grading.summary import Tally
+    from stepcoder.executor.suite import CompareRule
 
 DESCRIPTION = """\
 Run programs against the tests of problems, sandboxed, and write a verdict, a reward and the executed lines of each.
@@ -99,7 +100,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     _check_out(options)
     with WorkProgress() as progress:
         try:
-            inputs = check_inputs(read_tests(options.problems), options.samples)
+            inputs = check_inputs(read_tests(options.problems, config.compare), options.samples)
             ks = check_ks(options.k, inputs.per_problem)
             results = ResultFile(options.out, identity(inputs, config, version(), options.extract))
             tally = Tally(inputs.tests.levels, get_args(Level))
@@ -132,12 +133,12 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     return 1 if tally.infra_errors else 0
 
 
-def read_tests(source: str) -> "Tests":
+def read_tests(source: str, compare: "CompareRule" = "problem") -> "Tests":
     """The problems of a file or of the starter set; UserError with file and line at the first fault."""
     from stepcoder.curriculum.problems.load import line_of, load_problems, resolve
     from stepcoder.executor.grading.grade import Tests
 
-    problems = load_problems(source, judging=True)
+    problems = load_problems(source, judging=True, compare=compare)
     with resolve(source).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Tests(

@@ -14,7 +14,7 @@ from stepcoder.errors import DataFileError, UserError
 
 if TYPE_CHECKING:
     from stepcoder.executor.server.config import ServeConfig
-    from stepcoder.executor.suite import Suite
+    from stepcoder.executor.suite import CompareRule, Suite
 
 NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client")
 TOKEN = "STEPCODER_JUDGE_TOKEN"
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     server = _server_config(options)
     token = access_token(options.token_file, server.host, TOKEN, "clients: Authorization: Bearer TOKEN, or "
                          "http://judge:TOKEN@host:port")  # fmt: skip
-    problems = Problems(_suites(options.problems), read_problem)
+    problems = Problems(_suites(options.problems, config.compare), read_problem)
     try:
         listener = bound(server)
     except OSError as error:
@@ -132,11 +132,11 @@ def _suite_of(line: bytes) -> "Suite":
         raise ValueError(f"{error.field}: {error.reason}" if error.field else error.reason) from None
 
 
-def _suites(source: str | None) -> "Mapping[str, Suite]":
+def _suites(source: str | None, compare: "CompareRule") -> "Mapping[str, Suite]":
     """Of every problem; one that cannot judge is refused when it is read, before the server starts."""
     from stepcoder.deploy.commands.grade import read_tests
 
-    return {} if source is None else read_tests(source).suites
+    return {} if source is None else read_tests(source, compare).suites
 
 
 def _server_config(options: argparse.Namespace) -> "ServeConfig":

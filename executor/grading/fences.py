@@ -1,35 +1,52 @@
 """Programs in answers of a chat: where a fence opens and closes, and which text is the program. Pure."""
 
 import ast
+import re
+from collections.abc import Iterator
 from typing import Literal
 
 Extract = Literal["auto", "none", "last-fence"]
 _FENCE = "```"
+_PYTHON = ("python", "python3", "py", "py3")
+_END_OF_THOUGHTS = re.compile(r"^[ \t]*</think>|</think>\s*$", re.MULTILINE)  # and not in a line of a program
 
 
 def program_of(text: str, extract: Extract) -> str:
     """The program in a sample. Without a fence it is the text.
 
-    auto: a text that is Python as a whole, else what stands in its first fence. last-fence: what stands in the last
-    one, as in training, where models draft before they answer.
+    auto: a text that is Python as a whole, else what stands in the first fence that names Python, or in the first one
+    where none does. last-fence: what stands in the last one, as in training, where models draft before they answer.
+    What stands before the end of a model's thoughts is not looked at.
     """
+    text = text.removeprefix("\ufeff")
     if extract == "none" or f"\n{_FENCE}" not in f"\n{text}" or (extract == "auto" and _is_python(text)):
         return text
-    start = after_opening_fence(text) if extract == "auto" else last_opening_fence(text)[1]
+    answer = max((mark.start() for mark in _END_OF_THOUGHTS.finditer(text)), default=0)
+    fences = list(_opening_fences(text, answer)) or list(_opening_fences(text, 0))
+    named = (span for span in fences if _language(text, span) in _PYTHON)
+    start = (next(named, fences[0]) if extract == "auto" else fences[-1])[1]
     closed = closing_fence(text, start, at_line_start=True)
     return text[start : len(text) if closed is None else closed[0]]
 
 
 def last_opening_fence(text: str, at: int = 0) -> tuple[int, int]:
     """Span of the line of the last fence that opens from `at` on, which begins a line; empty, at `at`, without one."""
+    return [(at, at), *_opening_fences(text, at)][-1]
+
+
+def _opening_fences(text: str, at: int) -> Iterator[tuple[int, int]]:
+    """Spans of the lines of all fences that open from `at` on."""
     found = _opening_fence(text, at)
-    following = found
-    while following is not None:
-        found = following
+    while found is not None:
+        yield found
         closed = closing_fence(text, found[1], at_line_start=True)
         line_end = -1 if closed is None else text.find("\n", closed[1])
-        following = None if line_end < 0 else _opening_fence(text, line_end + 1)
-    return found or (at, at)
+        found = None if line_end < 0 else _opening_fence(text, line_end + 1)
+
+
+def _language(text: str, span: tuple[int, int]) -> str:
+    words = text[span[0] : span[1]].strip("`\r\n\t ").split()
+    return words[0].lower() if words else ""
 
 
 def _opening_fence(text: str, at: int) -> tuple[int, int] | None:
@@ -47,11 +64,6 @@ def closing_fence(text: str, start: int, at_line_start: bool) -> tuple[int, int]
         return start, start + len(_FENCE)
     at = text.find("\n" + _FENCE, start)
     return None if at < 0 else (at + 1, at + 1 + len(_FENCE))
-
-
-def after_opening_fence(text: str) -> int:
-    """Where the code of a reply begins: below the first fence line; at 0 without one."""
-    return (_opening_fence(text, 0) or (0, 0))[1]
 
 
 def _is_python(text: str) -> bool:

@@ -63,12 +63,37 @@ def of_answer(case: PlannedCase, says: dict[str, Any], text: str, config: Execut
     try:
         answer = codec.decode(says["value"])
         if case.checked:
-            return Judgement(Verdict.PASSED, open=True, answer=says["value"])
+            return _for_checker(says["value"])
         if case.kind == "check":
             return _compared(case.expected.holds(answer))
         return _compared(same_value(case.expected, answer, how))
     except (ValueError, TypeError, RecursionError, AttributeError, IndexError):
         return DISTURBED
+
+
+def _for_checker(data: Any) -> Judgement:
+    """Of a returned value in the form of codec: a checker gets what iterators gave as lists, and no objects."""
+    try:
+        return Judgement(Verdict.PASSED, open=True, answer=_listed(data))
+    except _HoldsObject as found:
+        return Judgement(Verdict.WRONG_ANSWER, f"the answer holds an object of the class {found.args[0]!r:.60}")
+
+
+class _HoldsObject(Exception):
+    """The name of the class of an object without a data form."""
+
+
+def _listed(data: Any) -> Any:
+    if isinstance(data, list):
+        return [_listed(part) for part in data]
+    if not isinstance(data, dict):
+        return data
+    ((tag, body),) = data.items()
+    if tag != "o":
+        return {tag: _listed(body)}
+    if len(body) < 3 or "items" not in body[2]:
+        raise _HoldsObject(str(body[0]))
+    return _listed(body[2]["items"])
 
 
 def of_text(case: PlannedCase, text: str, how: Compare) -> Judgement:

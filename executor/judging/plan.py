@@ -18,6 +18,7 @@ from typing import Any
 from stepcoder.executor.judging.asserts import Unsupported, question
 from stepcoder.executor.judging.checkers.source import source
 from stepcoder.executor.judging.suites import module
+from stepcoder.executor.judging.suites.ended import watched
 from stepcoder.executor.sandbox.values import codec
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
 from stepcoder.executor.suite import Case, Compare, Limits, Suite
@@ -184,10 +185,18 @@ def _has_nodes(value: Any) -> bool:
 
 
 def _can_fail(node: ast.AST) -> bool:
-    """An assert, a `raise`, or a call of something like unittest's `assertEqual` and `fail`."""
+    """An assert, a `raise`, or a call of something like unittest's `assertEqual` and `fail`.
+
+    Not `assert True`, nor `assert (f(1) == 2, "text")`, which asks a tuple.
+    """
     if isinstance(node, ast.Call):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         return name.lower().startswith(("assert", "fail"))
+    match node:
+        case ast.Assert(ast.Constant(value)):
+            return not value
+        case ast.Assert(ast.Tuple(elts)):
+            return not elts
     return isinstance(node, ast.Assert | ast.Raise)
 
 
@@ -199,7 +208,7 @@ def _assertion(case: Case, suite: Suite, number: int) -> PlannedCase:
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"test {number}: the assert does not parse: {error}") from error
     if not any(_can_fail(node) for statement in body for node in ast.walk(statement)):
-        raise ValueError(f"test {number}: the code has no assert, so it could not fail")
+        raise ValueError(f"test {number}: the code has no assert that asks anything, so it could not fail")
     try:
         asked = question(body)
         wire = _wire(asked.function, asked.args, asked.keywords)
@@ -207,7 +216,7 @@ def _assertion(case: Case, suite: Suite, number: int) -> PlannedCase:
             wire["views"] = views
         return PlannedCase("check", wire, asked.check)
     except (Unsupported, codec.TooLarge):
-        return _guarded(case.input)
+        return _guarded(watched(case.input))
 
 
 def _of_module(case: Case, suite: Suite, number: int) -> PlannedCase:
@@ -215,7 +224,7 @@ def _of_module(case: Case, suite: Suite, number: int) -> PlannedCase:
         code = module.code(suite.module, str(case.input))
     except ValueError as error:
         raise ValueError(f"test {number}: {error}") from None
-    if not re.search(r"\bassert|raises\b|\bfail\(", suite.module):
+    if not re.search(r"\bassert|raises\b|\bfail\(|\braise\b", suite.module):
         raise ValueError("no test of the module has an assert, so none could fail")
     return _guarded(code)
 

@@ -207,11 +207,12 @@ class Harness:
         if self._nodes:
             keywords = structures.build(keywords, namespace)
             arguments = structures.build(arguments, namespace)
-        value = _resolve(namespace, case["fn"])(*arguments, **keywords)
+        listed = case.get("listed", False)  # in call style, not of an assert
+        value = _resolve(namespace, case["fn"], listed)(*arguments, **keywords)
         if (place := case.get("answer")) is not None:
             value = keywords[place] if isinstance(place, str) else arguments[place]
         self._snapshot.restore_builtins()  # the encoder uses them
-        views, listed = case.get("views", ()), case.get("listed", False)
+        views = case.get("views", ())
         return {"value": codec.encode(value, self._job["depth"], self._job["parts"], views, listed)}
 
     def _guarded(
@@ -274,9 +275,16 @@ def _for_linecache(source: str) -> tuple[int, None, list[str], str]:
     return len(source), None, [line + "\n" for line in lines], PROGRAM_FILE
 
 
-def _resolve(namespace: dict[str, Any], entry: str) -> Any:
-    """`name` or `Class().method`; the instance is made anew for each test."""
+def _resolve(namespace: dict[str, Any], entry: str, either: bool = False) -> Any:
+    """`name` or `Class().method`; the instance is made anew for each test.
+
+    `either`: as in the harnesses of APPS and LiveCodeBench a function may be a method of `Solution`, and the reverse.
+    """
     owner, _, method = entry.partition("().")
     if owner not in namespace:
+        if either and not method and hasattr(namespace.get("Solution"), owner):
+            return getattr(namespace["Solution"](), owner)
+        if either and owner == "Solution" and method in namespace:
+            return namespace[method]
         raise NameError(f"entry point {owner!r} is not defined by the program")
     return getattr(namespace[owner](), method) if method else namespace[owner]

@@ -120,6 +120,7 @@ def test_primeintellect(tmp_path: Path) -> None:
     ]
     changes: list[tuple[dict[str, Any], Reason]] = [
         ({"task_type": "math"}, Reason.NOT_CODE),
+        ({"task_type": "code_output_prediction"}, Reason.NOT_CODE),
         ({"verification_info": json.dumps({"language": "rust", "test_cases": TESTS})}, Reason.LANGUAGE),
         ({"verification_info": json.dumps({"test_cases": mixed})}, Reason.NOT_KEPT),
         ({"verification_info": json.dumps({"test_cases": [TESTS[0] | {"type": "visual"}]})}, Reason.NOT_KEPT),
@@ -129,6 +130,17 @@ def test_primeintellect(tmp_path: Path) -> None:
     ]
     for change, reason in changes:
         assert read("primeintellect", tmp_path, SYNTHETIC | change) == [reason]
+
+
+def test_a_test_names_its_function_in_its_metadata(tmp_path: Path) -> None:
+    test = {"input": "[1]", "output": "[2]", "testtype": "functional", "metadata": {"func_name": "f"}}
+    row = {"problem": "Double.", "tests": json.dumps([test]), "solutions": [], "starter_code": "", "metadata": "{}"}
+    suite = one("deepcoder", tmp_path, row).suite
+    assert (suite.entry_point, suite.cases) == ("f", (Case([[1]], [2]),))
+    test = test | {"metadata": json.dumps({"func_name": "f"})}
+    assert one("deepcoder", tmp_path, row | {"tests": json.dumps([test])}).suite == suite
+    nameless = row | {"tests": json.dumps([test | {"metadata": {"func_name": None}}])}
+    assert read("deepcoder", tmp_path, nameless) == [Reason.NO_ENTRY_POINT]
 
 
 def test_verl(tmp_path: Path) -> None:
@@ -264,7 +276,17 @@ def test_outputs_come_from_the_reference_solution(tmp_path: Path) -> None:
         (found,) = from_rows(tmp_path, row | {"canonical_solution": f"    {body}\n"} | change)
         return found
 
-    bodies = ["return (x, [x])", "return x / 3", "return [x / 3, 1]", "return {x, 1}", "return None", "return x > 1"]
+    bodies = [
+        "return [(x,), float('inf')], {'inf': -float('inf')}",
+        "return float('inf') * x",
+        "return [float('inf'), x]",
+        "return (x, [x])",
+        "return x / 3",
+        "return [x / 3, 1]",
+        "return {x, 1}",
+        "return None",
+        "return x > 1",
+    ]
     with LocalPool(ExecutorConfig(workers=1)) as pool:
         for body in bodies:
             problem = made(body)

@@ -23,6 +23,8 @@ DEEP = json.loads("[" * 300 + "]" * 300)
         (CALL | {"tests": [{"input": [1], "output": 1 << 200_000}]}, "tests.0", "no program can return"),
         (CALL | {"answer": {"argument": 1}}, "tests.0", "which the call does not have"),
         (ASSERT | {"tests": [{"code": "f(1)"}]}, "tests.0", "could not fail"),
+        (ASSERT | {"tests": [{"code": "f(1)\nassert True, 'a remark'"}]}, "tests.0", "could not fail"),
+        (ASSERT | {"tests": [{"code": "assert (f(1) == 2, 'a text')"}]}, "tests.0", "could not fail"),
         (STDIN | {"checker": "def judge(): pass"}, "checker", "no function check"),
         (STDIN | {"style": "pytest", "module": "x = 1", "tests": [{"name": "test_a"}]}, "tests.0", "has no test"),
     ],
@@ -36,6 +38,14 @@ def test_what_nothing_can_be_judged_by_is_refused(line: dict[str, Any], field: s
         with pytest.raises(DataFileError) as refused:
             parse_line(raw, "f", 1, judging)
         assert refused.value.field == field and reason in refused.value.reason, refused.value
+
+
+def test_the_rule_of_all_problems_decides_whether_nan_can_be_met() -> None:
+    raw = json.dumps(STDIN | {"tests": [{"input": "", "output": "nan"}]}).encode()
+    assert parse_line(raw, "f", 1, judging=True, compare="tokens").id == "a"
+    raw = json.dumps(json.loads(raw) | {"compare": "tokens"}).encode()
+    with pytest.raises(DataFileError):
+        parse_line(raw, "f", 1, judging=True, compare="strict")
 
 
 def test_training_asks_for_more_than_judging() -> None:

@@ -64,6 +64,11 @@ CASES: list[tuple[str, str, Suite, Verdict]] = [
     ("setup is anew for each test", "def f(x):\n    P.side += 1\n    return helper(x)", call("f", Case([1], 6), Case([1], 6), setup=SETUP), PASSED),
     ("setup with stdin", "print(helper(int(input())))", Suite("stdin", (Case("1", "5"),), setup=SETUP), PASSED),
     ("a setup that fails", "def f(x): return x", call("f", Case([1], 1), setup="1 / 0"), RUNTIME),
+    ("a method of Solution for a function", "class Solution:\n    def f(self, x): return x", call("f", Case([1], 1)), PASSED),
+    ("a function for a method of Solution", "def f(x): return x", call("Solution().f", Case([1], 1)), PASSED),
+    ("another method of Solution", "class Solution:\n    def g(self, x): return x", call("f", Case([1], 1)), RUNTIME),
+    ("a function for another class's method", "def f(x): return x", call("S().f", Case([1], 1)), RUNTIME),
+    ("an assert asks for a function", "class Solution:\n    def f(self, x): return x", asserts("assert f(1) == 1"), RUNTIME),
     ("wrapped", "def main():\n    print(int(input()) * 2)", Suite("stdin", (Case("1", "2"),), "main"), PASSED),
     ("wrapped with a wrong answer", "def main():\n    print(int(input()) * 3)", Suite("stdin", (Case("1", "2"),), "main"), WRONG),
     ("a script where a wrapper could be", "print(int(input()) * 2)", Suite("stdin", (Case("1", "2"),), "main"), PASSED),
@@ -105,6 +110,28 @@ def test_verdict(pool: LocalPool, program: str, suite: Suite, verdict: Verdict) 
 def test_a_guarded_assert_is_not_passed_by(pool: LocalPool, program: str) -> None:
     report = pool.run(program, asserts("x = 1\nassert f(x) == 1\nx = 2"))
     assert report.verdict in (WRONG, RUNTIME), report
+
+
+COROUTINES = [
+    "async def main():\n    x = await f(1)\n    assert x == 2\nasyncio.run(main())",
+    "async def unused():\n    assert False\nasync def main():\n    assert await f(1) == 2\n    return 1\nasyncio.run(main())",
+    "def check(g):\n    async def go():\n        assert await g(1) == 2\n    asyncio.run(go())\ncheck(f)",
+    "async def one(i):\n    assert await f(i) == i + 1\nasync def all():\n    await asyncio.gather(one(1), one(2))\nasyncio.run(all())",
+]
+RUNNERS = [
+    "asyncio.run = lambda *a: None",
+    "asyncio.Runner.run = lambda *a, **k: None",
+    "def run(c):\n    try: c.send(None)\n    except BaseException: pass\nasyncio.run = run",
+]
+
+
+@pytest.mark.parametrize("test", COROUTINES)
+def test_a_coroutine_of_the_test_comes_to_its_end(pool: LocalPool, test: str) -> None:
+    suite = asserts(f"from __future__ import annotations\nimport asyncio\n{test}")
+    assert pool.run("async def f(x): return x + 1", suite).passed
+    for runner in ("", *RUNNERS):
+        report = pool.run(f"import asyncio\n{runner}\nasync def f(x): return 7\n", suite)
+        assert report.verdict in (WRONG, RUNTIME), (runner, report)
 
 
 def test_lines_are_the_programs_own(pool: LocalPool) -> None:

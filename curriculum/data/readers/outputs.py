@@ -103,7 +103,7 @@ def _close(asked: Asked, given: list[Any], wanted: Any, tolerance: float) -> str
     return (
         f"wanted = {_text(wanted)}\nanswer = {_call(asked, given)}\n"
         "assert type(answer) == type(wanted) and len(answer) == len(wanted)\n"
-        f"assert all(abs(a - b) <= {tolerance or _ABSOLUTE!r} + {_RELATIVE!r} * abs(b) "
+        f"assert all(a == b or abs(a - b) <= {tolerance or _ABSOLUTE!r} + {_RELATIVE!r} * abs(b) "
         "for a, b in zip(answer, wanted))"
     )
 
@@ -116,9 +116,17 @@ def _text(value: Any) -> str:
     """A value as an expression. Refuse for one that has none."""
     if isinstance(value, float) and math.isnan(value) or type(value) not in (*_PLAIN, *_TABLES, bool):
         raise Refuse(Reason.BAD_TEST, f"a value of type {type(value).__name__} cannot be compared")
-    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, _TABLES) else []
-    for part in parts:
-        _text(part)
+    match value:
+        case float() | complex():
+            return repr(value).replace("inf", "1e309")  # which is infinite
+        case dict():
+            return f"{{{', '.join(f'{_text(key)}: {_text(part)}' for key, part in value.items())}}}"
+        case set() | frozenset():
+            parts = f"{{{', '.join(map(_text, value))}}}" if value else ""
+            return parts if value and isinstance(value, set) else f"{type(value).__name__}({parts})"
+        case list() | tuple():
+            parts = ", ".join(map(_text, value))
+            return f"[{parts}]" if isinstance(value, list) else f"({parts},)" if len(value) == 1 else f"({parts})"
     return repr(value)
 
 

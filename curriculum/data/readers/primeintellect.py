@@ -30,7 +30,7 @@ def read_primeintellect(path: Location) -> Iterator[Record | Rejected]:
 
 def _problem(entry: Entry, number: int) -> Record:
     task = text(entry, "task_type", default="verifiable_code")
-    if "code" not in task and "coding" not in task:
+    if ("code" not in task and "coding" not in task) or "prediction" in task:  # of what a given program prints
         raise Refuse(Reason.NOT_CODE, f"`task_type` is {task!r:.60}")
     info, about = decoded(entry.get("verification_info")), decoded(entry.get("metadata"))
     if not isinstance(info, dict):

@@ -43,14 +43,15 @@ def paired_suite(tests: Any, starter_code: str, solutions: Sequence[str], compar
 def listed_suite(tests: Any, name: Any, starter_code: str, solutions: Sequence[str]) -> Suite:
     """The suite of a list of tests with `input`, `output` and their kind; `name` is the function where no test says it.
 
-    `testtype`, as LiveCodeBench has it: an argument a line, each in JSON. `type`: a list of arguments.
+    `testtype`, as LiveCodeBench has it: an argument a line, each in JSON. `type`: a list of arguments. A test says its
+    function in `fn_name`, or in the `func_name` of its `metadata`.
     """
     if not isinstance(tests, list) or not tests:
         raise Refuse(Reason.NO_TESTS)
     if not all(isinstance(test, dict) for test in tests):
         raise Refuse(Reason.BAD_TEST, "a test is no object")
     kinds = {_kind(test) for test in tests}
-    names = {test.get("fn_name") or name for test in tests}
+    names = {_function(test) or name for test in tests}
     if len(kinds) > 1 or len(names) > 1:
         raise Refuse(Reason.NOT_KEPT, "tests of several kinds, or of several functions")
     inputs, outputs = [test.get("input") for test in tests], [test.get("output") for test in tests]
@@ -69,6 +70,11 @@ def argument_lines(given: Any) -> list[Any]:
     if not isinstance(given, str):
         raise Refuse(Reason.BAD_TEST, f"a text of arguments was expected, not {type(given).__name__}")
     return [loads(line) for line in given.split("\n") if line.strip()]
+
+
+def _function(test: dict[str, Any]) -> Any:
+    about = decoded(test.get("metadata"))
+    return test.get("fn_name") or (about.get("func_name") if isinstance(about, dict) else None)
 
 
 def _kind(test: dict[str, Any]) -> str:

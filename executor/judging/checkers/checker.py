@@ -29,8 +29,17 @@ def said(says: dict[str, Any], number: int) -> Judgement:
         return Judgement(Verdict.WRONG_ANSWER, str(says["error"]).removeprefix("WrongAnswer: "))
     if "error" in says:
         raise CheckerFailed(f"the checker failed on test {number}: {says['error']}")
+    if "flood" in says:
+        raise CheckerFailed(f"the checker returned more than executor.result_kib for test {number}")
     answer = codec.decode(says.get("value"))
     holds, text = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, "")
     if not isinstance(holds, bool) or not isinstance(text, str):
-        raise CheckerFailed(f"the checker returned {answer!r:.100} for test {number}, not a bool or (bool, text)")
+        raise CheckerFailed(f"the checker returned {_shown(answer)} for test {number}, not a bool or (bool, text)")
     return Judgement(Verdict.PASSED) if holds else Judgement(Verdict.WRONG_ANSWER, text[:1000] or None)
+
+
+def _shown(answer: Any) -> str:
+    try:
+        return f"{answer!r:.100}"
+    except (TypeError, ValueError):  # an object without a data form, a number of more digits than Python writes
+        return f"an object of the type {answer.kind if isinstance(answer, codec.Opaque) else type(answer).__name__}"

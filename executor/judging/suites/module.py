@@ -1,20 +1,29 @@
 """A module of tests as guarded code, a piece of code a test: pytest's functions and classes, and unittest's.
 
 What such a module does most is carried out by a few lines that stand before it (`support`), beside the program, where
-pytest itself is not installed. Anything else is refused by its name. The module imports the program as `solution`.
+pytest itself is not installed. A test that is skipped in any case is none. Anything else is refused by its name. The
+module imports the program as `solution`.
 """
 
 import ast
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from stepcoder.executor.judging.suites.fixtures import Fixture, Function, Made, fixture, hook, parameters
+from stepcoder.executor.judging.suites.imports import Canonical
+
 _SUPPORT = {file.stem: file.read_text() for file in sorted((Path(__file__).parent / "support").glob("*.py"))}
 _OF_PYTEST = {"raises": "_raises", "approx": "_approx", "param": "_param", "fail": "_fail"}
-_IGNORED_MARKS = {"timeout", "slow", "unit", "order", "filterwarnings"}
+_IGNORED_MARKS = {"asyncio", "anyio", "timeout", "slow", "unit", "order", "filterwarnings"}
+_SKIPPED = ("pytest.mark.skip", "unittest.skip")
 _ASSERTS = set(re.findall(r"(assert\w+)", _SUPPORT["unittests"])) | {"fail", "subTest"}
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+_OF_UNITTEST = {"TestCase": "_TestCase", "IsolatedAsyncioTestCase": "_TestCase", "main": "_main"}
+_ASYNC_HOOKS = ("asyncSetUp", "asyncTearDown")
+_OF_TEST_CASE = {"skipTest", "addCleanup", "addClassCleanup", "addTypeEqualityFunc", "enterContext", "id", "doCleanups",
+                "shortDescription", "failureException", "countTestCases", "defaultTestResult"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,32 +52,48 @@ def code(source: str, name: str) -> str:
 def module(source: str) -> Module:
     """ValueError for what is not supported, by name."""
     try:
-        tree = ast.parse(source)
+        tree = ast.parse(source.removeprefix("\ufeff"))
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"the module does not compile: {error}") from error
-    read = _Reader()
+    names = Canonical()
+    read = _Reader(tree := names.visit(tree))
     tree = ast.fix_missing_locations(read.visit(tree))
+    _refuse_hidden(tree.body)
     calls: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, Function) and node.name.startswith("test"):
             read.add(calls, node, None)
         elif isinstance(node, ast.ClassDef) and (node.name in read.unittest or node.name.startswith("Test")):
-            for method in node.body:
-                if isinstance(method, Function) and method.name.startswith("test"):
+            for method in read.methods(node).values():
+                if method.name.startswith("test"):
                     read.add(calls, method, node)
     if not calls:
         raise ValueError("the module has no test: a function, or a method of a class, whose name begins with test")
     text = ast.unparse(tree)
-    return Module("\n".join([*_parts("\n".join([text, *calls.values()])), text]), calls)
+    return Module("\n".join([*names.first, *_parts("\n".join([text, *calls.values()])), text]), calls)
+
+
+def _refuse_hidden(body: Iterable[ast.AST], inside: str = "") -> None:
+    """ValueError for a test that stands inside of a statement or of a class in a class, where it would not be found."""
+    for node in body:
+        is_class = isinstance(node, ast.ClassDef)
+        if inside and isinstance(node, Function | ast.ClassDef) and node.name.lower().startswith("test"):
+            if is_class or inside != "class":
+                raise ValueError(f"{node.name} is not supported: it stands inside of a {inside}")
+        if not isinstance(node, Function):
+            within = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt | ast.ExceptHandler)]
+            _refuse_hidden(within, "class" if is_class and inside != "statement" else "statement")
 
 
 def _parts(text: str) -> list[str]:
     wanted = ["running"]
     wanted += ["raising"] if "_raises" in text or "_TestCase" in text else []
     wanted += ["approximate"] if "_approx" in text else []
+    wanted += ["coroutines"] if "_run_async" in text else []
     wanted += ["unittests"] if "_TestCase" in text else []
     ends = ["_param = lambda *values, **_: _Param(values)"] if "_param" in text else []
     ends += ["_approx = _Approx"] if "_approx" in text else []
+    ends += ["_main = lambda *_, **__: None"] if "_main" in text else []
     ends += ["def _fail(reason=''):\n    raise AssertionError(reason)"] if "_fail" in text else []
     return [*(_SUPPORT[name] for name in wanted), *ends]
 
@@ -76,70 +101,75 @@ def _parts(text: str) -> list[str]:
 class _Reader(ast.NodeTransformer):
     """Puts what stands before a module in place of pytest and unittest, and takes the decorators of tests away."""
 
-    def __init__(self) -> None:
+    def __init__(self, tree: ast.Module) -> None:
         self.unittest: set[str] = set()
-        self.fixtures: set[str] = set()
-        self._generators: set[str] = set()
+        self._classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+        self._functions = {node.name: node for node in tree.body if isinstance(node, Function)}
+        self._defined = {node.name for node in ast.walk(tree) if isinstance(node, Function)}
+        self._inside: list[str] = []  # names of classes
+        self._fixtures: dict[str, dict[str, Fixture]] = {}  # by the class, "" for the module
         self._parametrized: dict[int, list[ast.Call]] = {}
+        self._skipped: set[int | str] = set()  # ids of functions, names of classes
 
-    def visit_Import(self, node: ast.Import) -> ast.AST | None:
-        for alias in node.names:
-            root = alias.name.split(".")[0]
-            if root in ("unittest", "pytest") and (alias.asname or root != alias.name):
-                raise ValueError(f"`{ast.unparse(node)}` is not supported")
-        node.names = [alias for alias in node.names if alias.name not in ("unittest", "pytest")]
-        return node if node.names else None
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.stmt] | None:
-        if node.module == "solution" and node.names[0].name == "*":
-            return None  # the program's names are there anyway
-        if (node.module or "").split(".")[0] not in ("unittest", "pytest"):
-            return node
-        known = _OF_PYTEST if node.module == "pytest" else {"TestCase": "_TestCase"}
-        if any(alias.name not in known for alias in node.names) or "." in (node.module or ""):
-            raise ValueError(f"`{ast.unparse(node)}` is not supported")
-        text = "\n".join(f"{alias.asname or alias.name} = {known[alias.name]}" for alias in node.names)
-        return list(ast.parse(text).body)
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        # The program's names are there anyway.
+        return None if node.module == "solution" and node.names[0].name == "*" else node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         match node:
+            case ast.Attribute(value=ast.Attribute(value=ast.Name("pytest"), attr="mark"), attr=name):
+                raise ValueError(f"pytest.mark.{name} is not supported")
             case ast.Attribute(value=ast.Name("pytest"), attr=name):
                 if name not in _OF_PYTEST:
                     raise ValueError(f"pytest.{name} is not supported")
                 return ast.copy_location(ast.Name(_OF_PYTEST[name], ast.Load()), node)
             case ast.Attribute(value=ast.Name("unittest"), attr=name):
-                if name not in ("TestCase", "main"):
+                if name not in _OF_UNITTEST:
                     raise ValueError(f"unittest.{name} is not supported")
-                return ast.copy_location(ast.Name(f"_{name}", ast.Load()), node)
-            case ast.Attribute(value=ast.Name("self"), attr=name) if name.startswith("assert") and name not in _ASSERTS:
-                raise ValueError(f"self.{name} is not supported")
+                return ast.copy_location(ast.Name(_OF_UNITTEST[name], ast.Load()), node)
+            case ast.Attribute(value=ast.Name("self"), attr=name) if name not in self._defined:
+                if name in _OF_TEST_CASE or (name.startswith("assert") and name not in _ASSERTS):
+                    raise ValueError(f"self.{name} is not supported")
         return self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        if any(_called(decorator) in _SKIPPED for decorator in node.decorator_list):
+            self._skipped.add(node.name)
+        node.decorator_list = [d for d in node.decorator_list if _called(d) not in _SKIPPED]
+        self._inside.append(node.name)
         found = self.generic_visit(node)
-        if any(ast.unparse(base) in ("_TestCase", "TestCase", *self.unittest) for base in node.bases):
+        self._inside.pop()
+        if any(ast.unparse(base) in ("_TestCase", *self.unittest) for base in node.bases):
             self.unittest.add(node.name)
         return found
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        if node.name.startswith("test"):
-            raise ValueError(f"{node.name} is not supported: async tests")
-        return self.generic_visit(node)
+    def methods(self, node: ast.ClassDef) -> dict[str, Function]:
+        """Of a class and of the module's classes that it inherits from, by name."""
+        found: dict[str, Function] = {}
+        for base in reversed(node.bases):
+            if (above := self._classes.get(ast.unparse(base))) is not None and above is not node:
+                found |= self.methods(above)
+        return found | {part.name: part for part in node.body if isinstance(part, Function)}
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        if (
+            any(_called(decorator) == "pytest.fixture" for decorator in node.decorator_list)
+            or node.name in _ASYNC_HOOKS
+        ):
+            raise ValueError(f"{node.name} is not supported: async")
+        return self.visit_FunctionDef(node)
+
+    def visit_FunctionDef(self, node: Function) -> ast.AST:
         kept: list[ast.expr] = []
         for decorator in node.decorator_list:
-            text = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
-            if text == "pytest.fixture":
-                if isinstance(decorator, ast.Call) and {k.arg for k in decorator.keywords} - {"scope", "name"}:
-                    raise ValueError(f"fixture {node.name} is not supported: {ast.unparse(decorator)}")
-                self.fixtures.add(node.name)
-                if any(isinstance(part, ast.Yield) for part in ast.walk(node)):
-                    self._generators.add(node.name)
+            text = _called(decorator)
+            if text == "pytest.fixture" and isinstance(node, ast.FunctionDef):
+                name, made = fixture(node, decorator, bool(self._inside))
+                self._fixtures.setdefault(self._inside[-1] if self._inside else "", {})[name] = made
+            elif text in _SKIPPED:
+                self._skipped.add(id(node))
             elif text == "pytest.mark.parametrize" and isinstance(decorator, ast.Call):
-                if {keyword.arg for keyword in decorator.keywords} - {"ids"} or len(decorator.args) != 2:
-                    raise ValueError(f"{node.name} is not supported: {ast.unparse(decorator)[:60]}")
-                decorator.args = [self.visit(argument) for argument in decorator.args]
+                decorator.args = [self.visit(argument) for argument in _of_parametrize(decorator, node.name)]
                 self._parametrized.setdefault(id(node), []).append(decorator)
             elif text.startswith("pytest.") and text.removeprefix("pytest.mark.") not in _IGNORED_MARKS:
                 raise ValueError(f"{node.name} is not supported: {text}")
@@ -149,7 +179,9 @@ class _Reader(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def add(self, calls: dict[str, str], node: Function, owner: ast.ClassDef | None) -> None:
-        """The calls of a test, one a case where the number of cases can be seen."""
+        """The calls of a test, one a case where the number of cases can be seen; none of a test that is skipped."""
+        if not self._skipped.isdisjoint([id(node), *(self._line(owner) if owner else [])]):
+            return
         marks = self._parametrized.get(id(node), [])
         sets = ", ".join(f"({ast.unparse(mark.args[0])}, {ast.unparse(mark.args[1])})" for mark in marks)
         name = f"{owner.name}.{node.name}" if owner else node.name
@@ -165,31 +197,67 @@ class _Reader(ast.NodeTransformer):
 
     def _call(self, node: Function, owner: ast.ClassDef | None, name: str) -> str:
         """A function that runs a test with the arguments of a case, between what is set up and taken down."""
-        asked = [argument.arg for argument in node.args.args][1 if owner else 0 :]
+        static = any(ast.unparse(decorator) == "staticmethod" for decorator in node.decorator_list)
+        asked = parameters(node, owner is not None and not static)
         given = {text.strip() for mark in self._parametrized.get(id(node), []) for text in _names_of(mark)}
         wanted = [argument for argument in asked if argument not in given]
-        if unknown := [argument for argument in wanted if argument not in self.fixtures]:
-            raise ValueError(f"{name} is not supported: the fixture {unknown[0]}")
-        lines, last = ["def _call(**given):"], []
-        for fixture in wanted:
-            if fixture in self._generators:
-                lines += [f"    _made_{fixture} = {fixture}()", f"    given['{fixture}'] = next(_made_{fixture})"]
-                last.append(f"        next(_made_{fixture}, None)")
-            else:
-                lines.append(f"    given['{fixture}'] = {fixture}()")
+        made = Made(self._known(owner), name)
+        made.make([name for name, it in made.known.items() if it.always])
+        made.make(wanted)
+        before, after = self._hooks(owner)
+        run = f"{'_it.' if owner else ''}{node.name}(**given)"
+        run = f"_run_async({run})" if isinstance(node, ast.AsyncFunctionDef) else run
+        before += [*made.lines, *(f"given['{fixture}'] = _fixture_{fixture}" for fixture in wanted)]
+        last = [*made.last, *after] or ["pass"]
+        lines = ["def _call(**given):", *_indented(before), "    try:", f"        {run}", "    finally:"]
+        return "\n".join([*lines, *_indented(last, 8)]) + "\n"
+
+    def _known(self, owner: ast.ClassDef | None) -> dict[str, Fixture]:
+        """The fixtures that a test of this class can ask for."""
+        found = dict(self._fixtures.get("", {}))
+        for name in reversed(self._line(owner) if owner else []):
+            found |= self._fixtures.get(name, {})
+        return found
+
+    def _line(self, node: ast.ClassDef) -> list[str]:
+        """A class and those of the module that it inherits from, by name."""
+        above = [self._classes[text] for base in node.bases if (text := ast.unparse(base)) in self._classes]
+        return [node.name, *(name for base in above if base is not node for name in self._line(base))]
+
+    def _hooks(self, owner: ast.ClassDef | None) -> tuple[list[str], list[str]]:
+        """Lines before and after a test."""
+        functions = self._functions
+        before = [*hook(functions, "setup_module"), *hook(functions, "setUpModule")]
+        after = [*hook(functions, "teardown_module"), *hook(functions, "tearDownModule")]
         if owner is None:
-            run = f"{node.name}(**given)"
-        else:
-            lines.append(f"    _it = {owner.name}()")
-            run = f"_it.{node.name}(**given)"
-            defined = {part.name for part in owner.body if isinstance(part, Function)}
-            if owner.name in self.unittest:
-                lines += ["    _it.setUpClass()", "    _it.setUp()"]
-                last += ["        _it.tearDown()", "        _it.tearDownClass()"]
-            lines += ["    _it.setup_method()"] if "setup_method" in defined else []
-            last += ["        _it.teardown_method()"] if "teardown_method" in defined else []
-        lines += ["    try:", f"        {run}", "    finally:", *(last or ["        pass"])]
-        return "\n".join(lines) + "\n"
+            return (
+                [*before, *hook(functions, "setup_function")],
+                [*hook(functions, "teardown_function"), *after],
+            )
+        methods = self.methods(owner)
+        before, after = [*before, f"_it = {owner.name}()"], after
+        if owner.name in self.unittest:
+            before += ["_it.setUpClass()", "_it.setUp()"]
+            after = ["_it.tearDown()", "_it.tearDownClass()", *after]
+        before += [*hook(methods, "setup_class", "_it."), *hook(methods, "setup_method", "_it.")]
+        return before, [*hook(methods, "teardown_method", "_it."), *hook(methods, "teardown_class", "_it."), *after]
+
+
+def _called(decorator: ast.expr) -> str:
+    return ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
+
+
+def _of_parametrize(decorator: ast.Call, test: str) -> list[ast.expr]:
+    """Names and values."""
+    keywords = {keyword.arg: keyword.value for keyword in decorator.keywords}
+    named = [keywords.pop(name) for name in ("argnames", "argvalues")[len(decorator.args) :] if name in keywords]
+    if keywords.keys() - {"ids"} or len(found := [*decorator.args, *named]) != 2:
+        raise ValueError(f"{test} is not supported: {ast.unparse(decorator)[:60]}")
+    return found
+
+
+def _indented(lines: Iterable[str], by: int = 4) -> list[str]:
+    return [" " * by + line for line in lines]
 
 
 def _names_of(mark: ast.Call) -> list[str]:

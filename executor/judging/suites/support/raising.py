@@ -7,7 +7,7 @@ import re
 
 class _Raises:
     def __init__(self, kinds, match=None):
-        self.kinds, self.match, self.value = kinds, match, None
+        self.kinds, self.pattern, self.value = kinds, match, None
 
     def __enter__(self):
         return self
@@ -19,7 +19,10 @@ class _Raises:
             return False
         self.value = self.exception = error
         self.type = kind
-        if self.match is not None and not re.search(self.match, str(error)):
+        return self.pattern is None or self.match(self.pattern)
+
+    def match(self, pattern):
+        if not re.search(pattern, str(self.value)):
             raise AssertionError("another message")
         return True
 
