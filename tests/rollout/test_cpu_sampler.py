@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p
 
-from stepcoder.rollout.vllm.cpu_sampler import InverseSampler, draw, invert
+from stepcoder.rollout.vllm.cpu_sampler import InverseSampler, draw, invert, largest
 
 POINTS = 4_000
 
@@ -40,6 +40,22 @@ def test_the_ends_of_the_interval_draw_no_impossible_token(uniform: float, at: i
     p = torch.zeros(1, 200)
     p[0, at] = 1e-30
     assert invert(p, torch.tensor([uniform], dtype=torch.float64)).item() == at
+
+
+@pytest.mark.parametrize("n", [1, 3, 16, 100, 640])
+@pytest.mark.parametrize("kind", ["normal", "many equal", "neighbours", "impossible"])
+def test_the_largest_are_those_of_a_whole_sort(n: int, kind: str) -> None:
+    rows = torch.randn(7, 640, generator=torch.Generator().manual_seed(n))
+    if kind == "many equal":
+        rows = rows.round()
+    elif kind == "neighbours":  # all of one group, which is every twentieth
+        rows[:, 3::20] += 50
+    elif kind == "impossible":
+        rows[:, 1:] = -torch.inf
+    values, ids = largest(rows, n)
+    assert torch.equal(values, rows.sort(-1, descending=True).values[:, :n])
+    assert torch.equal(rows.gather(1, ids), values)
+    assert all(len(set(row)) == n for row in ids.tolist())
 
 
 # -- truncation, against vLLM's own function -------------------------------------------------------------------------
