@@ -68,7 +68,7 @@ class Pages:
 
     def problems(self, given: dict[str, str]) -> str:
         run = self._run(given)
-        return self._page("problems", "problems", run, missing=run.missing())
+        return self._page("problems", "problems", run, live=POLL_S, missing=run.missing())
 
     def problem(self, given: dict[str, str]) -> str:
         run, key = self._run(given), given.get("id", "")

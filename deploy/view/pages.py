@@ -23,6 +23,7 @@ STATIC = {
     "view.css": ("text/css", _FOLDER / "static" / "view.css"),
     "uplot.css": ("text/css", _FOLDER / "static" / "uplot" / "uPlot.min.css"),
     "uplot.js": ("text/javascript", _FOLDER / "static" / "uplot" / "uPlot.iife.min.js"),
+    "live.js": ("text/javascript", _FOLDER / "static" / "live.js"),
     "charts.js": ("text/javascript", _FOLDER / "static" / "charts.js"),
     "problems.js": ("text/javascript", _FOLDER / "static" / "problems.js"),
     "program.js": ("text/javascript", _FOLDER / "static" / "program.js"),

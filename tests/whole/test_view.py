@@ -1,5 +1,6 @@
 """The pages of `stepcoder view` in a browser, on a run of the real loop."""
 
+import json
 import os
 import re
 import shutil
@@ -115,6 +116,11 @@ def test_problems_are_sorted_and_searched_and_their_start_points_drawn(page: Pag
     page.hover("#heat")
     page.wait("document.querySelector('#heat-told').textContent")
     assert re.search(r"made/calculate\S*, step \d: (full generation|stage \d|not tried)", page.texts("#heat-told")[0])
+    page.run("document.querySelector('#heat').focus()")
+    told = page.texts("#heat-told")[0]
+    page.press("ArrowLeft")
+    page.press("ArrowDown")
+    page.wait(f"document.querySelector('#heat-told').textContent !== {json.dumps(told)}")
     page.click("#problems tbody a")
     page.wait("document.querySelector('h1') && document.querySelector('h1').textContent.includes('calculate/14')")
     assert page.texts(".visits tbody tr")
@@ -179,6 +185,12 @@ def test_a_run_that_goes_on_gains_points(page: Page, run: Path, tmp_path: Path) 
             metrics.write(STEPS + 1, {"reward/mean": 0.75})
         page.wait(f"{points} === {STEPS + 1}")
         assert "0.75" in page.texts(".tiles")[0]
+        page.open(address + "/problems?run=live")
+        rows = page.wait("document.querySelectorAll('#problems tbody tr').length")
+        group = {"ticket": [999], "problem": ["one/more"], "stage": [0], "passed": [1], "total": [2], "reward": [0.5]}
+        with MetricsWriter(live, STEPS + 1, loggers=()) as metrics:
+            metrics.write_groups(STEPS + 1, group)
+        page.wait(f"document.querySelectorAll('#problems tbody tr').length === {rows + 1}")
         page.open("about:blank")  # it asks no more
 
 

@@ -208,25 +208,6 @@ const sizes = new ResizeObserver((entries) => {
 document.querySelectorAll(".plot").forEach((box) => sizes.observe(box));
 drawAll();
 
-// -- a run that goes on: what is new is fetched; a chart that was not there yet comes with the page's next load
-const poll = Number(document.body.dataset.poll || 0), live = document.getElementById("live");
-let tag = "";
-async function look() {
-  try {
-    const answer = await fetch("/api/overview", { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store" });
-    if (answer.status === 200) {
-      tag = answer.headers.get("ETag");
-      renew(await answer.json());
-    }
-    live.classList.remove("lost");
-    live.textContent = "live";
-  } catch {
-    live.classList.add("lost");
-    live.textContent = "the server is gone";
-  }
-  live.hidden = false;
-  setTimeout(look, 1000 * poll);
-}
 function renew(news) {
   const known = new Set(charts.map((chart) => chart.id));
   if (news.charts.some((chart) => !known.has(chart.id))) { location.reload(); return; }
@@ -240,5 +221,6 @@ function renew(news) {
     });
   }
 }
-if (poll) look();
+// A chart that was not there yet comes with the page's next load. A report stands still.
+if (window.follow) follow("/api/overview", renew);
 })();

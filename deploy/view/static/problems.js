@@ -99,18 +99,19 @@ function show() {
   byId("more").hidden = first + PAGE >= found.length;
 }
 
-function order() {
+function order(at = 0) {  // at: which row is the first that is shown
   const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean), level = byId("level").value;
   found = table.rows.filter((row) => (!level || row[1] === level)
     && words.every((word) => row[0].toLowerCase().includes(word)));
   if (sorting.key) {
-    const at = KEYS[sorting.key], sign = sorting.down ? -1 : 1;
+    const column = KEYS[sorting.key], sign = sorting.down ? -1 : 1;
     found.sort((a, b) => {
-      if (a[at] === null || b[at] === null) return (a[at] === null) - (b[at] === null);
-      return sign * (typeof a[at] === "string" ? a[at].localeCompare(b[at]) : a[at] - b[at]);
+      const [one, other] = [a[column], b[column]];
+      if (one === null || other === null) return (one === null) - (other === null);
+      return sign * (typeof one === "string" ? one.localeCompare(other) : one - other);
     });
   }
-  first = 0;
+  first = Math.min(at, PAGE * Math.floor(Math.max(0, found.length - 1) / PAGE));
   show();
 }
 
@@ -124,35 +125,63 @@ function sortBy(button) {
   order();
 }
 
-function begin() {
-  const levels = [...new Set(table.rows.map((row) => row[1]))].filter(Boolean);
-  byId("level").append(...levels.map((level) => new Option(level, level)));
+function pointAt(row, column) {  // of the heat map; what is there is told, and Enter or a click opens it
+  const heat = byId("heat");
+  heat.at = [Math.min(Math.max(row, 0), heat.height - 1), Math.min(Math.max(column, 0), heat.width - 1)];
+  const found = heat.rows[heat.at[0]];
+  byId("heat-told").textContent = found ? told(found, heat.at[1]) : "";
+}
+
+function openPointed() {
+  const row = byId("heat").rows[byId("heat").at[0]];
+  if (row && row[10]) location.href = row[10];
+}
+
+function followPointer() {
+  const heat = byId("heat");
+  const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], PageUp: [-10, 0], PageDown: [10, 0] };
+  heat.at = [0, 0];
+  heat.addEventListener("mousemove", (event) => {
+    const box = heat.getBoundingClientRect();
+    pointAt(Math.floor((event.clientY - box.top) / box.height * heat.height),
+      Math.floor((event.clientX - box.left) / box.width * heat.width));
+  });
+  heat.addEventListener("click", openPointed);
+  heat.addEventListener("focus", () => pointAt(...heat.at));
+  heat.addEventListener("keydown", (event) => {
+    const move = moves[event.key];
+    if (event.key === "Enter") openPointed();
+    if (!move) return;
+    event.preventDefault();
+    pointAt(heat.at[0] + move[0], heat.at[1] + move[1]);
+  });
+}
+
+function renew(news) {
+  table = news;
+  const kept = byId("level").value, levels = [...new Set(table.rows.map((row) => row[1]))].filter(Boolean);
+  byId("level").replaceChildren(new Option("all levels", ""), ...levels.map((level) => new Option(level, level)));
+  byId("level").value = kept;
   byId("level").hidden = levels.length < 2;
-  byId("search").addEventListener("input", order);
-  byId("level").addEventListener("change", order);
+  drawHeat();
+  if (byId("heat-told").textContent) pointAt(...byId("heat").at);
+  order(first);
+}
+
+function begin() {
+  byId("search").addEventListener("input", () => order());
+  byId("level").addEventListener("change", () => order());
   byId("fewer").addEventListener("click", () => { first = Math.max(0, first - PAGE); show(); });
   byId("more").addEventListener("click", () => { first += PAGE; show(); });
   for (const button of byId("problems").querySelectorAll("[data-sort]")) button.addEventListener("click", () => sortBy(button));
-  const heat = byId("heat");
-  const at = (event) => {
-    const box = heat.getBoundingClientRect();
-    return [heat.rows[Math.floor((event.clientY - box.top) / box.height * heat.height)],
-      Math.floor((event.clientX - box.left) / box.width * heat.width)];
-  };
-  heat.addEventListener("mousemove", (event) => {
-    const [row, column] = at(event);
-    byId("heat-told").textContent = row ? told(row, Math.min(column, row[9].length - 1)) : "";
-  });
-  heat.addEventListener("click", (event) => { const [row] = at(event); if (row && row[10]) location.href = row[10]; });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { drawHeat(); show(); });
-  drawHeat();
-  order();
+  followPointer();
 }
 
-async function load() {
+if (byId("problems")) {
   const kept = byId("problem-data");
-  table = kept ? JSON.parse(kept.textContent) : await (await fetch(document.body.dataset.source)).json();
   begin();
+  if (kept) renew(JSON.parse(kept.textContent));
+  else follow(document.body.dataset.source, renew);
 }
-if (byId("problems")) load().catch(() => { byId("shown").textContent = "the problems cannot be read"; });
 })();

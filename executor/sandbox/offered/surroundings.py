@@ -99,12 +99,12 @@ class Surroundings:
         return self._os_open(path, flags, mode, dir_fd=dir_fd) if number is None else os.dup(number)
 
     def setrlimit(self, kind: int, limits: Any) -> None:
-        """No limit, and one above what can be had, are the highest that can be had."""
+        """No limit, and one above what can be had, are the highest that can be had; more processor time is refused."""
         _, highest = resource.getrlimit(kind)
         soft, hard = limits
         if soft > hard >= 0:
             raise ValueError("current limit exceeds maximum limit")
-        large = highest if highest >= 0 else sys.maxsize
+        large = highest if highest >= 0 and kind != resource.RLIMIT_CPU else sys.maxsize
         soft, hard = (highest if n == resource.RLIM_INFINITY or n > large else n for n in (soft, hard))
         self._setrlimit(kind, (soft, hard))
 
