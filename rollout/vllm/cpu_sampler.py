@@ -22,7 +22,7 @@ from vllm.v1.sample.sampler import Sampler
 
 _BLOCKS = 128  # groups of the vocabulary that are summed before the sums are searched
 _MEMBERS = 32  # entries of a group whose maximum is looked at before they are
-_FIRST = 64  # most likely tokens that a truncated distribution is first looked for in; 16 times as many at each turn
+_FIRST = 16  # most likely tokens that a truncated distribution is first looked for in; 16 times as many at each turn
 _GREEDY = 1e-5  # temperatures below are greedy, as vLLM has it
 
 
