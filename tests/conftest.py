@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from stepcoder.rollout.vllm.kernels import forbidden, honour_restriction
+
+honour_restriction()  # tests import vLLM into this process, too
 # Tiny models gain nothing from a second thread, and beside other work two threads mostly wait for each other. Processes
 # whose number of threads is tested set it themselves.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -38,6 +41,10 @@ def cluster() -> Iterator[None]:
     start_cluster()
     yield
     ray.shutdown()
+
+
+def pytest_report_header() -> str | None:
+    return "vLLM's kernels: restricted to those of an older CPU" if forbidden(os.environ) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
