@@ -34,7 +34,7 @@ PACKAGES = {
     "stepcoder": ("stepcoder",),
 }
 MISSING = "missing"
-GPU_SET = "pip install '.[gpu]'"
+GPU_SET = "make setup ENGINE=gpu"
 
 
 @dataclass(frozen=True, slots=True)

