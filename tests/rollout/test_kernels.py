@@ -80,13 +80,22 @@ def test_a_packed_product_of_any_number_of_rows(monkeypatch: pytest.MonkeyPatch,
     x = torch.randn(rows, 96, dtype=dtype)
     with torch.inference_mode():
         layers.dispatch_cpu_unquantized_gemm(layer, remove_weight=True)
-        assert layer.weight.numel() == 0
+        assert (layer.weight.numel() == 0) == packs(dtype)  # else vLLM's own way keeps it
         found = layer.cpu_linear(x, layer.weight, bias)
         near = {torch.float32: 1e-5, torch.bfloat16: 2e-2}[dtype]
         wanted = torch.nn.functional.linear(x.float(), weight.float(), bias.float())
         torch.testing.assert_close(found.float(), wanted, atol=near, rtol=near)
         three = layer.cpu_linear(x.view(1, rows, 96), layer.weight, None)
         torch.testing.assert_close(three[0].float(), wanted - bias.float(), atol=near, rtol=near)
+
+
+def packs(dtype: torch.dtype) -> bool:
+    """Whether oneDNN multiplies the format here: bf16 only with AVX-512."""
+    try:
+        torch.ops.mkldnn._reorder_linear_weight(torch.randn(16, 32, dtype=dtype), 64)
+    except RuntimeError:
+        return False
+    return True
 
 
 def test_few_numbers_of_rows_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
