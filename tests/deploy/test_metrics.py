@@ -84,9 +84,15 @@ def test_a_file_cut_at_any_byte_reads_as_its_whole_lines(
     assert path.read_text(encoding="utf-8") == "".join(lines[: min(whole, step)])
 
 
-def test_events_hold_the_same_numbers_and_forget_repeated_steps(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [0, 9])
+def test_events_hold_the_same_numbers_and_forget_repeated_steps(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    """Files are read in the order of their names, which hold the second and a number: 10 would come before 9."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.summary.writer import event_file_writer
 
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(number))
     with MetricsWriter(tmp_path) as writer:
         for step in (1, 2, 3):
             writer.write(step, {"pass_rate": step / 4, "curriculum/histogram": {0: 5}})

@@ -11,7 +11,10 @@ class TensorBoard:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self._events = EventFileWriter(str(about.folder / "tensorboard"))
+        folder = about.folder / "tensorboard"
+        while any(folder.glob(f"*.tfevents.{int(time.time())}.*")):  # within a second their names have no order
+            time.sleep(0.05)
+        self._events = EventFileWriter(str(folder))
         if about.resumed_step or about.redone:  # TensorBoard drops what an earlier driver wrote of later steps
             session = SessionLog(status=SessionLog.START)
             self._events.add_event(Event(wall_time=time.time(), step=about.resumed_step + 1, session_log=session))
