@@ -205,7 +205,7 @@ def test_one_setting_twice_in_one_source_is_refused_by_name(
     "file", sorted({*CONFIGS.glob("*.yaml")} - {*CONFIGS.glob("study-*.yaml")}), ids=lambda path: path.stem
 )
 def test_shipped_configurations_are_valid(file: Path) -> None:
-    load_config(file, [], {}, root=root_of(file))
+    assert load_config(file, [], {}, root=root_of(file)).model
 
 
 def test_plain_ppo_differs_from_the_starter_in_both_ideas_only() -> None:
