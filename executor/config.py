@@ -103,8 +103,9 @@ class ExecutorConfig(ProgramConfig):
 
     reward: str = "stepcoder"
     """stepcoder: 1, -0.3, -0.6, -1 (StepCoder, section 4); binary: 1 or 0; ratio: -0.3 + 1.3 x share passed; ladder:
-    rises with the stage reached and the share passed; verpo: the same, with tests weighted by how few of the subtask's
-    programs pass them; package.module:function: your own, of the report."""
+    rises with the stage reached and the share passed; verpo: 1 or 0, and a weight for each test passed, the greater the
+    fewer of the subtask's programs pass it (VeRPO, arXiv 2601.03525); package.module:function: your own, of the
+    report."""
 
     @field_validator("reward")
     @classmethod

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from stepcoder.curriculum.subtask import Subtask
+from stepcoder.executor.judging.reward import rewards
 from stepcoder.executor.report import Report
 from stepcoder.rollout.engine import Completion
 from stepcoder.rollout.kept import KeptTest
@@ -40,10 +41,18 @@ class Attempt:
     tests: tuple[KeptTest, ...] = ()
 
 
+def worth_of(tries: Sequence[Sequence[Attempt]], kind: str, by_turn: bool) -> list[list[float]]:
+    """Of each try, the reward of each attempt's program, or of the last one alone. A reward that compares the programs
+    of a subtask compares all that get one, so that the same program in two turns is worth the same."""
+    paid = [attempts if by_turn else attempts[-1:] for attempts in tries]
+    found = iter(rewards([attempt.report for attempts in paid for attempt in attempts], kind))
+    return [[next(found) for _ in attempts] for attempts in paid]
+
+
 def trajectory_of(
     subtask: Subtask, sample: int, prompt_ids: Sequence[int], attempts: Sequence[Attempt], worth: Sequence[float]
 ) -> Trajectory:
-    """`worth`: the reward of each attempt's program, where rewards come by turn; else of the last one alone.
+    """`worth`: of these attempts, as `worth_of` gives it.
 
     By turn, a turn is paid for what it gained over the one before: r_1, r_2 - r_1, ... . The sum is the last program's
     reward, so a turn that repairs nothing gains nothing.

@@ -18,12 +18,11 @@ from stepcoder.curriculum.prompts import Prompter, given
 from stepcoder.curriculum.subtask import Outcome, Subtask
 from stepcoder.curriculum.thoughts import thoughts
 from stepcoder.executor.case_text import cut
-from stepcoder.executor.judging.reward import reward, rewards
 from stepcoder.executor.report import Verdict
 from stepcoder.executor.spans import executed_spans
 from stepcoder.held import Held
 from stepcoder.paths import Located, local
-from stepcoder.rollout.attempts import Attempt, trajectory_of
+from stepcoder.rollout.attempts import Attempt, trajectory_of, worth_of
 from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig, Turns
 from stepcoder.rollout.engine import Completion, EngineDied, EngineStats, Part, Sampling, greedy, sampling_of
 from stepcoder.rollout.engines import make_engine
@@ -111,10 +110,11 @@ class RolloutWorker:
                 tasks = [group.create_task(call) for call in calls]
         attempts = [task.result() for task in tasks]
         prompt = self._tokenizer.decode(prompt_ids)
-        last = rewards([own[-1].report for own in attempts], self._reward_kind)
+        by_turn = isinstance(repair, Turns) and repair.reward == "turn"
+        worth = worth_of(attempts, self._reward_kind, by_turn)
         trajectories = tuple(
-            replace(trajectory_of(subtask, i, prompt_ids, own, self._worth(own, value)), prompt=prompt)
-            for i, (own, value) in enumerate(zip(attempts, last, strict=True))
+            replace(trajectory_of(subtask, i, prompt_ids, own, value), prompt=prompt)
+            for i, (own, value) in enumerate(zip(attempts, worth, strict=True))
         )
         passed = sum(trajectory.verdict is Verdict.PASSED for trajectory in trajectories)
         outcome = Outcome(subtask.ticket, subtask.problem.id, subtask.stage, passed, len(tries))
@@ -173,13 +173,6 @@ class RolloutWorker:
 
     async def close(self) -> None:
         self._engine.close()
-
-    def _worth(self, attempts: Sequence[Attempt], last: float) -> list[float]:
-        """Of each attempt where rewards come by turn, else of the last alone; `last` is the last one's."""
-        repair = self._config.repair
-        if not isinstance(repair, Turns) or repair.reward == "end":
-            return [last]
-        return [*(reward(attempt.report, self._reward_kind) for attempt in attempts[:-1]), last]
 
     async def _sample(
         self,

@@ -8,14 +8,16 @@
 `ladder`     stages, and within one the share p of tests passed: -1 does not compile; -0.6 + 0.25 p some test ended in
              an error or a limit; -0.3 + 0.8 p every test ran to its end; 1 all pass. A lower stage never pays more,
              and the last failing test is worth at least 0.5. Source: the stages as above, the shares ours.
-`verpo`      the ladder with p weighted: a test counts 1 - s + 1 / n, where s is the share of the subtask's n programs
-             that pass it. Source: tests weighted by how hard they are, VeRPO, arXiv 2601.03525; the formula is ours.
+`verpo`      1 or 0, and the weights of the tests passed: a test weighs the more, the fewer of the subtask's programs
+             pass it. Source: VeRPO, arXiv 2601.03525, version 3, eqs. 3 and 7 to 14.
 `package.module:function`  a user's own: called with the report, returns a finite number.
 """
 
 import inspect
 import math
 import re
+import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -27,8 +29,7 @@ from stepcoder.settings import DOTTED
 
 def reward(report: Report, kind: str) -> float:
     """A finite number. ValueError for `infra_error`, which says nothing about the program, and for an unusable kind."""
-    if not report.verdict.judged:
-        raise ValueError(f"no reward for {report.verdict} ({report.error}): run the program again or leave it out")
+    _judged(report)
     value = _function(kind)(report)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"the reward {kind} has to return a finite number, not {value!r:.100}")
@@ -39,19 +40,33 @@ def rewards(reports: Sequence[Report], kind: str) -> list[float]:
     """Those of one subtask's programs. `verpo` compares them; any other kind looks at each program alone."""
     if kind != VERPO:
         return [reward(report, kind) for report in reports]
+    for report in reports:
+        _judged(report)
     weights = hardness([[test.passed for test in report.tests] for report in reports])
-    return [_stage(report, _weighted(report, weights)) for report in reports]
+    return [report.passed + _VERPO_BETA * _weighted(report, weights) for report in reports]
 
 
 def hardness(passed: Sequence[Sequence[bool]]) -> list[float]:
-    """Weight of each test, from the tests that each of n programs passed: 1 - (share that pass it) + 1 / n.
+    """Weight of each test, from the tests that each of n programs passed: exp(-alpha s) / density, where s is the share
+    that pass it.
 
-    A program that ran no test passed none. Without 1 / n a test that all pass would count nothing, and a program alone
-    in its group nothing at all.
+    The density counts the tests whose share is near, itself included, so that many easy tests together are worth no
+    more than one: the sum of exp(-(s - s')^2 / (2 sigma^2)). A program that ran no test passed none. Source: VeRPO,
+    eqs. 7 to 9; its delta, which keeps a density from 0, is left out, as none is below 1.
     """
     size = max(map(len, passed), default=0)
-    passes = [sum(own[test] for own in passed if test < len(own)) for test in range(size)]
-    return [1 - count / len(passed) + 1 / len(passed) for count in passes]
+    shares = [sum(own[test] for own in passed if test < len(own)) / len(passed) for test in range(size)]
+    sigma = statistics.pstdev(shares) / 2 if shares else 0.0
+    counts = Counter(shares)
+
+    def near(gap: float) -> float:
+        return math.exp(-(gap**2) / (2 * sigma**2)) if gap else 1.0
+
+    weights = {
+        s: math.exp(-_VERPO_ALPHA * s) / math.fsum(count * near(s - other) for other, count in counts.items())
+        for s in counts
+    }
+    return [weights[s] for s in shares]
 
 
 def check(kind: str) -> None:
@@ -103,23 +118,23 @@ def _ratio(report: Report) -> float:
 
 
 def _ladder(report: Report) -> float:
-    return _stage(report, _share(report) if report.tests else 0.0)
+    if report.passed or not report.verdict.ran:
+        return report.verdict.paper_reward
+    share = _share(report) if report.tests else 0.0
+    return -0.6 + 0.25 * share if _failures(report) else -0.3 + 0.8 * share
 
 
 def _verpo(report: Report) -> float:
     return rewards([report], VERPO)[0]
 
 
-def _stage(report: Report, share: float) -> float:
-    """The ladder, where `share` of the tests passed."""
-    if report.passed or not report.verdict.ran:
-        return report.verdict.paper_reward
-    return -0.6 + 0.25 * share if _failures(report) else -0.3 + 0.8 * share
-
-
 def _weighted(report: Report, weights: Sequence[float]) -> float:
-    total = math.fsum(weights)
-    return math.fsum(w for w, test in zip(weights, report.tests, strict=False) if test.passed) / total if total else 0.0
+    return math.fsum(w for w, test in zip(weights, report.tests, strict=False) if test.passed)
+
+
+def _judged(report: Report) -> None:
+    if not report.verdict.judged:
+        raise ValueError(f"no reward for {report.verdict} ({report.error}): run the program again or leave it out")
 
 
 def _failures(report: Report) -> bool:
@@ -132,6 +147,9 @@ def _share(report: Report) -> float:
 
 
 VERPO = "verpo"
+# How fast a test's weight falls with the share that pass it, and the weight of the sum beside the outcome. Source of
+# alpha: VeRPO; beta is ours.
+_VERPO_ALPHA, _VERPO_BETA = 2.0, 1.0
 _KINDS: dict[str, Callable[[Report], object]] = {
     "stepcoder": _stepcoder,
     "binary": _binary,

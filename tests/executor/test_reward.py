@@ -1,5 +1,6 @@
 """Rewards by hand, and what is refused of a user's own function before a run starts."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -152,21 +153,30 @@ def test_the_config_refuses_what_is_no_reward(name: str) -> None:
 
 
 def test_verpo_weighs_tests_by_how_few_of_the_group_pass_them() -> None:
-    # Four programs of two tests, the last of which does not compile. Test 1: three of four pass, 1 - 3/4 + 1/4 = 1/2;
-    # test 2: one passes, 1 - 1/4 + 1/4 = 1.
+    # Four programs of two tests, the last of which does not compile. Three pass test 1, one passes test 2. The rates
+    # 3/4 and 1/4 have the deviation 1/4, so sigma = 1/8: of the other test each sees exp(-(1/2)^2 / (2 / 64)) = e^-8.
     group = [
         Report(Verdict.PASSED, (OK, OK)),
         Report(Verdict.WRONG_ANSWER, (OK, BAD)),
         Report(Verdict.RUNTIME_ERROR, (OK, ERROR)),
         Report(Verdict.COMPILE_ERROR),
     ]
-    assert hardness([[test.passed for test in report.tests] for report in group]) == [0.5, 1.0]
-    # the easy test alone is worth 1/3 of all: -0.3 + 0.8 / 3, -0.6 + 0.25 / 3
-    assert rewards(group, "verpo") == pytest.approx([1.0, -0.3 + 0.8 / 3, -0.6 + 0.25 / 3, -1.0])
-    # the hard test would be worth 2/3
-    hard = [Report(Verdict.WRONG_ANSWER, (BAD, OK)), *group[1:]]
-    weights = hardness([[test.passed for test in report.tests] for report in hard])
-    assert weights == [0.75, 1.0] and rewards(hard, "verpo")[0] == pytest.approx(-0.3 + 0.8 * 1 / 1.75)
-    # alone, a failed test counts twice a passed one
-    assert reward(Report(Verdict.WRONG_ANSWER, (OK, BAD)), "verpo") == pytest.approx(-0.3 + 0.8 / 3)
-    assert rewards(group, "ladder") == pytest.approx([1.0, 0.1, -0.475, -1.0])
+    easy, hard = math.exp(-1.5) / (1 + math.exp(-8)), math.exp(-0.5) / (1 + math.exp(-8))
+    assert hardness([[test.passed for test in report.tests] for report in group]) == pytest.approx([easy, hard])
+    assert rewards(group, "verpo") == pytest.approx([1 + easy + hard, easy, easy, 0.0])
+    # alone, the test that it fails is as far from the other as can be: sigma = 1/4, exp(-1 / (2 / 16)) = e^-8
+    alone = math.exp(-2) / (1 + math.exp(-8))
+    assert reward(Report(Verdict.WRONG_ANSWER, (OK, BAD)), "verpo") == pytest.approx(alone)
+    with pytest.raises(ValueError, match="infra_error"):
+        rewards([*group, Report(Verdict.INFRA_ERROR, error="disk full")], "verpo")
+
+
+def test_verpo_counts_tests_that_are_as_hard_as_each_other_once() -> None:
+    # Three tests that two of four pass: sigma = 0, each sees all three, and together they are worth e^-1.
+    same = [[True] * 3, [True] * 3, [False] * 3, [False] * 3]
+    assert hardness(same) == pytest.approx([math.exp(-1) / 3] * 3)
+    # With one that nobody passes: the deviation of 1/2, 1/2, 1/2, 0 is sqrt(3) / 8, so sigma^2 = 3 / 256, and a test of
+    # the one kind sees one of the other as exp(-(1/4) / (6 / 256)) = exp(-32 / 3).
+    far = math.exp(-32 / 3)
+    weights = hardness([[*row, False] for row in same])
+    assert weights == pytest.approx([math.exp(-1) / (3 + far)] * 3 + [1 / (1 + 3 * far)])

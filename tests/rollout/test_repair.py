@@ -1,5 +1,7 @@
 """Repair in turns: what the model is told, and one trajectory of several attempts, by hand."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from stepcoder.learner.advantages.completions import Completions
 from stepcoder.learner.batch import build_batch
 from stepcoder.learner.config import FGO, GAE, AllCredit
 from stepcoder.learner.masks import credit_mask
-from stepcoder.rollout.attempts import Attempt, trajectory_of
+from stepcoder.rollout.attempts import Attempt, trajectory_of, worth_of
 from stepcoder.rollout.engine import Completion
 from stepcoder.rollout.repair import told
 from stepcoder.rollout.text.mask import TokenMasks
@@ -146,6 +148,19 @@ def test_a_model_that_repairs_nothing_gains_nothing() -> None:
 def test_a_later_turn_has_random_numbers_of_its_own() -> None:
     assert sample_seed(1, 2, 3) == sample_seed(1, 2, 3, 0)
     assert len({sample_seed(1, 2, 3, turn) for turn in range(4)} | {sample_seed(1, 2, 4, 1)}) == 5
+
+
+def test_a_reward_that_compares_programs_compares_those_of_all_turns() -> None:
+    half = replace(FIRST, report=Report(Verdict.WRONG_ANSWER, (OK, WRONG)))
+    whole = replace(FIRST, report=Report(Verdict.PASSED, (OK, OK)))
+    tries = [[half, half], [half, whole]]
+    # All four programs pass test 1, one passes test 2: sigma = 3/16, and the other test is seen as exp(-8).
+    easy, hard = math.exp(-2) / (1 + math.exp(-8)), math.exp(-0.5) / (1 + math.exp(-8))
+    first, second = worth_of(tries, "verpo", by_turn=True)
+    assert first == pytest.approx([easy, easy]) and second == pytest.approx([easy, 1 + easy + hard])
+    # of the last programs both pass test 1, one test 2: sigma = 1/8
+    hard = math.exp(-1) / (1 + math.exp(-8))
+    assert worth_of(tries, "verpo", by_turn=False) == [pytest.approx([easy]), pytest.approx([1 + easy + hard])]
 
 
 def test_rewards_by_turn_need_an_estimator_that_sees_them() -> None:
