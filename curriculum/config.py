@@ -70,7 +70,7 @@ class Mixed(Variant):
 class Bread(Variant):
     """A start point only where all own samples failed: full generation, then one course nearer the end after every
     subtask without a passing completion, and full generation again after one with. Source: BREAD's trigger, arXiv
-    2506.17211."""
+    2506.17211; its search for the prefix is one of a step, ours one of visits."""
 
     type: Literal["bread"] = "bread"
 
@@ -81,13 +81,16 @@ class AdaBack(Variant):
 
     type: Literal["adaback"] = "adaback"
     tau: float = Field(default=0.5, gt=0.0, le=1.0)
-    """A subtask with at least this share of passing completions lowers the upper bound below its stage, any other
-    raises the lower bound above it (fraction). Our value."""
+    """A subtask with at least this share of passing completions lowers the upper bound to its stage and sets the lower
+    one to 0, any other raises the lower bound to it (fraction). Source: AdaBack, whose code has 0.5."""
+    full: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Share of subtasks that are full generation whatever the bounds (fraction). Source: AdaBack, appendix C."""
 
 
 class Pope(Variant):
     """Guided and unguided subtasks mixed. Guided ones start at the problem's first course, and one nearer the end after
-    each without a passing completion. Source: POPE, arXiv 2601.18779."""
+    each without a passing completion, until one passes. Source: POPE, arXiv 2601.18779, which finds the prefix before
+    training."""
 
     type: Literal["pope"] = "pope"
     guided: float = Field(default=0.5, gt=0.0, lt=1.0)

@@ -22,7 +22,7 @@ class Progress:
 
     stage: the present one, -1 as long as it is the first course; rate and visits: moving pass rate and subtasks at
     this stage; top: the highest stage; back: the lowest stage from which it stepped back. Under AdaBack `stage` and
-    `back` are the upper and lower bound.
+    `back` are the upper and lower bound; under POPE `back` is the guide that has passed.
     """
 
     def __init__(self, size: int) -> None:

@@ -144,7 +144,9 @@ class BreadSchedule(Schedule):
     """A start point only where all own samples failed: BREAD's trigger (arXiv 2506.17211).
 
     After a subtask without a passing completion the problem starts one course nearer the end; after one with, at full
-    generation. Outcomes of a stage that was left are dropped.
+    generation. Outcomes of a stage that was left are dropped. BREAD looks for the shortest prefix at once, by halving
+    the expert's solution of ten parts until the share of passes is in a range; here each try is a subtask of its own,
+    one course longer, and one pass is enough.
     """
 
     def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
@@ -165,28 +167,31 @@ class BreadSchedule(Schedule):
 
 
 class AdaBackSchedule(Schedule):
-    """The stage is drawn evenly between two bounds (AdaBack, arXiv 2506.18110, with courses for shares of a solution).
+    """The stage is drawn evenly between two bounds, with courses for shares of a solution (AdaBack, arXiv 2506.18110).
 
-    A subtask that does well lowers the upper bound below its stage and frees the lower one; any other raises the lower
-    bound above it and frees the upper one. A function of seed, ticket and outcomes.
+    A subtask with too few passes raises the lower bound to its stage; any other lowers the upper bound to it and sets
+    the lower one to 0. The upper bound never rises. The share `full` is full generation whatever the bounds. A function
+    of seed, ticket and outcomes. AdaBack begins a problem with the mean bounds of all, here it begins with all courses.
     """
 
     def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        rule = self.config.schedule
+        assert isinstance(rule, AdaBack)
         low, high = self._bounds(indices)
-        draws = hashed(_STREAM, self.seed, tickets, indices) >> np.uint64(32)
-        steps = (draws * (high - low + 1).astype(np.uint64)) >> np.uint64(32)
-        return low + steps.astype(np.int32)
+        draws = hashed(_STREAM, self.seed, tickets, indices)
+        steps = ((draws >> np.uint64(32)) * (high - low + 1).astype(np.uint64)) >> np.uint64(32)
+        full = (draws & np.uint64(0xFFFFFFFF)) < rule.full * 2**32
+        return np.where(full, 0, low + steps.astype(np.int32)).astype(np.int32)
 
     def observe(self, index: int, stage: int, share: float) -> Move:
         rule, progress = self.config.schedule, self.progress
         assert isinstance(rule, AdaBack)
-        top = max(int(progress.top[index]), 0)
         super().observe(index, stage, share)
-        before = [int(bound[0]) for bound in self._bounds(np.array([index]))]
+        low, high = (int(bound[0]) for bound in self._bounds(np.array([index])))
         well = share >= rule.tau
-        low, high = (0, max(stage - 1, 0)) if well else (min(stage + 1, top), top)
-        progress.stage[index], progress.back[index] = high, low
-        return "stay" if before == [low, high] else "rate" if well else "back"
+        bounds = (0, min(stage, high)) if well else (max(low, min(stage, high)), high)
+        progress.back[index], progress.stage[index] = bounds
+        return "stay" if bounds == (low, high) else "rate" if well else "back"
 
     def _bounds(self, indices: Int64[np.ndarray, " n"]) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"]]:
         """Lower and upper; 0 and the highest stage of a problem of which no outcome is known."""
@@ -199,7 +204,9 @@ class PopeSchedule(Schedule):
     """Guided and unguided subtasks mixed (POPE, arXiv 2601.18779): chance decides by seed, ticket and problem.
 
     Guided ones start at the problem's guide: the first course, moved one nearer the end after each guided subtask
-    without a passing completion.
+    without a passing completion, until one passes; then it stays. POPE finds this shortest prefix before training, with
+    the untrained policy, in the first quarter of the solution and for problems that it never passes; here the subtasks
+    of the run find it, among all courses and for every problem.
     """
 
     def next(self, indices: Int64[np.ndarray, " n"], tickets: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
@@ -212,7 +219,9 @@ class PopeSchedule(Schedule):
     def observe(self, index: int, stage: int, share: float) -> Move:
         progress = self.progress
         top, guide = max(int(progress.top[index]), 0), max(int(progress.stage[index]), 1)
-        if 0 < stage == guide < top and share == 0:
+        if 0 < stage == guide and share > 0:
+            progress.back[index] = guide
+        elif 0 < stage == guide < min(top, int(progress.back[index])):
             progress.move(index, guide + 1)
             return "back"
         return super().observe(index, stage, share) if stage == 0 else "stay"

@@ -30,24 +30,39 @@ def test_bread_drops_an_outcome_of_a_stage_that_was_left() -> None:
 
 
 def test_adaback_searches_for_the_least_help_that_suffices() -> None:
-    curriculum = only("d", schedule="adaback", tau=0.5)
+    """Reward below tau: lower bound = stage. At least tau: upper bound = stage, lower bound = 0."""
+    curriculum = only("d", schedule="adaback", tau=0.5, full=0)
 
     def bounds_after(stage: int, passed: int) -> tuple[int, int]:
         curriculum.report([Outcome(0, "d", stage, passed, 4)])
         high, _, _, _, low = curriculum.state()["problems"]["d"]
         return low, high
 
-    assert bounds_after(2, 2) == (0, 1)  # half pass: less help
-    assert bounds_after(1, 1) == (2, 3)  # fewer: more
-    assert bounds_after(3, 0) == (3, 3)  # there is no more
-    assert bounds_after(3, 4) == (0, 2)
-    assert bounds_after(0, 4) == (0, 0)
-    assert bounds_after(0, 0) == (1, 3)
+    assert bounds_after(0, 0) == (0, 3)  # nothing is learnt from the least help
+    assert bounds_after(1, 0) == (1, 3)
     drawn = Counter(subtask.stage for subtask in curriculum.next(300))
     assert set(drawn) == {1, 2, 3} and all(70 < count < 130 for count in drawn.values())
+    assert bounds_after(2, 2) == (0, 2)  # half pass: less help
+    assert bounds_after(1, 1) == (1, 2)  # fewer: more, but never more than once was enough
+    assert bounds_after(2, 0) == (2, 2)
+    assert bounds_after(2, 4) == (0, 2)
+    assert bounds_after(3, 0) == (2, 2)  # of an earlier stage: no help within the bounds is less
+    assert bounds_after(3, 4) == (0, 2)
+    assert bounds_after(1, 4) == (0, 1)
+    assert bounds_after(0, 4) == (0, 0)  # full generation, from now on
+    assert bounds_after(0, 0) == (0, 0)
 
 
-def test_pope_mixes_full_generation_with_a_guide_that_has_passed() -> None:
+def test_adaback_writes_some_programs_whole_whatever_the_bounds() -> None:
+    curriculum = only("d", schedule="adaback", full=0.25)
+    curriculum.report([Outcome(0, "d", 2, 0, 4)])  # bounds 2 and 3
+    drawn = Counter(subtask.stage for subtask in curriculum.next(400))
+    assert set(drawn) == {0, 2, 3} and 70 < drawn[0] < 130 and all(120 < drawn[stage] < 180 for stage in (2, 3))
+    curriculum.report([Outcome(0, "d", 0, 0, 4)])  # tells nothing of the bounds
+    assert set(Counter(subtask.stage for subtask in curriculum.next(100))) == {0, 2, 3}
+
+
+def test_pope_mixes_full_generation_with_the_first_guide_that_passes() -> None:
     curriculum = only("d", schedule="pope", guided=0.25)
     drawn = Counter(subtask.stage for subtask in curriculum.next(400))
     assert set(drawn) == {0, 1} and 70 < drawn[1] < 130
@@ -56,7 +71,7 @@ def test_pope_mixes_full_generation_with_a_guide_that_has_passed() -> None:
     curriculum.report([Outcome(0, "d", 1, 0, 4), Outcome(0, "d", 1, 0, 4)])  # the second is of a guide that was left
     assert {subtask.stage for subtask in curriculum.next(40)} == {0, 2}
     curriculum.report([Outcome(0, "d", 2, 1, 4), Outcome(0, "d", 2, 0, 4), Outcome(0, "d", 3, 0, 4)])
-    assert {subtask.stage for subtask in curriculum.next(40)} == {0, 3}
+    assert {subtask.stage for subtask in curriculum.next(40)} == {0, 2}  # one pass, and it stays
     assert {subtask.stage for subtask in only("a", schedule="pope").next(40)} == {0}
 
 
