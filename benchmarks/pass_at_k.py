@@ -4,8 +4,8 @@
     python -m benchmarks.pass_at_k rates.json programs.jsonl --peer DIR
 
 `DIR` is a clone of github.com/openai/human-eval, whose `estimate_pass_at_k` is loaded from its file and called with the
-counts of each problem. Both means are printed with all their digits; exit code 1 where two differ by more than the last of them, since the two
-functions multiply in another order.
+counts of each problem. Both means are printed with all their digits. The two functions multiply in another order: exit
+code 1 where they differ by more than the last bits.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> int:
             theirs = float(estimate(totals, passed, int(k)).mean())
             differs |= not math.isclose(ours, theirs, rel_tol=1e-12)
             table.add_row(name, str(len(problems)), str(sum(totals)), k, repr(ours), repr(theirs))
-    Console().print(table)
+    Console(width=120).print(table)
     return int(differs)
 
 
