@@ -54,12 +54,19 @@ _ORACLES = (
     "intersection_array", "find_dissimilar", "Diff", "find_zero",
 )  # fmt: skip
 _DIGITS = "digits with zeros in front are a text, as to testlib; theirs asks Python's float()"
+_INTEGERS = "an integer has to agree exactly; theirs allows a millionth of it"
 KNOWN: dict[str, dict[str, str]] = {
     "lcb": _EXIT,
     "apps": _EXIT,
-    "evalplus": dict.fromkeys(_ORACLES, "theirs judges this function by a rule of its own, made for its own tests"),
+    "evalplus": dict.fromkeys(_ORACLES, "theirs judges this function by a rule of its own, made for its own tests")
+    | {
+        "mbpp/157: floats for integers": "theirs compares a float exactly where it is in a list of lists",
+        "mbpp/618: tuples for lists": "floats in lists are compared as values here, where a tuple counts as a list",
+    },
     "tokens": {
-        "integers as exponents": "an integer has to agree exactly; theirs allows a millionth of it",
+        "integers as exponents": _INTEGERS,
+        "1444_a_division_6380: numbers": _INTEGERS,  # beyond 2^53: written by way of a float they are other integers
+        "1325_d_ehab_the_xorcist_11372: numbers": _INTEGERS,
         "233_c_cycles_555: line 12, '' became '_'": "0_1_0 is no number; theirs asks Python's float()",
         "1144_f_graph_without_long_directed_paths_741: numbers": _DIGITS,
     },

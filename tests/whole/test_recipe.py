@@ -23,7 +23,8 @@ SMALL = {
     "eval.samples": "1", "eval.train_limit": "1", "executor.workers": "1", "run.checkpoint_every": "1",
 }  # fmt: skip
 EXTRA = {
-    "doctor": {}, "eval": {}, "sft": {"sft.batch_size": "64"},
+    "doctor": {}, "eval": {},
+    "sft": {"sft.batch_size": "64", "rollout.max_new_tokens": "512", "rollout.max_model_len": "1536"},
     "train": {"run.steps": "1", "eval.every": "1", "subtasks_per_step": "2", "rollout.group_size": "2"},
 }  # fmt: skip
 
