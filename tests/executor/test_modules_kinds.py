@@ -9,6 +9,7 @@ from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.judging.suites import module
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.suite import Case, Suite
+from tests.executor.rows import RUNNERS
 
 FROM = "from solution import f\nimport pytest\n"
 UNIT = "import unittest\nfrom solution import f\n"
@@ -35,6 +36,7 @@ MODULES = {
     "values by keyword": FROM + "@pytest.mark.parametrize(argnames='a, b', argvalues=[(1, 2)])\ndef test_a(a, b):\n    assert f(a) == b\n",
     "what was raised": FROM + TEST + "def test_r():\n    with pytest.raises(TypeError) as error:\n        f(None)\n    error.match('no.e')\n    assert error.type is TypeError\n",
     "a static method": FROM + "class TestA:\n    @staticmethod\n    def test_a():\n        assert f(1) == 2\n",
+    "a coroutine that raises": FROM + "import asyncio\n" + TEST + "def test_r():\n    async def go():\n        assert f(None)\n    with pytest.raises(TypeError):\n        asyncio.run(go())\n",
     "raise": FROM + "def test_a():\n    if f(1) != 2:\n        raise ValueError\n",
 }  # fmt: skip
 
@@ -64,11 +66,9 @@ COROUTINES = [
     "import pytest\n@pytest.mark.asyncio\nasync def test_a():\n    assert await f(1) == 2\n",
     "import unittest\nclass A(unittest.IsolatedAsyncioTestCase):\n    async def test_a(self):\n        self.assertEqual(await f(1), 2)\n",
     "import pytest\nclass TestA:\n    @pytest.mark.parametrize('a', [1, 2])\n    async def test_a(self, a):\n        assert await f(a) == a + 1\n",
-]
-RUNNERS = [
-    "asyncio.run = lambda *a: None",
-    "asyncio.run = lambda c: c.close()",
-    "asyncio.Runner.run = lambda *a, **k: None",
+    "import asyncio\ndef test_a():\n    async def go():\n        assert await f(1) == 2\n    asyncio.run(go())\n",
+    "import asyncio\nasync def check():\n    assert await f(1) == 2\ndef test_a():\n    asyncio.run(check())\n",
+    "import asyncio, unittest\nclass A(unittest.TestCase):\n    def test_a(self):\n        async def go():\n            self.assertEqual(await f(1), 2)\n        asyncio.run(go())\n",
 ]
 
 

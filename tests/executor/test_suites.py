@@ -10,6 +10,7 @@ from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Verdict
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList, binary_tree, linked_list
 from stepcoder.executor.suite import Case, Suite
+from tests.executor.rows import RUNNERS
 
 PASSED, WRONG, RUNTIME, OUTPUT = Verdict.PASSED, Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR, Verdict.OUTPUT_LIMIT
 
@@ -117,11 +118,6 @@ COROUTINES = [
     "async def unused():\n    assert False\nasync def main():\n    assert await f(1) == 2\n    return 1\nasyncio.run(main())",
     "def check(g):\n    async def go():\n        assert await g(1) == 2\n    asyncio.run(go())\ncheck(f)",
     "async def one(i):\n    assert await f(i) == i + 1\nasync def all():\n    await asyncio.gather(one(1), one(2))\nasyncio.run(all())",
-]
-RUNNERS = [
-    "asyncio.run = lambda *a: None",
-    "asyncio.Runner.run = lambda *a, **k: None",
-    "def run(c):\n    try: c.send(None)\n    except BaseException: pass\nasyncio.run = run",
 ]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from stepcoder.executor.judging.suites.ended import REQUIRED, left_to, mark, marked
 from stepcoder.executor.judging.suites.fixtures import Fixture, Function, Made, fixture, hook, parameters
 from stepcoder.executor.judging.suites.imports import Canonical
 
@@ -58,6 +59,7 @@ def module(source: str) -> Module:
     names = Canonical()
     read = _Reader(tree := names.visit(tree))
     tree = ast.fix_missing_locations(read.visit(tree))
+    read.coroutines = marked(tree)
     _refuse_hidden(tree.body)
     calls: dict[str, str] = {}
     for node in tree.body:
@@ -89,9 +91,10 @@ def _parts(text: str) -> list[str]:
     wanted = ["running"]
     wanted += ["raising"] if "_raises" in text or "_TestCase" in text else []
     wanted += ["approximate"] if "_approx" in text else []
-    wanted += ["coroutines"] if "_run_async" in text else []
+    wanted += ["coroutines"] if "_to_its_end" in text else []
     wanted += ["unittests"] if "_TestCase" in text else []
     ends = ["_param = lambda *values, **_: _Param(values)"] if "_param" in text else []
+    ends += ["import asyncio"] if "asyncio.run" in text else []
     ends += ["_approx = _Approx"] if "_approx" in text else []
     ends += ["_main = lambda *_, **__: None"] if "_main" in text else []
     ends += ["def _fail(reason=''):\n    raise AssertionError(reason)"] if "_fail" in text else []
@@ -103,6 +106,7 @@ class _Reader(ast.NodeTransformer):
 
     def __init__(self, tree: ast.Module) -> None:
         self.unittest: set[str] = set()
+        self.coroutines: set[str] = set()  # that tests may leave their asserts to
         self._classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
         self._functions = {node.name: node for node in tree.body if isinstance(node, Function)}
         self._defined = {node.name for node in ast.walk(tree) if isinstance(node, Function)}
@@ -157,6 +161,8 @@ class _Reader(ast.NodeTransformer):
             or node.name in _ASYNC_HOOKS
         ):
             raise ValueError(f"{node.name} is not supported: async")
+        if node.name.startswith("test"):
+            mark(node)
         return self.visit_FunctionDef(node)
 
     def visit_FunctionDef(self, node: Function) -> ast.AST:
@@ -206,7 +212,9 @@ class _Reader(ast.NodeTransformer):
         made.make(wanted)
         before, after = self._hooks(owner)
         run = f"{'_it.' if owner else ''}{node.name}(**given)"
-        run = f"_run_async({run})" if isinstance(node, ast.AsyncFunctionDef) else run
+        run = f"asyncio.run({run})" if isinstance(node, ast.AsyncFunctionDef) else run
+        if isinstance(node, ast.AsyncFunctionDef) or left_to(self.coroutines, node):
+            run += f"; {REQUIRED}"
         before += [*made.lines, *(f"given['{fixture}'] = _fixture_{fixture}" for fixture in wanted)]
         last = [*made.last, *after] or ["pass"]
         lines = ["def _call(**given):", *_indented(before), "    try:", f"        {run}", "    finally:"]

@@ -1,20 +1,23 @@
-"""Stands before a test module with tests that are coroutines."""
+"""Stands before a test whose asserts are in coroutines."""
 
-import asyncio
-
-_done = 0
+_ended = 0
 
 
-def _run_async(test):
-    """Runs a test to its end, whatever a program has put in place of `asyncio.run`."""
-    global _done
-    _done = 0
+class _ToItsEnd:
+    """What a coroutine runs within, so that its end counts."""
 
-    async def whole():
-        global _done
-        await test
-        _done = 1
+    def __enter__(self): ...
 
-    asyncio.run(whole())
-    if not _done:
-        raise AssertionError("the test did not come to its end")
+    def __exit__(self, kind, *_):
+        global _ended
+        _ended += kind is None
+
+
+_to_its_end = _ToItsEnd()
+
+
+def _require_end():
+    global _ended
+    if not _ended:
+        raise AssertionError("a coroutine of the test did not come to its end")
+    _ended = 0
