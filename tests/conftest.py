@@ -1,5 +1,6 @@
 """What holds for every test, and what is started once and shared."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,13 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 for name in ("COLUMNS", "LINES"):  # a terminal's, of which pytest-xdist's processes have one: no test is about it
     os.environ.pop(name, None)
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> None:
+    """DeepSpeed collects garbage several times for each engine: not through all that was imported and is there."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
