@@ -35,8 +35,14 @@ _LARGEST_REPLY = 8 << 20
 _F_ADD_SEALS, _SEAL, _SHRINK, _GROW = 1033, 1, 2, 4
 _FLAGS = ("-s", "-S", "-P", "-B", "-X", "utf8")
 # What the library does in every forked process, such as drawing a new seed, would only be undone for a program.
+# Deep recursion needs a large stack, and the kernel lays memory out for it only at exec: it starts over once.
 _BOOT = """
-import os, sys
+import os, resource, sys
+soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+stack = {stack} if hard == resource.RLIM_INFINITY else min({stack}, hard)
+if soft != stack:
+    resource.setrlimit(resource.RLIMIT_STACK, (stack, stack))
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 sys.path.append({root!r})  # behind the library: other packages may lie beside this one
 register, os.register_at_fork = os.register_at_fork, lambda **hooks: None
 from stepcoder.executor.sandbox.start import main
@@ -137,9 +143,10 @@ class ForkServer:
             "site_packages": config.site_packages or bool(packages),
             "packages": packages,
         }
+        boot = _BOOT.format(root=str(IMPORT_ROOT), stack=config.stack_mib << 20)
         try:
             self._process = subprocess.Popen(
-                [python, *_FLAGS, "-c", _BOOT.format(root=str(IMPORT_ROOT)), json.dumps(options)],
+                [python, *_FLAGS, "-c", boot, json.dumps(options)],
                 env=_ENVIRONMENT | {"PYTHONHASHSEED": str(config.seed)},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -319,7 +326,6 @@ def _limits(config: ExecutorConfig) -> dict[str, float]:
         "compile_s": config.compile_s,
         "open_files": config.open_files,
         "threads": config.threads,
-        "stack_mib": config.stack_mib,
     }
 
 

@@ -43,7 +43,6 @@ def main(argument: str) -> None:
     options = Options.parse(argument)
     control = socket.socket(fileno=options.control)
     try:
-        _raise_stack(options.limits.stack_mib)
         confine.give_way()
         control.detach()
         options = options.renumbered()
@@ -85,18 +84,6 @@ def _highest(fd: int, open_files: int) -> int:
     os.dup2(fd, open_files - 1, inheritable=False)
     os.close(fd)
     return open_files - 1
-
-
-def _raise_stack(mib: int) -> None:
-    """Deep recursion needs a large stack, and the kernel lays memory out for it only at exec: start over once."""
-    wanted = mib * _MIB
-    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft == wanted:
-        return
-    resource.setrlimit(resource.RLIMIT_STACK, (wanted, wanted))
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _continue_as_first_process(options: Options) -> None:

@@ -40,7 +40,6 @@ class Limits:
     compile_s: float
     open_files: int
     threads: int
-    stack_mib: int
 
 
 @dataclass(frozen=True, slots=True)
