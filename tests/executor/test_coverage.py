@@ -65,6 +65,7 @@ class Oracle:
             if kept is not None:
                 sys.modules[module] = kept
         self.statements, self.executed = self._analysed(measured)
+        self._known: dict[frozenset[int], set[int]] = {}  # most backends record the same
 
     def _coverage(self) -> coverage.Coverage:
         return coverage.Coverage(data_file=None, config_file=False, include=[str(self._path)])
@@ -75,9 +76,11 @@ class Oracle:
 
     def statements_of(self, lines: Iterable[int]) -> set[int]:
         """The statements that recorded `lines` mean: a line inside one of several lines counts for its first."""
-        measured = self._coverage()
-        measured.get_data().add_lines({str(self._path): list(lines)})
-        return self._analysed(measured)[1]
+        if (key := frozenset(lines)) not in self._known:
+            measured = self._coverage()
+            measured.get_data().add_lines({str(self._path): list(key)})
+            self._known[key] = self._analysed(measured)[1]
+        return self._known[key]
 
 
 @pytest.fixture(scope="module")
