@@ -5,6 +5,7 @@ ranks, so a loss that is a share of a global sum is scaled by the number of rank
 whose gradient is not finite is refused: weights and moments stay as they were.
 """
 
+import gc
 import math
 import os
 from datetime import timedelta
@@ -30,6 +31,8 @@ def join_ranks(rank: int, world: int, address: str, port: int, *, cuda: bool, ti
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), LOCAL_RANK="0", MASTER_ADDR=address, MASTER_PORT=str(port))
     import deepspeed
 
+    if not dist.is_initialized():
+        gc.freeze()  # DeepSpeed collects garbage several times an engine, 0.4 s each through all that was imported
     # A shared-memory all-reduce for CPU ranks that needs a compiler and 40 s to build; gloo does the same work.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(
