@@ -10,7 +10,7 @@ from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p
 
 from stepcoder.rollout.vllm.cpu_sampler import InverseSampler, draw, invert, largest
 
-POINTS = 4_000
+POINTS = 1_000
 
 
 def test_by_hand() -> None:
