@@ -24,7 +24,7 @@ SMALL = {
 }  # fmt: skip
 EXTRA = {
     "doctor": {}, "eval": {},
-    "sft": {"sft.batch_size": "64", "rollout.max_new_tokens": "512", "rollout.max_model_len": "1536"},
+    "sft": {"sft.batch_size": "64", "rollout.max_new_tokens": "256", "curriculum.prompt.max_prompt_tokens": "768"},
     "train": {"run.steps": "1", "eval.every": "1", "subtasks_per_step": "2", "rollout.group_size": "2"},
 }  # fmt: skip
 
@@ -88,5 +88,5 @@ def test_the_recipe_ends_with_an_evaluated_checkpoint(tmp_path: Path, model: Pat
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANG_S)
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
     found = json.loads((tmp_path / "runs/coder-1.5b-80gb/humaneval-mbpp.json").read_text())
-    assert found["heldout"]["problems"] == 2
+    assert found["heldout"]["n_problems"] == 2
     assert (tmp_path / "models/coder-1.5b/config.json").is_file()
