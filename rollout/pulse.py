@@ -32,9 +32,11 @@ class Pulse:
         if self._question is None:
             self._question = asyncio.create_task(self._engine.ping())
             self._restart()
-        await asyncio.wait([self._question], timeout=_LOOK_S)
-        if self._question.done():
-            question, self._question = self._question, None
+        question = self._question
+        await asyncio.wait([question], timeout=_LOOK_S)
+        if question.done():
+            if self._question is question:  # else another look has heard it too
+                self._question = None
             question.result()
             return True
         if updating:

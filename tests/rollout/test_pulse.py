@@ -1,15 +1,36 @@
 """What tells a hung engine from a slow one."""
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 import psutil
 
-from stepcoder.rollout.pulse import computed
+from stepcoder.rollout.config import HeartbeatConfig
+from stepcoder.rollout.pulse import Pulse, computed
 
 SPIN_S = 3.0
+
+
+class Answering:
+    """An engine of which nothing but a sign of life is asked."""
+
+    async def ping(self) -> None:
+        await asyncio.sleep(0.05)
+
+
+def test_two_who_look_at_once_both_hear_the_answer() -> None:
+    """The one who looks all the time, and who examines after an update that failed."""
+
+    async def looked() -> list[bool]:
+        engine: Any = Answering()
+        pulse = Pulse(engine, HeartbeatConfig())
+        return [answer for _ in range(2) for answer in await asyncio.gather(pulse.look(), pulse.look())]
+
+    assert asyncio.run(looked()) == [True] * 4
 
 
 def test_a_process_that_gets_no_processor_counts_as_one_that_computes() -> None:
