@@ -3,17 +3,17 @@
     python -m benchmarks.chaos [--kinds engine rank ...] [--times 2] [--steps 20] [--seed 0] [--engine vllm]
 
 A tiny model, two engines, two learner ranks, two executors, on a Ray cluster of three nodes on this machine; everything
-else is as in a user's run. Each kind is struck so many times, at steps and moments that the seed chooses, the next
-after the run has gone on. At the end the run has ended by itself, every trajectory of every step is there once,
-the curriculum knows as many outcomes as there are groups, and no process is left. The time from each strike until what
-was struck is in use again is printed by kind; `faults` is what the run says itself. Exit code 1 where anything is
-wrong.
+else is as in a user's run, but that a strike stays in the middle of it: while it is not made good no further step than
+the next begins. Each kind is struck so many times, at steps and moments that the seed chooses. At the end the run has
+ended by itself, every trajectory of every step is there once, the curriculum is what the outcomes of these make of a
+new one, and no process is left. The time from each strike until what was struck is in use again is printed by kind,
+beside that of the first start of everything; `faults` is what the run says itself. Exit code 1 where anything is wrong.
 """
 
 import argparse
+import asyncio
 import contextlib
 import json
-import os
 import random
 import signal
 import statistics
@@ -24,86 +24,45 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
-import pyarrow.parquet as pq
 
+from benchmarks.chaos_left import still_there, wrong_in
+from benchmarks.chaos_nodes import TITLES, Nodes, engines, family, keep_orphans, titled
 from stepcoder.deploy.run.faults import FAULTS, read_faults, told
 from stepcoder.deploy.run.metrics import METRICS, read_metrics
-from tests.tools.loop import ROOT, alive, engine_processes, step_lines, write_config
+from stepcoder.files import write_whole
+from tests.tools.loop import ROOT, write_config
 from tests.tools.tiny_model import build_tiny_model
 
-SUBTASKS, GROUP, ENGINES, RANKS = 8, 8, 2, 2
-HANG_S = 400.0  # until a strike counts as the end of the run
-TITLES = {
-    "executor": "ray::ExecutorWorker", "worker": "ray::RolloutWorker", "rank": "ray::LearnerRank",
-    "curriculum": "ray::StoredCurriculumActor",
-}  # fmt: skip
+SUBTASKS, GROUP, ENGINES, RANKS = 4, 4, 2, 2
+HANG_S = 1800.0  # until a strike counts as the end of the run: minutes tell a hang from a busy machine
 MOMENTS = {"publish": "sending weights", "checkpoint": "writing a checkpoint"}  # a phase that a strike waits for
+NOT_YET = ("", "starting the services", "loading the checkpoint")  # phases of a driver that begins
 KINDS = ("engine", "stop", "worker", "publish", "executor", "curriculum", "rank", "checkpoint", "node", "driver")
 
 
-def drive(config: str, phase: Path) -> int:
-    """The driver as a user starts it, but that it notes its phase in a file, for strikes at one."""
+def drive(config: str, phase: Path, last: Path) -> int:
+    """The driver as a user starts it, but that it notes its phase in a file, for strikes at one, and begins no step
+    after the one that another file names."""
     from stepcoder.deploy.cli import main as stepcoder
     from stepcoder.deploy.shown.progress import RunProgress
+    from stepcoder.deploy.training.generated import Generated
+    from stepcoder.deploy.training.stream import Stream
 
-    shown = RunProgress.phase
+    shown, take = RunProgress.phase, Stream.take
 
     def noted(self: RunProgress, name: str) -> None:
         phase.write_text(name)
         shown(self, name)
 
-    RunProgress.phase = noted
+    async def taken(self: Stream, step: int, ahead: int) -> Generated:
+        while step > int(last.read_text()):
+            await asyncio.sleep(0.05)
+        return await take(self, step, ahead)
+
+    RunProgress.phase, Stream.take = noted, taken
     return stepcoder(["train", "--config", config])
-
-
-class Nodes:
-    """A head and two more nodes of a Ray cluster, each with its processes on this machine."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        os.environ |= {"RAY_worker_niceness": "0", "RAY_AUTH_MODE": "disabled"}
-        self._cluster: Any = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}, shutdown_at_exit=False
-        )
-        self.address: str = self._cluster.address
-        for _ in range(2):
-            self.add()
-
-    def add(self) -> None:
-        self._cluster.add_node(num_cpus=2)
-
-    def pids(self) -> list[int]:
-        """The raylets of the nodes that can be lost."""
-        return [node.all_processes["raylet"][0].process.pid for node in self._cluster.worker_nodes]
-
-    def lose(self, raylet: int) -> None:
-        (node,) = (n for n in self._cluster.worker_nodes if n.all_processes["raylet"][0].process.pid == raylet)
-        self._cluster.remove_node(node, allow_graceful=False)
-
-    def close(self) -> None:
-        self._cluster.shutdown()
-
-
-def family() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
-
-
-def titled(title: str) -> list[psutil.Process]:
-    """Living processes of this benchmark with such a title."""
-    found = []
-    for process in family():
-        with contextlib.suppress(psutil.Error):
-            if " ".join(process.cmdline()).startswith(title) and alive(process):
-                found.append(process)
-    return found
-
-
-def engines() -> list[psutil.Process]:
-    return [process for process in engine_processes(family()) if alive(process)]
 
 
 @dataclass
@@ -114,6 +73,7 @@ class Chaos:
     folder: Path
     config: Path
     random: random.Random
+    steps: int
     driver: "subprocess.Popen[bytes]" = field(init=False)
     times: dict[str, list[float]] = field(default_factory=dict)
     orphans: list[psutil.Process] = field(default_factory=list)
@@ -123,14 +83,24 @@ class Chaos:
     def run(self) -> Path:
         return self.folder / "run"
 
-    @property
-    def phase(self) -> Path:
-        return self.folder / "phase"
+    def phase(self) -> str:
+        file = self.folder / "phase"
+        return file.read_text() if file.is_file() else ""
+
+    def may_begin(self, step: int) -> None:
+        """The run goes on up to this step."""
+        write_whole(self.folder / "last", str(step), durable=False)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "benchmarks.chaos", "--drive", str(self.config), str(self.phase)]
+        (self.folder / "phase").unlink(missing_ok=True)
+        files = (self.config, self.folder / "phase", self.folder / "last")
+        command = [sys.executable, "-m", "benchmarks.chaos", "--drive", *map(str, files)]
         with (self.folder / "log").open("ab") as log:
             self.driver = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+
+    def said(self) -> str:
+        """The end of what the driver has printed."""
+        return (self.folder / "log").read_text()[-3000:]
 
     def step(self) -> int:
         return max((line["step"] for line in read_metrics(self.run / METRICS)), default=0)
@@ -144,12 +114,22 @@ class Chaos:
                 raise RuntimeError(f"{limit_s:.0f} s have passed without {what}")
             time.sleep(pause_s)
 
-    def strike(self, kind: str) -> None:
-        """Kill one of a kind at this moment, or at the next of its phase, and wait until its successor is in use."""
+    def begin(self) -> None:
+        begun = time.monotonic()
+        self.start()
+        self.until(lambda: self.phase() not in NOT_YET, "the first step")
+        self.times["(start)"] = [time.monotonic() - begun]
+
+    def strike(self, kind: str, at: int) -> None:
+        """Kill one of a kind at a moment of the step after `at`, or in the next phase of its own, and wait until its
+        successor is in use."""
+        self.may_begin(at + 1)
+        self.until(lambda: self.step() >= at, f"step {at}")
+        self.may_begin(min(self.step() + 1, self.steps - 1))
         if kind in MOMENTS:
-            self.until(lambda: self.phase.read_text() == MOMENTS[kind], f"the phase of {kind}", 0.001)
-            time.sleep(self.random.uniform(0, 0.05))
-        mended, step, began = len(read_faults(self.run / FAULTS)), self.step(), time.monotonic()
+            self.until(lambda: self._at(MOMENTS[kind]), f"the phase of {kind}", 0.001)
+        time.sleep(self.random.uniform(0, 0.05 if kind in MOMENTS else 2))
+        mended, phase, step, began = len(read_faults(self.run / FAULTS)), self.phase(), self.step(), time.monotonic()
         expected = getattr(self, f"_{kind}", lambda: self._one_of(kind))()
         if expected is None:  # what the run counts as a fault, and says when it is made good
             self.until(lambda: len(read_faults(self.run / FAULTS)) > mended and self._whole(), f"the end of {kind}")
@@ -157,19 +137,30 @@ class Chaos:
             self.until(expected, f"a successor of the {kind}")
         seconds = time.monotonic() - began
         self.times.setdefault(kind, []).append(seconds)
-        print(f"  {kind} at step {step}, in '{self.phase.read_text()}': {seconds:.1f} s", flush=True)
+        print(f"  {kind} after step {step}, in '{phase}': {seconds:.1f} s", flush=True)
+
+    def _at(self, phase: str) -> bool:
+        """Whether the run is in this phase. It goes on where the phase has not come in the step that had begun."""
+        if self.phase() == phase:
+            return True
+        if self.phase() == "generating":
+            if (step := self.step() + 1) == self.steps:
+                raise RuntimeError(f"too few steps for so many strikes: none is left that has a phase '{phase}'")
+            self.may_begin(step)
+        return False
 
     def _whole(self) -> bool:
         return len(engines()) == ENGINES and len(titled(TITLES["rank"])) == RANKS
 
     def _one_of(self, kind: str) -> Callable[[], bool] | None:
         """Kills it; what to wait for, where the run does not count it."""
+        self.until(lambda: bool(titled(TITLES[kind])), f"a {kind} to strike")
         before = titled(TITLES[kind])
         self.random.choice(before).kill()
         if kind in ("worker", "rank"):
             return None
         known = {process.pid for process in before}
-        return lambda: len([p for p in titled(TITLES[kind]) if p.pid not in known]) > 0
+        return lambda: any(process.pid not in known for process in titled(TITLES[kind]))
 
     def _engine(self) -> None:
         self.random.choice(engines()).kill()
@@ -194,54 +185,18 @@ class Chaos:
         self.nodes.add()
 
     def _driver(self) -> Callable[[], bool]:
-        """Started again by the same command; it is back with its next step."""
+        """Started again by the same command; it is back where it generates."""
         self.driver.kill()
         self.driver.wait()
-        before = (self.run / METRICS).stat().st_mtime
         ours = [process for title in TITLES.values() for process in titled(title)] + engines()
-        gone, left = psutil.wait_procs(ours, timeout=60)
-        if left:
+        if left := still_there(ours):
             raise RuntimeError(f"{len(left)} processes outlived their driver: {left[:3]}")
         self.start()
-        started = time.time()
-        return lambda: (self.run / METRICS).stat().st_mtime > max(before, started) and self._stepped(started)
-
-    def _stepped(self, since: float) -> bool:
-        return any(file.stat().st_mtime > since for file in (self.run / "trajectories").glob("*.parquet"))
-
-
-def checked(chaos: Chaos, steps: int) -> list[str]:
-    """What is wrong with what the run left."""
-    wrong = []
-    if chaos.driver.returncode:
-        wrong.append(f"the run ended with {chaos.driver.returncode}")
-    if sorted(step_lines(chaos.run)) != list(range(1, steps + 1)):
-        wrong.append(f"steps {sorted(step_lines(chaos.run))}")
-    lines = [json.loads(line) for line in (chaos.run / METRICS).read_text().splitlines()]
-    if len({line["step"] for line in lines}) != len(lines):
-        wrong.append("a step counted twice")
-    seen = list[tuple[int, int]]()
-    for step in range(1, steps + 1):
-        table = pq.read_table(chaos.run / "trajectories" / f"step-{step:08d}.parquet", columns=["ticket", "sample"])
-        seen += list(zip(table["ticket"].to_pylist(), table["sample"].to_pylist(), strict=True))
-    dropped = sum(int(line["groups/unjudged"]) for line in lines)
-    if len(set(seen)) != len(seen) or len(seen) != (steps * SUBTASKS - dropped) * GROUP:
-        wrong.append(f"{len(seen)} trajectories, {len(set(seen))} of them different, {dropped} groups dropped")
-    state = json.loads((chaos.run / "checkpoints" / f"step-{steps:08d}" / "state.json").read_text())
-    outcomes, tickets = sum(state["curriculum"]["moves"].values()), {ticket for ticket, _ in seen}
-    ahead = {ticket for ticket, *_ in state["issued"]}
-    drawn = set(range(state["curriculum"]["ticket"]))
-    if outcomes != len(tickets) or tickets & ahead or (not dropped and tickets | ahead != drawn):
-        wrong.append(f"the curriculum heard {outcomes} outcomes of {len(tickets)} groups, and drew {len(drawn)}")
-    left = [process for title in TITLES.values() for process in titled(title)] + engines() + chaos.orphans
-    _, left = psutil.wait_procs(left, timeout=60)
-    if left := [process for process in left if alive(process)]:
-        wrong.append(f"{len(left)} processes are left: {left[:3]}")
-    return wrong
+        return lambda: self.phase() not in NOT_YET
 
 
 def configured(folder: Path, address: str, steps: int, engine: str) -> Path:
-    """Completions long enough that a step is no shorter than some seconds: an engine takes several to load."""
+    """Completions long enough that a step takes a second or two on a quiet machine."""
     own = {"kv_cache_gib": 1, "max_new_tokens": 220} if engine == "vllm" else {"max_new_tokens": 64}
     return write_config(
         folder, build_tiny_model(folder / "model"), "run", subtasks_per_step=SUBTASKS, max_staleness=1,
@@ -250,44 +205,53 @@ def configured(folder: Path, address: str, steps: int, engine: str) -> Path:
         curriculum={"prompt": {"max_prompt_tokens": 800}},
         rollout={
             "engine": engine, "engines": ENGINES, "group_size": GROUP, "temperature": 1.0, "top_p": 1.0,
-            "max_model_len": 1024, "dtype": "float32", "cpu_threads": 1, "weights_deadline_s": 20.0,
+            "max_model_len": 1024, "dtype": "float32", "cpu_threads": 1,
         } | own,
         learner={
             "precision": "fp32", "policy": {"lr": 1e-4}, "advantage": {"critic": {"layers": 1}}, "ranks": RANKS,
             "token_budget": 2048, "guards": {"max_kl": None, "max_gap": None},
         },
         executor={"workers": 1, "actors": 2},
-        ray={"address": address, "restarts_per_hour": 1000, "start_deadline_s": 200.0},
+        ray={"address": address, "restarts_per_hour": 1000, "start_deadline_s": 600.0},
     )  # fmt: skip
 
 
+def checked(chaos: Chaos) -> list[str]:
+    """What is wrong with what the run left."""
+    if chaos.driver.returncode:
+        return [f"the run ended with {chaos.driver.returncode}\n{chaos.said()}"]
+    wrong = wrong_in(chaos.run, chaos.config)
+    ours = [process for title in TITLES.values() for process in titled(title)] + engines() + chaos.orphans
+    return wrong + [f"{left} is left of the run" for left in still_there(ours)]
+
+
 def torment(folder: Path, kinds: Sequence[str], times: int, steps: int, seed: int, engine: str) -> list[str]:
+    keep_orphans()
     nodes = Nodes()
     try:
-        config = configured(folder, nodes.address, steps, engine)
-        chaos = Chaos(nodes, folder, config, random.Random(seed))
+        chaos = Chaos(nodes, folder, configured(folder, nodes.address, steps, engine), random.Random(seed), steps)
         strikes = [kind for kind in kinds for _ in range(times)]
         chaos.random.shuffle(strikes)
-        chaos.start()
+        chaos.may_begin(0)
+        chaos.begin()
         for number, kind in enumerate(strikes):
-            at = 1 + number * (steps - 2) // len(strikes)
-            chaos.until(lambda at=at: chaos.step() >= at, f"step {at}")
-            time.sleep(chaos.random.uniform(0, 3))
-            chaos.strike(kind)
-        chaos.driver.wait(timeout=2 * HANG_S)
-        wrong = checked(chaos, steps)
+            chaos.strike(kind, number * (steps - 1) // len(strikes))
+        chaos.may_begin(steps)
+        chaos.driver.wait(timeout=HANG_S)
+        wrong = checked(chaos)
         print(table(chaos.times))
         print("faults:", json.dumps(told(read_faults(chaos.run / FAULTS))))
-        return wrong
     except (RuntimeError, subprocess.TimeoutExpired) as error:
-        return [f"{error}\n{(folder / 'log').read_text()[-3000:]}"]
+        wrong = [f"{error}\n{chaos.said()}"]
     finally:
-        with contextlib.suppress(NameError, AttributeError):
+        with contextlib.suppress(NameError, AttributeError):  # what it was made from has failed
             chaos.driver.kill()
         nodes.close()
-        _, left = psutil.wait_procs(family(), timeout=30)
-        for process in left:
-            process.kill()
+        there = still_there(family())
+        for process in family():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+    return wrong + [f"{left} is left, and no cluster" for left in there]
 
 
 def table(times: dict[str, list[float]]) -> str:
@@ -306,10 +270,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--engine", choices=("vllm", "transformers"), default="vllm")
     parser.add_argument("--directory", type=Path, help="where to work (default: a temporary directory)")
-    parser.add_argument("--drive", nargs=2, metavar=("CONFIG", "PHASE"), help=argparse.SUPPRESS)
+    parser.add_argument("--drive", nargs=3, metavar=("CONFIG", "PHASE", "LAST"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.drive:
-        return drive(options.drive[0], Path(options.drive[1]))
+        return drive(options.drive[0], *map(Path, options.drive[1:]))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without an end of the cluster
     with tempfile.TemporaryDirectory(prefix="chaos-") as aside:
         folder = options.directory or Path(aside)

@@ -5,15 +5,20 @@ lightest rank, so that the split depends on the groups alone.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import ray
+from ray.exceptions import RayTaskError
 
 from stepcoder.learner.config import LearnerConfig
 from stepcoder.learner.rank import HeldGPU, LearnerRank, learner_environment
 from stepcoder.paths import Located
 from stepcoder.waiting import WaitedTooLong, within
+
+T = TypeVar("T")
+SIGN_S = 30.0  # for a rank that is there to say so, when another has failed
 
 
 class RankHangs(RuntimeError):
@@ -75,11 +80,15 @@ class LearnerService:
         """Ends with the error of the first rank that is gone, or RankHangs."""
         while True:
             await asyncio.sleep(every_s)
-            signs = asyncio.gather(*(rank.node.options(concurrency_group="signs").remote() for rank in self.ranks))
             try:
-                await within(silent_s, "a sign of life of every learner rank", signs)
+                await self._signs(silent_s)
             except WaitedTooLong as error:
                 raise RankHangs(str(error)) from None
+
+    async def _signs(self, silent_s: float) -> None:
+        """Raises the error of the first rank that is gone, WaitedTooLong where one says nothing."""
+        signs = asyncio.gather(*(rank.node.options(concurrency_group="signs").remote() for rank in self.ranks))
+        await within(silent_s, "a sign of life of every learner rank", signs)
 
     async def gpus(self) -> list[HeldGPU]:
         """The GPU of each rank, in their order."""
@@ -98,7 +107,7 @@ class LearnerService:
                 rank.step.remote(step, *(groups[i] for i in share))
                 for rank, share in zip(self.ranks, shares, strict=True)
             ]
-            metrics = (await asyncio.gather(*steps))[0]
+            metrics = (await self._together(steps))[0]
             self.version = step
         return metrics
 
@@ -122,7 +131,7 @@ class LearnerService:
         """Write what `capture` copied; other calls may be made meanwhile, but `capture`. Where `writes_beside` is False
         none that trains. Returns the files of all ranks by their name in `directory`, with their sizes (bytes)."""
         writes = [rank.write.options(concurrency_group="files").remote(directory) for rank in self.ranks]
-        return {name: size for files in await asyncio.gather(*writes) for name, size in files.items()}
+        return {name: size for files in await self._together(writes) for name, size in files.items()}
 
     async def load(self, directory: str) -> None:
         await self._all("load", directory)
@@ -132,8 +141,19 @@ class LearnerService:
             ray.kill(rank)
 
     async def _all(self, method: str, *arguments: Any) -> list[Any]:
-        """All answers; a failure is raised at once, without waiting for ranks that wait for the failed one."""
-        return await asyncio.gather(*(getattr(rank, method).remote(*arguments) for rank in self.ranks))
+        return await self._together(getattr(rank, method).remote(*arguments) for rank in self.ranks)
+
+    async def _together(self, calls: Iterable[Awaitable[T]]) -> list[T]:
+        """All answers; a failure is raised at once, without waiting for ranks that wait for the failed one.
+
+        Where a rank is gone it is that which is raised: what the others say of it may come first.
+        """
+        try:
+            return await asyncio.gather(*calls)
+        except RayTaskError:
+            with contextlib.suppress(WaitedTooLong):
+                await self._signs(SIGN_S)
+            raise
 
 
 def deal(tokens: Sequence[int], ranks: int) -> list[list[int]]:

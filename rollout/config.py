@@ -16,7 +16,7 @@ class HeartbeatConfig(Settings):
     """Pause between two heartbeats of an engine (seconds)."""
 
     silent_s: float = Field(default=20.0, gt=0)
-    """An engine that answers nothing for so long and takes no processor time meanwhile hangs, as does an actor that
+    """An engine that answers nothing for so long and wants no processor time meanwhile hangs, as does an actor that
     answers nothing for so long (seconds)."""
 
     hung_s: float = Field(default=300.0, gt=0)

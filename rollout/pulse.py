@@ -1,10 +1,11 @@
-"""Whether an engine still answers, told apart from one that computes for long: a hung process takes no processor time.
+"""Whether an engine still answers, told apart from one that computes for long: a hung process wants no processor.
 
 Asked again and again, from the actor that owns the engine and so beside its processes.
 """
 
 import asyncio
 import time
+from pathlib import Path
 
 import psutil
 
@@ -31,9 +32,11 @@ class Pulse:
         if self._question is None:
             self._question = asyncio.create_task(self._engine.ping())
             self._restart()
-        await asyncio.wait([self._question], timeout=_LOOK_S)
-        if self._question.done():
-            question, self._question = self._question, None
+        question = self._question
+        await asyncio.wait([question], timeout=_LOOK_S)
+        if question.done():
+            if self._question is question:  # else another look has heard it too
+                self._question = None
             question.result()
             return True
         if updating:
@@ -52,14 +55,26 @@ class Pulse:
 
 
 def computed() -> float:
-    """Seconds of processor time that the processes below this one have taken."""
+    """Seconds of processor time that the processes below this one have taken, or have waited for: beside other work an
+    engine may get hardly any."""
     total = 0.0
     for process in psutil.Process().children(recursive=True):
         try:
-            total += sum(process.cpu_times()[:2])
+            total += sum(process.cpu_times()[:2]) + _waited(process.pid)
         except psutil.Error:  # it has just ended
             continue
     return total
+
+
+def _waited(pid: int) -> float:
+    """Seconds that its threads were ready to run and had no processor; 0 where the system does not say."""
+    waited = 0
+    for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            waited += int(thread.read_text().split()[1])
+        except (OSError, IndexError):  # it has just ended
+            continue
+    return waited / 1e9
 
 
 def end_engine() -> None:

@@ -78,6 +78,8 @@ class RolloutWorker:
         self._solutions = SolutionTraces(executor) if traces_solutions else None
         self._engine = make_engine(model, config, device=device, backend=backend, version=version)
         self._pulse = Pulse(self._engine, heartbeat or HeartbeatConfig())
+        self._waits = False
+        """Whether the engine waits for the learner, and so cannot answer: from its pause to the end of an update."""
 
     async def ready(self) -> bool:
         """True once the engine answers: the first call returns after the constructor has."""
@@ -85,9 +87,9 @@ class RolloutWorker:
 
     async def beat(self, updating: bool) -> bool:
         """Whether the engine has answered since it was last asked. Raises EngineDied where it is gone or hangs; nothing
-        is left of its processes then. `updating`: it may be taking new weights, and need not answer."""
+        is left of its processes then. `updating`: an update is under way; once it has paused it need not answer."""
         try:
-            return await self._pulse.look(updating)
+            return await self._pulse.look(updating and self._waits)
         except EngineDied:
             end_engine()
             raise
@@ -154,16 +156,20 @@ class RolloutWorker:
 
     async def join_transfer(self, init_info: dict[str, Any]) -> None:
         """Called by the learner's `WeightPublisher`, like the three below."""
+        self._waits = True
         await self._engine.join_transfer(init_info)
 
     async def start_update(self) -> None:
+        self._waits = False  # one that hangs is not waited for until the update's deadline
         await self._engine.start_update()
+        self._waits = True
 
     async def receive_update(self, update_info: dict[str, Any]) -> None:
         await self._engine.receive_update(update_info)
 
     async def finish_update(self, version: int) -> None:
         await self._engine.finish_update(version)
+        self._waits = False
 
     async def sleep(self) -> None:
         await self._engine.sleep()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -20,7 +20,15 @@ async def within(seconds: float, what: str, awaited: Awaitable[T]) -> T:
             raise WaitedTooLong(f"waited {seconds:g} s for {what}, without an answer")
         return task.result()
     finally:
-        task.cancel()  # of no effect on one that is done
+        if not task.done():
+            task.add_done_callback(_heard)
+            task.cancel()
+
+
+def _heard(task: "asyncio.Future[Any]") -> None:
+    """What was given up may end as it likes: asyncio would tell a person of it."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def watched(work: Awaitable[T], watch: Awaitable[NoReturn]) -> T:

@@ -110,12 +110,12 @@ class Life:
         self.metrics = run.writer()
         self.refused = 0
         self.guards = Guards(config.learner.guards, read_metrics(run.metrics_file))
-        self.saving = Saving(run, self.limit)
+        self.writing = Background()  # of trajectories
+        self.saving = Saving(run, self.limit, self.writing)
         self.done = run.resumed_step
         self.tokens = tokens_generated(read_metrics(run.metrics_file), self.done)
         self.stream: Stream
         self.idle: Idle
-        self.writing = Background()  # of trajectories
 
     async def train(self) -> None:
         self.progress.phase("starting the services")

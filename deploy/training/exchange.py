@@ -45,6 +45,10 @@ class Exchange:
             while members := self.crew.up():
                 if members == self._connected and all(m.version == self.learner.version for m in members):
                     return
+                if members != self._connected:
+                    await self.crew.examine()  # where they meet each waits for all
+                    if members != self.crew.up():
+                        continue
                 try:
                     await self._send(members)
                     return

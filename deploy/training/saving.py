@@ -15,11 +15,12 @@ from stepcoder.waiting import within
 
 
 class Saving(Background):
-    """Writes one checkpoint at a time."""
+    """Writes one checkpoint at a time. It is complete only once `trajectories` are written: a run that goes on from it
+    does not write those of its steps again."""
 
-    def __init__(self, run: RunDirectory, limit: TimeLimit) -> None:
+    def __init__(self, run: RunDirectory, limit: TimeLimit, trajectories: Background) -> None:
         super().__init__()
-        self.run, self.limit = run, limit
+        self.run, self.limit, self.trajectories = run, limit, trajectories
         self.last = run.resumed_step
         """The step of the newest checkpoint, written or being written."""
 
@@ -47,6 +48,7 @@ class Saving(Background):
                 deadline = self.run.config.ray.start_deadline_s
                 writer.expect(await within(deadline, f"the learner to write the checkpoint of step {step}", writing))
                 writer.write_state(state)
+                await self.trajectories.wait()
             await asyncio.to_thread(self.run.tidy)
             self.limit.checkpoint = time.monotonic() - begun
         except TimeoutError:  # an OSError too, and no fault of the disk: a service is lost

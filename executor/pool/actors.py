@@ -1,8 +1,8 @@
 """The pool over Ray: CPU actors on any node, each with a local pool of slots; a dead actor costs a re-run only.
 
 `ExecutorPool` is a picklable value: it holds actor handles, and any asyncio actor or driver may call `run`. Each caller
-sends an actor at most twice as many programs as it has slots; the rest wait in the caller (back-pressure). Ray is
-imported where it is used: a local pool does without it.
+sends an actor at most twice as many programs as it has slots; the rest wait in the caller (back-pressure). One that has
+died gets none until it answers again. Ray is imported where it is used: a local pool does without it.
 """
 
 import asyncio
@@ -84,6 +84,7 @@ class ExecutorPool:
 
     def _reset(self) -> None:
         self._in_flight = [0] * len(self.actors)
+        self._gone: dict[int, asyncio.Task[None]] = {}  # actors that have died, and the wait for their restart
         self._room: asyncio.Condition | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -136,8 +137,8 @@ class ExecutorPool:
             except RayActorError as failure:
                 error = f"executor-{number} died: {failure}"
                 log.warning("executor-%d died; its program runs again", number)
-                if len(self.actors) == 1:
-                    await self._back(number)
+                if number not in self._gone:
+                    self._gone[number] = asyncio.create_task(self._back(number))
             except RayTaskError as failure:
                 cause = failure.as_instanceof_cause()
                 raise cause from failure
@@ -151,16 +152,24 @@ class ExecutorPool:
         return Report(Verdict.INFRA_ERROR, error=error)
 
     async def _back(self, number: int) -> None:
-        """Waits for an actor that Ray restarts, where no other can take its programs."""
-        with contextlib.suppress(WaitedTooLong):
+        """Nobody takes this actor until Ray has restarted it; one that does not come back is tried all the same."""
+        from ray.exceptions import RayActorError
+
+        with contextlib.suppress(WaitedTooLong, RayActorError):
             await within(_RESTART_S, f"executor-{number} to start again", self._level(self.actors[number]))
+        room = self._condition()
+        async with room:
+            self._gone.pop(number, None)
+            room.notify_all()
 
     async def _take(self, avoid: int) -> int:
-        """The actor with the fewest of our programs a slot, not `avoid` if another has room; waits while none has."""
+        """The actor with the fewest of our programs a slot, not `avoid` if another has room; waits while none has that
+        is there."""
         room = self._condition()
         async with room:
             while True:
-                free = [n for n, count in enumerate(self._in_flight) if count < 2 * self.workers[n]]
+                there = [n for n in range(len(self.actors)) if n not in self._gone]
+                free = [n for n in there if self._in_flight[n] < 2 * self.workers[n]]
                 others = [n for n in free if n != avoid] or free
                 if others:
                     number = min(others, key=lambda n: self._in_flight[n] / self.workers[n])

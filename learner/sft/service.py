@@ -3,7 +3,6 @@
 Built from settings without critic and reference: the policy alone.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 from stepcoder.learner.rank import LearnerRank
@@ -35,11 +34,11 @@ class SFTService(LearnerService):
 
     async def train(self, examples: Sequence[Example]) -> dict[str, float]:
         """One update on a batch, dealt to the ranks by tokens."""
-        return (await asyncio.gather(*self._dealt("train", examples)))[0]
+        return (await self._together(self._dealt("train", examples)))[0]
 
     async def validate(self, examples: Sequence[Example]) -> float:
         """Mean negative log-likelihood of the examples' answers (nats a token)."""
-        return (await asyncio.gather(*self._dealt("validate", examples)))[0]
+        return (await self._together(self._dealt("validate", examples)))[0]
 
     def _dealt(self, method: str, examples: Sequence[Example]) -> list:
         shares = deal([example.tokens for example in examples], len(self.ranks))

@@ -1,6 +1,7 @@
 """Losses, deadlines and reservations of a run on a cluster."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,6 +47,20 @@ def test_a_wait_ends_at_its_deadline_and_says_what_it_was_for() -> None:
     with pytest.raises(WaitedTooLong, match="waited 0.01 s for the moon"):
         asyncio.run(within(0.01, "the moon", asyncio.sleep(1000)))
     assert asyncio.run(within(1000, "nothing", asyncio.sleep(0, "here"))) == "here"
+
+
+def test_what_is_given_up_is_no_news() -> None:
+    said = []
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["message"]))
+        with pytest.raises(WaitedTooLong):
+            await within(0.01, "two", asyncio.gather(asyncio.sleep(1000), asyncio.sleep(1000)))
+        await asyncio.sleep(0.01)
+        gc.collect()
+
+    asyncio.run(scenario())
+    assert said == []
 
 
 def test_work_is_given_up_where_what_watches_it_ends() -> None:

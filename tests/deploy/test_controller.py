@@ -107,6 +107,23 @@ def test_the_best_checkpoint_survives_and_a_full_disk_is_said(
     assert list((tmp_path / "full" / "checkpoints").iterdir()) == []
 
 
+@pytest.mark.parametrize("writes_beside", [False, True])
+def test_a_checkpoint_is_complete_only_once_the_trajectories_of_its_steps_are_written(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes_beside: bool
+) -> None:
+    """A run that is killed there and goes on from it would never write them."""
+    complete: list[tuple[int, bool]] = []
+
+    async def written_late(self: controller.Life, step: int, *_: object) -> None:
+        await asyncio.sleep(0.5)
+        complete.append((step, checkpoint(self.run.path, step).exists()))
+
+    monkeypatch.setattr(controller.Life, "_write", written_late)
+    config = configured(tmp_path / "run", model, "ppo", 1, trajectories_every=1)
+    go(config, model, monkeypatch, writes_beside=writes_beside)
+    assert complete == [(step, False) for step in range(1, STEPS + 1)]
+
+
 class Clock:
     """Seconds that pass by the work that is done, and by nothing else; in the place of the module `time`."""
 

@@ -37,7 +37,7 @@ def config(kind: str) -> RolloutConfig:
     settings: dict[str, Any] = {"max_num_seqs": 16, "kv_cache_gib": 1} if kind == "vllm" else {}
     return RolloutConfig(
         engine=kind, engines=ENGINES, dtype="float32", max_model_len=512, cpu_threads=1, group_size=2,
-        max_new_tokens=32, temperature=1.0, top_p=1.0, weights_deadline_s=5.0, **settings,
+        max_new_tokens=32, temperature=1.0, top_p=1.0, weights_deadline_s=HANG_S, **settings,
     )  # fmt: skip
 
 
@@ -89,18 +89,26 @@ def test_engines_that_die_and_hang_are_replaced_with_the_newest_weights(
         await replaced(rollout, first)
         assert crew.members[1] is second, "an engine that lived was replaced"
 
-        # One is stopped, and is found so in the middle of a weight update; the other takes the weights once more.
+        # One is stopped, and is found so when it is to pause for new weights, long before the deadline of that; the
+        # other takes the weights once more.
         third = crew.members[0]
         (await engine_of(third)).suspend()
         await exchange.publish(2)
         assert second.version == 2 and crew.members[1] is second
         await replaced(rollout, third)
         assert await asyncio.gather(*(m.actor.version.remote() for m in crew.members)) == [2, 2]
+
+        # Another is stopped when learner and engines are to meet anew.
+        (await engine_of(second)).suspend()
+        await Exchange(learner, rollout).publish(3)
+        await replaced(rollout, second)
+        assert await asyncio.gather(*(m.actor.version.remote() for m in crew.members)) == [3, 3]
         one, other = await asyncio.gather(*(m.actor.greedy.remote(PROMPT, 20) for m in crew.members))
         assert one == other
         assert written(await rollout.run(SUBTASKS)) == straight  # the same weights under another name
-        assert [fault.who for fault in faults.mended] == ["rollout-0", "rollout-0"]
-        assert "answered nothing" in faults.mended[1].cause and "computes nothing" in faults.mended[1].cause
+        assert [fault.who for fault in faults.mended] == ["rollout-0", "rollout-0", "rollout-1"]
+        for fault in faults.mended[1:]:
+            assert "answered nothing" in fault.cause and "computes nothing" in fault.cause
 
         (await engine_of(crew.members[0])).kill()
         with pytest.raises(Exception, match="rollout-0 was lost 3 times within an hour"):  # one too many

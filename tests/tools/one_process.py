@@ -107,6 +107,9 @@ class Learner:
     async def publish(self, version: int) -> None:
         self.rollout.version = version
 
+    def trained(self) -> list[Any]:
+        return []
+
     async def watch(self, *_: float) -> None:
         await asyncio.Event().wait()
 
