@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 class Background:
-    """At most one task. Its error is raised by whichever of `check`, `wait` and `start` comes next."""
+    """At most one task. Its error is raised by whichever of `check`, `wait` and `start` comes next, or wait for it."""
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
@@ -25,11 +25,11 @@ class Background:
 
     async def wait(self) -> None:
         """Until the work under way is done; at once if there is none."""
-        if self._task is not None:
+        if (task := self._task) is not None:
             try:
-                await asyncio.shield(self._task)
+                await asyncio.shield(task)
             finally:
-                if self._task.done():
+                if task.done() and self._task is task:  # another who waited may have begun the next already
                     self._task = None
 
     async def check(self) -> None:

@@ -169,6 +169,25 @@ def test_in_an_event_loop_hashing_and_flushing_let_others_run(tmp_path: Path) ->
     assert found is not None and found.step == 1
 
 
+def test_several_may_wait_for_work_in_the_background() -> None:
+    """The loop for trajectories, since it has more of them, and the checkpoint that is complete after them."""
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        await asyncio.sleep(0.01)
+        done.append(number)
+
+    async def scenario() -> None:
+        background = Background()
+        await background.start(work(1))
+        await asyncio.gather(background.wait(), background.start(work(2)), background.wait())
+        await background.wait()
+        await background.wait()
+
+    asyncio.run(scenario())
+    assert done == [1, 2]
+
+
 def test_work_in_the_background_comes_one_after_the_other_and_its_error_comes_up() -> None:
     async def scenario() -> list[str]:
         seen: list[str] = []
