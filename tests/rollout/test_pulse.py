@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from stepcoder.rollout import pulse as rollout_pulse
 from stepcoder.rollout import worker as rollout_worker
 from stepcoder.rollout.config import HeartbeatConfig
 from stepcoder.rollout.engine import EngineDied
@@ -64,7 +65,9 @@ def worker(engine: Hanging) -> Any:
 def test_an_engine_hangs_until_it_has_paused_for_new_weights_and_waits_until_it_has_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rollout_worker, "end_engine", lambda: None)  # it would kill what this process has started
+    # Below this process are those of other tests, too: they may compute, and are not to be killed.
+    monkeypatch.setattr(rollout_pulse, "computed", lambda: 0.0)
+    monkeypatch.setattr(rollout_worker, "end_engine", lambda: None)
 
     async def scenario() -> None:
         hanging = worker(Hanging(pauses=False))

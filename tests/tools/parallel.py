@@ -9,7 +9,8 @@ import re
 from xdist.scheduler import LoadScopeScheduling
 
 SHARED = {
-    "ray": r"rollout/test_(engine_contract|worker|crew)|learner/test_\w*ranks|(curriculum|executor)/test_actor",
+    "ray": r"rollout/test_(engine_contract|worker|crew)|learner/test_(\w*ranks|service)|"
+    r"(curriculum|executor)/test_actor",
     "head": r"whole/test_(job|watching)",
     "run": r"whole/test_(loop|view)",
 }
