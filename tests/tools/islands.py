@@ -17,18 +17,19 @@ from tests.tools.ports import free_port
 # Nothing is seen but `shared`, a copy of `given`, and what is installed, which cannot be written.
 _APART = """
 set -e
-shared=$1 given=$2; shift 2
-mount --bind "$PWD" "$PWD"
-mount -o remount,bind,ro "$PWD"
+shared=$1 given=$2 installed=$PWD; shift 2
 mount -t tmpfs kept /mnt
-mkdir /mnt/shared
+mkdir /mnt/shared /mnt/installed
 mount --bind "$shared" /mnt/shared
+mount --bind "$installed" /mnt/installed
 cp -r "$given" /mnt/given
 for disk in /tmp /var/tmp /dev/shm; do mount -t tmpfs -o mode=1777 island "$disk"; done
-mkdir -p "$shared" "$given" /tmp/home
+mkdir -p "$shared" "$given" "$installed" /tmp/home
 mount --move /mnt/shared "$shared"
+mount --move /mnt/installed "$installed"
+mount -o remount,bind,ro "$installed"
 cp -r /mnt/given/. "$given"
-cd "$PWD"
+cd "$installed"
 HOME=/tmp/home exec "$@"
 """
 
