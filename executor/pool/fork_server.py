@@ -143,10 +143,9 @@ class ForkServer:
             "site_packages": config.site_packages or bool(packages),
             "packages": packages,
         }
-        boot = _BOOT.format(root=str(IMPORT_ROOT), stack=config.stack_mib << 20)
         try:
             self._process = subprocess.Popen(
-                [python, *_FLAGS, "-c", boot, json.dumps(options)],
+                [python, *_FLAGS, "-c", _boot(config), json.dumps(options)],
                 env=_ENVIRONMENT | {"PYTHONHASHSEED": str(config.seed)},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -312,6 +311,10 @@ def _exactly(channel: socket.socket, count: int) -> bytes:
             raise InfraError("the fork server ended")
         view = view[size:]
     return bytes(data)
+
+
+def _boot(config: ExecutorConfig) -> str:
+    return _BOOT.format(root=str(IMPORT_ROOT), stack=config.stack_mib << 20)
 
 
 def _limits(config: ExecutorConfig) -> dict[str, float]:

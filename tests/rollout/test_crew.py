@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def config(kind: str) -> RolloutConfig:
 
 
 def service(kind: str, model: Path, faults: Faults) -> RolloutService:
-    heartbeat = HeartbeatConfig(every_s=0.5, silent_s=5.0, hung_s=HANG_S)
+    heartbeat = HeartbeatConfig(every_s=0.5, silent_s=20.0, hung_s=HANG_S)
     return RolloutService(
         str(model), config(kind), PromptConfig(), ExecutorConfig(workers=1), faults, seed=7, device="cpu",
         gpu_share=0.0, backend="gloo", heartbeat=heartbeat, deadline_s=HANG_S,
@@ -64,6 +64,17 @@ def written(groups: Sequence[Any]) -> list[list[list[int]]]:
     assert all(isinstance(group, IssuedGroup) for group in groups)
     found = ray.get([group.trajectories for group in groups], timeout=HANG_S)
     return [[t.response_ids.tolist() for t in group] for group in found]
+
+
+async def ended(scenario: Coroutine[Any, Any, None], rollout: RolloutService, learner: LearnerService) -> None:
+    """The scenario, and nothing is left of its services."""
+    try:
+        await asyncio.wait_for(scenario, HANG_S)
+    finally:
+        await rollout.close()
+        rollout.executor.close()
+        learner.close()
+        await free("learner-0", *rollout.names)
 
 
 @pytest.mark.parametrize("kind", ["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
@@ -115,13 +126,4 @@ def test_engines_that_die_and_hang_are_replaced_with_the_newest_weights(
             while True:
                 await rollout.run(SUBTASKS)
 
-    async def whole() -> None:
-        try:
-            await asyncio.wait_for(scenario(), HANG_S)
-        finally:
-            await rollout.close()
-            rollout.executor.close()
-            learner.close()
-            await free("learner-0", *rollout.names)
-
-    asyncio.run(whole())
+    asyncio.run(ended(scenario(), rollout, learner))

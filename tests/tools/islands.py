@@ -41,9 +41,9 @@ def can_be_made() -> bool:
 
 
 class Islands:
-    """A Ray cluster of `count` nodes that have `shared` in common, and each a copy of the folder `given`."""
+    """A Ray cluster whose nodes have `shared` in common, and each a copy of the folder `given`."""
 
-    def __init__(self, count: int, shared: Path, given: Path) -> None:
+    def __init__(self, shared: Path, given: Path) -> None:
         self.address = f"127.0.0.1:{free_port()}"
         self.environment = os.environ | {
             "RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0", "PYTHONDONTWRITEBYTECODE": "1",
@@ -52,6 +52,8 @@ class Islands:
         self._shared = shared
         self._apart = ["unshare", "--mount", "--propagation", "private", "bash", "-c", _APART, "island", shared, given]
         self.nodes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, count: int) -> None:
         self._add("--head", f"--port={self.address.split(':')[1]}", "--include-dashboard=false")
         for _ in range(1, count):
             self._add(f"--address={self.address}")

@@ -13,16 +13,7 @@ from tests.tools.loop import ROOT, metrics, write_config
 from tests.tools.patience import HANG_S
 
 SETTINGS = (
-    "--rollout.engine",
-    "transformers",
-    "--rollout.engines",
-    "2",
-    "--learner.ranks",
-    "2",
-    "--run.steps",
-    "3",
-    "--executor.actors",
-    "3",
+    "--rollout.engine transformers --rollout.engines 2 --learner.ranks 2 --run.steps 3 --executor.actors 3".split()
 )
 
 
@@ -39,9 +30,12 @@ def places(model: Path, tmp_path: Path) -> tuple[Path, Path]:
 def islands(places: tuple[Path, Path]) -> Iterator[Islands]:
     if not can_be_made():
         pytest.skip("needs the right to make mount namespaces (run as root)")
-    nodes = Islands(3, *places)
-    yield nodes
-    nodes.close()
+    nodes = Islands(*places)
+    try:
+        nodes.start(3)
+        yield nodes
+    finally:
+        nodes.close()
 
 
 def train(config: Path) -> list[str]:
