@@ -16,6 +16,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _NO_CELLS = bytes(MAP_BYTES)
 _START_S, _COMPILE_S, _ANSWER_S, _LOOK_S = 30.0, 5.0, 30.0, 1.0
 _LARGEST_REPLY = 8 << 20
 _F_ADD_SEALS, _SEAL, _SHRINK, _GROW = 1033, 1, 2, 4
+_TAKING = threading.Lock()
 _FLAGS = ("-s", "-S", "-P", "-B", "-X", "utf8")
 # What the library does in every forked process, such as drawing a new seed, would only be undone for a program.
 # Deep recursion needs a large stack, and the kernel lays memory out for it only at exec: it starts over once.
@@ -106,7 +108,7 @@ class ForkServer:
             raise
 
     def _start(self, config: ExecutorConfig, level: int, packages: Sequence[str]) -> None:
-        with _standard_numbers_taken():
+        with standard_numbers_taken():
             self._start_process(config, level, packages)
         self._hello(level)
 
@@ -273,16 +275,20 @@ class ForkServer:
 
 
 @contextlib.contextmanager
-def _standard_numbers_taken() -> Iterator[None]:
-    """No new descriptor is 0, 1 or 2, which the fork server gets streams for: a caller may have closed its own."""
-    taken = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
-    try:
-        while taken[-1] <= 2:
-            taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-        yield
-    finally:
-        for fd in taken:
-            os.close(fd)
+def standard_numbers_taken() -> Iterator[None]:
+    """No new descriptor is 0, 1 or 2, which the fork server gets streams for: a caller may have closed its own.
+
+    One thread at a time: what another one has taken, it gives back while this one still counts on it.
+    """
+    with _TAKING:
+        taken = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
+        try:
+            while taken[-1] <= 2:
+                taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+            yield
+        finally:
+            for fd in taken:
+                os.close(fd)
 
 
 def _send(channel: socket.socket, data: bytes) -> None:

@@ -293,6 +293,31 @@ def test_suites_that_cannot_judge_are_refused_before_anything_runs(pool: LocalPo
             pool.submit("def f(x): return x", suite)
 
 
+def test_fork_servers_that_start_at_once_keep_off_closed_standard_streams() -> None:
+    """What one of them took of the standard numbers, it gives back while the other still opens its files."""
+    code = """
+import os, threading
+from stepcoder.executor.pool.fork_server import standard_numbers_taken
+
+def second():
+    with standard_numbers_taken():
+        inside.set()
+        left.wait()
+        opened.append(os.open(os.devnull, os.O_RDONLY))
+
+os.close(0)
+opened, inside, left = [], threading.Event(), threading.Event()
+thread = threading.Thread(target=second)
+with standard_numbers_taken():
+    thread.start()
+    inside.wait(0.5)
+left.set()
+thread.join()
+assert opened[0] > 2, opened
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2], check=True)
+
+
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 def test_closed_standard_streams_change_no_verdict(closed: tuple[int, ...], tmp_path: Path) -> None:
     """What is opened next gets their numbers, which mean something else to the fork server."""
