@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,7 +101,7 @@ def preflight(config: BaseConfig, writes: bool = True, trains: bool = True, memo
     if faults:
         raise UserError("\n".join(faults))
     for level in isolation:
-        log.info("programs run at %s", level)
+        _told(level)
     model = resolve_model(config.model)
     check_length(config, model)
     if trains:
@@ -111,6 +112,12 @@ def preflight(config: BaseConfig, writes: bool = True, trains: bool = True, memo
     check_prompt(config, exact, data[0].train[0])
     given = str(model) if Path(config.model).expanduser().is_dir() else config.model
     return Ready(exact, data[0].train, data[0].heldout, Model(given, repaired=exact != model))
+
+
+@cache
+def _told(level: str) -> None:
+    """Once a process: a study checks many configurations."""
+    log.info("programs run at %s", level)
 
 
 def check_loggers(config: BaseConfig) -> None:

@@ -61,6 +61,13 @@ def test_the_command_of_a_run_sets_what_the_file_says(tmp_path: Path, file: Path
         assert told.run.max_tokens == plan.budget.tokens and told.run.seed == trial.seed
 
 
+def test_what_all_arms_have_in_common_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    preflight._told.cache_clear()
+    with caplog.at_level("INFO", logger=preflight.log.name):
+        check(load_plan(written(tmp_path)))
+    assert sum("programs run at isolation level" in line for line in caplog.messages) == 1
+
+
 def test_arms_are_differences_of_the_configuration(tmp_path: Path) -> None:
     configs = check(load_plan(written(tmp_path)))
     assert [configs[name].curriculum.schedule.type for name in configs] == ["none", "threshold", "threshold"]
