@@ -52,7 +52,8 @@ class RunProgress:
         self.ends = ends
         self._started = time.monotonic()
         self._mark = self._started
-        self._step_seconds: list[float] = []
+        self._steps: list[tuple[float, int]] = []  # seconds and generated tokens of each
+        self._tokens_left: int | None = None
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
@@ -84,15 +85,21 @@ class RunProgress:
     def message(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def begin_steps(self) -> None:
-        """Start the clock that the time left is reckoned by: everything before was set-up."""
-        self._mark = time.monotonic()
+    def begin_steps(self, tokens_left: int | None = None) -> None:
+        """Start the clock that the time left is reckoned by: everything before was set-up.
+
+        `tokens_left`: after how many generated tokens the run ends, where it ends by them.
+        """
+        self._mark, self._tokens_left = time.monotonic(), tokens_left
 
     def step(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Step number `step` (1-based) is done."""
         now = time.monotonic()
-        self._step_seconds.append(now - self._mark)
+        tokens = int(metrics.get("tokens/generated", 0))
+        self._steps.append((now - self._mark, tokens))
         self._mark = now
+        if self._tokens_left is not None:
+            self._tokens_left = max(self._tokens_left - tokens, 0)
         self.done = step
         self.message(f"step {step:>{len(str(self.total))}}/{self.total}  {step_line(metrics)}  {self._pace()}")
         if self._bar is not None and self._task is not None:
@@ -111,12 +118,14 @@ class RunProgress:
         return Count(self, self._bar, kind, total)
 
     def _pace(self) -> str:
-        recent = self._step_seconds[-10:]
-        each = sum(recent) / len(recent)
-        left = each * (self.total - self.done)
+        recent = self._steps[-10:]
+        seconds, tokens = (sum(column) for column in zip(*recent, strict=True))
+        left = seconds / len(recent) * (self.total - self.done)
+        if self._tokens_left is not None and tokens:
+            left = min(left, seconds / tokens * self._tokens_left)
         if self.ends is not None:
             left = min(left, max(self.ends - time.monotonic(), 0.0))
-        return f"{self._step_seconds[-1]:.1f} s" + (f"  {duration(left)} left" if left else "")
+        return f"{recent[-1][0]:.1f} s" + (f"  {duration(left)} left" if left else "")
 
     def _describe(self, text: str) -> None:
         if self._bar is not None and self._task is not None:

@@ -173,7 +173,7 @@ class Life:
     async def _steps(self, done: int, issued: list[Subtask] | None) -> int:
         """Steps after `done`, to the end of the run or of its time; the last one's number."""
         c = self.config
-        self.progress.begin_steps()
+        self.progress.begin_steps(c.run.max_tokens and c.run.max_tokens - self.tokens)
         self.start.over()
         self.stopping.begin()
         self.idle = Idle(await self._load(), time.monotonic())

@@ -234,6 +234,20 @@ def test_without_a_terminal_a_step_is_one_plain_line() -> None:
     assert lines[1] == "evaluation after step 1: train 50.0 % [50.0, 50.0]"
 
 
+def test_the_time_left_of_a_run_that_ends_by_its_tokens_goes_by_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, out = [0.0], io.StringIO()
+    monkeypatch.setattr("stepcoder.deploy.shown.progress.time.monotonic", lambda: now[0])
+    with RunProgress(1000, console=Console(file=out, width=40)) as progress:
+        progress.begin_steps(tokens_left=5000)
+        for step, tokens in ((1, 1000), (2, 3000), (3, 1000)):
+            now[0] += 60.0
+            progress.step(step, {"tokens/generated": tokens})
+    lines = out.getvalue().splitlines()
+    assert lines[0].endswith("60.0 s  4 min left")  # 4,000 more at 1,000 a minute
+    assert lines[1].endswith("60.0 s  30 s left")  # 1,000 more at 2,000 a minute
+    assert lines[2].endswith("60.0 s")
+
+
 def test_in_a_terminal_the_phase_is_shown() -> None:
     out = io.StringIO()
     with RunProgress(2, done=1, console=Console(file=out, force_terminal=True, width=100)) as progress:
