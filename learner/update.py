@@ -67,7 +67,7 @@ class PolicyUpdate(Scoring):
         metrics["tokens_per_s/train"] = float(computed) / (sum(seconds.values()) or 1.0)
         if (kl := self.config.penalty) is not None and kl.target is not None:
             metrics["kl/coef"] = kl.coef * self.kl_factor.value
-            if updates:
+            if updates and not warming:
                 self.kl_factor.follow(metrics["kl/reference"], kl.target, kl.gain)
         metrics["lr/policy"] = 0.0 if warming else self.networks.policy.lr()
         metrics |= {"updates/refused": float(refused), "updates/total": float(updates)}

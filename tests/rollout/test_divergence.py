@@ -36,6 +36,7 @@ SIGN = Problem("sign", "test", "introductory", "The sign.", "", SOLUTION,
         ("def sign(x):\n    if x < 0:\n        return -1\n", [1, 2], 2),  # it ends early: the last line that it ran
         ("def sign(x):\n    if x < 0:\n        return -1\n    if x == 0:\n        return 0\n    return 1\n    x\n",
          [1, 2, 4, 6, 7], 7),  # it goes on where the reference has ended
+        ("def sign(x):\r    if x > 0:\r        return 0\r", [1, 2, 3], 2),
         ("def sign(x):\n    pass\n", [], None),
         ("def sign(x:\n", [1], None),
     ],
