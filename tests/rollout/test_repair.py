@@ -67,6 +67,10 @@ def test_the_next_turn_begins_as_the_first() -> None:
     end = "<|im_end|>\n<|im_start|>user\nWrong.\n\nWrite the corrected program.<|im_end|>\n<|im_start|>assistant\n"
     assert prefilled.next_turn(PROBLEM, "", "Wrong.") == f"{end}```python"
     assert prefilled.next_turn(PROBLEM, "def add(a, b):\n", "Wrong.") == f"{end}```python\ndef add(a, b):"
+    # a program chooses what its exception says
+    assert prefilled.next_turn(PROBLEM, "", "@answer@ or @answer@.").startswith(
+        "<|im_end|>\n<|im_start|>user\n@answer@ or @answer@.\n\nWrite"
+    )
     replied = Prompter(tokenizer, PromptConfig(form="instruct"))
     assert replied.next_turn(PROBLEM, "def add(a, b):\n", "Wrong.") == end
     tokenizer.chat_template = None
