@@ -61,6 +61,32 @@ def test_a_model_is_told_verdict_input_and_exception_and_no_answer(report: Repor
     assert told(report, suite, 30) == said
 
 
+BESIDE = Suite("pytest", (Case("test_f"),), module="def test_f():\n    same(f(1), 5)\n")
+GUARDED = Suite("assert", (Case("assert f(1) == f(2)"),))
+CALLED = Suite("assert", (Case("assert f(1) == 5"),))
+
+
+@pytest.mark.parametrize(
+    ("suite", "error", "line", "said"),
+    [
+        (BESIDE, "ValueError: 1 is not 5", None, "ValueError"),  # of the test's own code
+        (GUARDED, "ValueError: 1 is not 5", None, "ValueError"),
+        (BESIDE, "ValueError: 1: odd", 3, "ValueError: 1: odd"),  # of the program
+        (CALLED, "NameError: entry point 'f' is not defined by the program", None, None),
+        (ADD, "KeyError: 5", None, None),
+        (BESIDE, "NameError: name 'f' is not defined", None, None),
+        (BESIDE, "NameError: name 'f' is not defined: 5", None, "NameError"),
+        (BESIDE, "TypeError: f() missing 1 required positional argument: 'b'", None, None),
+        (BESIDE, "TypeError: f() takes 1 positional argument but 2 were given", None, None),
+    ],
+)
+def test_of_an_exception_of_the_tests_own_code_the_kind_is_told(
+    suite: Suite, error: str, line: int | None, said: str | None
+) -> None:
+    report = Report(Verdict.RUNTIME_ERROR, (TestOutcome(Verdict.RUNTIME_ERROR),), error=error, error_line=line)
+    assert told(report, suite, 400).rpartition(":\n")[2] == (said or error)
+
+
 def test_the_next_turn_begins_as_the_first() -> None:
     tokenizer = build_tiny_tokenizer()
     prefilled = Prompter(tokenizer, PromptConfig())
