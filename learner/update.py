@@ -171,8 +171,11 @@ class PolicyUpdate(Scoring):
         weights: Weights,
         at: Int[Tensor, " M"],
     ) -> Tensor:
-        per_token = KL_ESTIMATORS[kl.estimator](logprobs, reference[at].to(self.device))
-        return kl.coef * self.kl_factor.value * (per_token * weights.kl[at].to(self.device)).sum()
+        """Of the tokens with weight: of what was told between turns an exponential may be infinite."""
+        counted = weights.kl[at] > 0
+        chosen = at[counted]
+        per_token = KL_ESTIMATORS[kl.estimator](logprobs[counted.to(self.device)], reference[chosen].to(self.device))
+        return kl.coef * self.kl_factor.value * (per_token * weights.kl[chosen].to(self.device)).sum()
 
     def _value_loss(
         self,
