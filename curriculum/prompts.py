@@ -79,7 +79,8 @@ class Prompter:
         """What follows an answer, where the model is `told` of its failure and asked for another program of the same
         kind: the end of its turn, the user's, and the beginning of the next."""
         told = self._fill("repair", told=told)
-        after = self._chat(self.message(problem, prefix), _ANSWER, told).rpartition(_ANSWER)[2]
+        parts = self._chat(self.message(problem, prefix), _ANSWER, told).rsplit(_ANSWER, told.count(_ANSWER) + 1)
+        after = _ANSWER.join(parts[1:])
         return after if self.config.form == "instruct" else after + self._head(prefix)
 
     def _head(self, prefix: str) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 Span = tuple[int, int]
 _Part = ast.stmt | ast.ExceptHandler | ast.match_case
-_NEWLINE = re.compile(r"\r\n|\r|\n")
+NEWLINE = re.compile(r"\r\n|\r|\n")  # what Python ends a line at
 _BLANK_START = re.compile(r"(?:^|(?<=\n)|(?<=\r)(?!\n))[ \t\f]*")  # of each line
 _SUITES = ("body", "handlers", "cases", "orelse", "finalbody")
 _NO_LINES = (0, -1)
@@ -85,7 +85,7 @@ class _Source:
 
     def __init__(self, program: str) -> None:
         self.text = program
-        self.starts = [0, *(m.end() for m in _NEWLINE.finditer(program))]
+        self.starts = [0, *(m.end() for m in NEWLINE.finditer(program))]
         self.comments = _comments(program, self.starts) if "#" in program else []
         self._ascii = program.isascii()
 

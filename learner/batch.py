@@ -4,6 +4,7 @@ N is the number of response tokens of the batch; trajectory i owns tokens
 `starts[i]:starts[i] + lengths[i]`. There is no padding, so no reduction can count it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,11 +18,29 @@ from stepcoder.rollout.trajectory import Trajectory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Turns:
+    """T turns of B trajectories, in order; most trajectories have one.
+
+    `owners`: whose they are. A turn owns the tokens `starts` to `ends` (excluded). `worths`: of their programs; NaN
+    where nothing is paid at the turn's end.
+    """
+
+    owners: Int[Tensor, " T"]
+    starts: Int[Tensor, " T"]
+    ends: Int[Tensor, " T"]
+    worths: Float[Tensor, " T"]
+
+    @property
+    def last(self) -> Bool[Tensor, " T"]:
+        """Those with which a trajectory ends."""
+        return self.owners != torch.cat([self.owners[1:], self.owners.new_full((1,), -1)])[: len(self.owners)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """What the loss needs of B trajectories with N response tokens in all.
 
-    `generated`: tokens that the policy wrote, not what was put between turns. `rewards` are of whole trajectories; what
-    of them came at the end of an earlier turn is in `turn_rewards`.
+    `generated`: tokens that the policy wrote, not what was put between turns. `rewards` are of whole trajectories.
     """
 
     trajectories: tuple[Trajectory, ...]
@@ -32,7 +51,7 @@ class Batch:
     generated: Bool[Tensor, " N"]
     thinking: Bool[Tensor, " N"]
     rewards: Float[Tensor, " B"]
-    turn_rewards: Float[Tensor, " N"]
+    turns: Turns
 
     @property
     def tokens(self) -> int:
@@ -42,11 +61,6 @@ class Batch:
     def written(self) -> tuple[int, ...]:
         """How many tokens of each trajectory the policy wrote."""
         return tuple(int(part.sum()) for part in self.per_sequence(self.generated))
-
-    @property
-    def earlier_rewards(self) -> Float[Tensor, " B"]:
-        """What each trajectory got before its last turn ended."""
-        return torch.tensor([float(part.sum()) for part in self.per_sequence(self.turn_rewards)], dtype=torch.float32)
 
     def per_sequence(self, flat: Tensor) -> list[Tensor]:
         """A flat [N] vector as one view a trajectory."""
@@ -73,9 +87,20 @@ def build_batch(trajectories: Sequence[Trajectory], rule: CreditConfig, *, step:
         credit=flat(lambda t: credit_mask(t, rule, step=step, seed=seed), torch.bool),
         generated=flat(lambda t: t.sampled, torch.bool),
         thinking=flat(lambda t: t.thinking, torch.bool),
-        turn_rewards=flat(lambda t: t.turn_rewards(), torch.float32),
+        turns=_turns(trajectories, starts),
         rewards=torch.tensor([t.reward for t in trajectories], dtype=torch.float32),
     )
+
+
+def _turns(trajectories: Sequence[Trajectory], starts: Sequence[int]) -> Turns:
+    found = [
+        (i, start + a, start + b, math.nan if worth is None else worth)
+        for i, (t, start) in enumerate(zip(trajectories, starts, strict=True))
+        for a, b, worth in [(u.start, u.end, u.worth) for u in t.turns] or [(0, len(t.response_ids), t.reward)]
+    ]
+    owners, begins, ends, worths = zip(*found, strict=True) if found else [()] * 4
+    owners, begins, ends = (torch.tensor(column, dtype=torch.long) for column in (owners, begins, ends))
+    return Turns(owners, begins, ends, torch.tensor(worths, dtype=torch.float32))
 
 
 def token_positions(batch: Batch, indices: Sequence[int]) -> Int[Tensor, " M"]:

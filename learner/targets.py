@@ -13,15 +13,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from stepcoder.learner.advantages import estimate
-from stepcoder.learner.advantages.common import moments, scale, whiten, without_group_mean
+from stepcoder.learner.advantages.common import moments, scale, whiten
 from stepcoder.learner.advantages.completions import Completions
 from stepcoder.learner.batch import Batch
-from stepcoder.learner.config import GAE, LearnerConfig, LearnerLogprobs, Overlong, RewardKL
+from stepcoder.learner.config import GAE, LearnerConfig, LearnerLogprobs, RewardKL
 from stepcoder.learner.kl import KL_ESTIMATORS, KLFactor
 from stepcoder.learner.losses.weights import sampler_correction, whole_completions
 from stepcoder.learner.networks.networks import Networks, Scores
 from stepcoder.learner.packing import Piece, Row
-from stepcoder.learner.rewards import overlong_penalty
+from stepcoder.learner.rewards import turn_rewards
 from stepcoder.learner.rows import level_rows, network_inputs
 from stepcoder.learner.tally import Reduce, Tally
 
@@ -89,10 +89,11 @@ class Scoring:
         assert old is not None
         written, count = batch.generated, sum(batch.written)
         groups = tuple(t.ticket for t in batch.trajectories)
-        penalties = self._penalties(batch, old, reference)
+        penalties, rewards, last = self._penalties(batch, old, reference), self._rewards(batch), batch.turns.last
+        penalties[batch.turns.ends[~last] - 1] += rewards[~last]
         completions = Completions(
-            self._rewards(batch) - batch.earlier_rewards,
-            (penalties + batch.turn_rewards)[written],
+            rewards[last],
+            penalties[written],
             None if values is None else values[written],
             batch.written,
             groups,
@@ -121,18 +122,11 @@ class Scoring:
         seen = torch.full_like(old, torch.nan) if scores.logprobs is None else scores.logprobs.clone()
         return Targets(old, values, reference, advantages, returns, correction, completion, seen, written)
 
-    def _rewards(self, batch: Batch) -> Float[Tensor, " B"]:
-        """The completions' rewards with what `learner.reward` does to them, and less the group's if so configured."""
-        r, rewards, advantage = self.config.reward, batch.rewards, self.config.advantage
-        if isinstance(r.overlong, Overlong):
-            rewards = rewards + overlong_penalty(batch.written, r.overlong)
-        if r.normalize:
-            rewards = whiten(rewards, self.reduce.sum(moments([rewards])))
-        if r.clip is not None:
-            rewards = rewards.clamp(-r.clip, r.clip)
-        if isinstance(advantage, GAE) and advantage.reward_baseline == "group":
-            rewards = without_group_mean(rewards, [t.ticket for t in batch.trajectories])
-        return rewards
+    def _rewards(self, batch: Batch) -> Float[Tensor, " T"]:
+        """What comes of the rewards at the end of each turn, less the group's if so configured."""
+        advantage = self.config.advantage
+        by_group = isinstance(advantage, GAE) and advantage.reward_baseline == "group"
+        return turn_rewards(batch, self.config.reward, self.reduce, by_group=by_group)
 
     def _penalties(
         self, batch: Batch, old: Float[Tensor, " N"], reference: Float[Tensor, " N"] | None
@@ -165,11 +159,11 @@ class Scoring:
 
 
 def by_program(batch: Batch, advantages: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """Thinking tokens get the mean advantage of their completion's program: of its other tokens in the credit mask, or
-    where there are none, of all its other tokens."""
+    """Thinking tokens get the mean advantage of their turn's program: of its other tokens in the credit mask, or where
+    there are none, of all its other tokens."""
     found, answer = advantages.clone(), batch.generated & ~batch.thinking
-    for start, length in zip(batch.starts, batch.lengths, strict=True):
-        own = slice(start, start + length)
+    for start, end in zip(batch.turns.starts.tolist(), batch.turns.ends.tolist(), strict=True):
+        own = slice(start, end)
         chosen = answer[own] & batch.credit[own]
         chosen = chosen if chosen.any() else answer[own]
         if chosen.any():

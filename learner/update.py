@@ -67,7 +67,7 @@ class PolicyUpdate(Scoring):
         metrics["tokens_per_s/train"] = float(computed) / (sum(seconds.values()) or 1.0)
         if (kl := self.config.penalty) is not None and kl.target is not None:
             metrics["kl/coef"] = kl.coef * self.kl_factor.value
-            if updates:
+            if updates and not warming:
                 self.kl_factor.follow(metrics["kl/reference"], kl.target, kl.gain)
         metrics["lr/policy"] = 0.0 if warming else self.networks.policy.lr()
         metrics |= {"updates/refused": float(refused), "updates/total": float(updates)}
@@ -171,8 +171,11 @@ class PolicyUpdate(Scoring):
         weights: Weights,
         at: Int[Tensor, " M"],
     ) -> Tensor:
-        per_token = KL_ESTIMATORS[kl.estimator](logprobs, reference[at].to(self.device))
-        return kl.coef * self.kl_factor.value * (per_token * weights.kl[at].to(self.device)).sum()
+        """Of the tokens with weight: of what was told between turns an exponential may be infinite."""
+        counted = weights.kl[at] > 0
+        chosen = at[counted]
+        per_token = KL_ESTIMATORS[kl.estimator](logprobs[counted.to(self.device)], reference[chosen].to(self.device))
+        return kl.coef * self.kl_factor.value * (per_token * weights.kl[chosen].to(self.device)).sum()
 
     def _value_loss(
         self,

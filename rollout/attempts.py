@@ -52,11 +52,7 @@ def worth_of(tries: Sequence[Sequence[Attempt]], kind: str, by_turn: bool) -> li
 def trajectory_of(
     subtask: Subtask, sample: int, prompt_ids: Sequence[int], attempts: Sequence[Attempt], worth: Sequence[float]
 ) -> Trajectory:
-    """`worth`: of these attempts, as `worth_of` gives it.
-
-    By turn, a turn is paid for what it gained over the one before: r_1, r_2 - r_1, ... . The sum is the last program's
-    reward, so a turn that repairs nothing gains nothing.
-    """
+    """`worth`: of these attempts, as `worth_of` gives it."""
     last, turns = attempts[-1], _turns(attempts, worth)
     between = np.concatenate([_one(a, False, True) for a in attempts])
     return Trajectory(
@@ -95,14 +91,13 @@ def trajectory_of(
 
 
 def _turns(attempts: Sequence[Attempt], worth: Sequence[float]) -> tuple[Turn, ...]:
-    by_turn = len(worth) > 1
-    gains = np.diff(worth, prepend=0.0) if by_turn else [0.0] * (len(attempts) - 1) + [worth[-1]]
+    worths = [None] * (len(attempts) - len(worth)) + [float(value) for value in worth]
     turns, at = [], 0
-    for attempt, gain in zip(attempts, gains, strict=True):
+    for attempt, value in zip(attempts, worths, strict=True):
         end, report = at + len(attempt.completion.response_ids), attempt.report
         turns.append(
             Turn(at, end, report.verdict, report.error_line, attempt.completion.finish_reason,
-                 report.coverage_trusted, attempt.divergence, float(gain))
+                 report.coverage_trusted, attempt.divergence, value)
         )  # fmt: skip
         at = end + len(attempt.told)
     return tuple(turns)

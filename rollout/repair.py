@@ -5,10 +5,17 @@ repeat. Invariant: a function of the report and the suite's inputs, and no longe
 """
 
 import ast
+import re
 
-from stepcoder.executor.judging.asserts import Unsupported, program_call
+from stepcoder.executor.judging.asserts import Unsupported, program_call, question
 from stepcoder.executor.report import Report
 from stepcoder.executor.suite import Case, Suite
+
+# What the interpreter says of a call that does not fit the program.
+_NAMES_ALONE = re.compile(
+    r"NameError: name '\w+' is not defined"
+    r"|TypeError: [\w.<>]+\(\) (takes|missing|got an unexpected) [\w ',]+(: [\w ',]+)?"
+)
 
 
 def told(report: Report, suite: Suite, chars: int) -> str:
@@ -19,8 +26,21 @@ def told(report: Report, suite: Suite, chars: int) -> str:
         parts.append(f"The input was:\n{_cut(given, chars)}")
     if report.error:
         line = f" in line {report.error_line}" if report.error_line else ""
-        parts.append(f"The error{line}:\n{_cut(report.error, chars)}")
+        own = failed is None or report.error_line is not None or _is_data(suite, suite.cases[failed])
+        error = report.error if own or _NAMES_ALONE.fullmatch(report.error) else report.error.partition(":")[0]
+        parts.append(f"The error{line}:\n{_cut(error, chars)}")
     return "\n\n".join(parts)
+
+
+def _is_data(suite: Suite, case: Case) -> bool:
+    """Whether no code of the test runs beside the program, whose exceptions may name what was expected."""
+    if suite.style != "assert":
+        return suite.style != "pytest"
+    try:
+        question(case.input)
+    except (SyntaxError, ValueError, Unsupported):
+        return False
+    return True
 
 
 def _given(suite: Suite, case: Case) -> str:

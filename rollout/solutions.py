@@ -1,6 +1,7 @@
 """What each problem's reference solution executes, test by test, and where a failing program leaves it.
 
-A solution runs once in a worker. Invariant: where it does not pass, or its coverage cannot be trusted, nothing is said.
+A solution runs once in a worker, and again only where the sandbox failed on it. Invariant: where it does not pass, or
+its coverage cannot be trusted, nothing is said.
 """
 
 import asyncio
@@ -44,6 +45,12 @@ class SolutionTraces:
         return await asyncio.shield(self._found[problem.id])
 
     async def _run(self, problem: Problem) -> tuple[Lines, ...]:
-        report = await self._executor.run(problem.solution, problem.suite)
+        judged = False
+        try:
+            report = await self._executor.run(problem.solution, problem.suite)
+            judged = report.verdict.judged
+        finally:
+            if not judged:
+                del self._found[problem.id]
         trusted = report.passed and report.coverage_trusted
         return tuple(test.executed_lines for test in report.tests) if trusted else ()

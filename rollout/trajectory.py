@@ -14,7 +14,7 @@ from stepcoder.rollout.kept import KeptTest
 class Turn:
     """Response tokens `start` to `end` (excluded) of one of several turns, and what came of its program.
 
-    `gain` is the reward that comes at the turn's last token; 0 of all but the last where the reward comes at the end.
+    `worth` is the reward of its program, where one comes at the turn's end; else None, of all but the last.
     """
 
     start: int
@@ -24,7 +24,7 @@ class Turn:
     finish_reason: str
     coverage_trusted: bool
     divergence: int | None
-    gain: float
+    worth: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,13 +100,6 @@ class Trajectory:
         """Tokens that the policy wrote."""
         return np.ones(len(self.response_ids), dtype=bool) if self.between is None else ~self.between
 
-    def turn_rewards(self) -> Float32[np.ndarray, " R"]:
-        """What came of the reward before the last turn's end, at the last token of its turn."""
-        found = np.zeros(len(self.response_ids), dtype=np.float32)
-        for turn in self.turns[:-1]:
-            found[turn.end - 1] = turn.gain
-        return found
-
     def of_turn(self, turn: Turn) -> "Trajectory":
         """One turn as a trajectory of its own."""
         own = slice(turn.start, turn.end)
@@ -158,7 +151,7 @@ class GroupSummary:
     `tokens` is what the learner computes for it (prompt once, responses), `generated` the sampled tokens,
     `reward_spread` the largest reward less the smallest: 0 where all are the same. `fails_hidden` counts completions
     that pass the tests that give the reward and fail a hidden one; None where no test is hidden. `version_sum`: the
-    versions of the weights that wrote each token, added up. `turns` counts those of all completions, `repaired` the
+    versions of the weights that sampled each token, added up. `turns` counts those of all completions, `repaired` the
     completions that passed after a first failure.
     """
 
@@ -194,7 +187,7 @@ def summarize(group: Group, hidden: bool = False) -> GroupSummary:
         verdicts=verdicts,
         oldest_version=min(t.weight_version for t in group.trajectories),
         fails_hidden=sum(t.hidden_passed is False for t in group.trajectories) if hidden else None,
-        version_sum=sum(int(t.versions.sum()) for t in group.trajectories),
+        version_sum=sum(int(t.versions[t.sampled].sum()) for t in group.trajectories),
         turns=sum(len(t.turns) or 1 for t in group.trajectories),
         repaired=sum(bool(t.turns) and t.verdict is Verdict.PASSED for t in group.trajectories),
     )

@@ -4,6 +4,7 @@ A problem is *met* when it has been drawn or an outcome of it came back; all oth
 nothing known, whatever their number of courses.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -33,8 +34,13 @@ class Progress:
         self.back: Int16[np.ndarray, " N"] = np.full(size, _NEVER, np.int16)
 
     def observe(self, index: int, share: float, alpha: float) -> None:
-        """Add one subtask, `share` of whose completions passed: rate = (1 - alpha) * rate + alpha * share."""
-        self.rate[index] = (1.0 - alpha) * self.rate[index] + alpha * share
+        """Add one subtask, `share` of whose completions passed: rate = (1 - alpha) * rate + alpha * share.
+
+        It is 0 only where nothing has passed at this stage, though alpha = 1 forgets all but the newest subtask.
+        """
+        passed = self.rate[index] > 0 or share > 0
+        rate = (1.0 - alpha) * self.rate[index] + alpha * share
+        self.rate[index] = max(rate, sys.float_info.min) if passed else 0.0
         self.visits[index] += 1
 
     def move(self, index: int, stage: int) -> None:

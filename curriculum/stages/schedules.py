@@ -222,7 +222,7 @@ class PopeSchedule(Schedule):
         if 0 < stage == guide and share > 0:
             progress.back[index] = guide
         elif 0 < stage == guide < min(top, int(progress.back[index])):
-            progress.move(index, guide + 1)
+            progress.stage[index] = guide + 1  # rate and visits are of full generation
             return "back"
         return super().observe(index, stage, share) if stage == 0 else "stay"
 

@@ -112,9 +112,8 @@ def _by_turn(config: Config) -> str | None:
     repair, advantage = config.rollout.repair, config.learner.advantage
     if isinstance(repair, Turns) and repair.reward == "turn" and advantage.group:
         return (
-            f"rollout.repair.reward = turn has no effect with learner.advantage.type {advantage.type}, which gives all "
-            "tokens of a trajectory the same: set rollout.repair.reward to end, or learner.advantage to gae or "
-            "reinforce_plus_plus"
+            f"rollout.repair.reward = turn has no effect with learner.advantage.type {advantage.type}, which compares "
+            "whole trajectories: set rollout.repair.reward to end, or learner.advantage to gae or reinforce_plus_plus"
         )
     return None
 

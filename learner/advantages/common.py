@@ -24,19 +24,25 @@ def group_mean(scores: Float[Tensor, " B"], members: Int[Tensor, " B"]) -> Float
     return (total / torch.bincount(members, minlength=size))[members]
 
 
-def without_group_mean(rewards: Float[Tensor, " B"], groups: Sequence[int]) -> Float[Tensor, " B"]:
-    """Each reward less the mean of the others of its group; a completion alone in its group keeps its reward.
+def mean_of_others(rewards: Float[Tensor, " B"], groups: Sequence[int]) -> Float[Tensor, " B"]:
+    """The mean of each one's group without itself, in double precision; 0 for a completion alone in its group.
 
-    R_i - 1/(k-1) sum_{j != i} R_j   (RLOO; Ahmadian et al. 2024): unbiased, since R_i is not in its own baseline.
-    Summed in double precision, so that equal rewards leave exactly 0.
+    Of equal rewards it is exactly their value.
     """
-    single, rewards = rewards.dtype, rewards.double()
+    rewards = rewards.double()
     index = torch.unique(torch.tensor(groups), return_inverse=True)[1]
     size = int(index.max()) + 1 if len(groups) else 0
     count = torch.bincount(index, minlength=size).to(rewards.dtype)[index]
     total = torch.zeros(size, dtype=rewards.dtype).index_add_(0, index, rewards)[index]
-    others = torch.where(count > 1, (total - rewards) / (count - 1).clamp(min=1), torch.zeros_like(rewards))
-    return (rewards - others).to(single)
+    return torch.where(count > 1, (total - rewards) / (count - 1).clamp(min=1), torch.zeros_like(rewards))
+
+
+def without_group_mean(rewards: Float[Tensor, " B"], groups: Sequence[int]) -> Float[Tensor, " B"]:
+    """Each reward less the mean of the others of its group; a completion alone in its group keeps its reward.
+
+    R_i - 1/(k-1) sum_{j != i} R_j   (RLOO; Ahmadian et al. 2024): unbiased, since R_i is not in its own baseline.
+    """
+    return (rewards.double() - mean_of_others(rewards, groups)).to(rewards.dtype)
 
 
 def gae(rewards: Float[Tensor, " R"], values: Float[Tensor, " R"], gamma: float, lam: float) -> Float[Tensor, " R"]:

@@ -11,9 +11,9 @@ from torch import Tensor
 class Completions:
     """B completions with N tokens in all, laid end to end.
 
-    `rewards` come at a completion's last token, `penalties` (the KL penalty in the reward, else 0) at every
-    token. `groups[i]` names the subtask of completion i; a group is never spread over ranks, so that its statistics
-    need no other rank. `values` are the critic's, if there is one.
+    `rewards` come at a completion's last token, `penalties` at every token: the KL penalty in the reward, else 0, and
+    at the end of an earlier turn what that was paid. `groups[i]` names the subtask of completion i; a group is never
+    spread over ranks, so that its statistics need no other rank. `values` are the critic's, if there is one.
     """
 
     rewards: Float[Tensor, " B"]

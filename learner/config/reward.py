@@ -14,7 +14,8 @@ class NoOverlong(Variant):
 
 
 class Overlong(Variant):
-    """A long completion loses reward, linearly from `start` to `end`. Source: DAPO, Yu et al. 2025."""
+    """A long completion loses reward, linearly from `start` to `end`; of several turns each for its own length. Source:
+    DAPO, Yu et al. 2025."""
 
     type: Literal["linear"] = "linear"
     start: int | None = Field(default=None, ge=0)

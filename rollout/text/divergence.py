@@ -13,6 +13,8 @@ import tokenize
 from collections.abc import Iterable
 from itertools import zip_longest
 
+from stepcoder.executor.spans import NEWLINE
+
 _SILENT = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING,
     tokenize.ENDMARKER,
@@ -43,7 +45,7 @@ def _normal_lines(program: str) -> dict[int, tuple[str, ...]]:
     names: dict[str, str] = {}
     found: dict[int, tuple[str, ...]] = {}
     before = ""
-    for token in tokenize.generate_tokens(io.StringIO(program).readline):
+    for token in tokenize.generate_tokens(io.StringIO(NEWLINE.sub("\n", program)).readline):
         if token.type in _SILENT:
             continue
         text = token.string

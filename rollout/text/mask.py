@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int32
 
+from stepcoder.executor.spans import NEWLINE
 from stepcoder.rollout.text.extract import Extracted
 from stepcoder.rollout.text.offsets import Span
 
@@ -99,6 +100,7 @@ def _next_code(program: str) -> Int32[np.ndarray, " C"]:
 
 
 def _lines(program: str) -> Int32[np.ndarray, " C"]:
-    """1-based line of each character; a newline belongs to the line that it ends."""
-    newlines = np.fromiter((character == "\n" for character in program), dtype=np.int32, count=len(program))
-    return (1 + np.cumsum(newlines) - newlines).astype(np.int32)
+    """1-based line of each character, as Python counts lines; a line's end belongs to it."""
+    ends = np.zeros(len(program), dtype=np.int32)
+    ends[[match.end() - 1 for match in NEWLINE.finditer(program)]] = 1
+    return (1 + np.cumsum(ends) - ends).astype(np.int32)

@@ -75,6 +75,13 @@ def test_pope_mixes_full_generation_with_the_first_guide_that_passes() -> None:
     assert {subtask.stage for subtask in only("a", schedule="pope").next(40)} == {0}
 
 
+def test_pope_knows_how_often_full_generation_passes_wherever_the_guide_is() -> None:
+    curriculum = only("d", schedule="pope", alpha=0.5)
+    curriculum.report([Outcome(0, "d", 0, 2, 4), Outcome(0, "d", 1, 0, 4), Outcome(0, "d", 2, 3, 4)])
+    stage, rate, visits, *_ = curriculum.state()["problems"]["d"]
+    assert (stage, rate, visits) == (2, 0.25, 1)
+
+
 @pytest.mark.parametrize("schedule", ["bread", "adaback", "pope"])
 def test_the_relatives_go_on_from_their_state(schedule: str) -> None:
     def curriculum() -> Curriculum:

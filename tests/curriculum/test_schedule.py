@@ -126,6 +126,18 @@ def test_one_pass_is_enough_against_a_step_back() -> None:
     assert curriculum.metrics()["curriculum/steps_back"] == 0
 
 
+def test_one_pass_is_enough_where_only_the_newest_subtask_counts() -> None:
+    # 2 of 4 pass once, which is not above rho; two stages, so 1 is the first, and 0 is left for it after two failures
+    curriculum = only("b", alpha=1.0, rho=0.6, visit_cap=5, step_back=2)
+    seen = []
+    for passed in (4, 2, 0, 0, 0):
+        (subtask,) = curriculum.next(1)
+        seen.append(subtask.stage)
+        curriculum.report([outcome(subtask, passed)])
+    assert seen == [1, 0, 0, 0, 0] and curriculum.metrics()["curriculum/steps_back"] == 0
+    assert curriculum.metrics()["curriculum/pass_rate"] == pytest.approx(0)
+
+
 def test_a_step_back_that_the_cap_forestalls_is_refused() -> None:
     with pytest.raises(ValueError, match="step_back = 5 never happens"):
         Threshold(visit_cap=5, step_back=5)

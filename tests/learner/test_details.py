@@ -16,6 +16,7 @@ from stepcoder.learner.config import (
     NoKL,
     OptimizerConfig,
     PPOClip,
+    RewardKL,
     SamplerLogprobs,
     SeparateCritic,
 )
@@ -53,6 +54,14 @@ def test_in_its_first_steps_the_critic_alone_learns(model: Path) -> None:
         values = critic(rank)
     metrics = rank.step(3, *make_groups(seed=3))
     assert not same(weights(rank), start) and metrics["lr/policy"] > 0 and metrics["grad_norm/policy"] > 0
+
+
+def test_a_coefficient_that_follows_a_target_waits_for_the_policy(model: Path) -> None:
+    # while the critic alone learns there is no KL that a lower coefficient could raise
+    kl = RewardKL(coef=0.1, target=1.0)
+    rank = make_rank(model, learner_config(advantage=with_critic(critic=CRITIC), kl=kl))
+    coefficients = [rank.step(step, *make_groups(seed=step))["kl/coef"] for step in (1, 2, 3, 4)]
+    assert coefficients == pytest.approx([0.1, 0.1, 0.1, 0.098])
 
 
 def test_the_schedule_of_the_policy_is_as_long_as_it_learns(model: Path) -> None:

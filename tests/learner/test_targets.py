@@ -1,6 +1,7 @@
 """What an update makes of a batch before and around its losses, against numbers worked out by hand."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -296,6 +297,19 @@ def test_settings_reach_the_losses(whole: PolicyUpdate):
     advantage = with_critic(critic=SeparateCritic(value_clip=None))
     found = losses(whole, [1, 2, 0.5], loss=loss, kl=kl, advantage=advantage)
     assert found == pytest.approx((0.55, 0.0375, 0.265))
+
+
+def test_a_token_without_weight_cannot_make_the_kl_infinite(whole: PolicyUpdate):
+    # what was told between turns may be all but impossible to the policy: exp(199) is no number of fp32
+    kl = LossKL(coef=0.1, estimator="k3")
+    logprobs = torch.tensor([-1.0, -200.0], requires_grad=True)
+    weights = Weights(policy=torch.zeros(2), value=torch.zeros(2), kl=torch.tensor([0.5, 0.0]))
+    reference = torch.tensor([-1.5, -1.0])
+    loss = changed(whole, kl=kl)._kl_loss(kl, logprobs, reference, weights, torch.arange(2))
+    assert float(loss) == pytest.approx(0.05 * (math.exp(-0.5) - 1 + 0.5))
+    loss.backward()
+    # its derivative: 1 - exp(-0.5)
+    assert logprobs.grad is not None and logprobs.grad.tolist() == pytest.approx([0.05 * (1 - math.exp(-0.5)), 0])
 
 
 def test_every_step_epoch_and_seed_has_its_own_minibatches(whole: PolicyUpdate):

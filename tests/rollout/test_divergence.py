@@ -8,7 +8,7 @@ import pytest
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.local import LocalPool
-from stepcoder.executor.report import Report
+from stepcoder.executor.report import Report, TestOutcome, Verdict
 from stepcoder.executor.suite import Case, Suite
 from stepcoder.rollout.solutions import SolutionTraces
 from stepcoder.rollout.text.divergence import first_divergence
@@ -36,6 +36,7 @@ SIGN = Problem("sign", "test", "introductory", "The sign.", "", SOLUTION,
         ("def sign(x):\n    if x < 0:\n        return -1\n", [1, 2], 2),  # it ends early: the last line that it ran
         ("def sign(x):\n    if x < 0:\n        return -1\n    if x == 0:\n        return 0\n    return 1\n    x\n",
          [1, 2, 4, 6, 7], 7),  # it goes on where the reference has ended
+        ("def sign(x):\r    if x > 0:\r        return 0\r", [1, 2, 3], 2),
         ("def sign(x):\n    pass\n", [], None),
         ("def sign(x:\n", [1], None),
     ],
@@ -87,3 +88,35 @@ def test_the_failing_test_decides_and_a_solution_runs_once(pool: LocalPool) -> N
         assert divergence("def sign(x):\n    return 5\n", wrong) is None  # a solution that does not pass
     finally:
         loop.close()
+
+
+class Failing:
+    """An executor whose sandbox fails, or that raises, before it answers."""
+
+    def __init__(self, *answers: Report | Exception) -> None:
+        self.answers = list(answers)
+
+    async def run(self, program: str, suite: Suite) -> Report:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_a_solution_that_could_not_be_judged_is_asked_again() -> None:
+    lost = Report(Verdict.INFRA_ERROR, error="no memory")
+    whole = Report(Verdict.PASSED, tests=tuple(TestOutcome(Verdict.PASSED, executed_lines=(1, 2, 4, 6)) for _ in "abc"))
+    traces = SolutionTraces(Failing(lost, RuntimeError("gone"), whole))
+    wrong = Report(Verdict.WRONG_ANSWER, tests=(TestOutcome(Verdict.WRONG_ANSWER, executed_lines=(1, 2)),))
+    program = "def sign(x):\n    return 0\n"
+
+    async def asked() -> int | None:
+        return await traces.divergence(SIGN, program, wrong)
+
+    async def found() -> None:
+        assert await asked() is None
+        with pytest.raises(RuntimeError, match="gone"):
+            await asked()
+        assert [await asked(), await asked()] == [2, 2]
+
+    asyncio.run(found())

@@ -19,8 +19,10 @@ from stepcoder.executor.suite import Case, Suite
 from stepcoder.learner.advantages import estimate
 from stepcoder.learner.advantages.completions import Completions
 from stepcoder.learner.batch import build_batch
-from stepcoder.learner.config import FGO, GAE, AllCredit
+from stepcoder.learner.config import FGO, GAE, AllCredit, RewardConfig
 from stepcoder.learner.masks import credit_mask
+from stepcoder.learner.rewards import turn_rewards
+from stepcoder.learner.tally import Reduce
 from stepcoder.rollout.attempts import Attempt, trajectory_of, worth_of
 from stepcoder.rollout.engine import Completion
 from stepcoder.rollout.repair import told
@@ -29,6 +31,7 @@ from stepcoder.rollout.trajectory import Group, Trajectory, summarize
 from stepcoder.rollout.worker import sample_seed
 from tests.tools.tiny_model import build_tiny_tokenizer
 
+ALONE = Reduce(1, lambda values: values, lambda number: number)
 OK, WRONG = TestOutcome(Verdict.PASSED), TestOutcome(Verdict.WRONG_ANSWER)
 ADD = Suite("call", (Case([1, 2], 3), Case([0, 2], 2, {"carry": True})), "add")
 PROBLEM = Problem("add", "test", "introductory", "Add.", "", "def add(a, b):\n    return a + b\n", ADD)
@@ -58,12 +61,42 @@ def test_a_model_is_told_verdict_input_and_exception_and_no_answer(report: Repor
     assert told(report, suite, 30) == said
 
 
+BESIDE = Suite("pytest", (Case("test_f"),), module="def test_f():\n    same(f(1), 5)\n")
+GUARDED = Suite("assert", (Case("assert f(1) == f(2)"),))
+CALLED = Suite("assert", (Case("assert f(1) == 5"),))
+
+
+@pytest.mark.parametrize(
+    ("suite", "error", "line", "said"),
+    [
+        (BESIDE, "ValueError: 1 is not 5", None, "ValueError"),  # of the test's own code
+        (GUARDED, "ValueError: 1 is not 5", None, "ValueError"),
+        (BESIDE, "ValueError: 1: odd", 3, "ValueError: 1: odd"),  # of the program
+        (CALLED, "NameError: entry point 'f' is not defined by the program", None, None),
+        (ADD, "KeyError: 5", None, None),
+        (BESIDE, "NameError: name 'f' is not defined", None, None),
+        (BESIDE, "NameError: name 'f' is not defined: 5", None, "NameError"),
+        (BESIDE, "TypeError: f() missing 1 required positional argument: 'b'", None, None),
+        (BESIDE, "TypeError: f() takes 1 positional argument but 2 were given", None, None),
+    ],
+)
+def test_of_an_exception_of_the_tests_own_code_the_kind_is_told(
+    suite: Suite, error: str, line: int | None, said: str | None
+) -> None:
+    report = Report(Verdict.RUNTIME_ERROR, (TestOutcome(Verdict.RUNTIME_ERROR),), error=error, error_line=line)
+    assert told(report, suite, 400).rpartition(":\n")[2] == (said or error)
+
+
 def test_the_next_turn_begins_as_the_first() -> None:
     tokenizer = build_tiny_tokenizer()
     prefilled = Prompter(tokenizer, PromptConfig())
     end = "<|im_end|>\n<|im_start|>user\nWrong.\n\nWrite the corrected program.<|im_end|>\n<|im_start|>assistant\n"
     assert prefilled.next_turn(PROBLEM, "", "Wrong.") == f"{end}```python"
     assert prefilled.next_turn(PROBLEM, "def add(a, b):\n", "Wrong.") == f"{end}```python\ndef add(a, b):"
+    # a program chooses what its exception says
+    assert prefilled.next_turn(PROBLEM, "", "@answer@ or @answer@.").startswith(
+        "<|im_end|>\n<|im_start|>user\n@answer@ or @answer@.\n\nWrite"
+    )
     replied = Prompter(tokenizer, PromptConfig(form="instruct"))
     assert replied.next_turn(PROBLEM, "def add(a, b):\n", "Wrong.") == end
     tokenizer.chat_template = None
@@ -104,31 +137,37 @@ def test_attempts_are_one_trajectory_by_hand() -> None:
     assert credit_mask(t, AllCredit(), step=1, seed=0).tolist() == t.sampled.tolist()
     summary = summarize(Group(None, (t, joined([THIRD], [1.0]))))  # type: ignore[arg-type]
     assert (summary.tokens, summary.generated, summary.turns, summary.repaired) == (3 + 11 + 2, 9, 4, 1)
+    assert summary.version_sum == 2 * 4 + 3 * 5 + 2 * 5 + 2 * 5  # of the nine, not of what was told
 
 
 def test_one_attempt_is_a_plain_trajectory() -> None:
     t = joined([THIRD], [1.0])
-    assert t.turns == () and t.between is None and t.sampled.all() and t.turn_rewards().tolist() == [0.0, 0.0]
+    assert t.turns == () and t.between is None and t.sampled.all() and by_token(t)[0] == [0.0, 1.0]
+
+
+def by_token(*trajectories: Trajectory) -> list[list[float]]:
+    """What comes of each one's reward at each of its tokens, without anything that is done to it."""
+    batch = build_batch(trajectories, FGO(), step=1, seed=0)
+    found = torch.zeros(batch.tokens)
+    found[batch.turns.ends - 1] = turn_rewards(batch, RewardConfig(), ALONE, by_group=False)
+    return [part.tolist() for part in batch.per_sequence(found)]
 
 
 def test_rewards_come_at_the_end_or_by_turn() -> None:
     end, turn = joined([FIRST, SECOND, THIRD], [1.0]), joined([FIRST, SECOND, THIRD], [-1.0, -0.3, 1.0])
     assert end.reward == turn.reward == 1.0
-    assert not end.turn_rewards().any()
+    assert by_token(end)[0] == [0.0] * 10 + [1.0]
     # -1, then -0.3 - -1 = 0.7, at the last token of the first and second turn; 1.3 is left for the last
-    assert turn.turn_rewards().tolist() == pytest.approx([0, -1, 0, 0, 0, 0, 0, 0.7, 0, 0, 0])
+    found, alone = by_token(turn, joined([THIRD], [1.0]))
+    assert found == pytest.approx([0, -1, 0, 0, 0, 0, 0, 0.7, 0, 0, 1.3]) and alone == [0.0, 1.0]
     batch = build_batch([turn, joined([THIRD], [1.0])], FGO(), step=1, seed=0)
     assert batch.written == (7, 2) and batch.rewards.tolist() == [1.0, 1.0]
-    assert (batch.rewards - batch.earlier_rewards).tolist() == pytest.approx([1.3, 1.0])
 
     def returns(t: Trajectory) -> list[float]:
         """Of each token that was sampled, without a critic's help: gamma and lambda 1, values 0."""
-        batch = build_batch([t], FGO(), step=1, seed=0)
-        written = batch.generated
-        seen = Completions(
-            batch.rewards - batch.earlier_rewards, batch.turn_rewards[written], torch.zeros(sum(batch.written)),
-            batch.written, (0,),
-        )  # fmt: skip
+        at_tokens = torch.tensor(by_token(t)[0])[t.sampled]
+        count = len(at_tokens)
+        seen = Completions(torch.zeros(1), at_tokens, torch.zeros(count), (count,), (0,))
         return estimate(GAE(gamma=1.0, lam=1.0), seen).tolist()
 
     assert returns(end) == pytest.approx([1.0] * 7)
@@ -140,9 +179,8 @@ def test_a_model_that_repairs_nothing_gains_nothing() -> None:
     alone = attempt([11], Verdict.WRONG_ANSWER, [1], told=(91,))
     by_turn, at_end = joined([alone, again], [-0.3, -0.3]), joined([alone, again], [-0.3])
     assert by_turn.reward == at_end.reward == -0.3
-    assert by_turn.turn_rewards().tolist() == pytest.approx([-0.3, 0, 0, 0])
-    batch = build_batch([by_turn], FGO(), step=1, seed=0)
-    assert (batch.rewards - batch.earlier_rewards).tolist() == [0.0]  # what its second turn is paid
+    assert by_token(by_turn)[0] == pytest.approx([-0.3, 0, 0, 0])  # nothing for its second turn
+    assert by_token(at_end)[0] == pytest.approx([0, 0, 0, -0.3])
 
 
 def test_a_later_turn_has_random_numbers_of_its_own() -> None:

@@ -143,6 +143,13 @@ def test_a_newline_takes_the_value_of_the_code_after_it() -> None:
     assert masks.token_lines.tolist() == [2, 2, 2, 2, 4, 4, 4]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_are_those_that_python_counts(end: str) -> None:
+    masks = masks_of("def f(x):", [f"{end}    if x:", f"{end}        return 1", f"{end}    return 0"], [1, 2, 4])
+    assert masks.executed.tolist() == [True, False, True]
+    assert masks.token_lines.tolist() == [2, 3, 4]
+
+
 def test_the_end_token_counts_and_white_space_before_it_is_part_of_the_end() -> None:
     masks = masks_of("def f():", ["\n    ", "return 0", "\n"], [1, 2], ended_itself=True)
     assert masks.executed.tolist() == [True] * 4 and masks.code.tolist() == [True] * 4

@@ -24,7 +24,7 @@ from stepcoder.learner.targets import by_program
 from stepcoder.rollout.text.extract import extract
 from stepcoder.rollout.text.mask import TokenMasks, token_masks
 from stepcoder.rollout.text.offsets import spans_of_bytes
-from stepcoder.rollout.trajectory import Trajectory
+from stepcoder.rollout.trajectory import Trajectory, Turn
 from tests.tools.tiny_model import build_tiny_tokenizer
 
 PROBLEM = Problem("p", "test", "introductory", "Print 1.", "", "print(1)\n", Suite("stdin", (Case("", "1\n"),)))
@@ -162,3 +162,16 @@ def test_thoughts_get_the_mean_advantage_of_the_programs_tokens() -> None:
     nothing = trajectory(executed=np.zeros(15, bool))
     batch = build_batch([nothing], FGO(thinking="program"), step=1, seed=0)
     assert by_program(batch, torch.from_numpy(advantages)).tolist()[:7] == [10.5] * 7
+
+
+def test_thoughts_of_each_turn_get_the_mean_of_its_own_program() -> None:
+    # a thought and a token of a program, what was told, and the same again
+    one, verdict = np.array([1, 0, 0, 1, 0], bool), Verdict.WRONG_ANSWER
+    turns = tuple(Turn(at, at + 2, verdict, None, "eos", True, None, worth) for at, worth in ((0, -0.3), (3, 1.0)))
+    both = trajectory(
+        response_ids=np.arange(5, dtype=np.int32), logprobs=np.zeros(5, np.float32), executed=~one, code=~one,
+        token_lines=np.ones(5, np.int32), thoughts=one, between=np.array([0, 0, 1, 0, 0], bool), turns=turns,
+    )  # fmt: skip
+    batch = build_batch([both], FGO(thinking="program"), step=1, seed=0)
+    found = by_program(batch, torch.tensor([0.5, -2.0, 0.0, 0.5, 3.0]))
+    assert found.tolist() == [-2, -2, 0, 3, 3]
