@@ -90,8 +90,12 @@ def parse_line(raw: bytes, file: str, number: int, judging: bool = False, compar
         fail(*explain(details[0]))
     if isinstance(line, CallProblem):
         check_arity(line, fail)
-    problem = _problem(line, fail)
-    if found := unsound(problem, judging, compare):
+    try:
+        problem = _problem(line, fail)
+        found = unsound(problem, judging, compare)
+    except RecursionError:
+        fail("tests", "a value is nested too deeply")
+    if found:
         fail(*found)
     return problem
 

@@ -36,7 +36,7 @@ def collect(found: Iterable[tuple[str, Any]], make: Callable[[Entry, int], Recor
         try:
             if isinstance(entry, Refuse):
                 raise entry
-            record = make(entry, number)
+            record = _made(make, entry, number)
             if record.problem.id in seen:
                 raise Refuse(Reason.DUPLICATE_ID, record.problem.id)
         except Refuse as refusal:
@@ -44,6 +44,13 @@ def collect(found: Iterable[tuple[str, Any]], make: Callable[[Entry, int], Recor
         else:
             seen.add(record.problem.id)
             yield record
+
+
+def _made(make: Callable[[Entry, int], Record], entry: Entry, number: int) -> Record:
+    try:
+        return make(entry, number)
+    except RecursionError:
+        raise Refuse(Reason.TOO_LARGE, "a value is nested too deeply") from None
 
 
 def record(
