@@ -99,19 +99,46 @@ def text(entry: Entry, *names: str, default: str | None = None) -> str:
     return default
 
 
+def name_of(entry: Entry, number: int, *fields: str) -> str:
+    """What an entry is called: the first of these fields that is filled, else its number. Refuse for other types."""
+    for field in fields:
+        value = entry.get(field)
+        if isinstance(value, float):  # of a column of integers in which some are missing
+            value = int(value) if value.is_integer() else None if math.isnan(value) else value
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LONGEST_NUMBER:
+            return str(value)
+        if value not in (None, "") and not isinstance(value, str):
+            raise Refuse(Reason.MISSING_FIELD, f"`{field}` is {told(value)}, neither a text nor a number")
+    return str(number)
+
+
+_LONGEST_NUMBER = 10**18
+
+
+def told(value: Any) -> str:
+    """A value for a person, however large it is."""
+    if isinstance(value, int) and abs(value) >= _LONGEST_NUMBER:
+        return "a huge integer"
+    return f"{value!r:.60}" if value is None or isinstance(value, str | int | float) else type(value).__name__
+
+
 def graded(level: Any) -> Level:
     """Refuse for what is not one of the three levels."""
     for known in get_args(Level):
         if level == known:
             return known
-    raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {level!r:.60}")
+    raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {told(level)}")
 
 
 def called(level: Any) -> Level:
-    """The level of a difficulty in other words, in any case; `competition` for what nobody graded."""
-    word = str(level).lower().removesuffix("_difficulty")
-    if word not in _WORDS:
-        raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {level!r:.60}")
+    """The level of a difficulty in other words, in any case, or of a number; `competition` for what nobody graded."""
+    if isinstance(level, int | float) and not isinstance(level, bool):
+        return rated(level) if level >= _LEAST_RATING else counted(level)
+    word = level.strip().lower().removesuffix("_difficulty") if isinstance(level, str) else "none"
+    if word not in _WORDS or not isinstance(level, str | None):
+        raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {told(level)}")
     return _WORDS[word]
 
 
@@ -130,7 +157,14 @@ def rated(rating: Any) -> Level:
     return "introductory" if rating <= _EASY_RATING else "interview" if rating <= _MEDIUM_RATING else "competition"
 
 
-_EASY_RATING, _MEDIUM_RATING = 1200, 1900
+_LEAST_RATING, _EASY_RATING, _MEDIUM_RATING = 100, 1200, 1900
+
+
+def counted(difficulty: Any) -> Level:
+    """The level of a number as CodeContests has it: easy, medium, ... from 1, a contest's problems A, B, ... from 7."""
+    if difficulty in (1, 7, 8):
+        return "introductory"
+    return "interview" if difficulty in (2, 9, 10) else "competition"
 
 
 def solutions(value: Any) -> list[str]:
@@ -183,8 +217,8 @@ def stdin_cases(inputs: Any, outputs: Any) -> tuple[Case, ...]:
     """Tests of text in, text out; a list of lines is put together."""
     cases = []
     for given, wanted in pairs(inputs, outputs):
-        if wanted is None:
-            raise Refuse(Reason.MISSING_OUTPUT)
+        if given is None or wanted is None:
+            raise Refuse(Reason.MISSING_INPUT if given is None else Reason.MISSING_OUTPUT)
         cases.append(Case(_joined(given), _joined(wanted)))
     return tuple(cases)
 

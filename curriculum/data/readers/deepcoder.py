@@ -18,7 +18,7 @@ from stepcoder.curriculum.data.readers.build import (
 from stepcoder.curriculum.data.readers.files import decoded, decoded_list
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Record, Rejected
-from stepcoder.curriculum.data.readers.suites import listed_suite, paired_suite
+from stepcoder.curriculum.data.readers.suites import listed_suite, may_be_wrapped, paired_suite
 
 COLUMNS = ("problem", "tests", "solutions", "starter_code", "metadata")
 
@@ -36,14 +36,13 @@ def _problem(entry: Entry, number: int) -> Record:
         suite = paired_suite(tests, starter_code, found)
     else:
         suite = listed_suite(tests, about.get("func_name") or about.get("fn_name"), starter_code, found)
-    by_line = isinstance(tests, list) and "testtype" in tests[0]
     return record(
         id=f"deepcoder/{number}",
         source="deepcoder",
-        level=called(about.get("difficulty") or ""),
+        level=called(about.get("difficulty")),
         statement=text(entry, "problem", default=""),
         starter_code=starter_code,
         solutions=found,
         suite=suite,
-        wrapped=suite.style == "call" and not by_line,
+        wrapped=may_be_wrapped(suite, tests),
     )

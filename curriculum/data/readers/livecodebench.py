@@ -10,10 +10,10 @@ import pickletools
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import Entry, called, collect, record, text
+from stepcoder.curriculum.data.readers.build import Entry, called, collect, name_of, record, text
 from stepcoder.curriculum.data.readers.files import decoded, entries, loads
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
@@ -41,10 +41,15 @@ class Days:
         if self.since is None and self.until is None:
             return True
         try:
-            day = date.fromisoformat(text(entry, "contest_date")[:10])
+            day = _day(entry.get("contest_date")) or date.fromisoformat(text(entry, "contest_date")[:10])
         except ValueError as error:
             raise Refuse(Reason.MISSING_FIELD, f"`contest_date`: {error}") from error
         return (self.since or day) <= day <= (self.until or day)
+
+
+def _day(when: Any) -> date | None:
+    """Of a column of times or days, not of texts."""
+    return when.date() if isinstance(when, datetime) else when if isinstance(when, date) else None
 
 
 def read_livecodebench(path: Location, days: Days | None = None) -> Iterator[Record | Rejected]:
@@ -68,9 +73,9 @@ def _problem(entry: Entry, number: int) -> Record:
     public = _listed(entry, "public_test_cases", decoded)
     tests = public + _listed(entry, "private_test_cases", private_tests)
     return record(
-        id=f"livecodebench/{entry.get('question_id') or number}",
+        id=f"livecodebench/{name_of(entry, number, 'question_id')}",
         source="livecodebench",
-        level=called(entry.get("difficulty") or ""),
+        level=called(entry.get("difficulty")),
         statement=text(entry, "question_content", default=""),
         starter_code=starter_code,
         solutions=[],
@@ -94,7 +99,7 @@ def private_tests(packed: Any) -> Any:
         return loads(packed)
     try:
         unpacker = zlib.decompressobj()
-        raw = unpacker.decompress(base64.b64decode(packed, validate=True), MOST + 1)
+        raw = unpacker.decompress(base64.b64decode("".join(packed.split()), validate=True), MOST + 1)
     except (binascii.Error, ValueError, zlib.error) as error:
         raise Refuse(Reason.NOT_KEPT, f"private tests cannot be unpacked: {error}") from error
     if len(raw) > MOST:

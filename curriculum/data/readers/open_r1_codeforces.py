@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import Entry, rated, read_entries, record, stdin_cases, text
+from stepcoder.curriculum.data.readers.build import Entry, name_of, rated, read_entries, record, stdin_cases, text
 from stepcoder.curriculum.data.readers.files import decoded
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.limits import limits
@@ -56,8 +56,9 @@ def _problem(entry: Entry, number: int) -> Record:
         raise Refuse(Reason.CHECKER, "`generated_checker` is no Python")
     examples, tests = _tests(entry, "examples"), _tests(entry, "official_tests")
     whole = examples + [test for test in tests if test not in examples]
+    cases = stdin_cases([given for given, _ in whole], [wanted for _, wanted in whole])
     return record(
-        id=f"open_r1_codeforces/{entry.get('id') or number}",
+        id=f"open_r1_codeforces/{name_of(entry, number, 'id')}",
         source="open_r1_codeforces",
         level=rated(entry.get("rating")),
         statement=_statement(entry, examples),
@@ -66,7 +67,7 @@ def _problem(entry: Entry, number: int) -> Record:
         shown=len(examples),
         suite=Suite(
             "stdin",
-            stdin_cases([given for given, _ in whole], [wanted for _, wanted in whole]),
+            cases,
             compare=TOKENS,
             checker=_SCRIPT.format(script=checker) if checker.strip() else "",
             limits=limits(entry.get("time_limit"), entry.get("memory_limit")),

@@ -1,6 +1,7 @@
 """PrimeIntellect's verifiable-coding-problems and SYNTHETIC-1: `verification_info` with `language` and `test_cases`.
 
-`verification_info` and `metadata` are texts, in JSON or as Python prints a dictionary.
+`verification_info` and `metadata` are objects, or texts in JSON or as Python prints a dictionary. Copies call the
+prompt `problem`.
 """
 
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from stepcoder.curriculum.data.readers.build import (
     PYTHON,
     Entry,
     called,
+    name_of,
     read_entries,
     record,
     solutions,
@@ -20,7 +22,10 @@ from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.data.readers.suites import listed_suite
 
-COLUMNS = ("problem_id", "task_type", "prompt", "gold_standard_solution", "verification_info", "metadata")
+COLUMNS = (
+    "problem_id", "task_type", "prompt", "problem", "problem_statement", "gold_standard_solution", "verification_info",
+    "metadata",
+)  # fmt: skip
 _ASKED = "Solve the following coding problem using the programming language python:"
 
 
@@ -39,12 +44,13 @@ def _problem(entry: Entry, number: int) -> Record:
     if language not in PYTHON:
         raise Refuse(Reason.LANGUAGE, f"its solution is to be written in {language}")
     found = [unfenced(code) for code in solutions(entry.get("gold_standard_solution"))]
+    asked = text(entry, "prompt", "problem", "problem_statement", default="")
     suite = listed_suite(decoded(info.get("test_cases")), info.get("fn_name"), "", found)
     return record(
-        id=f"primeintellect/{entry.get('problem_id') or number}",
+        id=f"primeintellect/{name_of(entry, number, 'problem_id')}",
         source="primeintellect",
-        level=called(about.get("difficulty") or "" if isinstance(about, dict) else ""),
-        statement=text(entry, "prompt", default="").strip().removeprefix(_ASKED).strip(),
+        level=called(about.get("difficulty") if isinstance(about, dict) else None),
+        statement=asked.strip().removeprefix(_ASKED).strip(),
         starter_code="",
         solutions=found,
         suite=suite,
