@@ -21,7 +21,7 @@ from stepcoder.deploy.config.moved import translated
 from stepcoder.deploy.config.recipes import ALGORITHM
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
-from stepcoder.deploy.config.sources import Given, Layer, read_arguments, read_environment, read_yaml
+from stepcoder.deploy.config.sources import Given, Layer, read_arguments, read_environment, read_kept, read_yaml
 from stepcoder.errors import UserError
 from stepcoder.settings import OWN, Variant, variant
 
@@ -45,8 +45,8 @@ def load_config(
     """
     tree = flatten(root)
     if path is not None and kept:
-        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        layers = [{key: Given(value, str(path)) for key, value in translated(settings, root).items()}]
+        kept_settings = translated(read_kept(Path(path)), root)
+        layers = [{key: Given(value, str(path)) for key, value in kept_settings.items()}]
     else:
         layers = read_yaml(Path(path), tree) if path is not None else []
     layers += [
@@ -144,7 +144,7 @@ def coerce(leaf: Leaf, value: Any) -> Any:
     if isinstance(value, str) and ((leaf.mapping and not leaf.many) or (leaf.many and written_out)):
         try:
             return yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: the day 2025-02-31
             return value
     if leaf.many and isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]

@@ -30,6 +30,15 @@ def test_an_array_is_read_alike_in_pieces_of_any_size(
     assert [entry for _, entry in files.entries(path)] == rows
 
 
+@pytest.mark.parametrize("data", [b"[%s]", b" [%s]", b"%s\n", b"\r\n%s\r\n"])
+def test_an_editors_mark_before_all_else_is_no_part_of_the_first_entry(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(b"\xef\xbb\xbf" + data % json.dumps(ROW).encode())
+    assert [entry for _, entry in files.entries(path)] == [ROW]
+    path.write_bytes(b"\xef\xbb\xbf")
+    assert list(files.entries(path)) == []
+
+
 def test_a_large_array_is_read_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "large.json"
     with path.open("w") as file:

@@ -114,6 +114,8 @@ def refusals(folder: Path) -> Iterator[tuple[list[str], str]]:
     native = str(write_lines(folder / "native.jsonl", DOUBLE))
     (folder / "cut.parquet").write_bytes(b"PAR1 and no more")
     (folder / "folder").mkdir()
+    (folder / "empty.jsonl").write_text("\n")
+    (folder / "text.csv").write_text("id,question\n")
     (folder / "own_faults.py").write_text(OWN_FAULTS)
     yield ["convert", "--from", "app", rows, out], "did you mean apps?.*, native, or your own reader as package.module"
     yield ["convert", "--from", "no_module:read", rows, out], "--from: the reader no_module:read cannot be imported"
@@ -137,6 +139,11 @@ def refusals(folder: Path) -> Iterator[tuple[list[str], str]]:
     yield ["refine", native, out, "--report", native], "--report: .* is an input"
     yield ["refine", native, out, "--against", rows], "holds no problem of native; give its format as KIND:FILE"
     yield ["refine", native, out, "--against", "apps:nothing.jsonl"], "nothing.jsonl: no such file"
+    yield ["refine", native, out, "--against", "humanevl:rows.jsonl"], "did you mean humaneval:rows.jsonl"
+    yield ["convert", "--from", "auto", str(folder / "empty.jsonl"), out], "empty.jsonl: holds no entry"
+    yield ["convert", "--from", "auto", str(folder / "text.csv"), out], "text.csv, line 1: bad_json .Expecting value"
+    yield ["check", str(folder / "empty.jsonl")], "the file holds no problem"
+    yield ["check", str(folder / "folder")], "folder: is a folder; give a file of JSON lines"
     yield ["show", native, "--id", "doubel"], "has no problem 'doubel'; did you mean double"
     yield ["show", rows, "--id", "apps/7"], "is --from native right?"
     yield ["check", str(folder / "none.jsonl")], "no such file"

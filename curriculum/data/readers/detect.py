@@ -53,10 +53,12 @@ def detected(path: Location) -> str:
     """The format of a file, a folder or a data set of the hub. ValueError with the candidates where it is not clear."""
     if isinstance(path, Path) and path.is_dir() and next(path.rglob("question.txt"), None):
         return "apps"
-    for _, entry in islice(entries(path), _LOOKED_AT):
+    faults: list[str] = []
+    for where, entry in islice(entries(path), _LOOKED_AT):
         if isinstance(entry, dict):
             return _of(entry)
-    raise ValueError("holds no entry that can be read; name the format with --from")
+        faults.append(f"{where}: {entry.reason}{f' ({entry.detail})' if entry.detail else ''}")
+    raise ValueError(f"no entry can be read: {faults[0]}" if faults else "holds no entry")
 
 
 def _of(entry: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from stepcoder.jsonl import parse_int
 from stepcoder.packed import unpacked
 
 _CHUNK = 1 << 20
+_MARK = codecs.BOM_UTF8
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _DECODER = json.JSONDecoder(parse_int=parse_int)
@@ -45,7 +46,7 @@ def entries(path: Location, columns: Collection[str] | None = None) -> Iterator[
     except FileNotFoundError:
         raise DataFileError(str(path), None, None, "no such file") from None
     except OSError as error:
-        raise DataFileError(str(path), None, None, f"cannot be read: {error}") from error
+        raise DataFileError(str(path), None, None, f"cannot be read: {error.strerror or error}") from error
 
 
 def loads(text: str) -> Any:
@@ -84,6 +85,9 @@ def decoded_list(value: Any) -> Any:
 
 def _entries(stream: Any, name: str) -> Iterator[tuple[str, Any]]:
     first = stream.read(1)
+    if first == _MARK[:1]:  # an editor's mark before all else
+        first += stream.read(len(_MARK) - 1)
+        first = first.removeprefix(_MARK) or stream.read(1)
     while first.isspace():
         first = stream.read(1)
     if first == b"[":
