@@ -211,3 +211,47 @@ def test_private_tests_alone_are_enough(tmp_path: Path) -> None:
     (problem,) = from_rows(tmp_path, row)
     assert judged(problem, PRINTS, "print(2)") == [True, False]
     assert len(PAIRED["inputs"]) == len(problem.suite.cases)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_objects_that_a_table_keeps_as_an_object_of_lists(tmp_path: Path) -> None:
+    turned = {"input": [test["input"] for test in TESTS], "output": [test["output"] for test in TESTS]}
+    chat = {"role": ["system", "user"], "content": ["Be good.", "Double."]}
+    for key, change in [
+        (("open_r1_codeforces", "own"), {"official_tests": turned, "examples": turned}),
+        (("deepcoder", "listed"), {"tests": turned}),
+        (("primeintellect", "stdin"), {"verification_info": {"language": "python", "test_cases": turned}}),
+        (("livecodebench", "stdin"), {"public_test_cases": turned, "private_test_cases": None}),
+        (("verl", "stdin"), {"prompt": chat}),
+        (("verl", "stdin"), {"prompt": json.dumps([{"role": "user", "content": "Double."}])}),
+    ]:
+        (problem,) = from_rows(tmp_path, ENTRIES[key] | change)
+        assert not isinstance(problem, Rejected), (key, problem)
+        assert problem.statement.startswith("Double.") and len(problem.suite.cases) == 2
+    bracket = ENTRIES["verl", "stdin"] | {"prompt": "[{x}] Double."}
+    (problem,) = from_rows(tmp_path, bracket)
+    assert not isinstance(problem, Rejected) and problem.statement == "[{x}] Double."
+
+
+@pytest.mark.parametrize(
+    ("solutions", "found"),
+    [
+        ({"language": ["PYTHON", "CPP", "PYTHON3"], "solution": ["print 1", "int", PRINTS]}, (PRINTS,)),
+        ({"language": [], "solution": []}, ()),
+        ({"language": [3, 3], "solution": [PRINTS]}, Reason.COUNT_MISMATCH),
+    ],
+)
+def test_languages_of_solutions(tmp_path: Path, solutions: dict[str, Any], found: Any) -> None:
+    row = ENTRIES["codecontests", "first"] | {"solutions": solutions}
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(row))
+    (entry,) = reader("codecontests")(file)
+    assert (entry.solutions if isinstance(entry, Record) else entry.reason) == found
+
+
+def test_fences_names_and_levels_in_other_spellings(tmp_path: Path) -> None:
+    answer = f"Here:\r\n```Python3\r\n{PRINTS.strip()}\r\n```\r\nDone."
+    (problem,) = from_rows(tmp_path, ENTRIES["primeintellect", "stdin"] | {"gold_standard_solution": answer})
+    assert not isinstance(problem, Rejected) and problem.solution == PRINTS
+    nameless = ENTRIES["taco", "stdin"] | {"input_output": json.dumps(PAIRED | {"fn_name": ""})}
+    (problem,) = from_rows(tmp_path, nameless | {"difficulty": "Medium-Hard"})
+    assert not isinstance(problem, Rejected) and (problem.suite.style, problem.level) == ("stdin", "interview")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, get_args
 
-from stepcoder.curriculum.data.readers.files import entries
+from stepcoder.curriculum.data.readers.files import decoded, entries
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Pending, Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.problems.problem import Level, Problem
@@ -136,7 +136,7 @@ def called(level: Any) -> Level:
     """The level of a difficulty in other words, in any case, or of a number; `competition` for what nobody graded."""
     if isinstance(level, int | float) and not isinstance(level, bool):
         return rated(level) if level >= _LEAST_RATING else counted(level)
-    word = level.strip().lower().removesuffix("_difficulty") if isinstance(level, str) else "none"
+    word = re.sub("[ -]", "_", level.strip().lower()).removesuffix("_difficulty") if isinstance(level, str) else "none"
     if word not in _WORDS or not isinstance(level, str | None):
         raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {told(level)}")
     return _WORDS[word]
@@ -175,7 +175,7 @@ def solutions(value: Any) -> list[str]:
 
 def unfenced(code: str) -> str:
     """The last fenced block of an answer, or the text itself. Refuse where it names another language than Python."""
-    blocks = _FENCE.findall(code)
+    blocks = _FENCE.findall(code.replace("\r\n", "\n"))
     if not blocks:
         return code
     language, body = blocks[-1]
@@ -191,7 +191,13 @@ _FENCE = re.compile(r"^[ \t]*```([\w+#-]*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)"
 def asked_of(chat: Any) -> str:
     """The last message of the user, or of whoever speaks last where nobody is called so."""
     if isinstance(chat, str):
-        return chat
+        if not chat.lstrip().startswith("[{"):
+            return chat
+        try:
+            chat = decoded(written := chat)
+        except Refuse:
+            return written
+    chat = objects(chat)
     turns = [turn for turn in chat if isinstance(turn, dict)] if isinstance(chat, list) else []
     turns = [turn for turn in turns if turn.get("role") == "user"] or turns
     content = turns[-1].get("content") if turns else None
@@ -202,12 +208,21 @@ def asked_of(chat: Any) -> str:
     return content
 
 
+def objects(value: Any) -> Any:
+    """A list of objects, also where a table keeps it as an object of lists; anything else as it is."""
+    if not isinstance(value, dict) or not all(isinstance(part, list) for part in value.values()):
+        return value
+    if len({len(part) for part in value.values()}) != 1:
+        return value
+    return [dict(zip(value, parts, strict=True)) for parts in zip(*value.values(), strict=True)]
+
+
 def pairs(inputs: Any, outputs: Any) -> list[tuple[Any, Any]]:
     """Inputs with their outputs, from two lists that belong together."""
     if not isinstance(inputs, list) or not inputs:
-        raise Refuse(Reason.NO_TESTS)
+        raise Refuse(Reason.NO_TESTS, "no list of inputs")
     if not isinstance(outputs, list) or not outputs:
-        raise Refuse(Reason.MISSING_OUTPUT)
+        raise Refuse(Reason.MISSING_OUTPUT, "no list of outputs")
     if len(inputs) != len(outputs):
         raise Refuse(Reason.COUNT_MISMATCH, f"{len(inputs)} inputs, {len(outputs)} outputs")
     return list(zip(inputs, outputs, strict=True))

@@ -15,6 +15,7 @@ from stepcoder.curriculum.data.readers.build import (
     Entry,
     counted,
     name_of,
+    objects,
     pairs,
     read_entries,
     record,
@@ -30,7 +31,7 @@ from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rej
 from stepcoder.curriculum.problems.problem import Level
 from stepcoder.executor.suite import Compare, Limits, Suite
 
-_PYTHON3 = 3  # of the column `language`
+_PYTHON3, _PYTHON2 = 3, "PYTHON"  # of the column `language`, the second where it has names
 _NAMED = ("3", "python3", "py3", "pypy3", "python")
 _CODEFORCES = re.compile(r"\d+_([A-Za-z])(?![A-Za-z])")  # a name begins with the contest and the problem's letter
 _A = 7  # of the column `difficulty`
@@ -87,7 +88,9 @@ def _limits(entry: Entry) -> Limits:
 def _python3(value: Any) -> Any:
     """The programs in Python 3 of parallel lists, of a list of objects, or of what names no language."""
     if isinstance(value, dict):
-        value = [{"language": a, "solution": b} for a, b in pairs(value.get("language"), value.get("solution"))]
+        value = objects(value)
+    if isinstance(value, dict):
+        raise Refuse(Reason.COUNT_MISMATCH, "as many languages as solutions were expected")
     if not isinstance(value, list):
         return value
     return [_code(program) if isinstance(program, dict) else program for program in value]
@@ -96,6 +99,7 @@ def _python3(value: Any) -> Any:
 def _code(program: dict[str, Any]) -> str | None:
     language = program.get("language", _PYTHON3)
     known = language == _PYTHON3 or (isinstance(language, str) and language.lower() in _NAMED)
+    known = known and language != _PYTHON2
     return (program.get("solution") or program.get("code")) if known else None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from stepcoder.curriculum.data.readers.build import (
     Entry,
     called,
+    objects,
     read_entries,
     record,
     solutions,
@@ -31,6 +32,7 @@ def _problem(entry: Entry, number: int) -> Record:
     found = [unfenced(code) for code in solutions(decoded_list(entry.get("solutions")))]
     starter_code = text(entry, "starter_code", default="")
     tests, about = decoded(entry.get("tests")), decoded(entry.get("metadata"))
+    tests = tests if isinstance(tests, dict) and "inputs" in tests else objects(tests)
     about = about if isinstance(about, dict) else {}
     if isinstance(tests, dict):
         suite = paired_suite(tests, starter_code, found)

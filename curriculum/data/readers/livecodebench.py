@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import Entry, called, collect, name_of, record, text
+from stepcoder.curriculum.data.readers.build import Entry, called, collect, name_of, objects, record, text
 from stepcoder.curriculum.data.readers.files import decoded, entries, loads
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
@@ -85,7 +85,7 @@ def _problem(entry: Entry, number: int) -> Record:
 
 
 def _listed(entry: Entry, name: str, read: Any) -> list[Any]:
-    found = read(entry.get(name)) if entry.get(name) else []
+    found = objects(read(entry.get(name))) if entry.get(name) else []
     if not isinstance(found, list):
         raise Refuse(Reason.NOT_KEPT, f"`{name}` holds no list")
     return found

@@ -3,7 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import Entry, name_of, rated, read_entries, record, stdin_cases, text
+from stepcoder.curriculum.data.readers.build import (
+    Entry,
+    name_of,
+    objects,
+    rated,
+    read_entries,
+    record,
+    stdin_cases,
+    text,
+)
 from stepcoder.curriculum.data.readers.files import decoded
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.limits import limits
@@ -76,7 +85,7 @@ def _problem(entry: Entry, number: int) -> Record:
 
 
 def _tests(entry: Entry, name: str) -> list[tuple[Any, Any]]:
-    found = decoded(entry.get(name)) or []
+    found = objects(decoded(entry.get(name)) or [])
     if not isinstance(found, list) or not all(isinstance(test, dict) for test in found):
         raise Refuse(Reason.BAD_TEST, f"`{name}` is no list of objects")
     return [(test.get("input"), test.get("output")) for test in found]

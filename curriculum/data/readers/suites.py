@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import call_cases, stdin_cases, told
+from stepcoder.curriculum.data.readers.build import call_cases, objects, stdin_cases, told
 from stepcoder.curriculum.data.readers.files import decoded, loads
 from stepcoder.curriculum.data.readers.record import Reason, Refuse
 from stepcoder.executor.judging.suites.module import names
@@ -31,9 +31,9 @@ def paired_suite(tests: Any, starter_code: str, solutions: Sequence[str], compar
     Inputs that are texts then hold an argument a line, as LiveCodeBench has them. `compare`: of what is printed.
     """
     if not isinstance(tests, dict):
-        raise Refuse(Reason.NO_TESTS)
+        raise Refuse(Reason.NO_TESTS, "no object with `inputs` and `outputs`")
     inputs, outputs, name = decoded(tests.get("inputs")), decoded(tests.get("outputs")), tests.get("fn_name")
-    if name is None:
+    if name is None or (name == "" and _written(inputs)):
         return Suite("stdin", stdin_cases(inputs, outputs), setup=SETUP, compare=compare)
     if isinstance(inputs, list) and isinstance(outputs, list):
         if _written(inputs):
@@ -50,8 +50,9 @@ def listed_suite(tests: Any, name: Any, starter_code: str, solutions: Sequence[s
     `testtype`, as LiveCodeBench has it: an argument a line, each in JSON. `type`: a list of arguments. A test says its
     function in `fn_name`, or in the `func_name` of its `metadata`.
     """
+    tests = objects(tests)
     if not isinstance(tests, list) or not tests:
-        raise Refuse(Reason.NO_TESTS)
+        raise Refuse(Reason.NO_TESTS, "no list of tests")
     if not all(isinstance(test, dict) for test in tests):
         raise Refuse(Reason.BAD_TEST, "a test is no object")
     kinds = {_kind(test) for test in tests}
