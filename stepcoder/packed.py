@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 _MAGIC_BYTES = 6
+_ZIP = b"PK\x03\x04"
 
 
 @contextlib.contextmanager
@@ -19,6 +20,8 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
     with path.open("rb") as raw:
         magic = raw.read(_MAGIC_BYTES)
         raw.seek(0)
+        if magic.startswith(_ZIP):
+            raise OSError("a zip archive; unpack it, and give the file in it")
         open_packed = next((opened for start, opened in _FORMATS if magic.startswith(start)), None)
         try:
             if open_packed is None:

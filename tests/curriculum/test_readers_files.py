@@ -5,6 +5,8 @@ import json
 import tracemalloc
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -53,3 +55,12 @@ def test_a_large_array_is_read_in_bounded_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_a_folder_means_its_tables_and_nothing_hidden(tmp_path: Path) -> None:
+    folder = tmp_path / ".data"
+    (folder / ".cache").mkdir(parents=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([ROW]), folder / "train.parquet")
+    for name in ("._train.parquet", ".cache/train.parquet"):
+        (folder / name).write_bytes(b"no table")
+    assert [entry for _, entry in files.entries(folder)] == [ROW]
