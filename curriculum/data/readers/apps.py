@@ -55,6 +55,8 @@ def _file(path: Path) -> str:
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         return ""
+    except OSError as error:
+        raise Refuse(Reason.MISSING_FIELD, f"{path.name} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise Refuse(Reason.NON_UTF8, path.name) from error
 
