@@ -191,6 +191,24 @@ def test_lists_that_are_written_down(tmp_path: Path) -> None:
         assert not isinstance(problem, Rejected) and problem.solution == PRINTS
 
 
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("\ufeff" + json.dumps([PRINTS]), PRINTS),
+        (json.dumps(PRINTS), PRINTS),
+        ('"""Doubles."""\nprint(2 * int(input()))\n', '"""Doubles."""\nprint(2 * int(input()))\n'),
+        ("null", ""),
+        ("[print", Reason.BAD_JSON),
+    ],
+)
+def test_solutions_as_one_text(tmp_path: Path, written: str, found: Any) -> None:
+    for kind, layout, field in (
+        ("apps", "stdin", "solutions"), ("taco", "stdin", "solutions"), ("codecontests", "flat", "solution"),
+    ):  # fmt: skip
+        (problem,) = from_rows(tmp_path, ENTRIES[kind, layout] | {field: written})
+        assert (problem.reason if isinstance(problem, Rejected) else problem.solution) == found
+
+
 def test_senseless_limits_are_none(tmp_path: Path) -> None:
     row = ENTRIES["taco", "stdin"] | {"time_limit": 10**400, "memory_limit": "9" * 400}
     (problem,) = from_rows(tmp_path, row)

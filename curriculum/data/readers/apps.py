@@ -52,7 +52,7 @@ def _entry(folder: Path, name: str) -> Entry | Refuse:
 
 def _file(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return ""
     except OSError as error:
