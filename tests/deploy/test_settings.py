@@ -142,6 +142,18 @@ def test_settings_that_disagree_are_refused_with_their_places() -> None:
         load_config(None, ["--rollout.max_model_len", "64"], {})
 
 
+@pytest.mark.parametrize("form", ["{}", "[{}]", "['starter:train', '{}']", "starter:train, {}"])
+def test_what_follows_the_comma_in_the_name_of_a_set_belongs_to_it(tmp_path: Path, form: str) -> None:
+    for name in ("livecodebench:a.jsonl,since=2024-08-01,until=2025-01-31", "mbpp:hub:a/b,config=full,split=train"):
+        named = form.format(name)
+        sets = ("starter:train", name) if "starter" in form else (name,)
+        assert load_config(None, ["--data.train", named], {}).data.train == sets
+        assert load_config(None, [], {"STEPCODER_DATA__TRAIN": named}).data.train == sets
+        assert load_config(write(tmp_path, f"data:\n  train: {named}\n"), [], {}).data.train == sets
+        by_name = load_config(write(tmp_path, f"data:\n  heldout:\n    a: [b.jsonl, {name}]\n"), [], {}).data.heldout
+        assert by_name == {"a": ("b.jsonl", name)}
+
+
 def test_a_section_is_not_a_value() -> None:
     with pytest.raises(
         UserError,
