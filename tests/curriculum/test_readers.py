@@ -115,7 +115,7 @@ def test_apps_calls(tmp_path: Path) -> None:
 
 
 def test_apps_folders(tmp_path: Path) -> None:
-    for name in ("train/0002", "train/0001", "test/0001", "test/0003", "train/0003"):
+    for name in ("train/0002", "train/0001", "test/0001", "test/0003"):
         folder = tmp_path / name
         folder.mkdir(parents=True)
         (folder / "question.txt").write_text(f"Question {name}")
@@ -124,13 +124,11 @@ def test_apps_folders(tmp_path: Path) -> None:
         (folder / "metadata.json").write_text('{"difficulty": "competition"}')
     (tmp_path / "test/0003/solutions.json").write_bytes(b'["caf\xe9"]')
     (tmp_path / "train/0002/input_output.json").unlink()
-    (tmp_path / "train/0003/solutions.json").unlink()
-    (tmp_path / "train/0003/solutions.json").mkdir()
-    first, third, second, fourth, fifth = read("apps", tmp_path)
+    first, third, second, fourth = read("apps", tmp_path)
     assert isinstance(first, Record) and isinstance(second, Record)
     assert (first.problem.id, second.problem.id) == ("apps/test/0001", "apps/train/0001")
     assert second.problem.statement == "Question train/0001" and second.problem.level == "competition"
-    assert reasons([third, fourth, fifth]) == [Reason.NON_UTF8, Reason.NO_TESTS, Reason.MISSING_FIELD]
+    assert reasons([third, fourth]) == [Reason.NON_UTF8, Reason.NO_TESTS]
     assert isinstance(third, Rejected) and (third.where, third.detail) == (
         str(tmp_path / "test/0003"),
         "solutions.json",

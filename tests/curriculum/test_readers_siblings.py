@@ -273,3 +273,19 @@ def test_fences_names_and_levels_in_other_spellings(tmp_path: Path) -> None:
     nameless = ENTRIES["taco", "stdin"] | {"input_output": json.dumps(PAIRED | {"fn_name": ""})}
     (problem,) = from_rows(tmp_path, nameless | {"difficulty": "Medium-Hard"})
     assert not isinstance(problem, Rejected) and (problem.suite.style, problem.level) == ("stdin", "interview")
+
+
+def test_a_folder_of_apps_with_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
+    for name, place in (("1", "solutions.json"), ("2", "solutions"), ("3", "question.txt")):
+        (tmp_path / name / place).mkdir(parents=True)
+        for file, text in (("question.txt", "Double."), ("input_output.json", json.dumps(PAIRED))):
+            if file != place:
+                (tmp_path / name / file).write_text(text)
+        (tmp_path / name / "metadata.json").write_text('{"difficulty": "interview"}')
+    assert reasons(list(reader("apps")(tmp_path))) == [Reason.MISSING_FIELD, None, Reason.MISSING_FIELD]
+
+
+def test_metadata_as_a_text(tmp_path: Path) -> None:
+    row = {key: value for key, value in ENTRIES["leetcode", "own"].items() if key != "difficulty"}
+    (problem,) = from_rows(tmp_path, row | {"meta": json.dumps({"difficulty": "Easy"})}, kind="leetcode")
+    assert not isinstance(problem, Rejected) and problem.level == "introductory"
