@@ -1,9 +1,12 @@
 """Siblings of published layouts: other columns, other types, damaged parts. Each converts, or is refused by name."""
 
+import base64
 import contextlib
 import datetime
 import decimal
+import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +286,35 @@ def test_a_folder_of_apps_with_a_folder_in_the_place_of_a_file(tmp_path: Path) -
                 (tmp_path / name / file).write_text(text)
         (tmp_path / name / "metadata.json").write_text('{"difficulty": "interview"}')
     assert reasons(list(reader("apps")(tmp_path))) == [Reason.MISSING_FIELD, None, Reason.MISSING_FIELD]
+
+
+def test_structures_that_are_written_down_twice(tmp_path: Path) -> None:
+    for key, change in [
+        (("apps", "stdin"), {"input_output": json.dumps(json.dumps(PAIRED))}),
+        (("verl", "stdin"), {"reward_model": {"ground_truth": json.dumps(json.dumps(PAIRED))}}),
+        (("verl", "stdin"), {"reward_model": {"ground_truth": json.dumps("\n".join(ASSERTS))}}),
+        (("nemotron", "stdin"), {"verifier_metadata": json.dumps(json.dumps({"unit_tests": PAIRED}))}),
+    ]:
+        (problem,) = from_rows(tmp_path, ENTRIES[key] | change)
+        assert not isinstance(problem, Rejected), (key, problem)
+        assert len(problem.suite.cases) == 2
+    texts = {"fn_name": "f", "inputs": [["a"], ["b"]], "outputs": ['"[1]"', '"[2]"']}  # values that look like lists
+    (problem,) = from_rows(tmp_path, ENTRIES["apps", "call"] | {"input_output": json.dumps(texts)})
+    assert not isinstance(problem, Rejected) and problem.suite.cases[0].output == '"[1]"'
+
+
+@pytest.mark.parametrize("pack", [zlib.compress, gzip.compress])
+def test_private_tests_that_are_no_pickle(tmp_path: Path, pack: Any) -> None:
+    private = base64.b64encode(pack(json.dumps(TESTS).encode())).decode()
+    (problem,) = from_rows(tmp_path, ENTRIES["livecodebench", "stdin"] | {"private_test_cases": private})
+    assert not isinstance(problem, Rejected) and len(problem.suite.cases) == 3
+
+
+def test_of_several_answers_those_in_python_are_kept(tmp_path: Path) -> None:
+    row, other = ENTRIES["deepcoder", "listed"], "```cpp\nint main() {}\n```"
+    (problem,) = from_rows(tmp_path, row | {"solutions": [other, *row["solutions"]]})
+    assert not isinstance(problem, Rejected) and problem.solution == PRINTS
+    assert reasons(from_rows(tmp_path, row | {"solutions": [other]})) == [Reason.LANGUAGE]
 
 
 def test_metadata_as_a_text(tmp_path: Path) -> None:

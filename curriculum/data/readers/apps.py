@@ -17,7 +17,7 @@ from stepcoder.curriculum.data.readers.build import (
     solutions,
     text,
 )
-from stepcoder.curriculum.data.readers.files import decoded, decoded_list, loads
+from stepcoder.curriculum.data.readers.files import decoded_list, loads, structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.data.readers.suites import paired_suite
@@ -64,7 +64,7 @@ def _file(path: Path) -> str:
 def _problem(entry: Entry, number: int) -> Record:
     found = solutions(decoded_list(entry.get("solutions")))
     starter_code = text(entry, "starter_code", default="")
-    suite = paired_suite(decoded(entry.get("input_output")), starter_code, found, Compare())
+    suite = paired_suite(structured(entry.get("input_output")), starter_code, found, Compare())
     return record(
         id=f"apps/{name_of(entry, number, 'problem_id')}",
         source="apps",

@@ -184,6 +184,19 @@ def unfenced(code: str) -> str:
     return body
 
 
+def programs(codes: list[str]) -> list[str]:
+    """Several answers without their fences, those in Python. Refuse where all name another language."""
+    found, refusal = [], None
+    for code in codes:
+        try:
+            found.append(unfenced(code))
+        except Refuse as other:
+            refusal = other
+    if refusal and not found:
+        raise refusal
+    return solutions(found)
+
+
 PYTHON = ("", "python", "python3", "py", "py3", "pypy3")
 _FENCE = re.compile(r"^[ \t]*```([\w+#-]*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 

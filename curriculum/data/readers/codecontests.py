@@ -24,7 +24,7 @@ from stepcoder.curriculum.data.readers.build import (
     text,
     wrapper,
 )
-from stepcoder.curriculum.data.readers.files import decoded, decoded_list
+from stepcoder.curriculum.data.readers.files import decoded_list, structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.limits import limits
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
@@ -105,7 +105,7 @@ def _code(program: dict[str, Any]) -> str | None:
 
 def _public(entry: Entry) -> int:
     """How many of the tests, which come first, are public."""
-    tests = None if "inputs" in entry else decoded(entry.get("public_tests"))
+    tests = None if "inputs" in entry else structured(entry.get("public_tests"))
     tests = tests.get("input") if isinstance(tests, dict) else tests
     return len(tests) if isinstance(tests, list) else 0
 
@@ -116,7 +116,7 @@ def _tests(entry: Entry) -> list[tuple[Any, Any]]:
         return pairs(decoded_list(entry["inputs"]), decoded_list(entry.get("outputs")))
     found: list[tuple[Any, Any]] = []
     for name in _TESTS:
-        tests = decoded(entry.get(name))
+        tests = structured(entry.get(name))
         if isinstance(tests, dict) and tests.keys() <= {"input", "output"}:
             given, wanted = tests.get("input") or [], tests.get("output") or []
             found += pairs(given, wanted) if given or wanted else []

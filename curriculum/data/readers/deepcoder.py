@@ -10,13 +10,13 @@ from stepcoder.curriculum.data.readers.build import (
     Entry,
     called,
     objects,
+    programs,
     read_entries,
     record,
     solutions,
     text,
-    unfenced,
 )
-from stepcoder.curriculum.data.readers.files import decoded, decoded_list
+from stepcoder.curriculum.data.readers.files import decoded_list, structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Record, Rejected
 from stepcoder.curriculum.data.readers.suites import listed_suite, may_be_wrapped, paired_suite
@@ -29,9 +29,9 @@ def read_deepcoder(path: Location) -> Iterator[Record | Rejected]:
 
 
 def _problem(entry: Entry, number: int) -> Record:
-    found = [unfenced(code) for code in solutions(decoded_list(entry.get("solutions")))]
+    found = programs(solutions(decoded_list(entry.get("solutions"))))
     starter_code = text(entry, "starter_code", default="")
-    tests, about = decoded(entry.get("tests")), decoded(entry.get("metadata"))
+    tests, about = structured(entry.get("tests")), structured(entry.get("metadata"))
     tests = tests if isinstance(tests, dict) and "inputs" in tests else objects(tests)
     about = about if isinstance(about, dict) else {}
     if isinstance(tests, dict):

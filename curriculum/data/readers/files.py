@@ -79,6 +79,12 @@ def decoded(value: Any) -> Any:
             raise refusal from None
 
 
+def structured(value: Any) -> Any:
+    """As decoded, also where the data is written down twice: of what holds lists and objects, never of a value."""
+    found = decoded(value)
+    return decoded(found) if isinstance(found, str) and found.lstrip()[:1] in ("[", "{") else found
+
+
 def decoded_list(value: Any) -> Any:
     """As decoded, but a text that is no data, such as a program, as it is; Refuse for a damaged list or object."""
     try:

@@ -6,11 +6,11 @@ from stepcoder.curriculum.data.readers.build import (
     Entry,
     called,
     name_of,
+    programs,
     read_entries,
     record,
     solutions,
     text,
-    unfenced,
 )
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Record, Rejected
@@ -30,6 +30,6 @@ def _problem(entry: Entry, number: int) -> Record:
         level=called(entry.get("gpt_difficulty")),
         statement=text(entry, "question", default=""),
         starter_code="",
-        solutions=[unfenced(code) for code in solutions(entry.get("solution"))],
+        solutions=programs(solutions(entry.get("solution"))),
         suite=module_suite(text(entry, "test", default="")),
     )

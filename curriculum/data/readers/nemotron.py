@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from stepcoder.curriculum.data.readers.build import Entry, asked_of, name_of, read_entries, record
-from stepcoder.curriculum.data.readers.files import decoded
+from stepcoder.curriculum.data.readers.files import structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.data.readers.suites import may_be_wrapped, paired_suite
@@ -16,12 +16,12 @@ def read_nemotron(path: Location) -> Iterator[Record | Rejected]:
 
 
 def _problem(entry: Entry, number: int) -> Record:
-    asked, about = decoded(entry.get("responses_create_params")), decoded(entry.get("verifier_metadata"))
+    asked, about = structured(entry.get("responses_create_params")), structured(entry.get("verifier_metadata"))
     if not isinstance(asked, dict):
         raise Refuse(Reason.NO_STATEMENT, "`responses_create_params` is no object")
     if not isinstance(about, dict):
         raise Refuse(Reason.NO_TESTS, "`verifier_metadata` is no object")
-    tests = decoded(about.get("unit_tests"))
+    tests = structured(about.get("unit_tests"))
     suite = paired_suite(tests, "", [])
     return record(
         id=f"nemotron/{name_of(about | entry, number, 'hash_id', 'problem_id')}",

@@ -13,7 +13,7 @@ from stepcoder.curriculum.data.readers.build import (
     stdin_cases,
     text,
 )
-from stepcoder.curriculum.data.readers.files import decoded
+from stepcoder.curriculum.data.readers.files import structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.limits import limits
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
@@ -85,7 +85,7 @@ def _problem(entry: Entry, number: int) -> Record:
 
 
 def _tests(entry: Entry, name: str) -> list[tuple[Any, Any]]:
-    found = objects(decoded(entry.get(name)) or [])
+    found = objects(structured(entry.get(name)) or [])
     if not isinstance(found, list) or not all(isinstance(test, dict) for test in found):
         raise Refuse(Reason.BAD_TEST, f"`{name}` is no list of objects")
     return [(test.get("input"), test.get("output")) for test in found]

@@ -11,13 +11,13 @@ from stepcoder.curriculum.data.readers.build import (
     Entry,
     called,
     name_of,
+    programs,
     read_entries,
     record,
     solutions,
     text,
-    unfenced,
 )
-from stepcoder.curriculum.data.readers.files import decoded
+from stepcoder.curriculum.data.readers.files import structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.data.readers.suites import listed_suite
@@ -37,15 +37,15 @@ def _problem(entry: Entry, number: int) -> Record:
     task = text(entry, "task_type", default="verifiable_code")
     if ("code" not in task and "coding" not in task) or "prediction" in task:  # of what a given program prints
         raise Refuse(Reason.NOT_CODE, f"`task_type` is {task!r:.60}")
-    info, about = decoded(entry.get("verification_info")), decoded(entry.get("metadata"))
+    info, about = structured(entry.get("verification_info")), structured(entry.get("metadata"))
     if not isinstance(info, dict):
         raise Refuse(Reason.NO_TESTS, "`verification_info` is no object")
     language = str(info.get("language") or "python").lower()
     if language not in PYTHON:
         raise Refuse(Reason.LANGUAGE, f"its solution is to be written in {language}")
-    found = [unfenced(code) for code in solutions(entry.get("gold_standard_solution"))]
+    found = programs(solutions(entry.get("gold_standard_solution")))
     asked = text(entry, "prompt", "problem", "problem_statement", default="")
-    suite = listed_suite(decoded(info.get("test_cases")), info.get("fn_name"), "", found)
+    suite = listed_suite(structured(info.get("test_cases")), info.get("fn_name"), "", found)
     return record(
         id=f"primeintellect/{name_of(entry, number, 'problem_id')}",
         source="primeintellect",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from stepcoder.curriculum.data.readers.build import Entry, called, name_of, read_entries, record, solutions, text
-from stepcoder.curriculum.data.readers.files import decoded, decoded_list
+from stepcoder.curriculum.data.readers.files import decoded_list, structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.limits import limits
 from stepcoder.curriculum.data.readers.record import Record, Rejected
@@ -22,7 +22,7 @@ def read_taco(path: Location) -> Iterator[Record | Rejected]:
 def _problem(entry: Entry, number: int) -> Record:
     found = solutions(decoded_list(entry.get("solutions")))
     starter_code = text(entry, "starter_code", default="")
-    suite = paired_suite(decoded(entry.get("input_output")), starter_code, found)
+    suite = paired_suite(structured(entry.get("input_output")), starter_code, found)
     return record(
         id=f"taco/{name_of(entry, number, 'id')}",
         source="taco",

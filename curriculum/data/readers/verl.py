@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from stepcoder.curriculum.data.readers.build import Entry, asked_of, name_of, read_entries, record, text
-from stepcoder.curriculum.data.readers.files import decoded
+from stepcoder.curriculum.data.readers.files import structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.data.readers.suites import (
@@ -45,10 +45,10 @@ def _problem(entry: Entry, number: int) -> Record:
     ability = text(entry, "ability", default="code").lower()
     if not any(word in ability for word in ("cod", "program")):
         raise Refuse(Reason.NOT_CODE, f"`ability` is {ability!r:.60}")
-    source, about = text(entry, "data_source", default="verl"), decoded(entry.get("extra_info"))
+    source, about = text(entry, "data_source", default="verl"), structured(entry.get("extra_info"))
     about = about if isinstance(about, dict) else {}
     place = name_of(about, number, "index")
-    model = decoded(entry.get("reward_model"))
+    model = structured(entry.get("reward_model"))
     if not isinstance(model, dict):
         raise Refuse(Reason.NO_TESTS, "`reward_model` is no object")
     suite, wrapped = _suite(model.get("ground_truth"))
@@ -67,13 +67,18 @@ def _problem(entry: Entry, number: int) -> Record:
 
 def _suite(truth: Any) -> tuple[Suite, bool]:
     """The suite of a ground truth, and whether its expected values may be in lists of their own."""
+    refusal = Refuse(Reason.NO_TESTS, "the ground truth is a text that is no test")
     try:
-        tests = decoded(truth)
-    except Refuse as refusal:
-        tree = parse(truth) if refusal.reason is Reason.BAD_JSON else None
-        if tree is None or not tree.body:
+        tests = structured(truth)
+    except Refuse as found:
+        if found.reason is not Reason.BAD_JSON:
             raise
-        return _of_code(truth, tree, refusal), False
+        tests, refusal = truth, found
+    if isinstance(tests, str):
+        tree = parse(tests)
+        if tree is None or not tree.body:
+            raise refusal
+        return _of_code(tests, tree, refusal), False
     if isinstance(tests, dict) and "inputs" in tests:
         suite = paired_suite(tests, "", [])
     elif isinstance(tests, list) and all(isinstance(test, dict) for test in tests):
