@@ -125,7 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"stepcoder: {missing}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stepcoder: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        goes_on = "; the same command goes on from the last checkpoint" if options.command in ("train", "sft") else ""
+        print(f"stepcoder: stopped{goes_on}", file=sys.stderr)
         return 130
 
 

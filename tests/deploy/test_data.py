@@ -225,3 +225,15 @@ def test_show_prints_a_problem_and_nothing_steers_the_terminal(
     rows = write_lines(tmp_path / "rows.jsonl", APPS)
     assert main(["data", "show", "--from", "apps", str(rows), "--id", "apps/7"]) == 0
     assert "3 solutions" in capsys.readouterr().out
+
+
+def test_a_conversion_that_is_interrupted_promises_no_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stepcoder.curriculum.data.convert.convert", interrupted)
+    source = write_lines(tmp_path / "rows.jsonl", APPS)
+    assert main(["data", "convert", "--from", "apps", str(source), str(tmp_path / "out.jsonl")]) == 130
+    assert capsys.readouterr().err.endswith("stepcoder: stopped\n")
