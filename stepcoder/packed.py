@@ -18,6 +18,8 @@ _ZIP = b"PK\x03\x04"
 def unpacked(path: Path) -> Iterator[IO[bytes]]:
     """The content of a file, whatever it is packed with. OSError where it cannot be read, is damaged or cut short."""
     with path.open("rb") as raw:
+        if not raw.seekable():
+            raise OSError("a pipe, or no regular file, and files may be read twice; give a file")
         magic = raw.read(_MAGIC_BYTES)
         raw.seek(0)
         if magic.startswith(_ZIP):

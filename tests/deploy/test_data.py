@@ -1,8 +1,10 @@
 """`stepcoder data`: what converts, what is refused, what check and show tell."""
 
 import gzip
+import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.deploy.cli import main
 from tests.tools.data_sets import APPS, DOUBLE, ECHO, lines, write_lines
+from tests.tools.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -225,6 +228,18 @@ def test_show_prints_a_problem_and_nothing_steers_the_terminal(
     rows = write_lines(tmp_path / "rows.jsonl", APPS)
     assert main(["data", "show", "--from", "apps", str(rows), "--id", "apps/7"]) == 0
     assert "3 solutions" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["train", "--help", "all"], ["data", "check", "starter:train"]])
+def test_a_reader_that_goes_away_ends_the_command_in_silence(words: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "stepcoder", *words]
+        ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, timeout=HANG_S)
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 def test_a_conversion_that_is_interrupted_promises_no_checkpoint(
