@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import select
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -102,8 +103,34 @@ def _command(name: str) -> ModuleType:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code: 141, as of SIGPIPE, where nobody reads what it prints any more."""
     complete_streams()
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _unread():
+            raise
+        return 141
+
+
+def _unread() -> bool:
+    """Whether it was standard output that broke; what is left of it then leads nowhere."""
+    try:
+        output = sys.stdout.fileno()
+    except (OSError, ValueError):  # no file at all
+        return False
+    poll = select.poll()
+    poll.register(output, select.POLLOUT)
+    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return gone
+
+
+def _run(argv: Sequence[str] | None) -> int:
     root = parser()
     options, settings = root.parse_known_args(argv)
     if settings and options.command not in TAKES_SETTINGS:
@@ -125,7 +152,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"stepcoder: {missing}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stepcoder: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        goes_on = "; the same command goes on from the last checkpoint" if options.command in ("train", "sft") else ""
+        print(f"stepcoder: stopped{goes_on}", file=sys.stderr)
         return 130
 
 

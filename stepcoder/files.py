@@ -14,6 +14,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from stepcoder.errors import UserError
+
+
+def read_text(path: Path) -> str:
+    """The content of a text file that a person may have written. UserError with the line that is not UTF-8."""
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        byte = raw[error.start]
+        raise UserError(f"{path}, line {line}: not UTF-8: byte {byte:#04x}; save the file as UTF-8") from None
+
 
 class Whole:
     """A file that takes its name with `commit`. OSError where it cannot be written.

@@ -31,8 +31,10 @@ def numbered_lines(file: Path, longest: int | None = None) -> Iterator[tuple[int
                 yield number, raw
     except FileNotFoundError:
         raise DataFileError(str(file), None, None, "no such file") from None
+    except IsADirectoryError:
+        raise DataFileError(str(file), None, None, "is a folder; give a file of JSON lines") from None
     except OSError as error:
-        raise DataFileError(str(file), None, None, f"cannot be read: {error}") from error
+        raise DataFileError(str(file), None, None, f"cannot be read: {error.strerror or error}") from error
 
 
 def parse_object(raw: bytes, file: str, number: int, plain_numbers: bool = False) -> dict[str, Any]:

@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import IO, Any
 
 _MAGIC_BYTES = 6
+_ZIP = b"PK\x03\x04"
 
 
 @contextlib.contextmanager
 def unpacked(path: Path) -> Iterator[IO[bytes]]:
     """The content of a file, whatever it is packed with. OSError where it cannot be read, is damaged or cut short."""
     with path.open("rb") as raw:
+        if not raw.seekable():
+            raise OSError("a pipe, or no regular file, and files may be read twice; give a file")
         magic = raw.read(_MAGIC_BYTES)
         raw.seek(0)
+        if magic.startswith(_ZIP):
+            raise OSError("a zip archive; unpack it, and give the file in it")
         open_packed = next((opened for start, opened in _FORMATS if magic.startswith(start)), None)
         try:
             if open_packed is None:

@@ -60,6 +60,8 @@ def check(path: Path, config: ExecutorConfig | None, progress: WorkProgress) -> 
             checked.unsolved += finding.solution == NO_SOLUTION
             checked.tests += finding.tests
             checked.levels[finding.level] += 1
+    if not checked.sound and not checked.faults:
+        raise UserError(f"{path}: the file holds no problem")
     return checked
 
 

@@ -22,7 +22,7 @@ from stepcoder.curriculum.data.readers.record import Cause, Reason, Record, Reje
 from stepcoder.curriculum.problems.dump import problem_line
 from stepcoder.curriculum.problems.load import resolve
 from stepcoder.curriculum.problems.problem import Problem
-from stepcoder.errors import UserError
+from stepcoder.errors import UserError, nearest
 from stepcoder.files import Whole, write_whole
 
 AUTO = "auto"
@@ -86,6 +86,9 @@ def check_input(path: str) -> Path:
     found = resolve(path)
     if found.exists():
         return found
+    word, _, rest = path.partition(":")
+    if rest and word.isidentifier() and (close := nearest(word, [*FORMATS, AUTO])):
+        raise UserError(f"{path}: no such file or folder, and no format {word!r}; did you mean {close[0]}:{rest}?")
     if path.count("/") == 1 and not path.startswith((".", "/", "~")) and not found.suffix:
         raise UserError(
             f"{path}: no such file or folder. If this is the name of a data set of the Hugging Face hub: {PREFIX}{path}"

@@ -1,5 +1,7 @@
-"""What a conversion settles by running solutions: expected outputs that a data set leaves to its reference solution,
-and whether expected values are in lists of their own. Other entries pass as they are, and then nothing runs.
+"""What a conversion settles, mostly by running solutions: expected outputs that a data set leaves to its reference
+solution, and whether expected values are in lists of their own. For other entries nothing runs.
+
+Invariant: what passes is what the native format can hold and a run would load.
 """
 
 import json
@@ -9,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
-from stepcoder.curriculum.data.soundness import plain, reason_of, uniform, unwrapped
+from stepcoder.curriculum.data.soundness import fault, plain, reason_of, uniform, unwrapped
+from stepcoder.curriculum.problems.faults import arity_fault
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
@@ -42,9 +45,11 @@ class Settler:
         """The entries in order. UserError where something has to run and no isolation can be had."""
         for entry in entries:
             try:
-                yield entry if isinstance(entry, Rejected) else self._settle(self._repair(entry))
+                yield entry if isinstance(entry, Rejected) else _sound(self._settle(self._repair(entry)))
+            except RecursionError:
+                yield Rejected(Reason.TOO_LARGE, _id(entry), "a value is nested too deeply")
             except Refuse as refusal:
-                yield Rejected(refusal.reason, entry.problem.id if isinstance(entry, Record) else "", refusal.detail)
+                yield Rejected(refusal.reason, _id(entry), refusal.detail)
 
     def _repair(self, record: Record) -> Record:
         made = uniform(record.problem)
@@ -104,6 +109,24 @@ class Settler:
         if not report.verdict.judged:
             raise Refuse(Reason.NOT_JUDGED, report.error or "")
         return report
+
+
+def _id(entry: Record | Rejected) -> str:
+    return entry.problem.id if isinstance(entry, Record) else ""
+
+
+def _sound(record: Record) -> Record:
+    """With the first solution that takes what the tests give. Refuse for what a run would refuse to load."""
+    problem, suite = record.problem, record.problem.suite
+    if found := fault(problem):
+        raise Refuse(found.reason, found.detail)
+    if suite.style != "call" or not record.solutions:
+        return record
+    wrong = [arity_fault(solution, str(suite.entry_point), suite.cases) for solution in record.solutions]
+    if None not in wrong:
+        place, reason = wrong[0] or ("", "")
+        raise Refuse(Reason.BAD_TEST, f"{place}: {reason}")
+    return replace(record, problem=replace(problem, solution=record.solutions[wrong.index(None)]))
 
 
 def _judged(record: Record, suite: Suite) -> Record:

@@ -2,12 +2,14 @@
 
 import ast
 import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from stepcoder.curriculum.problems.line import KEYS, MODELS, STYLES, TESTS, ArgumentAnswer, CallProblem, LimitsLine
+from stepcoder.curriculum.problems.line import KEYS, MODELS, STYLES, TESTS, ArgumentAnswer, CallTest, LimitsLine
 from stepcoder.curriculum.stages.conditionals import parse
+from stepcoder.executor.suite import Case
 
 
 def explain(error: ErrorDetails) -> tuple[str | None, str]:
@@ -45,39 +47,40 @@ def nearest_key(word: str, known: Any) -> str:
     return f", did you mean `{close[0]}`?" if close else f"; known: {', '.join(known)}"
 
 
-def check_arity(line: CallProblem, fail: Any) -> None:
-    """Refuse tests whose number of arguments the solution's entry point does not take.
+def arity_fault(solution: str, entry_point: str, tests: Iterable[Case | CallTest]) -> tuple[str, str] | None:
+    """Field and reason of a test whose arguments the solution's entry point does not take.
 
-    Skipped where the solution does not parse or the entry point is not a plain definition: then nothing is known.
+    None also where the solution does not parse or the entry point is not a plain definition: then nothing is known.
     """
-    tree = parse(line.solution)
+    tree = parse(solution)
     if tree is None:
-        return
+        return None
     body = tree.body
-    names = line.entry_point.replace("()", "").split(".")
+    names = entry_point.replace("()", "").split(".")
     node: ast.stmt | None = None
     for name in names:
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
         found = [stmt for stmt in body if isinstance(stmt, kinds) and stmt.name == name]
         if not found:
-            return
+            return None
         node = found[-1]
         body = found[-1].body
     if not isinstance(node, ast.FunctionDef) or node.decorator_list:
-        return
+        return None
     bound = len(names) - 1  # self
     positional = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)][bound:]
     most = len(positional)
     least = most - len(node.args.defaults)
     by_name = {argument.arg for argument in node.args.kwonlyargs}
-    for index, test in enumerate(line.tests):
+    for index, test in enumerate(tests):
         given, names = len(test.input), set(test.keywords)
         if (given + len(names - by_name) < least) or (given > most and node.args.vararg is None):
             takes = str(most) if least == most else f"{least} to {most}"
-            reason = f"{given + len(names)} arguments, but `{line.entry_point}` of the solution takes {takes}"
-            fail(f"tests.{index}.input", reason)
+            reason = f"{given + len(names)} arguments, but `{entry_point}` of the solution takes {takes}"
+            return f"tests.{index}.input", reason
         unknown = names - by_name - set(positional[given:])
         if unknown and node.args.kwarg is None:
             close = nearest_key(min(unknown), positional)
-            reason = f"`{line.entry_point}` of the solution takes no such argument there{close}"
-            fail(f"tests.{index}.keywords.{min(unknown)}", reason)
+            reason = f"`{entry_point}` of the solution takes no such argument there{close}"
+            return f"tests.{index}.keywords.{min(unknown)}", reason
+    return None

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from stepcoder.curriculum.problems.faults import check_arity, explain, nearest_key
+from stepcoder.curriculum.problems.faults import arity_fault, explain, nearest_key
 from stepcoder.curriculum.problems.line import (
     ADAPTER,
     KEYS,
@@ -88,10 +88,14 @@ def parse_line(raw: bytes, file: str, number: int, judging: bool = False, compar
         # An unknown key explains the missing one beside it, so it is told first.
         details = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
         fail(*explain(details[0]))
-    if isinstance(line, CallProblem):
-        check_arity(line, fail)
-    problem = _problem(line, fail)
-    if found := unsound(problem, judging, compare):
+    if isinstance(line, CallProblem) and (fault := arity_fault(line.solution, line.entry_point, line.tests)):
+        fail(*fault)
+    try:
+        problem = _problem(line, fail)
+        found = unsound(problem, judging, compare)
+    except RecursionError:
+        fail("tests", "a value is nested too deeply")
+    if found:
         fail(*found)
     return problem
 

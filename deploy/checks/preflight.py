@@ -168,9 +168,11 @@ def read_problems(files: Iterable[str], key: str, programs: ProgramConfig) -> tu
 def chosen(config: BaseConfig, files: Iterable[str], key: str) -> tuple[Problem, ...]:
     """The problems of the wanted levels, at most `data.limit` of them."""
     data = config.data
-    found = [problem for problem in read_problems(files, key, config.executor) if problem.level in data.levels]
+    there = read_problems(files, key, config.executor)
+    found = [problem for problem in there if problem.level in data.levels]
     if files and not found:
-        raise UserError(f"{key}: no problem is of the levels {', '.join(data.levels)}; change data.levels.")
+        wanted, levels = ", ".join(data.levels), ", ".join(sorted({problem.level for problem in there}))
+        raise UserError(f"{key}: no problem is of the levels {wanted}, but of {levels}; change data.levels.")
     return tuple(found[: data.limit])
 
 

@@ -24,17 +24,20 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
     from rich.table import Table
 
+    from stepcoder.deploy.run.directory import local_part
     from stepcoder.deploy.run.listing import ago, listed, told
 
     found = listed(options.directory)
+    if not found and "://" not in options.directory and not local_part(options.directory).is_dir():
+        raise UserError(f"{options.directory}: there is no such directory; give that of a run, or one above runs")
     if not found:
         raise UserError(f"{options.directory}: there is no run at or below it (a directory with a config.yaml).")
     table = Table("run", "state", "passed", "reward", "written", box=None, pad_edge=False)
     for item in found:
         passed, reward = item.metrics.get("pass_rate"), item.metrics.get("reward/mean")
         table.add_row(
-            item.name, told(item), "" if passed is None else f"{passed:.0%}",
-            "" if reward is None else f"{reward:+.2f}", ago(item.written),
+            item.name, told(item), f"{passed:.0%}" if isinstance(passed, int | float) else "",
+            f"{reward:+.2f}" if isinstance(reward, int | float) else "", ago(item.written),
         )  # fmt: skip
     console().print(table)
     return 0

@@ -8,6 +8,7 @@ Nothing heavy is imported here.
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from stepcoder.deploy.config.moved import translated
 from stepcoder.deploy.config.recipes import ALGORITHM
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
-from stepcoder.deploy.config.sources import Given, Layer, read_arguments, read_environment, read_yaml
+from stepcoder.deploy.config.sources import Given, Layer, read_arguments, read_environment, read_kept, read_yaml
 from stepcoder.errors import UserError
 from stepcoder.settings import OWN, Variant, variant
 
@@ -45,8 +46,8 @@ def load_config(
     """
     tree = flatten(root)
     if path is not None and kept:
-        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        layers = [{key: Given(value, str(path)) for key, value in translated(settings, root).items()}]
+        kept_settings = translated(read_kept(Path(path)), root)
+        layers = [{key: Given(value, str(path)) for key, value in kept_settings.items()}]
     else:
         layers = read_yaml(Path(path), tree) if path is not None else []
     layers += [
@@ -143,9 +144,24 @@ def coerce(leaf: Leaf, value: Any) -> Any:
     written_out = isinstance(value, str) and value.strip().startswith(("[", "{"))
     if isinstance(value, str) and ((leaf.mapping and not leaf.many) or (leaf.many and written_out)):
         try:
-            return yaml.safe_load(value)
-        except yaml.YAMLError:
+            value = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: the day 2025-02-31
             return value
     if leaf.many and isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    return joined(value) if leaf.many else value
+
+
+def joined(parts: Any) -> Any:
+    """Items, of which `livecodebench:FILE,since=DAY` is one: a name with `=` goes on with what stands before it."""
+    if isinstance(parts, dict):
+        return {name: joined(part) for name, part in parts.items()}
+    if not isinstance(parts, list):
+        return parts
+    found: list[Any] = []
+    for part in parts:
+        if found and isinstance(found[-1], str) and isinstance(part, str) and re.match(r"[a-z]+=[^=]", part):
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
+    return found

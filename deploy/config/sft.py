@@ -79,6 +79,6 @@ def root_of(file: str | Path | None) -> type[Config] | type[SFTRunConfig]:
     """The tree that a configuration file is of: with a section `sft`, that of `stepcoder sft`."""
     try:
         found = yaml.safe_load(Path(file).read_text(encoding="utf-8")) if file is not None else None
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return Config  # reading it for its values says what is wrong
     return SFTRunConfig if isinstance(found, dict) and "sft" in found else Config

@@ -4,7 +4,8 @@ Every value remembers where it came from. A type alone may stand in the place of
 `kl: none` is `kl: {type: none}`.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 from stepcoder.deploy.config.fields import Tree
 from stepcoder.deploy.config.moved import was_section
 from stepcoder.errors import UserError, nearest
+from stepcoder.files import read_text
 
 PREFIX = "STEPCODER_"
 # Variables of the same prefix that other parts read
@@ -42,7 +44,7 @@ def read_yaml(path: Path, tree: Tree, seen: tuple[Path, ...] = (), named: str = 
     `named`: where another file names this one.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         there = {file.stem: str(file) for file in [*path.parent.glob("*.yaml")] or Path("configs").glob("*.yaml")}
         close = nearest(path.stem, sorted(there))
@@ -50,18 +52,34 @@ def read_yaml(path: Path, tree: Tree, seen: tuple[Path, ...] = (), named: str = 
         hint = f" Did you mean {there[close[0]]}?" if close else listed
         by = f" ({named})" if named else ""
         raise UserError(f"configuration file {path}{by}: {error.strerror or error}.{hint}") from None
-    loader = yaml.SafeLoader(text)
-    try:
+    with refused(path):
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
             return []
         if not isinstance(root, yaml.MappingNode):
             raise UserError(f"{path}: expected 'key: value' lines, found something else.")
         return walk(path, loader, root, tree, seen)
-    except yaml.YAMLError as error:
+
+
+@contextlib.contextmanager
+def refused(path: Path) -> Iterator[None]:
+    """What a file of settings cannot be read for becomes a UserError."""
+    try:
+        yield
+    except RecursionError:
+        raise UserError(f"{path} is not valid YAML: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a value such as the day 2025-02-31
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
+
+
+def read_kept(path: Path) -> dict[str, Any]:
+    """The settings that a run or a study wrote down. UserError for a damaged file, or one of another program."""
+    with refused(path):
+        found = yaml.safe_load(read_text(path)) or {}
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected 'key: value' lines, found something else.")
+    return found
 
 
 def walk(

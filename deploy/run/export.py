@@ -7,8 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import yaml
-
+from stepcoder.deploy.config.sources import read_kept
 from stepcoder.deploy.run.checkpoint import POLICY, Checkpoint, best, latest_complete, load, named
 from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints
 from stepcoder.deploy.run.manifest import ManifestError
@@ -45,7 +44,7 @@ def best_checkpoint(directory: str, metric: str | None = None) -> Checkpoint:
     """The complete checkpoint of a run with the highest `metric`, or run.best_metric; raises UserError."""
     folder = fetch_checkpoints(directory)
     settings = folder.parent / CONFIG
-    kept = yaml.safe_load(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+    kept = read_kept(settings) if settings.is_file() else {}
     metric = metric or best_metric(kept)
     found = scores(folder.parent / METRICS, metric, kept.get("run", {}).get("checkpoint_every", 1))
     paths = dict(named(folder))

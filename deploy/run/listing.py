@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from stepcoder.deploy.config.sources import read_kept
 from stepcoder.deploy.run.checkpoint import named
 from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints, local_part
 from stepcoder.deploy.run.lock import LOCK
 from stepcoder.deploy.run.manifest import MANIFEST
 from stepcoder.deploy.run.metrics import METRICS, read_metrics, tokens_generated
 from stepcoder.deploy.run.remote import fetch_names
+from stepcoder.errors import UserError
 
 State = Literal["running", "finished", "stopped", "not begun"]
 REPORT = "report.json"
@@ -69,10 +69,10 @@ def _below(uri: str) -> list[str]:
 def _read(folder: Path, name: str) -> Listed | None:
     """None for settings of another program."""
     try:
-        settings = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError):
+        settings = read_kept(folder / CONFIG)
+    except UserError:
         return None
-    if not isinstance(settings, dict) or not all(isinstance(settings.get(name, {}), dict) for name in ("run", "eval")):
+    if not all(isinstance(settings.get(name, {}), dict) for name in ("run", "eval")):
         return None
     lines = list(read_metrics(folder / METRICS))
     step = max((line["step"] for line in lines), default=0)
@@ -107,6 +107,8 @@ def ended_by(folder: Path) -> str | None:
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return None
+    if not isinstance(report, dict):
         return None
     return report["ended"] if report.get("ended") in ("steps", "tokens", "minutes") else None
 

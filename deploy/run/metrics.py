@@ -23,14 +23,22 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of a metrics file, in order. A last line that a kill cut short is left out."""
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
                 record = json.loads(line)
             except ValueError:
                 continue
-            if line.endswith("\n") and isinstance(record, dict) and "step" in record:
+            if line.endswith("\n") and _is_ours(record):
                 yield record
+
+
+def _is_ours(record: Any) -> bool:
+    """Whether a line is what a run writes: a step's number, and of evaluations what each split's were."""
+    if not isinstance(record, dict) or type(record.get("step")) is not int:
+        return False
+    splits = record.get("eval", {})
+    return isinstance(splits, dict) and all(isinstance(result, dict) for result in splits.values())
 
 
 def scores(path: Path, name: str, over: int = 1) -> dict[int, float]:
@@ -62,7 +70,7 @@ def truncate(path: Path, step: int) -> int:
     """Keep the lines up to and including `step`; returns how many were dropped. Written aside, then renamed."""
     if not path.is_file():
         return 0
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         total = sum(1 for _ in file)
     kept = [record for record in read_metrics(path) if record["step"] <= step]
     write_whole(path, "".join(json.dumps(record) + "\n" for record in kept))

@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stepcoder.deploy.checks.preflight import check_lasting, preflight
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.moved import flat, translated
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.sft import SFTRunConfig
-from stepcoder.deploy.config.sources import NOT_SETTINGS, PREFIX
+from stepcoder.deploy.config.sources import NOT_SETTINGS, PREFIX, read_kept
 from stepcoder.deploy.run.directory import CONFIG
 from stepcoder.deploy.run.settings import FORMATS, differences
 from stepcoder.deploy.study.plan import Arm, Plan, study_layer
@@ -115,7 +113,7 @@ def _changed(plan: Plan, configs: Mapping[str, Config]) -> list[str]:
 
 
 def _comparable(file: Path) -> dict[str, Any]:
-    return translated(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, Config)
+    return translated(read_kept(file), Config)
 
 
 def _also(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from stepcoder.deploy.config.moved import flat
+from stepcoder.deploy.config.sources import read_kept
 from stepcoder.deploy.run.directory import CONFIG
 from stepcoder.deploy.study.results import ArmResults, Results, run_of
 from stepcoder.errors import UserError
@@ -41,8 +40,8 @@ def grouped(runs: Sequence[Path], names: Sequence[str] | None = None) -> Results
 
 def _settings(path: Path) -> dict[str, object]:
     try:
-        return flat(yaml.safe_load((path / CONFIG).read_text(encoding="utf-8")) or {})
-    except (OSError, yaml.YAMLError) as error:
+        return flat(read_kept(path / CONFIG))
+    except OSError as error:
         raise UserError(f"--group: {path / CONFIG} can't be read: {error}") from None
 
 

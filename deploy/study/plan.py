@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from stepcoder.deploy.config.fields import Tree, flatten
 from stepcoder.deploy.config.load import merged
 from stepcoder.deploy.config.run import Config
-from stepcoder.deploy.config.sources import Given, Layer, walk
+from stepcoder.deploy.config.sources import Given, Layer, refused, walk
 from stepcoder.deploy.config.study import ARM, Budget, Start, StudyConfig, seeds
 from stepcoder.errors import UserError, nearest
+from stepcoder.files import read_text
 
 STUDY = "study.yaml"
 RESERVED = {
@@ -121,13 +122,12 @@ def words(settings: Mapping[str, Any]) -> list[str]:
 def load_plan(path: Path, directory: str | None = None) -> Plan:
     """`directory`: another one than the file's. Raises UserError with a line a fault."""
     try:
-        text = path.read_text(encoding="utf-8")
-        body, root = yaml.safe_load(text), yaml.SafeLoader(text)
-        node = root.get_single_node()
+        text = read_text(path)
     except OSError as error:
         raise UserError(f"study file {path}: {error.strerror or error}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    with refused(path):
+        body, root = yaml.safe_load(text), yaml.SafeLoader(text)
+        node = root.get_single_node()
     if not isinstance(body, dict) or not isinstance(node, yaml.MappingNode):
         raise UserError(f"{path}: expected 'key: value' lines, found something else.")
     if "arms" not in body:

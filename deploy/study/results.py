@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from jaxtyping import Float
 
+from stepcoder.deploy.config.sources import read_kept
 from stepcoder.deploy.run.metrics import METRICS, read_metrics
 from stepcoder.deploy.run.provenance import recorded
 from stepcoder.deploy.study.plan import STUDY, run_directory
@@ -96,7 +96,7 @@ class Results:
 def read(directory: Path) -> Results:
     """Raises UserError where there is no study."""
     try:
-        kept = yaml.safe_load((directory / STUDY).read_text(encoding="utf-8"))
+        kept = read_kept(directory / STUDY)
         arms = tuple(
             ArmResults(
                 name, arm["settings"], tuple(read_run(directory, name, seed) for seed in arm["seeds"])
@@ -106,7 +106,7 @@ def read(directory: Path) -> Results:
         return Results(directory, kept["config"], kept["budget"], kept.get("start", {}), arms)
     except OSError as error:
         raise UserError(f"{directory}: no {STUDY} there ({error.strerror}); give the directory of a study") from None
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{directory / STUDY} is not what a study writes: {error}") from None
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from stepcoder.executor.judging.asserts import Unsupported, question
 from stepcoder.executor.judging.checkers.source import source
-from stepcoder.executor.judging.suites import module
+from stepcoder.executor.judging.suites import asking, module
 from stepcoder.executor.judging.suites.ended import watched
 from stepcoder.executor.sandbox.values import codec
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
@@ -92,12 +92,12 @@ def plan(suite: Suite) -> Plan:
             case.wire["stdin"] = (place, len(case.stdin))
             place += len(case.stdin)
     wires = [case.wire for case in cases]
-    nodes = suite.style != "stdin" and _nodes(suite, wires)
     guarded = [case.wire.get("code", "") for case in cases if suite.style != "pytest" or case is cases[0]]
     context = "\n".join([suite.setup, *guarded]).encode("utf-8", "surrogatepass")
     inputs = [case.stdin for case in cases]
     needs = [_needs(*pair, number) for number, pair in enumerate(zip(cases, suite.cases, strict=True), 1)]
     output, result, depth, parts = (max(kind) for kind in zip(*needs, strict=True))
+    nodes = suite.style != "stdin" and _nodes(suite, wires)  # after the needs: these refuse what nests too deep
     return Plan(
         cases, suite.setup, suite.prelude, nodes, _suite(wires, suite.setup, nodes), context, b"".join(inputs),
         max(map(len, inputs)), suite.compare, suite.limits, checker, suite.cases if checker else (), _roomy_kib(output),
@@ -184,22 +184,6 @@ def _has_nodes(value: Any) -> bool:
     return isinstance(value, LinkedList | BinaryTree)
 
 
-def _can_fail(node: ast.AST) -> bool:
-    """An assert, a `raise`, or a call of something like unittest's `assertEqual` and `fail`.
-
-    Not `assert True`, nor `assert (f(1) == 2, "text")`, which asks a tuple.
-    """
-    if isinstance(node, ast.Call):
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        return name.lower().startswith(("assert", "fail"))
-    match node:
-        case ast.Assert(ast.Constant(value)):
-            return not value
-        case ast.Assert(ast.Tuple(elts)):
-            return not elts
-    return isinstance(node, ast.Assert | ast.Raise)
-
-
 def _assertion(case: Case, suite: Suite, number: int) -> PlannedCase:
     if not isinstance(case.input, str):
         raise ValueError(f"test {number}: a test in assert style is Python code as a text")
@@ -207,8 +191,8 @@ def _assertion(case: Case, suite: Suite, number: int) -> PlannedCase:
         body = ast.parse(case.input).body
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"test {number}: the assert does not parse: {error}") from error
-    if not any(_can_fail(node) for statement in body for node in ast.walk(statement)):
-        raise ValueError(f"test {number}: the code has no assert that asks anything, so it could not fail")
+    if found := asking.fault(body):
+        raise ValueError(f"test {number}: {found}")
     try:
         asked = question(body)
         wire = _wire(asked.function, asked.args, asked.keywords)

@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import lzma
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,4 +50,22 @@ def test_what_is_not_packed_is_read_as_it_is_and_nothing_is_empty(tmp_path: Path
         with unpacked(file) as stream:
             assert stream.read() == content
     with pytest.raises(FileNotFoundError), unpacked(tmp_path / "none"):
+        pass
+
+
+def test_a_pipe_is_told(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(OSError, match="a pipe.*give a file"), unpacked(Path(f"/dev/fd/{reader}")):
+            pass
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_an_archive_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("rows.jsonl", "{}")
+    with pytest.raises(OSError, match="a zip archive; unpack it"), unpacked(file):
         pass

@@ -5,6 +5,8 @@ import json
 import tracemalloc
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,6 +32,15 @@ def test_an_array_is_read_alike_in_pieces_of_any_size(
     assert [entry for _, entry in files.entries(path)] == rows
 
 
+@pytest.mark.parametrize("data", [b"[%s]", b" [%s]", b"%s\n", b"\r\n%s\r\n"])
+def test_an_editors_mark_before_all_else_is_no_part_of_the_first_entry(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(b"\xef\xbb\xbf" + data % json.dumps(ROW).encode())
+    assert [entry for _, entry in files.entries(path)] == [ROW]
+    path.write_bytes(b"\xef\xbb\xbf")
+    assert list(files.entries(path)) == []
+
+
 def test_a_large_array_is_read_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "large.json"
     with path.open("w") as file:
@@ -44,3 +55,12 @@ def test_a_large_array_is_read_in_bounded_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_a_folder_means_its_tables_and_nothing_hidden(tmp_path: Path) -> None:
+    folder = tmp_path / ".data"
+    (folder / ".cache").mkdir(parents=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([ROW]), folder / "train.parquet")
+    for name in ("._train.parquet", ".cache/train.parquet"):
+        (folder / name).write_bytes(b"no table")
+    assert [entry for _, entry in files.entries(folder)] == [ROW]

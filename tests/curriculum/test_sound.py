@@ -12,7 +12,9 @@ from stepcoder.errors import DataFileError
 STDIN: dict[str, Any] = {"id": "a", "statement": "s", "style": "stdin", "tests": [{"input": "", "output": "1"}]}
 CALL = STDIN | {"style": "call", "entry_point": "f", "tests": [{"input": [1], "output": 2}]}
 ASSERT = STDIN | {"style": "assert", "tests": [{"code": "assert f(1) == 1"}]}
+UNCALLED = "class T:\n    def a(self):\n        assert f(1) == 2\n"
 DEEP = json.loads("[" * 300 + "]" * 300)
+DEEPER = json.loads("[" * 600 + "]" * 600)
 
 
 @pytest.mark.parametrize(
@@ -20,11 +22,15 @@ DEEP = json.loads("[" * 300 + "]" * 300)
     [
         (STDIN | {"tests": [{"input": "", "output": "1"}, {"input": "", "output": "nan\n"}]}, "tests.1.output", "NaN"),
         (CALL | {"tests": [{"input": [1], "output": DEEP}]}, "tests.0", "no program can return"),
+        (CALL | {"tests": [{"input": [1], "output": DEEPER}]}, "tests", "nested too deeply"),
         (CALL | {"tests": [{"input": [1], "output": 1 << 200_000}]}, "tests.0", "no program can return"),
         (CALL | {"answer": {"argument": 1}}, "tests.0", "which the call does not have"),
         (ASSERT | {"tests": [{"code": "f(1)"}]}, "tests.0", "could not fail"),
         (ASSERT | {"tests": [{"code": "f(1)\nassert True, 'a remark'"}]}, "tests.0", "could not fail"),
         (ASSERT | {"tests": [{"code": "assert (f(1) == 2, 'a text')"}]}, "tests.0", "could not fail"),
+        (ASSERT | {"tests": [{"code": "def test_a():\n    assert f(1) == 2"}]}, "tests.0", "nothing runs them"),
+        (ASSERT | {"tests": [{"code": f"{UNCALLED}if __name__ == '__main__': T()"}]}, "tests.0", "nothing runs them"),
+        (ASSERT | {"tests": [{"code": f"{UNCALLED}while False:\n    T().a()"}]}, "tests.0", "nothing runs them"),
         (STDIN | {"checker": "def judge(): pass"}, "checker", "no function check"),
         (STDIN | {"style": "pytest", "module": "x = 1", "tests": [{"name": "test_a"}]}, "tests.0", "has no test"),
     ],
@@ -38,6 +44,21 @@ def test_what_nothing_can_be_judged_by_is_refused(line: dict[str, Any], field: s
         with pytest.raises(DataFileError) as refused:
             parse_line(raw, "f", 1, judging)
         assert refused.value.field == field and reason in refused.value.reason, refused.value
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"{UNCALLED}T().a()",
+        f"{UNCALLED}class U(T): pass\nU().a()",
+        "def check(g):\n    def same(a, b):\n        if a != b: raise ValueError\n    same(g(1), 2)\ncheck(f)",
+        "def test_a():\n    assert f(1) == 2\nfor name in list(globals()):\n    globals()[name]()",
+        "if False:\n    pass\nelse:\n    assert f(1) == 2",
+        "import unittest\nunittest.TestCase().assertEqual(f(1), 2)",
+    ],
+)
+def test_code_that_asks_where_it_runs_is_a_test(code: str) -> None:
+    assert parse_line(json.dumps(ASSERT | {"tests": [{"code": code}]}).encode(), "f", 1).id == "a"
 
 
 def test_the_rule_of_all_problems_decides_whether_nan_can_be_met() -> None:

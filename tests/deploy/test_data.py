@@ -1,8 +1,10 @@
 """`stepcoder data`: what converts, what is refused, what check and show tell."""
 
 import gzip
+import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from stepcoder.curriculum.problems.load import load_problems
 from stepcoder.deploy.cli import main
 from tests.tools.data_sets import APPS, DOUBLE, ECHO, lines, write_lines
+from tests.tools.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -114,6 +117,8 @@ def refusals(folder: Path) -> Iterator[tuple[list[str], str]]:
     native = str(write_lines(folder / "native.jsonl", DOUBLE))
     (folder / "cut.parquet").write_bytes(b"PAR1 and no more")
     (folder / "folder").mkdir()
+    (folder / "empty.jsonl").write_text("\n")
+    (folder / "text.csv").write_text("id,question\n")
     (folder / "own_faults.py").write_text(OWN_FAULTS)
     yield ["convert", "--from", "app", rows, out], "did you mean apps?.*, native, or your own reader as package.module"
     yield ["convert", "--from", "no_module:read", rows, out], "--from: the reader no_module:read cannot be imported"
@@ -137,6 +142,11 @@ def refusals(folder: Path) -> Iterator[tuple[list[str], str]]:
     yield ["refine", native, out, "--report", native], "--report: .* is an input"
     yield ["refine", native, out, "--against", rows], "holds no problem of native; give its format as KIND:FILE"
     yield ["refine", native, out, "--against", "apps:nothing.jsonl"], "nothing.jsonl: no such file"
+    yield ["refine", native, out, "--against", "humanevl:rows.jsonl"], "did you mean humaneval:rows.jsonl"
+    yield ["convert", "--from", "auto", str(folder / "empty.jsonl"), out], "empty.jsonl: holds no entry"
+    yield ["convert", "--from", "auto", str(folder / "text.csv"), out], "text.csv, line 1: bad_json .Expecting value"
+    yield ["check", str(folder / "empty.jsonl")], "the file holds no problem"
+    yield ["check", str(folder / "folder")], "folder: is a folder; give a file of JSON lines"
     yield ["show", native, "--id", "doubel"], "has no problem 'doubel'; did you mean double"
     yield ["show", rows, "--id", "apps/7"], "is --from native right?"
     yield ["check", str(folder / "none.jsonl")], "no such file"
@@ -218,3 +228,27 @@ def test_show_prints_a_problem_and_nothing_steers_the_terminal(
     rows = write_lines(tmp_path / "rows.jsonl", APPS)
     assert main(["data", "show", "--from", "apps", str(rows), "--id", "apps/7"]) == 0
     assert "3 solutions" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["train", "--help", "all"], ["data", "check", "starter:train"]])
+def test_a_reader_that_goes_away_ends_the_command_in_silence(words: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "stepcoder", *words]
+        ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, timeout=HANG_S)
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_a_conversion_that_is_interrupted_promises_no_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stepcoder.curriculum.data.convert.convert", interrupted)
+    source = write_lines(tmp_path / "rows.jsonl", APPS)
+    assert main(["data", "convert", "--from", "apps", str(source), str(tmp_path / "out.jsonl")]) == 130
+    assert capsys.readouterr().err.endswith("stepcoder: stopped\n")

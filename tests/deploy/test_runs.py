@@ -54,7 +54,23 @@ def test_other_programs_settings_are_no_runs(tmp_path: Path) -> None:
     for name, text in (("a", "run: train.py\n"), ("b", "- 1\n"), ("c", "x: !!python/name:os.system\n"), ("d", "{")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text(text)
+    for name, raw in (("e", b"x: caf\xe9\n"), ("f", b"x: 2025-02-31\n"), ("g", b"x: \x00\n"), ("h", b"[" * 3000)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_bytes(raw)
     assert [Path(run.name).name for run in listed(str(tmp_path))] == ["run"]
+
+
+def test_damaged_numbers_and_reports_hide_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path / "run", 10, 12)
+    (tmp_path / "run" / "report.json").write_text("[1]")
+    with (tmp_path / "run" / "metrics.jsonl").open("ab") as file:
+        for line in (b'{"step": "x"}', b'{"step": null}', b"[1]", b'{"step": 13, "eval": 5}', b'{"step": 14, "\xe9"'):
+            file.write(line + b"\n")
+        file.write(b'{"step": 13, "reward/mean": "much", "text": "caf\xe9"}\n')
+    assert [told(run) for run in listed(str(tmp_path))] == ["stopped at step 13 of 20, resumable at step 12"]
+    assert main(["runs", str(tmp_path)]) == 0 and main(["compare", str(tmp_path / "run")]) == 0
+    assert main(["runs", str(tmp_path / "none")]) == 2
+    assert "there is no such directory" in capsys.readouterr().err
 
 
 def test_runs_at_a_uri_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

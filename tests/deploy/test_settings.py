@@ -1,5 +1,6 @@
 """Configuration: precedence, refusals that name the nearest right thing, and the reference in --help."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from stepcoder.deploy.config.help import settings_reference
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.sft import SFTRunConfig, root_of
+from stepcoder.deploy.study.plan import load_plan
 from stepcoder.errors import UserError
 from stepcoder.learner.config import AllCredit, OptimizerConfig, SeparateCritic
 
@@ -140,6 +142,18 @@ def test_settings_that_disagree_are_refused_with_their_places() -> None:
         load_config(None, ["--rollout.max_model_len", "64"], {})
 
 
+@pytest.mark.parametrize("form", ["{}", "[{}]", "['starter:train', '{}']", "starter:train, {}"])
+def test_what_follows_the_comma_in_the_name_of_a_set_belongs_to_it(tmp_path: Path, form: str) -> None:
+    for name in ("livecodebench:a.jsonl,since=2024-08-01,until=2025-01-31", "mbpp:hub:a/b,config=full,split=train"):
+        named = form.format(name)
+        sets = ("starter:train", name) if "starter" in form else (name,)
+        assert load_config(None, ["--data.train", named], {}).data.train == sets
+        assert load_config(None, [], {"STEPCODER_DATA__TRAIN": named}).data.train == sets
+        assert load_config(write(tmp_path, f"data:\n  train: {named}\n"), [], {}).data.train == sets
+        by_name = load_config(write(tmp_path, f"data:\n  heldout:\n    a: [b.jsonl, {name}]\n"), [], {}).data.heldout
+        assert by_name == {"a": ("b.jsonl", name)}
+
+
 def test_a_section_is_not_a_value() -> None:
     with pytest.raises(
         UserError,
@@ -171,6 +185,27 @@ def test_broken_yaml_and_double_keys_are_refused(tmp_path: Path) -> None:
         load_config(write(tmp_path, "run: [1,\n"), [], {})
     with pytest.raises(UserError, match="run.seed is given twice"):
         load_config(write(tmp_path, "run:\n  seed: 1\n  seed: 2\n"), [], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"run:\n  seed: 1\n# caf\xe9\n", "line 3: not UTF-8: byte 0xe9; save the file as UTF-8"),
+        (b"run:\n  seed: 2025-02-31\n", "not valid YAML: day is out of range"),
+        (b"run: \x00\n", "not valid YAML: unacceptable character"),
+        (b"[" * 3000, "nested too deeply"),
+    ],
+)
+def test_what_no_file_of_settings_holds_is_told_and_ends_nothing(tmp_path: Path, text: bytes, said: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(text)
+    assert root_of(file) is Config
+    for read in (load_plan, load_config, partial(load_config, kept=True)):
+        with pytest.raises(UserError, match=f"bad.yaml.*{said}"):
+            read(file)
+    marked = write(tmp_path, "\ufeffrun:\n  seed: 3\n")
+    assert load_config(marked, [], {}).run.seed == 3
+    assert load_config(None, ["--data.train", "[2025-02-31]"], {}).data.train == ("[2025-02-31]",)
 
 
 KL = "learner.kl .*and learner.kl.type .* are one setting"

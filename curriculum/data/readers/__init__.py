@@ -31,9 +31,9 @@ def reader(kind: str) -> "Callable[[Location], Iterable[Record | Rejected]]":
         return getattr(module, f"read_{kind}")
     if ":" not in kind:
         close = nearest(kind, list(FORMATS))
-        hint = f"did you mean {close[0]}? " if close else ""
+        hint = f"; did you mean {close[0]}?" if close else "."
         known = f"Known: {', '.join(FORMATS)}, or your own reader as package.module:function"
-        raise ValueError(f"no format {kind!r}; {hint}{known}")
+        raise ValueError(f"no format {kind!r}{hint} {known}")
     from stepcoder.own import own
 
     found = own(kind, "the reader")

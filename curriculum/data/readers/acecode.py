@@ -1,14 +1,14 @@
-"""AceCode-87K (arXiv 2502.01718): a question and asserts; the models' answers beside them are not read."""
+"""AceCode-87K and AceCode-V2 (arXiv 2502.01718): a question and asserts; models' answers beside them are not read."""
 
 from collections.abc import Iterator
 
-from stepcoder.curriculum.data.readers.build import Entry, read_entries, record, text
+from stepcoder.curriculum.data.readers.build import Entry, name_of, read_entries, record, text
 from stepcoder.curriculum.data.readers.files import decoded
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Record, Rejected
 from stepcoder.curriculum.data.readers.suites import assert_suite
 
-COLUMNS = ("id", "question", "test_cases")
+COLUMNS = ("id", "question", "test_cases", "tests")
 
 
 def read_acecode(path: Location) -> Iterator[Record | Rejected]:
@@ -17,11 +17,11 @@ def read_acecode(path: Location) -> Iterator[Record | Rejected]:
 
 def _problem(entry: Entry, number: int) -> Record:
     return record(
-        id=f"acecode/{entry.get('id') or number}",
+        id=f"acecode/{name_of(entry, number, 'id')}",
         source="acecode",
         level="introductory",
         statement=text(entry, "question", default=""),
         starter_code="",
         solutions=[],
-        suite=assert_suite(decoded(entry.get("test_cases"))),
+        suite=assert_suite(decoded(entry.get("tests") if entry.get("test_cases") is None else entry["test_cases"])),
     )

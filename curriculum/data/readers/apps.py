@@ -11,12 +11,13 @@ from stepcoder.curriculum.data.readers.build import (
     Entry,
     collect,
     graded,
+    name_of,
     read_entries,
     record,
     solutions,
     text,
 )
-from stepcoder.curriculum.data.readers.files import decoded, loads
+from stepcoder.curriculum.data.readers.files import decoded_list, loads, structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.data.readers.suites import paired_suite
@@ -51,19 +52,21 @@ def _entry(folder: Path, name: str) -> Entry | Refuse:
 
 def _file(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return ""
+    except OSError as error:
+        raise Refuse(Reason.MISSING_FIELD, f"{path.name} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise Refuse(Reason.NON_UTF8, path.name) from error
 
 
 def _problem(entry: Entry, number: int) -> Record:
-    found = solutions(decoded(entry.get("solutions")))
+    found = solutions(decoded_list(entry.get("solutions")))
     starter_code = text(entry, "starter_code", default="")
-    suite = paired_suite(decoded(entry.get("input_output")), starter_code, found, Compare())
+    suite = paired_suite(structured(entry.get("input_output")), starter_code, found, Compare())
     return record(
-        id=f"apps/{entry.get('problem_id', number)}",
+        id=f"apps/{name_of(entry, number, 'problem_id')}",
         source="apps",
         level=graded(entry.get("difficulty")),
         statement=text(entry, "question", default=""),

@@ -13,6 +13,7 @@ from typing import Any
 from stepcoder.curriculum.data.readers.build import (
     Entry,
     graded,
+    name_of,
     read_entries,
     record,
     solutions,
@@ -53,7 +54,7 @@ def _problem(entry: Entry, number: int) -> Record:
         name = name or _function(starter_code, found)
         suite = paired_suite({"inputs": inputs, "outputs": outputs, "fn_name": name}, starter_code, found, Compare())
     return record(
-        id=f"apps_plus/{_first(entry, 'id', 'problem_id', 'task_id', default=number)}",
+        id=f"apps_plus/{name_of(entry, number, 'id', 'problem_id', 'task_id')}",
         source="apps_plus",
         level=graded(_first(entry, "difficulty", "level", default=_DEFAULT_LEVEL)),
         statement=text(entry, "prompt", "question", "problem", "instruction", default=""),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, get_args
 
-from stepcoder.curriculum.data.readers.files import entries
+from stepcoder.curriculum.data.readers.files import decoded, entries
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Pending, Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.problems.problem import Level, Problem
@@ -36,7 +36,7 @@ def collect(found: Iterable[tuple[str, Any]], make: Callable[[Entry, int], Recor
         try:
             if isinstance(entry, Refuse):
                 raise entry
-            record = make(entry, number)
+            record = _made(make, entry, number)
             if record.problem.id in seen:
                 raise Refuse(Reason.DUPLICATE_ID, record.problem.id)
         except Refuse as refusal:
@@ -44,6 +44,13 @@ def collect(found: Iterable[tuple[str, Any]], make: Callable[[Entry, int], Recor
         else:
             seen.add(record.problem.id)
             yield record
+
+
+def _made(make: Callable[[Entry, int], Record], entry: Entry, number: int) -> Record:
+    try:
+        return make(entry, number)
+    except RecursionError:
+        raise Refuse(Reason.TOO_LARGE, "a value is nested too deeply") from None
 
 
 def record(
@@ -92,19 +99,46 @@ def text(entry: Entry, *names: str, default: str | None = None) -> str:
     return default
 
 
+def name_of(entry: Entry, number: int, *fields: str) -> str:
+    """What an entry is called: the first of these fields that is filled, else its number. Refuse for other types."""
+    for field in fields:
+        value = entry.get(field)
+        if isinstance(value, float):  # of a column of integers in which some are missing
+            value = int(value) if value.is_integer() else None if math.isnan(value) else value
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LONGEST_NUMBER:
+            return str(value)
+        if value not in (None, "") and not isinstance(value, str):
+            raise Refuse(Reason.MISSING_FIELD, f"`{field}` is {told(value)}, neither a text nor a number")
+    return str(number)
+
+
+_LONGEST_NUMBER = 10**18
+
+
+def told(value: Any) -> str:
+    """A value for a person, however large it is."""
+    if isinstance(value, int) and abs(value) >= _LONGEST_NUMBER:
+        return "a huge integer"
+    return f"{value!r:.60}" if value is None or isinstance(value, str | int | float) else type(value).__name__
+
+
 def graded(level: Any) -> Level:
     """Refuse for what is not one of the three levels."""
     for known in get_args(Level):
         if level == known:
             return known
-    raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {level!r:.60}")
+    raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {told(level)}")
 
 
 def called(level: Any) -> Level:
-    """The level of a difficulty in other words, in any case; `competition` for what nobody graded."""
-    word = str(level).lower().removesuffix("_difficulty")
-    if word not in _WORDS:
-        raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {level!r:.60}")
+    """The level of a difficulty in other words, in any case, or of a number; `competition` for what nobody graded."""
+    if isinstance(level, int | float) and not isinstance(level, bool):
+        return rated(level) if level >= _LEAST_RATING else counted(level)
+    word = re.sub("[ -]", "_", level.strip().lower()).removesuffix("_difficulty") if isinstance(level, str) else "none"
+    if word not in _WORDS or not isinstance(level, str | None):
+        raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {told(level)}")
     return _WORDS[word]
 
 
@@ -123,7 +157,14 @@ def rated(rating: Any) -> Level:
     return "introductory" if rating <= _EASY_RATING else "interview" if rating <= _MEDIUM_RATING else "competition"
 
 
-_EASY_RATING, _MEDIUM_RATING = 1200, 1900
+_LEAST_RATING, _EASY_RATING, _MEDIUM_RATING = 100, 1200, 1900
+
+
+def counted(difficulty: Any) -> Level:
+    """The level of a number as CodeContests has it: easy, medium, ... from 1, a contest's problems A, B, ... from 7."""
+    if difficulty in (1, 7, 8):
+        return "introductory"
+    return "interview" if difficulty in (2, 9, 10) else "competition"
 
 
 def solutions(value: Any) -> list[str]:
@@ -134,13 +175,26 @@ def solutions(value: Any) -> list[str]:
 
 def unfenced(code: str) -> str:
     """The last fenced block of an answer, or the text itself. Refuse where it names another language than Python."""
-    blocks = _FENCE.findall(code)
+    blocks = _FENCE.findall(code.replace("\r\n", "\n"))
     if not blocks:
         return code
     language, body = blocks[-1]
     if language.lower() not in PYTHON:
         raise Refuse(Reason.LANGUAGE, f"the solution is written in {language}")
     return body
+
+
+def programs(codes: list[str]) -> list[str]:
+    """Several answers without their fences, those in Python. Refuse where all name another language."""
+    found, refusal = [], None
+    for code in codes:
+        try:
+            found.append(unfenced(code))
+        except Refuse as other:
+            refusal = other
+    if refusal and not found:
+        raise refusal
+    return solutions(found)
 
 
 PYTHON = ("", "python", "python3", "py", "py3", "pypy3")
@@ -150,7 +204,13 @@ _FENCE = re.compile(r"^[ \t]*```([\w+#-]*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)"
 def asked_of(chat: Any) -> str:
     """The last message of the user, or of whoever speaks last where nobody is called so."""
     if isinstance(chat, str):
-        return chat
+        if not chat.lstrip().startswith("[{"):
+            return chat
+        try:
+            chat = decoded(written := chat)
+        except Refuse:
+            return written
+    chat = objects(chat)
     turns = [turn for turn in chat if isinstance(turn, dict)] if isinstance(chat, list) else []
     turns = [turn for turn in turns if turn.get("role") == "user"] or turns
     content = turns[-1].get("content") if turns else None
@@ -161,12 +221,21 @@ def asked_of(chat: Any) -> str:
     return content
 
 
+def objects(value: Any) -> Any:
+    """A list of objects, also where a table keeps it as an object of lists; anything else as it is."""
+    if not isinstance(value, dict) or not all(isinstance(part, list) for part in value.values()):
+        return value
+    if len({len(part) for part in value.values()}) != 1:
+        return value
+    return [dict(zip(value, parts, strict=True)) for parts in zip(*value.values(), strict=True)]
+
+
 def pairs(inputs: Any, outputs: Any) -> list[tuple[Any, Any]]:
     """Inputs with their outputs, from two lists that belong together."""
     if not isinstance(inputs, list) or not inputs:
-        raise Refuse(Reason.NO_TESTS)
+        raise Refuse(Reason.NO_TESTS, "no list of inputs")
     if not isinstance(outputs, list) or not outputs:
-        raise Refuse(Reason.MISSING_OUTPUT)
+        raise Refuse(Reason.MISSING_OUTPUT, "no list of outputs")
     if len(inputs) != len(outputs):
         raise Refuse(Reason.COUNT_MISMATCH, f"{len(inputs)} inputs, {len(outputs)} outputs")
     return list(zip(inputs, outputs, strict=True))
@@ -176,8 +245,8 @@ def stdin_cases(inputs: Any, outputs: Any) -> tuple[Case, ...]:
     """Tests of text in, text out; a list of lines is put together."""
     cases = []
     for given, wanted in pairs(inputs, outputs):
-        if wanted is None:
-            raise Refuse(Reason.MISSING_OUTPUT)
+        if given is None or wanted is None:
+            raise Refuse(Reason.MISSING_INPUT if given is None else Reason.MISSING_OUTPUT)
         cases.append(Case(_joined(given), _joined(wanted)))
     return tuple(cases)
 

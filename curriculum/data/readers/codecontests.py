@@ -2,7 +2,8 @@
 
 Columns: `name`, `description`, `difficulty`, `solutions` and three kinds of tests, each as parallel lists, a list of
 objects or either as a text. `+` has `title`, `correct_submissions`, `test_cases` and a checker in C++, which is kept
-where it is one that testlib comes with. Flat: `id`, `statement`, `solution`, `inputs`, `outputs`.
+where it is one that testlib comes with. `-O` has `corner_cases`, each text in an object, and no solutions. Flat: `id`,
+`statement`, `solution`, `inputs`, `outputs`.
 """
 
 import re
@@ -12,6 +13,9 @@ from typing import Any
 
 from stepcoder.curriculum.data.readers.build import (
     Entry,
+    counted,
+    name_of,
+    objects,
     pairs,
     read_entries,
     record,
@@ -20,24 +24,25 @@ from stepcoder.curriculum.data.readers.build import (
     text,
     wrapper,
 )
-from stepcoder.curriculum.data.readers.files import decoded, decoded_list
+from stepcoder.curriculum.data.readers.files import decoded_list, structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.limits import limits
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.problems.problem import Level
 from stepcoder.executor.suite import Compare, Limits, Suite
 
-_PYTHON3 = 3  # of the column `language`
+_PYTHON3, _PYTHON2 = 3, "PYTHON"  # of the column `language`, the second where it has names
+_NAMED = ("3", "python3", "py3", "pypy3", "python")
 _CODEFORCES = re.compile(r"\d+_([A-Za-z])(?![A-Za-z])")  # a name begins with the contest and the problem's letter
-_EASY, _MEDIUM, _A = 1, 2, 7  # of the column `difficulty`
+_A = 7  # of the column `difficulty`
 
 
 COLUMNS = (
     "id", "name", "title", "statement", "description", "difficulty", "solution", "solutions", "correct_submissions",
-    "inputs", "outputs", "public_tests", "private_tests", "generated_tests", "test_cases", "checker", "input_file",
-    "output_file", "time_limit", "memory_limit", "memory_limit_bytes", "is_interactive",
+    "inputs", "outputs", "public_tests", "private_tests", "generated_tests", "test_cases", "corner_cases", "checker",
+    "input_file", "output_file", "time_limit", "memory_limit", "memory_limit_bytes", "is_interactive",
 )  # fmt: skip
-_TESTS = ("public_tests", "private_tests", "generated_tests", "test_cases")
+_TESTS = ("public_tests", "private_tests", "generated_tests", "test_cases", "corner_cases")
 
 
 def read_codecontests(path: Location) -> Iterator[Record | Rejected]:
@@ -55,7 +60,7 @@ def _problem(entry: Entry, number: int) -> Record:
         for field in ("solution", "solutions", "correct_submissions")
         for code in solutions(_python3(decoded_list(entry.get(field))))
     ]
-    name = str(entry.get("id") or entry.get("name") or number)
+    name = name_of(entry, number, "id", "name")
     entry_point = wrapper(found[0]) if found else None
     public, tests = _public(entry), _tests(entry)
     cases = stdin_cases([given for given, _ in tests], [wanted for _, wanted in tests])
@@ -83,22 +88,26 @@ def _limits(entry: Entry) -> Limits:
 def _python3(value: Any) -> Any:
     """The programs in Python 3 of parallel lists, of a list of objects, or of what names no language."""
     if isinstance(value, dict):
-        value = [{"language": a, "solution": b} for a, b in pairs(value.get("language"), value.get("solution"))]
+        value = objects(value)
+    if isinstance(value, dict):
+        raise Refuse(Reason.COUNT_MISMATCH, "as many languages as solutions were expected")
     if not isinstance(value, list):
         return value
     return [_code(program) if isinstance(program, dict) else program for program in value]
 
 
 def _code(program: dict[str, Any]) -> str | None:
-    language = str(program.get("language", _PYTHON3)).lower()
-    known = language in ("3", "python3", "py3", "pypy3", "python")
+    language = program.get("language", _PYTHON3)
+    known = language == _PYTHON3 or (isinstance(language, str) and language.lower() in _NAMED)
+    known = known and language != _PYTHON2
     return (program.get("solution") or program.get("code")) if known else None
 
 
 def _public(entry: Entry) -> int:
     """How many of the tests, which come first, are public."""
-    tests = None if "inputs" in entry else decoded(entry.get("public_tests"))
-    return len((tests.get("input") if isinstance(tests, dict) else tests) or [])
+    tests = None if "inputs" in entry else structured(entry.get("public_tests"))
+    tests = tests.get("input") if isinstance(tests, dict) else tests
+    return len(tests) if isinstance(tests, list) else 0
 
 
 def _tests(entry: Entry) -> list[tuple[Any, Any]]:
@@ -107,17 +116,23 @@ def _tests(entry: Entry) -> list[tuple[Any, Any]]:
         return pairs(decoded_list(entry["inputs"]), decoded_list(entry.get("outputs")))
     found: list[tuple[Any, Any]] = []
     for name in _TESTS:
-        tests = decoded(entry.get(name))
+        tests = structured(entry.get(name))
         if isinstance(tests, dict) and tests.keys() <= {"input", "output"}:
             given, wanted = tests.get("input") or [], tests.get("output") or []
             found += pairs(given, wanted) if given or wanted else []
         elif isinstance(tests, list) and all(isinstance(test, dict) for test in tests):
-            found += [(test.get("input"), test.get("output")) for test in tests]
+            found += [(_text_of(test.get("input"), "stdin"), _text_of(test.get("output"), "stdout")) for test in tests]
         elif tests is not None:
             raise Refuse(Reason.NOT_KEPT, f"`{name}` is neither parallel lists nor a list of tests")
     if not found:
         raise Refuse(Reason.NO_TESTS)
     return found
+
+
+def _text_of(value: Any, name: str) -> Any:
+    """The one text of an object such as `{"stdin": "1"}`; anything else as it is."""
+    said = {key for key, part in value.items() if part is not None} if isinstance(value, dict) else set()
+    return value[name] if said == {name} else value
 
 
 def checked(suite: Suite, checker: str) -> Suite:
@@ -152,6 +167,4 @@ def _level(name: str, difficulty: Any) -> Level:
     found = _CODEFORCES.match(name)
     if found:
         difficulty = _A + "abcdefghijklmnopqrstuvwxyz".index(found[1].lower())
-    if difficulty in (_EASY, _A, _A + 1):
-        return "introductory"
-    return "interview" if difficulty in (_MEDIUM, _A + 2, _A + 3) else "competition"
+    return counted(difficulty)

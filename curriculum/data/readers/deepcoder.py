@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from stepcoder.curriculum.data.readers.build import (
     Entry,
     called,
+    objects,
+    programs,
     read_entries,
     record,
     solutions,
     text,
-    unfenced,
 )
-from stepcoder.curriculum.data.readers.files import decoded, decoded_list
+from stepcoder.curriculum.data.readers.files import decoded_list, structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Record, Rejected
-from stepcoder.curriculum.data.readers.suites import listed_suite, paired_suite
+from stepcoder.curriculum.data.readers.suites import listed_suite, may_be_wrapped, paired_suite
 
 COLUMNS = ("problem", "tests", "solutions", "starter_code", "metadata")
 
@@ -28,22 +29,22 @@ def read_deepcoder(path: Location) -> Iterator[Record | Rejected]:
 
 
 def _problem(entry: Entry, number: int) -> Record:
-    found = [unfenced(code) for code in solutions(decoded_list(entry.get("solutions")))]
+    found = programs(solutions(decoded_list(entry.get("solutions"))))
     starter_code = text(entry, "starter_code", default="")
-    tests, about = decoded(entry.get("tests")), decoded(entry.get("metadata"))
+    tests, about = structured(entry.get("tests")), structured(entry.get("metadata"))
+    tests = tests if isinstance(tests, dict) and "inputs" in tests else objects(tests)
     about = about if isinstance(about, dict) else {}
     if isinstance(tests, dict):
         suite = paired_suite(tests, starter_code, found)
     else:
         suite = listed_suite(tests, about.get("func_name") or about.get("fn_name"), starter_code, found)
-    by_line = isinstance(tests, list) and "testtype" in tests[0]
     return record(
         id=f"deepcoder/{number}",
         source="deepcoder",
-        level=called(about.get("difficulty") or ""),
+        level=called(about.get("difficulty")),
         statement=text(entry, "problem", default=""),
         starter_code=starter_code,
         solutions=found,
         suite=suite,
-        wrapped=suite.style == "call" and not by_line,
+        wrapped=may_be_wrapped(suite, tests),
     )

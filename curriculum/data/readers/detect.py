@@ -33,12 +33,13 @@ _FIELDS: dict[str, tuple[frozenset[str], ...]] = {
         "leetcode": ["task_id completion entry_point test", "task_id entry_point test query"],
         "codecontests": [
             "description public_tests", "description private_tests", "description correct_submissions",
-            "description generated_tests", "statement inputs outputs solution", "statement inputs outputs tags",
+            "description generated_tests", "description corner_cases", "statement inputs outputs solution",
+            "statement inputs outputs tags",
         ],
         "livecodebench": ["question_content public_test_cases", "question_content private_test_cases"],
         "deepcoder": ["problem tests"],
-        "primeintellect": ["verification_info prompt"],
-        "acecode": ["question test_cases"],
+        "primeintellect": [f"verification_info {prompt}" for prompt in ("prompt", "problem", "problem_statement")],
+        "acecode": ["question test_cases", "question tests"],
         "kodcode": ["question solution test"],
         "verl": ["prompt reward_model"],
         "rstar_coder": ["question inputs outputs func_name", "question inputs outputs test_case_type"],
@@ -52,10 +53,12 @@ def detected(path: Location) -> str:
     """The format of a file, a folder or a data set of the hub. ValueError with the candidates where it is not clear."""
     if isinstance(path, Path) and path.is_dir() and next(path.rglob("question.txt"), None):
         return "apps"
-    for _, entry in islice(entries(path), _LOOKED_AT):
+    faults: list[str] = []
+    for where, entry in islice(entries(path), _LOOKED_AT):
         if isinstance(entry, dict):
             return _of(entry)
-    raise ValueError("holds no entry that can be read; name the format with --from")
+        faults.append(f"{where}: {entry.reason}{f' ({entry.detail})' if entry.detail else ''}")
+    raise ValueError(f"no entry can be read: {faults[0]}" if faults else "holds no entry")
 
 
 def _of(entry: dict[str, Any]) -> str:

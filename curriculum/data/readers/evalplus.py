@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import Entry, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.build import Entry, name_of, read_entries, record, solutions, text, told
+from stepcoder.curriculum.data.readers.files import decoded, decoded_list
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.outputs import Asked, asked_like, judged_by_values
 from stepcoder.curriculum.data.readers.record import Pending, Reason, Record, Refuse, Rejected
@@ -29,7 +30,11 @@ _QUOTED = re.compile(r'\A\s*("""|\'\'\')(.*?)\1\s*\Z', re.DOTALL)
 
 def is_plus(entry: Entry) -> bool:
     """Whether an entry has what EvalPlus added, in either form."""
-    return "plus_input" in entry or "base_input" in entry or "def assertion(" in str(entry.get("test"))
+    return "plus_input" in entry or "base_input" in entry or _has_assertion(entry.get("test"))
+
+
+def _has_assertion(test: Any) -> bool:
+    return isinstance(test, str) and "def assertion(" in test
 
 
 def read_humaneval_plus(path: Location) -> Iterator[Record | Rejected]:
@@ -48,8 +53,8 @@ def humaneval_plus(entry: Entry, number: int) -> Record:
 
 
 def mbpp_plus(entry: Entry, number: int) -> Record:
-    asserts = entry.get("test_list") or [text(entry, "assertion", default="")]
-    template = "\n".join(test for test in asserts if isinstance(test, str))
+    asserts = decoded_list(entry.get("test_list")) or [text(entry, "assertion", default="")]
+    template = "\n".join(test for test in asserts if isinstance(test, str)) if isinstance(asserts, list) else ""
     quoted = _QUOTED.match(text(entry, "prompt", default=""))
     statement = (quoted[2] if quoted else text(entry, "prompt", default="")).strip()
     found = solutions(entry.get("canonical_solution") or entry.get("code"))
@@ -68,7 +73,7 @@ def docstring(prompt: str, name: str) -> str | None:
 
 
 def _number(entry: Entry, number: int) -> str:
-    return re.sub(r"\A(HumanEval|Mbpp)/", "", str(entry.get("task_id", number)))
+    return re.sub(r"\A(HumanEval|Mbpp)/", "", name_of(entry, number, "task_id"))
 
 
 def _record(entry: Entry, id: str, name: str, statement: str, starter: str, found: list[str], template: str) -> Record:
@@ -80,7 +85,7 @@ def _record(entry: Entry, id: str, name: str, statement: str, starter: str, foun
         "id": id, "source": id.partition("/")[0], "level": "introductory", "statement": statement,
         "starter_code": starter, "solutions": found,
     }  # fmt: skip
-    tolerance = entry.get("atol") or 0
+    tolerance = _tolerance(decoded(entry.get("atol")))
     inputs, outputs = _inputs(entry), None
     asked = asked_like(template, name) or Asked(name)
     if inputs is None:
@@ -101,10 +106,19 @@ def _inputs(entry: Entry) -> list[list[Any]] | None:
     """Arguments of all tests in EvalPlus's own files; None in the hub's form."""
     if "base_input" not in entry and "plus_input" not in entry:
         return None
-    found = [*(entry.get("base_input") or []), *(entry.get("plus_input") or [])]
-    if not found or not all(isinstance(given, list) for given in found):
+    both = [decoded(entry.get(name)) or [] for name in ("base_input", "plus_input")]
+    found = [given for part in both if isinstance(part, list) for given in part]
+    if not found or not all(isinstance(given, list) for given in (*both, *found)):
         raise Refuse(Reason.NO_TESTS, "`base_input` and `plus_input` are no lists of arguments")
     return found
+
+
+def _tolerance(value: Any) -> float:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise Refuse(Reason.BAD_TEST, f"`atol` is {told(value)}")
+    return value
 
 
 def _tested(entry: Entry) -> str:

@@ -20,6 +20,7 @@ from stepcoder.jsonl import parse_int
 from stepcoder.packed import unpacked
 
 _CHUNK = 1 << 20
+_MARK, _TEXT_MARK = codecs.BOM_UTF8, "\ufeff"
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _DECODER = json.JSONDecoder(parse_int=parse_int)
@@ -45,7 +46,7 @@ def entries(path: Location, columns: Collection[str] | None = None) -> Iterator[
     except FileNotFoundError:
         raise DataFileError(str(path), None, None, "no such file") from None
     except OSError as error:
-        raise DataFileError(str(path), None, None, f"cannot be read: {error}") from error
+        raise DataFileError(str(path), None, None, f"cannot be read: {error.strerror or error}") from error
 
 
 def loads(text: str) -> Any:
@@ -62,6 +63,7 @@ def decoded(value: Any) -> Any:
     """A text as the data it writes down, in JSON or as Python prints it; what is no text as it is; None for blanks."""
     if not isinstance(value, str):
         return value
+    value = value.removeprefix(_TEXT_MARK)
     if not value.strip():
         return None
     try:
@@ -77,13 +79,27 @@ def decoded(value: Any) -> Any:
             raise refusal from None
 
 
+def structured(value: Any) -> Any:
+    """As decoded, also where the data is written down twice: of what holds lists and objects, never of a value."""
+    found = decoded(value)
+    return decoded(found) if isinstance(found, str) and found.lstrip()[:1] in ("[", "{") else found
+
+
 def decoded_list(value: Any) -> Any:
-    """As decoded, but for a text that is no list or object, such as a program."""
-    return decoded(value) if isinstance(value, str) and value.lstrip()[:1] in ("[", "{") else value
+    """As decoded, but a text that is no data, such as a program, as it is; Refuse for a damaged list or object."""
+    try:
+        return decoded(value)
+    except Refuse as refusal:
+        if refusal.reason is Reason.BAD_JSON and value.removeprefix(_TEXT_MARK).lstrip()[:1] not in ("[", "{"):
+            return value
+        raise
 
 
 def _entries(stream: Any, name: str) -> Iterator[tuple[str, Any]]:
     first = stream.read(1)
+    if first == _MARK[:1]:  # an editor's mark before all else
+        first += stream.read(len(_MARK) - 1)
+        first = first.removeprefix(_MARK) or stream.read(1)
     while first.isspace():
         first = stream.read(1)
     if first == b"[":

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from stepcoder.curriculum.data.readers.build import Entry, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.build import Entry, name_of, read_entries, record, solutions, text
 from stepcoder.curriculum.data.readers.checks import split_check
 from stepcoder.curriculum.data.readers.evalplus import docstring, humaneval_plus, is_plus
 from stepcoder.curriculum.data.readers.hub import Location
@@ -25,7 +25,7 @@ def _problem(entry: Entry, number: int) -> Record:
     except (SyntaxError, ValueError) as error:
         raise Refuse(Reason.NO_TESTS, str(error)) from error
     return record(
-        id=f"humaneval/{str(entry.get('task_id', number)).removeprefix('HumanEval/')}",
+        id=f"humaneval/{name_of(entry, number, 'task_id').removeprefix('HumanEval/')}",
         source="humaneval",
         level="introductory",
         statement=docstring(prompt, name) or prompt,

@@ -2,11 +2,19 @@
 
 from collections.abc import Iterator
 
-from stepcoder.curriculum.data.readers.build import Entry, called, read_entries, record, solutions, text, unfenced
+from stepcoder.curriculum.data.readers.build import (
+    Entry,
+    called,
+    name_of,
+    programs,
+    read_entries,
+    record,
+    solutions,
+    text,
+)
 from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
-from stepcoder.executor.judging.suites.module import names
-from stepcoder.executor.suite import Case, Suite
+from stepcoder.curriculum.data.readers.record import Record, Rejected
+from stepcoder.curriculum.data.readers.suites import module_suite
 
 COLUMNS = ("question_id", "question", "solution", "test", "gpt_difficulty")
 
@@ -16,21 +24,12 @@ def read_kodcode(path: Location) -> Iterator[Record | Rejected]:
 
 
 def _problem(entry: Entry, number: int) -> Record:
-    module = text(entry, "test", default="")
     return record(
-        id=f"kodcode/{entry.get('question_id') or number}",
+        id=f"kodcode/{name_of(entry, number, 'question_id')}",
         source="kodcode",
-        level=called(entry.get("gpt_difficulty") or ""),
+        level=called(entry.get("gpt_difficulty")),
         statement=text(entry, "question", default=""),
         starter_code="",
-        solutions=[unfenced(code) for code in solutions(entry.get("solution"))],
-        suite=Suite("pytest", _tests(module), module=module),
+        solutions=programs(solutions(entry.get("solution"))),
+        suite=module_suite(text(entry, "test", default="")),
     )
-
-
-def _tests(module: str) -> tuple[Case, ...]:
-    """The tests of a module, of a parametrised one each case. Refuse for what the guarded form does not support."""
-    try:
-        return tuple(map(Case, names(module)))
-    except ValueError as error:
-        raise Refuse(Reason.NOT_KEPT, str(error)) from error

@@ -6,8 +6,9 @@
 import re
 from collections.abc import Iterator
 
-from stepcoder.curriculum.data.readers.build import Entry, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.build import Entry, name_of, read_entries, record, solutions, text, told
 from stepcoder.curriculum.data.readers.checks import split_check
+from stepcoder.curriculum.data.readers.files import structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.problems.problem import Level
@@ -26,13 +27,13 @@ def _problem(entry: Entry, number: int) -> Record:
     name, query = text(entry, "entry_point", default=""), text(entry, "query", "problem_description", default="")
     if not re.fullmatch(r"[^\W\d]\w*(\(\)\.[^\W\d]\w*)?", name):
         raise Refuse(Reason.NO_ENTRY_POINT)
-    meta = entry.get("meta")
+    meta = structured(entry.get("meta"))
     level = entry.get("difficulty") or (meta.get("difficulty") if isinstance(meta, dict) else None)
-    if level not in _LEVELS:
-        raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {level!r}")
+    if not isinstance(level, str) or level not in _LEVELS:
+        raise Refuse(Reason.MISSING_FIELD, f"`difficulty` is {told(level)}")
     starter = _COMPLETE.search(query)
     return record(
-        id=f"leetcode/{entry.get('task_id', number)}",
+        id=f"leetcode/{name_of(entry, number, 'task_id')}",
         source="leetcode",
         level=_LEVELS[level],
         statement=query[: starter.start()] if starter else query,

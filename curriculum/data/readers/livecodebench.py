@@ -10,11 +10,11 @@ import pickletools
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import Entry, called, collect, record, text
-from stepcoder.curriculum.data.readers.files import decoded, entries, loads
+from stepcoder.curriculum.data.readers.build import Entry, called, collect, name_of, objects, record, text
+from stepcoder.curriculum.data.readers.files import entries, loads, structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.curriculum.data.readers.suites import listed_suite
@@ -25,6 +25,7 @@ COLUMNS = (
     "public_test_cases", "private_test_cases", "metadata", "contest_date",
 )  # fmt: skip
 MOST = 128 << 20  # bytes of one problem's private tests, unpacked
+_OR_GZIP = 32  # to zlib: told by its first bytes
 _TEXTS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"}
 _REST = {"PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "STOP"}
 
@@ -41,10 +42,15 @@ class Days:
         if self.since is None and self.until is None:
             return True
         try:
-            day = date.fromisoformat(text(entry, "contest_date")[:10])
+            day = _day(entry.get("contest_date")) or date.fromisoformat(text(entry, "contest_date")[:10])
         except ValueError as error:
             raise Refuse(Reason.MISSING_FIELD, f"`contest_date`: {error}") from error
         return (self.since or day) <= day <= (self.until or day)
+
+
+def _day(when: Any) -> date | None:
+    """Of a column of times or days, not of texts."""
+    return when.date() if isinstance(when, datetime) else when if isinstance(when, date) else None
 
 
 def read_livecodebench(path: Location, days: Days | None = None) -> Iterator[Record | Rejected]:
@@ -62,15 +68,15 @@ def _held(path: Location, days: Days) -> Iterator[tuple[str, Any]]:
 
 
 def _problem(entry: Entry, number: int) -> Record:
-    about = decoded(entry.get("metadata"))
+    about = structured(entry.get("metadata"))
     name = about.get("func_name") if isinstance(about, dict) else None
     starter_code = text(entry, "starter_code", default="")
-    public = _listed(entry, "public_test_cases", decoded)
+    public = _listed(entry, "public_test_cases", structured)
     tests = public + _listed(entry, "private_test_cases", private_tests)
     return record(
-        id=f"livecodebench/{entry.get('question_id') or number}",
+        id=f"livecodebench/{name_of(entry, number, 'question_id')}",
         source="livecodebench",
-        level=called(entry.get("difficulty") or ""),
+        level=called(entry.get("difficulty")),
         statement=text(entry, "question_content", default=""),
         starter_code=starter_code,
         solutions=[],
@@ -80,28 +86,28 @@ def _problem(entry: Entry, number: int) -> Record:
 
 
 def _listed(entry: Entry, name: str, read: Any) -> list[Any]:
-    found = read(entry.get(name)) if entry.get(name) else []
+    found = objects(read(entry.get(name))) if entry.get(name) else []
     if not isinstance(found, list):
         raise Refuse(Reason.NOT_KEPT, f"`{name}` holds no list")
     return found
 
 
 def private_tests(packed: Any) -> Any:
-    """The tests in a text that is JSON, or base64 of zlib of a pickle of JSON. At most MOST bytes are unpacked."""
+    """The tests in a text that is JSON, or base64 of zlib or gzip of JSON or of a pickle of it; at most MOST bytes."""
     if not isinstance(packed, str):
         return packed
     if packed.lstrip()[:1] == "[":
         return loads(packed)
     try:
-        unpacker = zlib.decompressobj()
-        raw = unpacker.decompress(base64.b64decode(packed, validate=True), MOST + 1)
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | _OR_GZIP)
+        raw = unpacker.decompress(base64.b64decode("".join(packed.split()), validate=True), MOST + 1)
     except (binascii.Error, ValueError, zlib.error) as error:
         raise Refuse(Reason.NOT_KEPT, f"private tests cannot be unpacked: {error}") from error
     if len(raw) > MOST:
         raise Refuse(Reason.TOO_LARGE, f"private tests of more than {MOST >> 20} MiB")
     if not unpacker.eof:
         raise Refuse(Reason.NOT_KEPT, "private tests are cut off")
-    found = loads(pickled_text(raw))
+    found = loads(raw.decode("utf-8", "surrogateescape") if raw[:1] == b"[" else pickled_text(raw))
     return loads(found) if isinstance(found, str) else found
 
 

@@ -7,8 +7,9 @@ tests, where there are any, are tests like the others.
 import ast
 from collections.abc import Iterator
 
-from stepcoder.curriculum.data.readers.build import Entry, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.build import Entry, name_of, read_entries, record, solutions, text
 from stepcoder.curriculum.data.readers.evalplus import is_plus, mbpp_plus
+from stepcoder.curriculum.data.readers.files import decoded_list
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
 from stepcoder.executor.judging.asserts import Unsupported, program_call
@@ -24,26 +25,31 @@ def read_mbpp(path: Location) -> Iterator[Record | Rejected]:
 def _problem(entry: Entry, number: int) -> Record:
     if is_plus(entry):
         return mbpp_plus(entry, number)
-    tests, harder = entry.get("test_list"), entry.get("challenge_test_list") or []
-    imports = entry.get("test_imports") or []
-    if not isinstance(tests, list) or not isinstance(harder, list) or not tests:
+    tests, harder, imports = (_texts(entry, name) for name in ("test_list", "challenge_test_list", "test_imports"))
+    if not tests:
         raise Refuse(Reason.NO_TESTS)
     tests = tests + [test for test in harder if test not in tests]
-    if not all(isinstance(test, str) for test in tests):
-        raise Refuse(Reason.NO_TESTS)
     before = text(entry, "test_setup_code", default="").replace("\r\n", "\n").strip()
     cases = tuple(Case(f"{before}\n{test}" if before else test) for test in tests)
     statement = text(entry, "text", "prompt", default="").strip()
     call = _call(tests[0])
     return record(
-        id=f"mbpp/{entry.get('task_id', number)}",
+        id=f"mbpp/{name_of(entry, number, 'task_id')}",
         source="mbpp",
         level="introductory",
         statement=f"{statement}{CALLED_LIKE_THIS}`{call}`" if statement and call else statement,
         starter_code="",
         solutions=[code.replace("\r\n", "\n") for code in solutions(entry.get("code"))],
-        suite=Suite("assert", cases, setup="".join(f"{line}\n" for line in imports if isinstance(line, str))),
+        suite=Suite("assert", cases, setup="".join(f"{line}\n" for line in imports)),
     )
+
+
+def _texts(entry: Entry, name: str) -> list[str]:
+    """A list of texts, also written down as one."""
+    found = decoded_list(entry.get(name)) or []
+    if not isinstance(found, list) or not all(isinstance(part, str) for part in found):
+        raise Refuse(Reason.NO_TESTS, f"`{name}` is no list of texts")
+    return found
 
 
 def _call(test: str) -> str | None:

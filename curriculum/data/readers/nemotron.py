@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from stepcoder.curriculum.data.readers.build import Entry, asked_of, read_entries, record
-from stepcoder.curriculum.data.readers.files import decoded
+from stepcoder.curriculum.data.readers.build import Entry, asked_of, name_of, read_entries, record
+from stepcoder.curriculum.data.readers.files import structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
-from stepcoder.curriculum.data.readers.suites import paired_suite
+from stepcoder.curriculum.data.readers.suites import may_be_wrapped, paired_suite
 
 COLUMNS = ("responses_create_params", "verifier_metadata", "hash_id", "dataset", "source")
 
@@ -16,19 +16,20 @@ def read_nemotron(path: Location) -> Iterator[Record | Rejected]:
 
 
 def _problem(entry: Entry, number: int) -> Record:
-    asked, about = decoded(entry.get("responses_create_params")), decoded(entry.get("verifier_metadata"))
+    asked, about = structured(entry.get("responses_create_params")), structured(entry.get("verifier_metadata"))
     if not isinstance(asked, dict):
         raise Refuse(Reason.NO_STATEMENT, "`responses_create_params` is no object")
     if not isinstance(about, dict):
         raise Refuse(Reason.NO_TESTS, "`verifier_metadata` is no object")
-    suite = paired_suite(decoded(about.get("unit_tests")), "", [])
+    tests = structured(about.get("unit_tests"))
+    suite = paired_suite(tests, "", [])
     return record(
-        id=f"nemotron/{entry.get('hash_id') or about.get('problem_id') or number}",
+        id=f"nemotron/{name_of(about | entry, number, 'hash_id', 'problem_id')}",
         source="nemotron",
         level="competition",
         statement=asked_of(asked.get("input")),
         starter_code="",
         solutions=[],
         suite=suite,
-        wrapped=suite.style == "call",
+        wrapped=may_be_wrapped(suite, tests),
     )

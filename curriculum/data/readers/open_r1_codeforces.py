@@ -3,8 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import Entry, rated, read_entries, record, stdin_cases, text
-from stepcoder.curriculum.data.readers.files import decoded
+from stepcoder.curriculum.data.readers.build import (
+    Entry,
+    name_of,
+    objects,
+    rated,
+    read_entries,
+    record,
+    stdin_cases,
+    text,
+)
+from stepcoder.curriculum.data.readers.files import structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.limits import limits
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
@@ -56,8 +65,9 @@ def _problem(entry: Entry, number: int) -> Record:
         raise Refuse(Reason.CHECKER, "`generated_checker` is no Python")
     examples, tests = _tests(entry, "examples"), _tests(entry, "official_tests")
     whole = examples + [test for test in tests if test not in examples]
+    cases = stdin_cases([given for given, _ in whole], [wanted for _, wanted in whole])
     return record(
-        id=f"open_r1_codeforces/{entry.get('id') or number}",
+        id=f"open_r1_codeforces/{name_of(entry, number, 'id')}",
         source="open_r1_codeforces",
         level=rated(entry.get("rating")),
         statement=_statement(entry, examples),
@@ -66,7 +76,7 @@ def _problem(entry: Entry, number: int) -> Record:
         shown=len(examples),
         suite=Suite(
             "stdin",
-            stdin_cases([given for given, _ in whole], [wanted for _, wanted in whole]),
+            cases,
             compare=TOKENS,
             checker=_SCRIPT.format(script=checker) if checker.strip() else "",
             limits=limits(entry.get("time_limit"), entry.get("memory_limit")),
@@ -75,7 +85,7 @@ def _problem(entry: Entry, number: int) -> Record:
 
 
 def _tests(entry: Entry, name: str) -> list[tuple[Any, Any]]:
-    found = decoded(entry.get(name)) or []
+    found = objects(structured(entry.get(name)) or [])
     if not isinstance(found, list) or not all(isinstance(test, dict) for test in found):
         raise Refuse(Reason.BAD_TEST, f"`{name}` is no list of objects")
     return [(test.get("input"), test.get("output")) for test in found]

@@ -11,6 +11,8 @@ from stepcoder.executor.judging.asserts import Unsupported, program_call, questi
 from stepcoder.executor.suite import Case, Compare, Suite
 
 _ABSOLUTE, _RELATIVE = 1e-6, 1e-7  # EvalPlus's tolerances for floats
+_LARGEST = 1e300  # of what is compared with a tolerance
+_DIGITS = 10**600  # of an integer that is written in decimal
 _PLAIN = (int, float, str, bytes, complex, type(None))
 _TABLES = (list, tuple, set, frozenset, dict)
 
@@ -90,7 +92,7 @@ def judged_by_values(asked: Asked, inputs: list[list[Any]], outputs: list[Any], 
 
 def _assert(asked: Asked, given: list[Any], wanted: Any, tolerance: float) -> str:
     number = isinstance(wanted, int | float) and not isinstance(wanted, bool)
-    if not number or not (tolerance or isinstance(wanted, float)) or not math.isfinite(wanted):
+    if not number or not (tolerance or isinstance(wanted, float)) or not abs(wanted) < _LARGEST:
         return f"assert {_call(asked, given)} == {_text(wanted)}"
     allowed = (tolerance or _ABSOLUTE) + _RELATIVE * abs(wanted)
     return f"assert abs({_call(asked, given)} - {_text(wanted)}) <= {allowed!r}"
@@ -117,6 +119,8 @@ def _text(value: Any) -> str:
     if isinstance(value, float) and math.isnan(value) or type(value) not in (*_PLAIN, *_TABLES, bool):
         raise Refuse(Reason.BAD_TEST, f"a value of type {type(value).__name__} cannot be compared")
     match value:
+        case int() if abs(value) > _DIGITS:
+            return hex(value)
         case float() | complex():
             return repr(value).replace("inf", "1e309")  # which is infinite
         case dict():

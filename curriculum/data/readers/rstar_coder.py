@@ -3,11 +3,18 @@
 from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import Entry, call_cases, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.build import Entry, call_cases, name_of, read_entries, record, solutions, text
 from stepcoder.curriculum.data.readers.files import decoded
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
-from stepcoder.curriculum.data.readers.suites import SETUP, argument_lines, entry_point, paired_suite
+from stepcoder.curriculum.data.readers.suites import (
+    SETUP,
+    argument_lines,
+    entry_point,
+    may_be_wrapped,
+    paired_suite,
+    written_value,
+)
 from stepcoder.executor.suite import Suite
 
 COLUMNS = (
@@ -24,14 +31,14 @@ def _problem(entry: Entry, number: int) -> Record:
     starter_code, found = text(entry, "starter_code", default=""), solutions(entry.get("code"))
     suite = _suite(entry, starter_code, found)
     return record(
-        id=f"rstar_coder/{entry.get('question_id') or number}",
+        id=f"rstar_coder/{name_of(entry, number, 'question_id')}",
         source="rstar_coder",
         level="competition",
         statement=text(entry, "question", default=""),
         starter_code=starter_code,
         solutions=found,
         suite=suite,
-        wrapped=suite.style == "call",
+        wrapped=may_be_wrapped(suite, {"inputs": entry.get("inputs")}),
     )
 
 
@@ -47,7 +54,7 @@ def _suite(entry: Entry, starter_code: str, found: list[str]) -> Suite:
         if not holder.isidentifier():
             raise Refuse(Reason.NO_ENTRY_POINT, f"the class's name is {holder!r:.60}")
         point = f"{holder}().{name}"
-    cases = call_cases([_arguments(given) for given in inputs], [decoded(wanted) for wanted in outputs])
+    cases = call_cases([_arguments(given) for given in inputs], list(map(written_value, outputs)))
     return Suite("call", cases, point, SETUP)
 
 

@@ -27,7 +27,7 @@ def table_files(path: Path) -> list[Path]:
     """The tables that a path means: those of a folder, a file that is one, else none."""
     if path.is_dir():
         tables = (file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
-        found = sorted(file for file in tables if _belongs(file))
+        found = sorted(file for file in tables if _belongs(file) and not _is_hidden(file.relative_to(path)))
         if not found:
             reason = "cannot be read: a folder without .parquet or .arrow files; give a file of JSON lines"
             raise DataFileError(str(path), None, None, reason)
@@ -36,6 +36,11 @@ def table_files(path: Path) -> list[Path]:
         return [path]
     with path.open("rb") as stream:
         return [path] if stream.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC else []
+
+
+def _is_hidden(file: Path) -> bool:
+    """What other programs keep beside a data set."""
+    return any(part.startswith(".") for part in file.parts)
 
 
 def _belongs(file: Path) -> bool:
@@ -53,7 +58,7 @@ def rows(file: Path, columns: Collection[str] | None = None) -> Iterator[dict[st
             for start in range(0, batch.num_rows, _ROWS):
                 yield from batch.slice(start, _ROWS).to_pylist()
     except pyarrow.ArrowException as error:
-        raise DataFileError(str(file), None, None, f"cannot be read: {error}") from error
+        raise DataFileError(str(file), None, None, f"cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _batches(file: Path, columns: Collection[str] | None) -> Iterator[pyarrow.RecordBatch]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from stepcoder.curriculum.data.readers.build import Entry, called, read_entries, record, solutions, text
-from stepcoder.curriculum.data.readers.files import decoded
+from stepcoder.curriculum.data.readers.build import Entry, called, name_of, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.files import decoded_list, structured
 from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.limits import limits
 from stepcoder.curriculum.data.readers.record import Record, Rejected
@@ -20,13 +20,13 @@ def read_taco(path: Location) -> Iterator[Record | Rejected]:
 
 
 def _problem(entry: Entry, number: int) -> Record:
-    found = solutions(decoded(entry.get("solutions")))
+    found = solutions(decoded_list(entry.get("solutions")))
     starter_code = text(entry, "starter_code", default="")
-    suite = paired_suite(decoded(entry.get("input_output")), starter_code, found)
+    suite = paired_suite(structured(entry.get("input_output")), starter_code, found)
     return record(
-        id=f"taco/{entry.get('id') or number}",
+        id=f"taco/{name_of(entry, number, 'id')}",
         source="taco",
-        level=called(entry.get("difficulty") or ""),
+        level=called(entry.get("difficulty")),
         statement=text(entry, "question", default=""),
         starter_code=starter_code,
         solutions=found,
