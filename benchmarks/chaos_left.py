@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from stepcoder.curriculum.service.curriculum import Curriculum
 from stepcoder.curriculum.subtask import Outcome
-from stepcoder.deploy.checks.preflight import problems
+from stepcoder.deploy.checks.problem_sets import problems
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.metrics import METRICS, read_metrics

@@ -20,7 +20,8 @@ from stepcoder.deploy.checks.footprint import model_shape, parts
 from stepcoder.deploy.checks.formats import figures, on_gpus, settle, shape_of
 from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, fit_at_once, needs
 from stepcoder.deploy.checks.machine import GIB
-from stepcoder.deploy.checks.preflight import check_gpus, check_model_is_there, own_machine, problems
+from stepcoder.deploy.checks.preflight import check_gpus, check_model_is_there, own_machine
+from stepcoder.deploy.checks.problem_sets import problems
 from stepcoder.deploy.checks.starter_model import STARTER, cache_directory
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import HELDOUT, BaseConfig

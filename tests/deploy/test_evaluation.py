@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stepcoder.deploy.checks.preflight import problems
+from stepcoder.deploy.checks.problem_sets import problems
 from stepcoder.deploy.cli import main
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.run.programs import programs_file, write_programs

@@ -12,7 +12,7 @@ from stepcoder.deploy.checks.duration import run_seconds
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, learner_bytes, network_parameters, parts
 from stepcoder.deploy.checks.formats import Figures
 from stepcoder.deploy.checks.machine import GIB
-from stepcoder.deploy.checks.preflight import problems
+from stepcoder.deploy.checks.problem_sets import problems
 from stepcoder.deploy.config.load import load_config
 from stepcoder.executor import interpreters
 from tests.tools.interpreters import SUPPORTED

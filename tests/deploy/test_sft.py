@@ -14,7 +14,8 @@ import yaml
 from safetensors.torch import load_file
 
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, learner_bytes
-from stepcoder.deploy.checks.preflight import Ready, problems
+from stepcoder.deploy.checks.preflight import Ready
+from stepcoder.deploy.checks.problem_sets import problems
 from stepcoder.deploy.cli import main
 from stepcoder.deploy.config.fields import flatten
 from stepcoder.deploy.config.load import load_config
