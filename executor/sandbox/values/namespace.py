@@ -9,7 +9,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.executor.sandbox.sharing.names import loaded, loaded_in_classes
+from stepcoder.executor.sandbox.sharing.names import loaded_in_classes
 from stepcoder.executor.sandbox.values.data import is_class, name_of, space_of
 from stepcoder.executor.sandbox.values.membrane import Membrane
 from stepcoder.executor.sandbox.values.pristine import Pristine
@@ -101,7 +101,7 @@ def test_namespace(
     was given. What the program has put in place of a name of the setup is the program's.
     """
     asked, lent = set(_all_names(code)), loaded_in_classes(code)
-    classes = {name for name in loaded(code) - pristine.builtins.keys() if name[0].isupper()}
+    classes = {name for name in asked - pristine.builtins.keys() if name[0].isupper()}  # also `solution.Stack`
 
     def about(kind: type) -> bool:
         """Of a function's name a program could make a class, but hardly of one with a capital."""
