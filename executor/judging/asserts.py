@@ -249,6 +249,8 @@ def _require(node: ast.expr) -> None:
             pass
         case ast.UnaryOp(operand=operand):
             parts = [operand]
+        case ast.BinOp(left=ast.Constant(value=str() | bytes()), op=ast.Mod()) | ast.Call(ast.Name("sum"), [_, _]):
+            raise Unsupported("a format, or a sum of lists")
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
             parts = [left, right]
         case ast.Subscript(value=value, slice=ast.Constant() | ast.UnaryOp()):
@@ -314,11 +316,12 @@ def _arithmetic(op: ast.operator, left: Any, right: Any) -> Any:
         return left**right
     if isinstance(op, ast.Mult) and not numbers:
         sequence, times = (right, left) if isinstance(left, int) else (left, right)
-        if not (isinstance(sequence, str | list | tuple) and isinstance(times, int)):
+        if not (isinstance(sequence, str | bytes | list | tuple) and isinstance(times, int)):
             raise TypeError("no product")
         if len(sequence) * times > _MAX_SIZE:
             raise Unsupported("a large constant")
         return sequence * times
-    if not numbers and not isinstance(op, ast.Add):
-        raise TypeError("no numbers")
+    sets = isinstance(left, set | frozenset) and isinstance(right, set | frozenset)
+    if not numbers and not isinstance(op, ast.Add) and not (sets and isinstance(op, ast.Sub)):
+        raise TypeError("neither numbers nor sets")
     return _ARITHMETIC[type(op)](left, right)
