@@ -13,7 +13,7 @@ from typing import Any
 from stepcoder.executor.sandbox.values.codec import own_operators
 from stepcoder.executor.sandbox.values.data import base_of, bases_of, module_of, name_of, space_of, state_of
 from stepcoder.executor.sandbox.values.pristine import Pristine
-from stepcoder.executor.sandbox.values.subclasses import subclass
+from stepcoder.executor.sandbox.values.subclasses import METACLASSES, made_by_program, subclass
 
 _HANDED_ON = (
     "__call__ __iter__ __len__ __getitem__ __setitem__ __delitem__ __missing__ __str__ __repr__ __format__ "
@@ -41,11 +41,12 @@ class Mirror(type):
 
     def __new__(cls, name: str, bases: tuple[Any, ...], space: dict[str, Any], **keywords: Any) -> Any:
         """A class statement of the test."""
-        if any(BaseException in type.mro(base) for base in bases):
-            return type.__new__(cls, name, bases, space)  # an `except` asks no class
-        mirrors = next(base.__mirrors__ for base in bases if isinstance(base, Mirror))
         parents = tuple(base.__mirrored__ if isinstance(base, Mirror) else base for base in bases)
-        return subclass(name, parents, space, keywords, mirrors.call)
+        if any(BaseException in type.mro(parent) for parent in parents):
+            return type.__new__(cls, name, bases, space)  # an `except` asks no metaclass
+        mirrors = next(base.__mirrors__ for base in bases if isinstance(base, Mirror))
+        make = subclass if all(type(parent) in METACLASSES for parent in parents) else made_by_program
+        return make(name, parents, space, keywords, mirrors.call)
 
     def __instancecheck__(cls, value: Any) -> bool:
         return type.__instancecheck__(cls, value) or cls.__mirrored__ in type.mro(type(value))

@@ -5,6 +5,7 @@ built-in names, the code of the test's functions, the methods of its classes.
 """
 
 import operator
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -91,6 +92,21 @@ class Names(dict[str, Any]):
         return self._membrane.pristine.builtins["__import__"](name, *args)
 
 
+class _Imported:
+    """The program's module as an import finds it: the program has it itself, the test what stands for it."""
+
+    def __init__(self, membrane: Membrane, module: types.ModuleType) -> None:
+        self._module, self._stand = module, membrane.outward(module)
+        membrane.keep(self)
+        self.mend()
+
+    def accept(self) -> None:
+        sys.modules[self._module.__name__] = self._module
+
+    def mend(self) -> None:
+        sys.modules[self._module.__name__] = self._stand
+
+
 def test_namespace(
     pristine: Pristine, module: types.ModuleType, code: types.CodeType, setup: types.CodeType | None,
     given: dict[str, Any],
@@ -119,6 +135,7 @@ def test_namespace(
             membrane.trust(value)
             dict.__setitem__(names, name, value)
     names.lend(lent)
+    _Imported(membrane, module)
     return names
 
 
