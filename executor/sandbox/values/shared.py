@@ -35,14 +35,14 @@ class Shared:
 
     def accept(self) -> None:
         """The program goes on."""
-        self._classes = {key: (kind, dict(space_of(kind))) for key, (kind, _) in self._classes.items()}
+        self._classes = {key: (kind, dict(space_of(kind))) for key, (kind, _) in list(self._classes.items())}
 
     def mend(self) -> None:
         """The test goes on."""
-        for value, kind in self._objects.values():
+        for value, kind in list(self._objects.values()):
             if type(value) is not kind:
                 object.__setattr__(value, "__class__", kind)
-        for kind, before in self._classes.values():
+        for kind, before in list(self._classes.values()):
             found = space_of(kind)
             for name in [name for name in found if found[name] is not before.get(name, self)]:
                 self._mend(kind, name, before.get(name), found[name])
@@ -55,8 +55,7 @@ class Shared:
 
     def forget(self) -> None:
         """Objects that nothing else refers to."""
-        value = None
         for key in list(self._objects):
-            value = self._objects[key][0]
+            value = self._objects.get(key, (None,))[0]
             if sys.getrefcount(value) <= 3:  # the pair, the name here, the argument
-                del self._objects[key]
+                self._objects.pop(key, None)
