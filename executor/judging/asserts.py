@@ -9,9 +9,10 @@ the program) is asked, beside the program, for the texts, items or length that t
 
 import ast
 import decimal
+import json
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -56,9 +57,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "list_node": linked_list, "tree_node": binary_tree, "is_same_list": operator.eq, "is_same_tree": operator.eq,
 }  # fmt: skip
 # What of an object without a data form these functions take.
-_VIEWS = {"str": "str", "repr": "repr", "len": "len"} | dict.fromkeys(
-    ("all", "any", "frozenset", "list", "max", "min", "set", "sorted", "sum", "tuple"), "items"
-)
+_VIEWS = {name: name for name in ("abs", "complex", "float", "int", "len", "repr", "round", "str")}
+_VIEWS |= dict.fromkeys(("all", "any", "frozenset", "list", "max", "min", "set", "sorted", "sum", "tuple"), "items")
+_VIEWS |= dict.fromkeys(("math.fabs", "math.isclose", "math.isnan", "math.sqrt"), "float")
+_VIEWS |= {"math.floor": "floor", "math.ceil": "ceil"}
 _MEMBER = ast.In | ast.NotIn
 _NUMBERS = int | float | complex | Fraction | decimal.Decimal
 _CONSTANTS = {"math.inf": math.inf, "math.nan": math.nan, "math.pi": math.pi, "math.e": math.e, "inf": math.inf}
@@ -70,9 +72,13 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """An expression over the answer of a call."""
+    """An expression over the answer of a call.
+
+    `about`: the class that the call makes an object of, where its name has a capital: such a test takes its word.
+    """
 
     expression: ast.expr
+    about: str = ""
 
     def holds(self, answer: Any) -> bool:
         """Whether the assert passes for this answer; what raises in Python does not."""
@@ -83,15 +89,20 @@ class Check:
 
     def views(self) -> list[str]:
         """What the check takes of an answer without a data form, see executor.sandbox.values.codec.Opaque."""
-        found = set()
+        found: set[str | None] = set()
         for node in ast.walk(self.expression):
             match node:
                 case ast.Call(func=function, args=args) if any(map(_mentions, args)):
-                    found.add(_VIEWS.get(ast.unparse(function)))
+                    view = _VIEWS.get(ast.unparse(function))
+                    found.add(_view("round", *args[1:]) if view == "round" else view)
                 case ast.Compare(ops=ops, comparators=sides):
                     pairs = zip(ops, sides, strict=True)
                     found.update("items" for op, right in pairs if isinstance(op, _MEMBER) and _mentions(right))
-        return sorted(found - {None})
+                case ast.Subscript(value=value, slice=index) if _is_answer(value):
+                    found.add(_view("item", index))
+        if self.about and any(map(_is_answer, _truths(self.expression))):
+            found.add(_view("truth", ast.Constant(self.about)))
+        return sorted(view for view in found if view)
 
     def equals(self) -> ast.expr | None:
         """The other side of a check that is `answer == constant`, of `is_same_list` and its like included."""
@@ -126,7 +137,10 @@ def question(code: str | list[ast.stmt]) -> Question:
     args = [constant(argument) for argument in call.args]
     expression = _Replace(call).visit(_single(body).test)
     _require(expression)
-    return Question(ast.unparse(call.func), Check(expression), args, keywords)
+    about = call.func.id if isinstance(call.func, ast.Name) and call.func.id[0].isupper() else ""
+    if about and any(map(_asks_object, ast.walk(expression))):
+        raise Unsupported("an object's own operator")
+    return Question(ast.unparse(call.func), Check(expression, about), args, keywords)
 
 
 def program_call(body: list[ast.stmt]) -> ast.Call:
@@ -185,6 +199,33 @@ def _is_answer(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == _ANSWER
 
 
+def _asks_object(node: ast.AST) -> bool:
+    """Whether the answer is asked something that only its class can say, and that the test's data must go into."""
+    match node:
+        case ast.Compare(left=left, ops=[ast.In() | ast.NotIn() | ast.NotEq()], comparators=[right]):
+            return _is_answer(right) or (isinstance(node.ops[0], ast.NotEq) and _is_answer(left))
+    return False
+
+
+def _truths(node: ast.expr) -> Iterator[ast.expr]:
+    """What is asked for its truth, the expression itself included."""
+    yield node
+    for part in ast.walk(node):
+        match part:
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                yield operand
+            case ast.BoolOp(values=values) | ast.Call(func=ast.Name("bool"), args=values):
+                yield from values
+
+
+def _view(name: str, *arguments: ast.expr) -> str | None:
+    """With its arguments as JSON; None where they have no such form."""
+    try:
+        return " ".join([name, *(json.dumps(constant(argument)) for argument in arguments)])
+    except (Unsupported, TypeError):
+        return None
+
+
 def _mentions(node: ast.expr) -> bool:
     return any(isinstance(child, ast.expr) and _is_answer(child) for child in ast.walk(node))
 
@@ -208,6 +249,8 @@ def _require(node: ast.expr) -> None:
             pass
         case ast.UnaryOp(operand=operand):
             parts = [operand]
+        case ast.BinOp(left=ast.Constant(value=str() | bytes()), op=ast.Mod()) | ast.Call(ast.Name("sum"), [_, _]):
+            raise Unsupported("a format, or a sum of lists")
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
             parts = [left, right]
         case ast.Subscript(value=value, slice=ast.Constant() | ast.UnaryOp()):
@@ -273,11 +316,12 @@ def _arithmetic(op: ast.operator, left: Any, right: Any) -> Any:
         return left**right
     if isinstance(op, ast.Mult) and not numbers:
         sequence, times = (right, left) if isinstance(left, int) else (left, right)
-        if not (isinstance(sequence, str | list | tuple) and isinstance(times, int)):
+        if not (isinstance(sequence, str | bytes | list | tuple) and isinstance(times, int)):
             raise TypeError("no product")
         if len(sequence) * times > _MAX_SIZE:
             raise Unsupported("a large constant")
         return sequence * times
-    if not numbers and not isinstance(op, ast.Add):
-        raise TypeError("no numbers")
+    sets = isinstance(left, set | frozenset) and isinstance(right, set | frozenset)
+    if not numbers and not isinstance(op, ast.Add) and not (sets and isinstance(op, ast.Sub)):
+        raise TypeError("neither numbers nor sets")
     return _ARITHMETIC[type(op)](left, right)

@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import types
+import warnings
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -155,6 +156,7 @@ def start(requests: socket.socket, control: socket.socket, options: Options, con
         for fd in (options.trouble, *astuple(options.streams)):
             os.close(fd)
         confine.confine_child(confinement, 0, resource.RLIM_INFINITY)
+        warnings.simplefilter("ignore")  # those of programs
         for _ in range(20):
             answer(REQUEST.pack(100, 0, False) + _WARM_PROGRAM.encode())
         gc.collect()

@@ -13,7 +13,6 @@ import resource
 import signal
 import socket
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -124,7 +123,6 @@ def _preload(names: Sequence[str], options: Options) -> None:
     sys.argv = [PROGRAM_FILE]
     os.environ.clear()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    warnings.simplefilter("ignore")
 
 
 def _warm(options: Options, cells: memoryview, writer: board.Writer, snapshot: Snapshot) -> None:

@@ -176,3 +176,15 @@ def test_no_comment_is_executed_in_a_program_that_compiles_itself(pool: LocalPoo
     report = pool.run(forging + "# filler\n" * 10_000, ONCE)
     assert not {2, 3, 12, 14, 15} & set(report.executed_lines), report.executed_lines[:20]
     assert {1, 4, 13} <= set(report.executed_lines) and not report.coverage_trusted
+
+
+def test_lines_of_a_program_that_traces_itself(pool: LocalPool) -> None:
+    source = (
+        "import sys\nlines = []\ndef trace(frame, event, arg):\n    lines.append(frame.f_lineno)\n    return trace\n"
+        "def f(x):\n    for _ in range(200):\n        y = x\n    if x == 2:\n        y = 0\n    return x\n"
+        "def g(x):\n    sys.settrace(trace)\n    x = f(x)\n    sys.settrace(None)\n    return x\n"
+    )
+    report = pool.run(source, call([1, 1], "g"))
+    assert report.passed and report.coverage_trusted
+    inside = {4, 5}  # of the trace, where `sys.monitoring` does not look
+    assert {*report.executed_lines} - inside == {1, 2, 3, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16}

@@ -13,6 +13,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from stepcoder.executor.sandbox.coverage.monitoring import nested
+
 _Body = list[ast.stmt]
 _SWITCH: Any = ("\0switch",)  # the constant that stands for a `_Switch` until the program is compiled
 _PATCHES = sys.implementation.name == "cpython" and sys.version_info[:2] == (3, 11)
@@ -21,12 +23,13 @@ _CACHE_WORDS = 1  # behind STORE_SUBSCR
 _BYTECODE = types.CodeType.__basicsize__  # where the instructions of a code object lie
 _WORDS_AT: Any = (ctypes.c_uint16 * (1 << 30)).from_address  # of any length: the table of probes has the places
 _FEW = 50  # hits
+_TRACING = {"settrace", "setprofile", "cProfile", "profile", "trace", "bdb", "pdb"}
 
 
 class Probes:
     """The probes of one compiled program, connected to the coverage map."""
 
-    __slots__ = ("_switches", "code")
+    __slots__ = ("_silent", "_switches", "code")
 
     @staticmethod
     def compile(source: str, file: str, lines: int) -> tuple[types.CodeType, list[int], "Table"]:
@@ -38,6 +41,7 @@ class Probes:
     def __init__(self, code: types.CodeType, table: "Table", cells: Any) -> None:
         """As `compile` made them, before it runs; `self.code` is what to run. `cells`: the map, indexed by line."""
         self._switches: list[_Switch] = []
+        self._silent = _silent(cells) if any(not _TRACING.isdisjoint(part.co_names) for part in nested(code)) else None
         self.code = self._connected(code, table, cells)
 
     def restart(self) -> None:
@@ -57,9 +61,9 @@ class Probes:
             constants[index] = self._connected(constants[index], part, cells)
         if place is None:
             return code.replace(co_consts=tuple(constants)) if nested else code
-        switch = constants[place] = _Switch(cells)
+        switch = constants[place] = self._silent or _Switch(cells)
         connected = code.replace(co_consts=tuple(constants))
-        if probes:
+        if probes and isinstance(switch, _Switch):
             switch.watch(connected, probes)
             self._switches.append(switch)
         return connected
@@ -68,6 +72,13 @@ class Probes:
 # Of one code object: where among its constants the switch belongs, if anywhere; its probes as line: (instruction,
 # itself, the jump instead) in 2-byte words; and the tables of the code among its constants, by their place.
 Table = tuple[int | None, dict[int, list[tuple[int, int, int]]], dict[int, "Table"]]
+
+
+def _silent(cells: Any) -> Any:
+    """What probes store into where the program looks at the functions that run: it is called nowhere, and no switch."""
+    silent: Any = (ctypes.c_uint8 * len(cells)).from_buffer(cells)
+    silent.mark = silent.__setitem__
+    return silent
 
 
 class _Switch:

@@ -60,7 +60,7 @@ def asks_for_null(code: types.CodeType) -> bool:
 class Surroundings:
     """Installed once in the fork server, before anything is compared with how it was."""
 
-    __slots__ = ("_largest_stack", "_null", "_open", "_os_open", "_recursion", "_set_recursion",
+    __slots__ = ("_largest_stack", "_null", "_open", "_os_open", "_prlimit", "_recursion", "_set_recursion",
                  "_setrlimit", "_stack_size")  # fmt: skip
 
     def __init__(self, null: int, largest_stack: int) -> None:
@@ -68,12 +68,13 @@ class Surroundings:
         self._null, self._largest_stack = null, largest_stack
         self._open, self._os_open = builtins.open, os.open
         self._setrlimit, self._stack_size = resource.setrlimit, threading.stack_size
+        self._prlimit = resource.prlimit
         self._recursion, self._set_recursion = RECURSION, sys.setrecursionlimit
 
     def install(self) -> None:
         places: Any = (builtins, io, os, resource, threading, _thread, sys)
         for place in places:
-            for name in ("open", "setrlimit", "stack_size", "getrecursionlimit", "setrecursionlimit"):
+            for name in ("open", "setrlimit", "prlimit", "stack_size", "getrecursionlimit", "setrecursionlimit"):
                 if hasattr(place, name):
                     setattr(place, name, getattr(self, "os_open" if (place, name) == (os, "open") else name))
         if _multiprocessing is not None:
@@ -107,6 +108,12 @@ class Surroundings:
         large = highest if highest >= 0 and kind != resource.RLIMIT_CPU else sys.maxsize
         soft, hard = (highest if n == resource.RLIM_INFINITY or n > large else n for n in (soft, hard))
         self._setrlimit(kind, (soft, hard))
+
+    def prlimit(self, pid: int, kind: int, limits: Any = None) -> Any:
+        before = self._prlimit(pid, kind)
+        if limits is not None:
+            self.setrlimit(kind, limits)  # no other process than its own could be asked
+        return before
 
     def stack_size(self, size: int = 0) -> int:
         """A stack takes address space, of which there is no more than memory."""

@@ -13,6 +13,12 @@ def loaded(code: types.CodeType) -> set[str]:
     return {name for part in nested(code) for kind, name in steps(part) if kind == LOAD}
 
 
+def loaded_in_classes(code: types.CodeType) -> set[str]:
+    """Variables that the bodies of its classes read."""
+    bodies = [part for part in nested(code) if part is not code and not part.co_flags & _FUNCTION]
+    return {name for part in bodies for kind, name in steps(part) if kind == LOAD}
+
+
 def bound(code: types.CodeType) -> set[str]:
     """Variables of a program's module."""
     return {name for kind, name in steps(code) if kind == BIND}

@@ -140,6 +140,11 @@ def end_interpreter() -> None:
     atexit._run_exitfuncs()
 
 
+def standard_streams() -> tuple[Any, Any]:
+    """Output and errors, as the program has left them; None for what it has deleted."""
+    return sys.__dict__.get("stdout"), sys.__dict__.get("stderr")
+
+
 def flush_streams(*streams: Any) -> None:
     """As CPython does at its end: not those that are closed or have given their buffer up (`detach`)."""
     for stream in streams:

@@ -6,8 +6,10 @@ trees are read by their attributes, whatever these do: what comes out is data ag
 JSON form: scalars and lists as they are; everything else a one-key object with a tag.
 """
 
+import json
 import math
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +23,20 @@ _MAX_HEX = MOST_BITS // 4  # digits of an integer
 _namespace = vars(type)["__dict__"].__get__
 # What decides whether an assert holds, by the methods with which a class of the program could take the decision.
 _OPERATORS = {"==": ("__eq__", "__ne__"), "truth": ("__bool__", "__len__"), "in": ("__contains__",)}
-_VIEWS = {"items": ("__iter__", "__getitem__"), "len": ("__len__",)}
+# How a view is made of a value, and the methods of which its class needs one.
+_VIEWS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "items": (iter, ("__iter__", "__getitem__")),
+    "len": (len, ("__len__",)),
+    "item": (operator.getitem, ("__getitem__",)),
+    "abs": (abs, ("__abs__",)),
+    "int": (int, ("__int__", "__index__", "__trunc__")),
+    "float": (float, ("__float__", "__index__")),
+    "complex": (complex, ("__complex__", "__float__", "__index__")),
+    "round": (round, ("__round__",)),
+    "floor": (math.floor, ("__floor__", "__float__", "__index__")),
+    "ceil": (math.ceil, ("__ceil__", "__float__", "__index__")),
+    "truth": (lambda value, _: bool(value), ("__bool__", "__len__")),
+}
 _PLAIN = {type(None), bool, int, float, str, list, tuple, dict, set, bytes, complex, LinkedList, BinaryTree, *STANDARD}
 
 
@@ -30,7 +45,8 @@ class Opaque:
     """A value without a data form, by the name of its type; equal to nothing that a test expects.
 
     `own`: operators that its class defines (keys of `_OPERATORS`). What these say is the program's word: a check that
-    asks them raises TypeError. `views`: what a check asked for, as data: `str`, `repr`, `len`, `items`.
+    asks them raises TypeError. `views`: what a check asked for, as data: `str`, `repr`, and keys of `_VIEWS` with an
+    argument in JSON behind some, `item 0`.
     """
 
     kind: str
@@ -41,6 +57,9 @@ class Opaque:
         if not isinstance(found := self.views.get(name), kind):
             raise TypeError(f"no {name} of a {self.kind!r} object")
         return found
+
+    def _of_any(self, *name: Any) -> Any:
+        return self._view(" ".join([name[0], *map(json.dumps, name[1:])]), object)
 
     def _refuse(self, operator: str) -> None:
         if operator in self.own:
@@ -54,6 +73,8 @@ class Opaque:
     __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
+        if isinstance(says := self.views.get(f"truth {json.dumps(self.kind)}"), bool):
+            return says
         self._refuse("truth")
         return True
 
@@ -66,6 +87,30 @@ class Opaque:
 
     def __len__(self) -> int:
         return self._view("len", int)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._of_any("item", key)
+
+    def __abs__(self) -> Any:
+        return self._of_any("abs")
+
+    def __int__(self) -> int:
+        return self._view("int", int)
+
+    def __float__(self) -> float:
+        return self._view("float", float)
+
+    def __complex__(self) -> complex:
+        return self._view("complex", complex)
+
+    def __round__(self, *digits: Any) -> Any:
+        return self._of_any("round", *digits)
+
+    def __floor__(self) -> Any:
+        return self._of_any("floor")
+
+    def __ceil__(self) -> Any:
+        return self._of_any("ceil")
 
     def __str__(self) -> str:
         return self._view("str", str)
@@ -160,8 +205,13 @@ class _Encoder:
             if view in ("str", "repr"):  # what is inside of something shows its repr
                 shown = str(value) if view == "str" and not depth else repr(value)
                 views["repr" if depth else view] = self.encode(shown, depth + 1)
-            elif not depth and not names.isdisjoint(_VIEWS[view]):
-                views[view] = self.encode(len(value), 1) if view == "len" else [self.encode(v, 1) for v in value]
+                continue
+            how, _, argument = view.partition(" ")
+            made, needed = _VIEWS[how]
+            if depth or names.isdisjoint(needed) or (how == "truth" and json.loads(argument) != name):
+                continue
+            found = made(value, *([json.loads(argument)] if argument else ()))
+            views[view] = [self.encode(item, 1) for item in found] if how == "items" else self.encode(found, 1)
         return {"o": [name, own_operators(names), views] if views else [name, own_operators(names)]}
 
     def _tree(self, root: Any, depth: int) -> list[Any]:

@@ -12,6 +12,7 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Generator
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from stepcoder.executor.sandbox.values.data import (
@@ -28,12 +29,20 @@ from stepcoder.executor.sandbox.values.data import (
 )  # fmt: skip
 from stepcoder.executor.sandbox.values.mirrors import STEP, TARGET, Mirror, Mirrors
 from stepcoder.executor.sandbox.values.pristine import Pristine
+from stepcoder.executor.sandbox.values.shared import Shared
 from stepcoder.executor.sandbox.values.standard import STANDARD
 
 _FRESH = {id(kind) for kind in (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)}
 _args_of, _set_args = (getattr(vars(BaseException)["args"], name) for name in ("__get__", "__set__"))
 _cause_of = vars(BaseException)["__cause__"].__get__
 _get, _set = object.__getattribute__, object.__setattr__
+_CALLABLE = {types.FunctionType, types.MethodType, type(lru_cache(abs))}
+
+
+def _holds(value: Any) -> bool:
+    """Whether a built-in method of `value` could give the program something of the test's."""
+    kind = type(value)
+    return not (id(kind) in ATOMS or id(kind) in IMMUTABLE or kind is types.ModuleType or is_class(value))
 
 
 class Kept(Protocol):
@@ -56,10 +65,10 @@ class Membrane:
         self._stands: dict[int, tuple[Any, Any]] = {}  # (object of the program, its stand-in), by the former
         self._pairs: dict[int, tuple[Any, Any]] = {}  # copies: (of the program, of the test), by the former
         self._own: dict[int, tuple[Any, Any]] = {}  # the same by the latter; functions of the test by both
-        self._trusted: dict[int, type] = {}  # classes of the test and of the setup
+        self._shared = Shared(self.outward)
 
     def trust(self, kind: type) -> None:
-        self._trusted[id(kind)] = kind
+        self._shared.trust(kind)
 
     def keep(self, names: Kept) -> None:
         self._names.append(names)
@@ -86,14 +95,14 @@ class Membrane:
 
     def _leave(self) -> None:
         """The program goes on."""
-        for part in (self.pristine, *self._names):
+        for part in (self.pristine, self._shared, *self._names):
             part.accept()
 
     def _enter(self) -> None:
         """The test goes on."""
         sys.settrace(None)
         sys.setprofile(None)
-        for part in (self.pristine, *self._names):
+        for part in (self.pristine, self._shared, *self._names):
             part.mend()
 
     def _back(self, given: list[Any], named: dict[str, Any]) -> None:
@@ -104,6 +113,7 @@ class Membrane:
         given.clear()
         named.clear()
         value = own = None
+        self._shared.forget()
         for key in list(self._pairs):  # the outer ones come first
             value, own = self._pairs[key]
             if min(sys.getrefcount(value), sys.getrefcount(own)) <= 3:  # the pair, the name here, the argument
@@ -147,11 +157,15 @@ class Membrane:
             if not self.pristine.of_library(value):
                 self.trust(value)
             return value
-        if kind is types.FunctionType or kind is types.MethodType:
+        if kind is partial:
+            return self._partial(value)
+        if kind in _CALLABLE or (kind is types.BuiltinMethodType and _holds(value.__self__)):
             return value if self.pristine.of_library(value) else self._callback(value)
         if not self.pristine.of_library(kind):
             self.trust(kind)
             self._share(value, memo)
+        else:
+            self._shared.add(value)
         return value
 
     def _share(self, own: Any, memo: dict[int, Any]) -> None:
@@ -160,11 +174,13 @@ class Membrane:
             return
         memo[id(own)] = own
         kind = type(own)
+        if self._shared.trusted(kind):
+            self._shared.add(own)
         if id(kind) in MUTABLE:
             self._pair(own, own)
         parts = parts_of(own, kind) if id(kind) in MUTABLE or kind is tuple else [*state_of(own).values()]
         for part in parts:
-            if id(type(part)) in MUTABLE or type(part) is tuple or id(type(part)) in self._trusted:
+            if id(type(part)) in MUTABLE or type(part) is tuple or self._shared.trusted(type(part)):
                 self._share(part, memo)
 
     # -- data --------------------------------------------------------------------------------------------------------
@@ -205,14 +221,14 @@ class Membrane:
         if (pair := self._own.get(id(value))) is not None and pair[0] is value:
             return pair[1]
         if is_class(value):
-            return value if id(value) in self._trusted else self._mirrors.of(value)
-        if id(kind) in self._trusted or (BaseException in type.mro(kind) and self.pristine.of_library(kind)):
+            return value if self._shared.trusted(value) else self._mirrors.of(value)
+        if self._shared.trusted(kind) or (BaseException in type.mro(kind) and self.pristine.of_library(kind)):
             return self._scrubbed(value, memo)
         if kind is types.CoroutineType:
             return self._awaited(value)
         if kind is types.AsyncGeneratorType:
             return self._flowing(value)
-        return self._stand(value, kind, memo)
+        return value if self._shared.has(value) else self._stand(value, kind, memo)
 
     async def _flowing(self, generator: Any) -> Any:
         with contextlib.suppress(StopAsyncIteration):
@@ -242,6 +258,7 @@ class Membrane:
     def _scrubbed(self, value: Any, memo: dict[int, Any]) -> Any:
         """An object of a class that the test trusts: its attributes cross, in place."""
         memo[id(value)] = value, value
+        self._shared.add(value)
         if BaseException in type.mro(type(value)):
             _set_args(value, tuple(self.outward(part, memo) for part in _args_of(value)))
         for name, part in list(state_of(value).items()):
@@ -278,22 +295,28 @@ class Membrane:
             self._stands[id(value)] = value, stand
         return stand
 
+    def _partial(self, own: Any) -> Any:
+        """The same of what its function and arguments are for the program."""
+        if id(own) not in self._own:
+            named = {name: self.inward(arg) for name, arg in own.keywords.items()}
+            value = partial(self.inward(own.func), *map(self.inward, own.args), **named)
+            self._own[id(value)] = self._own[id(own)] = value, own
+        return self._own[id(own)][0]
+
     def _callback(self, function: Any) -> Any:
         """A function of the test for the program."""
         if id(function) in self._own:
             return self._own[id(function)][0]
 
         def callback(*args: Any, **kwargs: Any) -> Any:
-            for part in self._names:
+            for part in (self._shared, *self._names):
                 part.mend()
-            given, named = (
-                [self.outward(arg) for arg in args],
-                {name: self.outward(arg) for name, arg in kwargs.items()},
-            )
+            given = [self.outward(arg) for arg in args]
+            named = {name: self.outward(arg) for name, arg in kwargs.items()}
             value = self.inward(function(*given, **named))
             for arg in (*given, *named.values()):
                 self.inward(arg)
-            for part in self._names:
+            for part in (self._shared, *self._names):
                 part.accept()
             return value
 

@@ -2,9 +2,10 @@
 
 A stand-in hands on attributes, calls, items and texts. Unless the test is about its class, its truth, membership and
 order decide nothing (TypeError). `==` does only where what both objects consist of agrees with what the program's own
-`==` says.
+`==` says; it may say that an object is unequal to data.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from copy import copy, deepcopy
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 from stepcoder.executor.sandbox.values.codec import own_operators
 from stepcoder.executor.sandbox.values.data import base_of, bases_of, module_of, name_of, space_of, state_of
 from stepcoder.executor.sandbox.values.pristine import Pristine
+from stepcoder.executor.sandbox.values.subclasses import METACLASSES, made_by_program, subclass
 
 _HANDED_ON = (
     "__call__ __iter__ __len__ __getitem__ __setitem__ __delitem__ __missing__ __str__ __repr__ __format__ "
-    "__enter__ __exit__ __reversed__ __bytes__ __await__ __neg__ __pos__ __invert__"
+    "__enter__ __exit__ __reversed__ __bytes__ __await__ __neg__ __pos__ __invert__ "
+    "__get__ __set__ __delete__ __set_name__"
 ).split()
 _CONVERSIONS = "__abs__ __int__ __float__ __complex__ __index__ __round__ __floor__ __ceil__ __trunc__".split()
 _ARITHMETIC = "add sub mul matmul truediv floordiv mod pow and or xor lshift rshift".split()
@@ -26,11 +29,44 @@ STEP = next
 _get, _set = object.__getattribute__, object.__setattr__
 
 
+def _of_class(name: str) -> Any:
+    return property(lambda cls: cls.__mirrors__.call(getattr, (cls, name), {}))
+
+
 class Mirror(type):
     """The class of the stand-ins of one class of the program, and itself the stand-in of that class."""
 
     __mirrors__: "Mirrors"
     __mirrored__: Any
+
+    def __new__(cls, name: str, bases: tuple[Any, ...], space: dict[str, Any], **keywords: Any) -> Any:
+        """A class statement of the test."""
+        parents = tuple(base.__mirrored__ if isinstance(base, Mirror) else base for base in bases)
+        if any(BaseException in type.mro(parent) for parent in parents):
+            return type.__new__(cls, name, bases, space)  # an `except` asks no metaclass
+        mirrors = next(base.__mirrors__ for base in bases if isinstance(base, Mirror))
+        make = subclass if all(type(parent) in METACLASSES for parent in parents) else made_by_program
+        return make(name, parents, space, keywords, mirrors.call)
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return type.__instancecheck__(cls, value) or cls.__mirrored__ in type.mro(type(value))
+
+    def __subclasscheck__(cls, kind: type) -> bool:
+        return type.__subclasscheck__(cls, kind) or cls.__mirrored__ in type.mro(kind)
+
+    __annotations__, __abstractmethods__, __flags__ = map(
+        _of_class, ("__annotations__", "__abstractmethods__", "__flags__")
+    )
+
+    @property
+    def __dict__(cls) -> Any:  # pyright: ignore[reportGeneralTypeIssues]
+        return cls.__mirrors__.call(lambda kind: dict(vars(kind)), (cls,), {})
+
+    @property
+    def __signature__(cls) -> Any:
+        """As of a class whose instances are made by `__init__`."""
+        made = inspect.signature(cls.__init__)
+        return made.replace(parameters=[*made.parameters.values()][1:], return_annotation=inspect.Signature.empty)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         return cls.__mirrors__.call(cls.__mirrored__, args, kwargs)
@@ -54,14 +90,17 @@ class Mirror(type):
         return cls.__mirrors__.call(dir, (cls,), {})
 
 
-class _Doc:
-    """The docstring of the program's class, or of what a stand-in is for."""
+class _Attribute:
+    """Of the program's object, or of its class."""
 
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self._call = call
+    def __init__(self, call: Callable[..., Any], name: str) -> None:
+        self._call, self._name = call, name
 
     def __get__(self, stand: Any, owner: type) -> Any:
-        return self._call(getattr, (owner if stand is None else stand, "__doc__"), {})
+        return self._call(getattr, (owner if stand is None else stand, self._name), {})
+
+    def __set__(self, stand: Any, value: Any) -> None:
+        self._call(setattr, (stand, self._name, value), {})
 
 
 class Mirrors:
@@ -99,7 +138,7 @@ class Mirrors:
         parts = [part for part in type.mro(kind)[:-1] if not (base and self._pristine.of_library(part))]
         names = {name for part in parts for name in space_of(part)}
         space: dict[str, Any] = {name: self._forward(kind, name) for name in _HANDED_ON if name in names}
-        space["__doc__"] = _Doc(self.call)
+        space["__doc__"] = self._attribute("__doc__")
         space["__dir__"] = lambda stand: self.call(dir, (stand,), {})
         space["__copy__"] = lambda stand: self.call(copy, (stand,), {})
         space["__deepcopy__"] = lambda stand, _: self.call(deepcopy, (stand,), {})
@@ -109,6 +148,8 @@ class Mirrors:
         space["__setattr__"] = lambda stand, name, value: self.call(setattr, (stand, name, value), {})
         space["__delattr__"] = lambda stand, name: self.call(delattr, (stand, name), {})
         space["__dict__"] = property(lambda stand: self.call(getattr, (stand, "__dict__"), {}))
+        if "__init__" in names:
+            space["__init__"] = self._attribute("__init__")
         if base is not None or BaseException in type.mro(kind):
             return space | {name: self._attribute(name) for name in names if not name.startswith("__")}
         space |= {name: self._operator(kind, name) for name in _BINARY if name in names}
@@ -116,7 +157,7 @@ class Mirrors:
         own = own_operators(names)
         if "==" in own:
             space["__eq__"] = lambda stand, other: self._equal(stand, other)
-            space["__ne__"] = lambda stand, other: not self._equal(stand, other)
+            space["__ne__"] = lambda stand, other: self._unequal(stand, other)
             space["__hash__"] = object.__hash__
         if self._about(kind):
             return space | self._own(kind, names)
@@ -145,10 +186,7 @@ class Mirrors:
         return order
 
     def _attribute(self, name: str) -> Any:
-        return property(
-            lambda stand: self.call(getattr, (stand, name), {}),
-            lambda stand, value: self.call(setattr, (stand, name, value), {}),
-        )
+        return _Attribute(self.call, name)
 
     def _forward(self, kind: type, name: str) -> Callable[..., Any]:
         return lambda stand, *args, **kwargs: self.call(getattr(kind, name), (stand, *args), kwargs)
@@ -182,7 +220,9 @@ class Mirrors:
         if other is None:
             return False
         if not isinstance(type(other), Mirror):
-            raise TypeError("an object's own == with a value of the test decides nothing")
+            if self.call(lambda a, b: bool(a == b), (stand, other), {}):
+                raise TypeError("an object's own == with a value of the test decides nothing")
+            return False
         one, two = _get(stand, TARGET), _get(other, TARGET)
         says = self.call(lambda: bool(one == two), (), {})
         states = [{name: self._outward(part) for name, part in state_of(target).items()} for target in (one, two)]
@@ -190,6 +230,12 @@ class Mirrors:
         if says is not alike:
             raise TypeError("an object's own == decides nothing")
         return says
+
+    def _unequal(self, stand: Any, other: Any) -> bool:
+        unequal = not self._equal(stand, other)
+        if unequal is not self.call(lambda a, b: bool(a != b), (stand, other), {}):
+            raise TypeError("an object's own != decides nothing")
+        return unequal
 
 
 def _refusing(name: str) -> Callable[..., Any]:

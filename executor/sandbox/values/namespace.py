@@ -5,11 +5,12 @@ built-in names, the code of the test's functions, the methods of its classes.
 """
 
 import operator
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.executor.sandbox.sharing.names import loaded
+from stepcoder.executor.sandbox.sharing.names import loaded_in_classes
 from stepcoder.executor.sandbox.values.data import is_class, name_of, space_of
 from stepcoder.executor.sandbox.values.membrane import Membrane
 from stepcoder.executor.sandbox.values.pristine import Pristine
@@ -33,6 +34,11 @@ class Names(dict[str, Any]):
         self._taken_out: list[Any] = []  # whose finalisers are not to run while the test goes on
         self.accept()
         membrane.keep(self)
+
+    def lend(self, wanted: set[str]) -> None:
+        """The program's names that the bodies of the test's classes read: the interpreter does not ask for these."""
+        for name in wanted & self._program.keys() - self._hidden - self.keys():
+            super().__setitem__(name, self._membrane.outward(self._program[name]))
 
     def __missing__(self, name: str) -> Any:
         if name not in self._program or name in self._hidden:
@@ -86,6 +92,21 @@ class Names(dict[str, Any]):
         return self._membrane.pristine.builtins["__import__"](name, *args)
 
 
+class _Imported:
+    """The program's module as an import finds it: the program has it itself, the test what stands for it."""
+
+    def __init__(self, membrane: Membrane, module: types.ModuleType) -> None:
+        self._module, self._stand = module, membrane.outward(module)
+        membrane.keep(self)
+        self.mend()
+
+    def accept(self) -> None:
+        sys.modules[self._module.__name__] = self._module
+
+    def mend(self) -> None:
+        sys.modules[self._module.__name__] = self._stand
+
+
 def test_namespace(
     pristine: Pristine, module: types.ModuleType, code: types.CodeType, setup: types.CodeType | None,
     given: dict[str, Any],
@@ -95,13 +116,13 @@ def test_namespace(
     The setup runs there once more, so that its functions use the test's names; its classes are those that the program
     was given. What the program has put in place of a name of the setup is the program's.
     """
-    asked = set(_all_names(code))
-    classes = {name for name in loaded(code) - pristine.builtins.keys() if name[0].isupper()}
+    asked, lent = set(_all_names(code)), loaded_in_classes(code)
+    classes = {name for name in asked - pristine.builtins.keys() if name[0].isupper()}  # also `solution.Stack`
 
     def about(kind: type) -> bool:
         """Of a function's name a program could make a class, but hardly of one with a capital."""
         name = name_of(kind)
-        return name in classes and name not in names and vars(module).get(name) is kind
+        return name in classes and (name in lent or name not in names) and vars(module).get(name) is kind
 
     membrane = Membrane(pristine, about, stops="StopIteration" in asked)
     names = Names(membrane, module, asked - given.keys())
@@ -113,6 +134,8 @@ def test_namespace(
         elif name in names and is_class(value) and not membrane.pristine.of_library(value):
             membrane.trust(value)
             dict.__setitem__(names, name, value)
+    names.lend(lent)
+    _Imported(membrane, module)
     return names
 
 

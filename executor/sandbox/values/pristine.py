@@ -22,11 +22,12 @@ _COUNTERS, _HEAD = ctypes.c_char * 16, 16  # of a dictionary object, see sandbox
 # What tests say. Others are as programs leave them, but for those that a test imports itself.
 _NAMES = """
     bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions functools heapq io
-    itertools json math numbers operator random re statistics string time types typing
+    itertools json json.decoder math numbers operator random re statistics string time types typing
 """.split()
 _MADE_BY_A_STATEMENT = 1 << 9  # flag of a type
 _CLASSES = (Fraction, Counter)  # those of rebuilt values that a program can patch
 _OPEN = ("sys", "os", "threading", "asyncio")  # programs change these for themselves
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 
 
 class Pristine:
@@ -38,8 +39,12 @@ class Pristine:
         self.builtins = dict(vars(builtins))
         self._imported: dict[str, types.ModuleType] = {}  # by a test, beyond `modules`
         self._spaces: list[_Space] = []
+        self._library: dict[int, tuple[Any, type]] = {}  # its objects and their classes, by identity
         for name, module in self.modules.items():
             self._watch(name, module)
+            for value in vars(module).values():
+                if _made_in(value, name, vars(module)):
+                    self._library[id(value)] = value, type(value)
         self._raw = b"".join(self._counters)
         self._classes = [(kind, name, value) for kind in _CLASSES for name, value in vars(kind).items()]
 
@@ -53,15 +58,26 @@ class Pristine:
 
     def prepare(self, names: Iterable[str]) -> None:
         """Before a program runs: modules of the library that its test is going to import, with their parts."""
-        roots = {name.partition(".")[0] for name in names} & sys.stdlib_module_names - {*self.modules, *_OPEN}
+        roots = {name.partition(".")[0] for name in names} & sys.stdlib_module_names - {*self.modules, "sys", "os"}
         for name in names if roots else ():
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         for name, module in list(sys.modules.items()) if roots else ():
-            if name.partition(".")[0] in roots and type(module) is types.ModuleType:
-                self._imported[name] = module
-                self._watch(name, module)
+            root = name.partition(".")[0]
+            if root in roots and type(module) is types.ModuleType:
+                self._errors(module)
+                if root not in _OPEN:
+                    self._imported[name] = module
+                    self._watch(name, module)
+        self._counters = [space.counters for space in self._spaces]
         self._raw = b"".join(self._counters)
+
+    def _errors(self, module: types.ModuleType) -> None:
+        """A test catches the exceptions of the modules that it imports, as they are."""
+        for value in vars(module).values():
+            if is_class(value) and BaseException in type.mro(value) and not self.of_library(value):
+                self._library[id(value)] = value, type(value)
+                self._spaces.append(_Space(value))
 
     def start(self) -> None:
         """A test's code is about to run: everything as it was at first."""
@@ -86,20 +102,32 @@ class Pristine:
                 type.__setattr__(kind, name, value)
 
     def of_library(self, value: Any) -> bool:
-        """Whether `value` is a module, class or function of the library as it was, or built in."""
+        """Whether `value` is a module, class, function or other object of the library as it was, or built in.
+
+        By identity: a program could give its own the name of a module, and put them there.
+        """
         kind = type(value)
         if kind is types.ModuleType:
             return any(module is value for module in self.modules.values())
-        if kind is types.FunctionType or kind is types.BuiltinFunctionType:
-            module, name = value.__module__, value.__name__
-        elif is_class(value):
-            module, name = module_of(value), name_of(value)
-            if kind is type and not flags_of(value) & _MADE_BY_A_STATEMENT:
-                return True
-        else:
-            return False
-        known = self.modules.get(module) if type(module) is str else None
-        return known is not None and type(name) is str and vars(known).get(name) is value
+        if kind is type and not flags_of(value) & _MADE_BY_A_STATEMENT:
+            return True
+        found = self._library.get(id(value))
+        return found is not None and found[0] is value and found[1] is kind
+
+
+def _made_in(value: Any, name: str, names: dict[str, Any]) -> bool:
+    """Whether a module has made what it holds: a function, a class, an object of one of its classes."""
+    kind = type(value)
+    if kind in _FUNCTIONS:
+        return value.__module__ == name and names.get(value.__name__) is value
+    if not is_class(value):
+        return kind in names.values() and module_of(kind) == name and bool(flags_of(kind) & _MADE_BY_A_STATEMENT)
+    return module_of(value) == name and names.get(name_of(value)) is value
+
+
+def _decides(name: str) -> bool:
+    """Of a name that a program has added to a class of the library: whether it is that of a special method."""
+    return name.startswith("__") and name != "__annotations__"  # which the interpreter adds
 
 
 class _Space:
@@ -119,6 +147,9 @@ class _Space:
     def mend(self) -> None:
         if self.counters.raw == self._raw:
             return
+        if is_class(self._owner):
+            for name in [name for name in self._names if name not in self._saved and _decides(name)]:
+                type.__delattr__(self._owner, name)
         for name, value in self._saved.items():
             if self._names.get(name, self) is not value:
                 if is_class(self._owner):
