@@ -33,7 +33,8 @@ def replaced(page: str, text: str) -> str:
 
 def how_far(results: Results) -> str:
     done, planned = (sum(count) for count in zip(*((len(r.seeds), r.planned) for r in rows(results)), strict=True))
-    return f"{done} of {plural(planned, 'run')} done." if done < planned else f"All {plural(planned, 'run')} are done."
+    single = " One seed says nothing of others." if any(len(row.seeds) == 1 for row in rows(results)) else ""
+    return f"{done} of {plural(planned, 'run')} done.{single}" if done < planned else f"All {planned} runs are done."
 
 
 def whole(results: Results) -> str:

@@ -22,7 +22,8 @@ Choice = tuple[str, str | None]  # a split, and one of its levels or None for al
 class Entry:
     """One arm in one column. `difference` and `p` are None for the first arm, and where no seed is common.
 
-    `detectable`: the true difference that as many seeds and problems would find with 80 % power.
+    One seed says nothing of others: there are no bounds then, and no `p`. `detectable`: the true difference that as
+    many seeds and problems would find with 80 % power.
     """
 
     mean: Interval
@@ -84,6 +85,8 @@ def _entry(first: ArmResults, arm: ArmResults, choice: Choice) -> Entry | None:
     if not shared:
         return Entry(mean)
     one, other = (table_of(side.done, both, split, shared) for side in (first, arm))
+    if len(both) < 2:
+        return Entry(mean, paired(one, other))
     return Entry(mean, paired(one, other), p_value(one, other), detectable(other - one))
 
 

@@ -30,8 +30,12 @@ def draw(results: Results, out: Path) -> Path:
 
 
 def _curves(axes: Any, results: Results, split: str, colours: dict[str, str]) -> None:
-    style(axes, f"Pass rate, {SPLIT_NAMES[split]} (mean and 95 % over seeds)", "")
-    axes.set_xlabel("tokens generated in training", color=MUTED)
+    from matplotlib.ticker import MaxNLocator
+
+    style(axes, f"Pass rate, {SPLIT_NAMES[split]}", "")
+    axes.set_xlabel("tokens generated in training; bands: 95 % over seeds", color=MUTED)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     percent(axes)
     for arm in results.arms:
         if (found := band(arm, split)) is not None:

@@ -25,7 +25,7 @@ Table = Float[np.ndarray, "S P"]
 def crossed(table: Table, level: float = LEVEL) -> Interval:
     """The mean of a table with its interval.
 
-    One seed says nothing of other seeds: the interval is then over problems alone. NaN bounds for a single problem.
+    One seed says nothing of other seeds, nor one problem of others: the bounds are then NaN.
     """
     from scipy.stats import t
 
@@ -36,12 +36,10 @@ def crossed(table: Table, level: float = LEVEL) -> Interval:
 
 
 def standard_error(table: Table) -> tuple[float, float]:
-    """Standard error of the mean of a table, and its degrees of freedom; NaN for a single problem."""
+    """Standard error of the mean of a table, and its degrees of freedom; NaN for a single seed or problem."""
     seeds, problems = table.shape
-    if problems < 2:
+    if seeds < 2 or problems < 2:
         return math.nan, math.nan
-    if seeds < 2:
-        return math.sqrt(float(table.var(ddof=1)) / problems), problems - 1
     by_seed, by_problem = table.mean(1), table.mean(0)
     rest_squares = table - by_seed[:, None] - by_problem[None, :] + table.mean()
     rest = float(np.square(rest_squares).sum()) / ((seeds - 1) * (problems - 1))

@@ -60,6 +60,8 @@ def notes(results: Results) -> list[str]:
         "all arms of its column (Holm). Learning speed: mean held-out pass rate over a run's tokens, then differences "
         "from the first arm, over seeds alone."
     ]
+    if any(len(row.seeds) == 1 for row in found):
+        lines.append("One seed says nothing of other seeds: an arm with one has no interval and no p.")
     for row in found:
         entry = next((e for (_, level), e in row.entries.items() if level is None and e.detectable is not None), None)
         if entry is not None and entry.detectable is not None and not math.isnan(entry.detectable):

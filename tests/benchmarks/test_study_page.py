@@ -21,6 +21,12 @@ def test_pages_of_the_same_files_are_the_same_and_fit_their_lines(tmp_path: Path
     assert "difference from both" in whole(results) and "All 9 runs are done." in whole(results)
 
 
+def test_the_pages_show_what_the_files_of_the_runs_say() -> None:
+    results = read(ROOT / "docs" / "study")
+    assert whole(results) in (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    assert first_table(results) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_page_without_the_place_is_refused() -> None:
     with pytest.raises(UserError, match="not one place"):
         replaced("# A page\n", "text")

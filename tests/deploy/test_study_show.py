@@ -53,6 +53,17 @@ def test_only_runs_that_are_done_count_and_the_table_says_how_many(tmp_path: Pat
     assert both.seeds == (0, 1) and "2 of 3" in as_text(read(study))
 
 
+def test_one_seed_of_an_arm_has_no_interval_and_no_p(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", GAINS)
+    for seed in (1, 2):
+        (run_directory(study, "both", seed) / "report.json").unlink()
+    first, both = rows(read(study))
+    entry, text = both.entries[HELDOUT, None], as_text(read(study))
+    assert entry.difference is not None and entry.difference.low != entry.difference.low and entry.p is None
+    assert first.entries[HELDOUT, None].mean.low < first.entries[HELDOUT, None].mean.high
+    assert "One seed says nothing of other seeds" in text and "would find" not in text
+
+
 def test_curves_go_over_generated_tokens_and_speed_is_the_area_below_them(tmp_path: Path) -> None:
     results = read(write_study(tmp_path / "study", GAINS))
     found = band(results.arms[1], HELDOUT)
