@@ -29,7 +29,7 @@ from stepcoder.executor.sandbox.values.data import (
 )  # fmt: skip
 from stepcoder.executor.sandbox.values.mirrors import STEP, TARGET, Mirror, Mirrors
 from stepcoder.executor.sandbox.values.pristine import Pristine
-from stepcoder.executor.sandbox.values.shared import Shared
+from stepcoder.executor.sandbox.values.shared import Shared, held
 from stepcoder.executor.sandbox.values.standard import STANDARD
 
 _FRESH = {id(kind) for kind in (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)}
@@ -37,6 +37,10 @@ _args_of, _set_args = (getattr(vars(BaseException)["args"], name) for name in ("
 _cause_of = vars(BaseException)["__cause__"].__get__
 _get, _set = object.__getattribute__, object.__setattr__
 _CALLABLE = {types.FunctionType, types.MethodType, type(lru_cache(abs))}
+
+
+def _none() -> None:
+    """Instead of what gives a stand-in."""
 
 
 def _holds(value: Any) -> bool:
@@ -62,7 +66,7 @@ class Membrane:
         self.pristine, self._stops = pristine, stops
         self._names: list[Kept] = []
         self._mirrors = Mirrors(pristine, self.call, self.outward, about)
-        self._stands: dict[int, tuple[Any, Any]] = {}  # (object of the program, its stand-in), by the former
+        self._stands: dict[int, Callable[[], Any]] = {}  # what gives the stand-in of an object of the program
         self._pairs: dict[int, tuple[Any, Any]] = {}  # copies: (of the program, of the test), by the former
         self._own: dict[int, tuple[Any, Any]] = {}  # the same by the latter; functions of the test by both
         self._shared = Shared(self.outward)
@@ -271,7 +275,9 @@ class Membrane:
         base = base_of(kind)
         if id(base) in IMMUTABLE and base is not tuple:
             return self._rebuilt(value, base, lambda part: self.outward(part, memo))
-        stand = self._stands[id(value)][1] if id(value) in self._stands else self._made(value, kind, base, memo)
+        stand = self._stands.get(id(value), _none)()
+        if stand is None:
+            stand = self._made(value, kind, base, memo)
         memo[id(value)] = value, stand
         if id(base) in MUTABLE:
             if id(kind) not in _FRESH:
@@ -292,7 +298,7 @@ class Membrane:
             stand = root.__new__(mirror)
         _set(stand, TARGET, value)
         if id(kind) not in _FRESH:
-            self._stands[id(value)] = value, stand
+            self._stands[id(value)] = held(stand, self._stands, id(value))
         return stand
 
     def _partial(self, own: Any) -> Any:

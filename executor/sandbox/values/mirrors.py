@@ -18,7 +18,7 @@ from stepcoder.executor.sandbox.values.subclasses import METACLASSES, made_by_pr
 _HANDED_ON = (
     "__call__ __iter__ __len__ __getitem__ __setitem__ __delitem__ __missing__ __str__ __repr__ __format__ "
     "__enter__ __exit__ __reversed__ __bytes__ __await__ __neg__ __pos__ __invert__ "
-    "__get__ __set__ __delete__ __set_name__"
+    "__get__ __set__ __delete__ __set_name__ __aenter__ __aexit__ __aiter__ __anext__"
 ).split()
 _CONVERSIONS = "__abs__ __int__ __float__ __complex__ __index__ __round__ __floor__ __ceil__ __trunc__".split()
 _ARITHMETIC = "add sub mul matmul truediv floordiv mod pow and or xor lshift rshift".split()

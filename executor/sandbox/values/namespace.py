@@ -33,6 +33,7 @@ class Names(dict[str, Any]):
         self._methods: list[tuple[type, dict[str, Any]]] = []
         self._taken_out: list[Any] = []  # whose finalisers are not to run while the test goes on
         self.accept()
+        self._goes_on = True  # the test, and not the program
         membrane.keep(self)
 
     def lend(self, wanted: set[str]) -> None:
@@ -48,6 +49,8 @@ class Names(dict[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         """A program may refer to functions and classes of a test; other values are not shown to it."""
         super().__setitem__(name, value)
+        if self._goes_on:
+            self._kept[0][1][name] = value  # and no longer what it was before
         if type(value) is types.FunctionType:
             self._hold(value)
         elif is_class(value) and not self._membrane.pristine.of_library(value):
@@ -61,15 +64,22 @@ class Names(dict[str, Any]):
         if callable(value) and name not in self._program and not name.startswith("_"):
             self._program[name] = self._membrane.inward(value)
 
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        if self._goes_on:
+            self._kept[0][1].pop(name, None)
+
     def _hold(self, function: types.FunctionType) -> None:
         self._functions.append((function, function.__code__, function.__defaults__, function.__kwdefaults__))
 
     def accept(self) -> None:
         """The program goes on: what is here is the test's will."""
+        self._goes_on = False
         self._kept = [(self, dict(self)), self._built_in]
 
     def mend(self) -> None:
         """The test goes on."""
+        self._goes_on = True
         for names, kept in self._kept:
             if len(names) != len(kept) or not all(map(operator.is_, dict.values(names), kept.values())):
                 self._taken_out += dict.values(names)

@@ -2,6 +2,7 @@
 
 import sys
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,13 +11,22 @@ from stepcoder.executor.sandbox.values.data import space_of
 _METHODS = {types.FunctionType, classmethod, staticmethod, property}
 
 
+def held(value: Any, table: dict[int, Any], key: int) -> Callable[[], Any]:
+    """What gives `value` as long as anything else refers to it, and then takes `key` out of `table`; for good where
+    nothing can tell."""
+    try:
+        return weakref.ref(value, lambda _: table.pop(key, None))
+    except TypeError:
+        return lambda: value
+
+
 class Shared:
     """One test's."""
 
     def __init__(self, outward: Callable[[Any], Any]) -> None:
         """`outward`: how a value of the program comes to the test."""
         self._outward = outward
-        self._objects: dict[int, tuple[Any, type]] = {}
+        self._objects: dict[int, tuple[Callable[[], Any], type]] = {}
         self._classes: dict[int, tuple[type, dict[str, Any]]] = {}  # and what they had when the program went on
 
     def trust(self, kind: type) -> None:
@@ -28,7 +38,7 @@ class Shared:
         return id(kind) in self._classes
 
     def add(self, value: Any) -> None:
-        self._objects[id(value)] = value, type(value)
+        self._objects[id(value)] = held(value, self._objects, id(value)), type(value)
 
     def has(self, value: Any) -> bool:
         return id(value) in self._objects
@@ -39,8 +49,8 @@ class Shared:
 
     def mend(self) -> None:
         """The test goes on."""
-        for value, kind in list(self._objects.values()):
-            if type(value) is not kind:
+        for found, kind in list(self._objects.values()):
+            if (value := found()) is not None and type(value) is not kind:
                 object.__setattr__(value, "__class__", kind)
         for kind, before in list(self._classes.values()):
             found = space_of(kind)
@@ -56,6 +66,6 @@ class Shared:
     def forget(self) -> None:
         """Objects that nothing else refers to."""
         for key in list(self._objects):
-            value = self._objects.get(key, (None,))[0]
-            if sys.getrefcount(value) <= 3:  # the pair, the name here, the argument
+            found, _ = self._objects.get(key, (None, None))
+            if type(found) is types.FunctionType and sys.getrefcount(found()) <= 2:  # what gives it, the argument
                 self._objects.pop(key, None)

@@ -13,6 +13,7 @@ from typing import Any
 from stepcoder.executor.sandbox.values.data import space_of
 
 _Call = Callable[[Callable[..., Any], Any, Any], Any]
+_METHODS = (property, classmethod, staticmethod, types.FunctionType)
 METACLASSES = (type, ABCMeta, EnumMeta)
 _NOT_INHERITED = {"__new__", "__init_subclass__", "__class_getitem__", "__getattribute__"}
 
@@ -59,8 +60,8 @@ def _handing_on(parent: type, call: _Call) -> type | None:
 
 
 def _handed(name: str, member: Any, owner: type, call: _Call) -> Any:
-    """None for what is taken as it is: descriptors, and what the subclass has yet to define."""
-    if getattr(member, "__isabstractmethod__", False):
+    """None for what is taken as it is: descriptors that are set, and what the subclass has yet to define."""
+    if type(member) in _METHODS and getattr(member, "__isabstractmethod__", False) is True:
         return None
     match member:
         case property():
@@ -74,17 +75,22 @@ def _handed(name: str, member: Any, owner: type, call: _Call) -> Any:
             return lambda own, other: _equal(own, other, member, call)
         case types.FunctionType():
             return lambda own, *args, **named: call(member, (own, *args), named)
-    return None if name.startswith("__") or hasattr(type(member), "__get__") else _Data(name, owner, call)
+    return None if name.startswith("__") or hasattr(type(member), "__set__") else _Data(name, owner, call)
 
 
 class _Data:
-    """An attribute of a class of the program."""
+    """An attribute of a class of the program, also one that is computed (`cached_property`)."""
 
     def __init__(self, name: str, owner: type, call: _Call) -> None:
         self._name, self._owner, self._call = name, owner, call
 
     def __get__(self, own: Any, kind: type) -> Any:
-        return self._call(lambda: space_of(self._owner)[self._name], (), {})
+        return self._call(lambda own: self._get(own, kind), (own,), {})
+
+    def _get(self, own: Any, kind: type) -> Any:
+        member = space_of(self._owner)[self._name]
+        get = getattr(type(member), "__get__", None)
+        return member if get is None else get(member, own, kind)
 
 
 def _equal(own: Any, other: Any, member: Any, call: _Call) -> Any:
