@@ -28,6 +28,7 @@ from stepcoder.executor.sandbox.sharing.names import calls, imported
 from stepcoder.executor.sandbox.sharing.ordinary import ALL, STDERR, STDIN, STDOUT
 from stepcoder.executor.sandbox.sharing.state import Snapshot, end_interpreter, flush_streams, standard_streams
 from stepcoder.executor.sandbox.streams import Streams, open_streams
+from stepcoder.executor.sandbox.untraced import untraced
 from stepcoder.executor.sandbox.values import codec, structures
 from stepcoder.executor.sandbox.values.namespace import test_namespace
 
@@ -178,7 +179,7 @@ class Harness:
                 self._snapshot.restore_builtins()
                 frame = self._guarded(module, case, given, test) if test else self._answer(code, namespace, case)
             finally:
-                sys.settrace(None)
+                untraced()
                 if is_program:
                     self._end_of_program()
         except BaseException as error:  # whatever a program raises is its own outcome
@@ -231,8 +232,7 @@ class Harness:
 
         `given`: what the setup has put into the program's namespace. `code`: the test's.
         """
-        sys.settrace(None)
-        sys.setprofile(None)
+        untraced()
         self._pristine.start()
         names = test_namespace(self._pristine, module, code, self._setup, given)
         try:

@@ -22,6 +22,7 @@ import types
 from typing import Any
 
 from stepcoder.executor.sandbox.offered.surroundings import RECURSION
+from stepcoder.executor.sandbox.untraced import untraced
 from stepcoder.executor.sandbox.values.pristine import Pristine
 
 _VOLATILE = ("sys", "builtins", "__main__", "threading")  # restored by hand, or different after each fork
@@ -112,8 +113,7 @@ class Snapshot:
         self.restore_builtins()
         for name, value in self._sys.items():
             setattr(sys, name, list(value) if isinstance(value, list) else value)
-        sys.settrace(None)
-        sys.setprofile(None)
+        untraced()
         sys.setrecursionlimit(RECURSION)
         sys.set_int_max_str_digits(0)
         decimal.setcontext(self._context.copy())

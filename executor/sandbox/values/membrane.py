@@ -9,12 +9,12 @@ both copies are brought up to date whenever one side goes on. The program's proc
 
 import contextlib
 import inspect
-import sys
 import types
 from collections.abc import Callable, Generator
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
+from stepcoder.executor.sandbox.untraced import untraced
 from stepcoder.executor.sandbox.values.data import (
     ATOMS,
     IMMUTABLE,
@@ -29,7 +29,7 @@ from stepcoder.executor.sandbox.values.data import (
 )  # fmt: skip
 from stepcoder.executor.sandbox.values.mirrors import STEP, TARGET, Mirror, Mirrors
 from stepcoder.executor.sandbox.values.pristine import Pristine
-from stepcoder.executor.sandbox.values.shared import Shared, held
+from stepcoder.executor.sandbox.values.shared import Shared, held, refcount
 from stepcoder.executor.sandbox.values.standard import STANDARD
 
 _FRESH = {id(kind) for kind in (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)}
@@ -104,8 +104,7 @@ class Membrane:
 
     def _enter(self) -> None:
         """The test goes on."""
-        sys.settrace(None)
-        sys.setprofile(None)
+        untraced()
         for part in (self.pristine, self._shared, *self._names):
             part.mend()
 
@@ -120,7 +119,7 @@ class Membrane:
         self._shared.forget()
         for key in list(self._pairs):  # the outer ones come first
             value, own = self._pairs[key]
-            if min(sys.getrefcount(value), sys.getrefcount(own)) <= 3:  # the pair, the name here, the argument
+            if min(refcount(value), refcount(own)) <= 3:  # the pair, the name here, the argument
                 del self._pairs[key], self._own[id(own)]
 
     def outward(self, value: Any, memo: dict[int, Any] | None = None) -> Any:

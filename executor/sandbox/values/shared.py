@@ -1,10 +1,10 @@
 """Objects and classes of a test that the program has too: what it does to their classes is put back."""
 
-import sys
 import types
-import weakref
 from collections.abc import Callable
+from sys import getrefcount as refcount  # by name: a program may change what a module holds
 from typing import Any
+from weakref import ref
 
 from stepcoder.executor.sandbox.values.data import space_of
 
@@ -15,7 +15,7 @@ def held(value: Any, table: dict[int, Any], key: int) -> Callable[[], Any]:
     """What gives `value` as long as anything else refers to it, and then takes `key` out of `table`; for good where
     nothing can tell."""
     try:
-        return weakref.ref(value, lambda _: table.pop(key, None))
+        return ref(value, lambda _: table.pop(key, None))
     except TypeError:
         return lambda: value
 
@@ -67,5 +67,5 @@ class Shared:
         """Objects that nothing else refers to."""
         for key in list(self._objects):
             found, _ = self._objects.get(key, (None, None))
-            if type(found) is types.FunctionType and sys.getrefcount(found()) <= 2:  # what gives it, the argument
+            if type(found) is types.FunctionType and refcount(found()) <= 2:  # what gives it, the argument
                 self._objects.pop(key, None)
