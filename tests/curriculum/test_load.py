@@ -229,7 +229,7 @@ def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
 def test_missing_empty_and_damaged_files(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.jsonl").reason == "no such file"
     assert refusal(write(tmp_path / "empty.jsonl", "")).reason == "the file holds no problem"
-    assert "cannot be read" in refusal(tmp_path).reason
+    assert refusal(tmp_path).reason == "is a folder; give a file of JSON lines"
     cut = tmp_path / "cut.jsonl.gz"
     cut.write_bytes(gzip.compress(json.dumps(CALL).encode())[:-20])
     assert "cannot be read" in refusal(cut).reason
