@@ -47,7 +47,7 @@ def test_whatever_a_part_is_an_entry_converts_or_is_refused_and_nothing_ends(
     found: list[Any] = []
     for entry in rows:
         row = entry
-        found += reader(kind)(Path())
+        found += reader(kind)(Path("a file"))
     assert len(found) == len(rows) and isinstance(found[0], Record)
     settler = Settler(ExecutorConfig(workers=1))
     for entry in found:
