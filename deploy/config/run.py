@@ -84,7 +84,7 @@ class Config(BaseConfig):
     @model_validator(mode="after")
     def parts_agree(self) -> "Config":
         """Settings of different parts that are each possible and together are not."""
-        for check in (_groups, _refilling, _unsampled, _uncorrected, _overlong, _turns, _by_turn):
+        for check in (_groups, _refilling, _warming, _unsampled, _uncorrected, _overlong, _turns, _by_turn):
             if fault := check(self):
                 raise ValueError(fault)
         return self
@@ -121,6 +121,17 @@ def _by_turn(config: Config) -> str | None:
 def _refilling(config: Config) -> str | None:
     if config.refill_rounds and not config.learner.drop_equal_groups:
         return f"refill_rounds = {config.refill_rounds} has no effect without learner.drop_equal_groups true"
+    return None
+
+
+def _warming(config: Config) -> str | None:
+    """The policy stays as it is while the critic warms up."""
+    warmup, steps = config.learner.critic_warmup, config.run.steps
+    if warmup >= steps:
+        return (
+            f"learner.advantage.critic.warmup_steps = {warmup} leaves the policy no step to learn in: run.steps = "
+            f"{steps}. Give fewer than that, or more steps"
+        )
     return None
 
 

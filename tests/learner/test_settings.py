@@ -44,6 +44,10 @@ ROOT = Path(__file__).resolve().parents[2]
             "rollout.group_size = 1, but learner.advantage.reward_baseline group compares",
         ),
         ("--learner.drop_equal_groups true --rollout.group_size 1", "learner.drop_equal_groups compares"),
+        (
+            "--learner.advantage gae --learner.advantage.critic.warmup_steps 5 --run.steps 5",
+            "learner.advantage.critic.warmup_steps = 5 leaves the policy no step to learn in: run.steps = 5",
+        ),
         ("--refill_rounds 2", "refill_rounds = 2 has no effect without learner.drop_equal_groups"),
         (
             "--learner.loss reinforce --learner.loss.clip_high 0.3",
