@@ -1,6 +1,7 @@
 # make train   builds .venv, then trains the starter model (about half an hour on 2 cores)
-# make test    builds .venv, then runs the tests
-# make test-all  the same, with those that are marked slow
+# make test    builds .venv, then runs the tests (less than ten minutes on 2 cores)
+# make test-slow  runs those that need a minute or more each: kills, restarts, jobs on a cluster
+# make test-all  runs all, with those that repeat at length what others check
 # make setup   builds .venv only; does nothing when it is up to date
 # make check   linter, type checker, direction of imports
 # make clean   removes .venv, caches and build files (runs/ stays)
@@ -26,9 +27,9 @@ LOCKED := $(PIP) --no-deps --require-hashes
 LOCKS.cpu := requirements/base.txt requirements/dev.txt requirements/engine-cpu.txt requirements/torch.txt
 LOCKS.gpu := requirements/gpu.txt requirements/dev.txt
 
-.PHONY: setup packages-cpu packages-gpu train test test-all check clean help
+.PHONY: setup packages-cpu packages-gpu train test test-slow test-all check clean help
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -15
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -16
 
 setup: $(STAMP)
 
@@ -64,7 +65,10 @@ train: $(STAMP)
 	$(BIN)/stepcoder train --config $(CONFIG) $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(TESTERS) -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(TESTERS) -m "not slow and not exhaustive" $(ARGS)
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -n $(TESTERS) -m "slow and not exhaustive" $(ARGS)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -n $(TESTERS) $(ARGS)

@@ -26,7 +26,7 @@ def curriculum_actor(driver: int) -> psutil.Process | None:
     return None
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_goes_on_when_its_curriculum_is_killed(model: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, model, "run", eval={"at_start": False, "at_end": False})
     command = [sys.executable, "-m", "deploy.train", "--config", str(config)]

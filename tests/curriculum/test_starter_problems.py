@@ -56,7 +56,7 @@ def test_every_solution_passes(splits: dict[str, list[Problem]], pool: LocalPool
     assert [fault for problems in splits.values() for fault in solution_faults(problems, pool)] == []
 
 
-@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_every_mutant_fails(every: int, splits: dict[str, list[Problem]], pool: LocalPool) -> None:
     assert [fault for problems in splits.values() for fault in mutant_faults(problems[::every], pool)] == []
 

@@ -227,7 +227,7 @@ def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
     assert go(tmp_path / "straight").messages == ["all 6 steps are done; raise sft.epochs to go on"]
 
 
-@pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.exhaustive)])
 def test_a_run_from_the_first_pass_rate_to_the_last(engine: str, model: Path, tmp_path: Path) -> None:
     """Real Ray, DeepSpeed, engine and sandbox."""
     place = tmp_path / "run"

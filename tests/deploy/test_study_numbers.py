@@ -48,7 +48,7 @@ def test_the_detectable_difference_is_found_as_often_as_it_says() -> None:
     assert detectable(table) == pytest.approx(2.8 * standard_error(table)[0], rel=0.15)
 
 
-@pytest.mark.parametrize("draws", [200, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("draws", [200, pytest.param(2000, marks=pytest.mark.exhaustive)])
 def test_intervals_cover_a_known_effect(draws: int) -> None:
     """At 200 draws of a method that covers 95 % the share is below 90 % once in two thousand times, a cell."""
     shares = [coverage(METHODS["crossed"], seeds, points, draws)[0] for seeds in SEEDS for points in DEVIATIONS]

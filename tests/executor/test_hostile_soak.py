@@ -9,7 +9,7 @@ from stepcoder.executor.pool.local import LocalPool
 from tests.executor.hostile.canaries import canaries
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_nothing_grows_and_no_verdict_changes() -> None:
     level = choose(ExecutorConfig.model_validate({}))
     assert soak(count=300, kills=10, level=level, workers=2, seed=1) == []

@@ -322,7 +322,7 @@ def test_the_start_says_what_a_level_leaves_open(caplog: pytest.LogCaptureFixtur
         assert f"isolation level {level}" in line and ("names, sizes and dates of files" in line) is (level > 1)
 
 
-@pytest.mark.parametrize("level", [1, *(pytest.param(level, marks=pytest.mark.slow) for level in (2, 3))])
+@pytest.mark.parametrize("level", [1, *(pytest.param(level, marks=pytest.mark.exhaustive) for level in (2, 3))])
 def test_no_descriptor_of_ours_has_the_number_that_another_is_given(level: int) -> None:
     """Whatever numbers the parent has left for those that it passes to its fork server."""
     config = CONFIG.model_copy(update={"open_files": 32})

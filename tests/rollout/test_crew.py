@@ -77,7 +77,8 @@ async def ended(scenario: Coroutine[Any, Any, None], rollout: RolloutService, le
         await free("learner-0", *rollout.names)
 
 
-@pytest.mark.parametrize("kind", ["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["transformers", pytest.param("vllm", marks=pytest.mark.exhaustive)])
 def test_engines_that_die_and_hang_are_replaced_with_the_newest_weights(
     cluster: None, kind: str, models: list[str]
 ) -> None:

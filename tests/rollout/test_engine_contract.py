@@ -290,7 +290,7 @@ def processes(engine: Any) -> tuple[psutil.Process, list[psutil.Process]]:
 
 
 # `tests/rollout/test_worker.py` kills an actor with vLLM
-@pytest.mark.parametrize("own", ["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("own", ["transformers", pytest.param("vllm", marks=pytest.mark.exhaustive)])
 def test_its_processes_die_with_an_actor_that_was_killed(cluster: None, own: str, model: Path) -> None:
     engine = serve(own, model)
     actor, children = processes(engine)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
+import pytest
 
 from tests.tools.loop import step_lines, write_config
 from tests.tools.patience import until
@@ -16,6 +17,7 @@ def ranks(pid: int) -> list[psutil.Process]:
     return [process for process in descendants(pid) if "LearnerRank" in " ".join(process.cmdline())]
 
 
+@pytest.mark.slow
 def test_a_rank_that_dies_takes_the_learner_back_to_its_checkpoint_and_the_engines_stay(
     model: Path, tmp_path: Path
 ) -> None:

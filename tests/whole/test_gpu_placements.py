@@ -74,7 +74,7 @@ async def learnt(services: Services, step: int) -> dict[str, torch.Tensor]:
     return (await services.learner._all("sent"))[0]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("placed", "gpus"), [("split", 4), ("colocated", 2)])
 def test_an_engines_weights_are_the_learners_to_the_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, placed: str, gpus: int
@@ -140,7 +140,7 @@ STARTS = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("file", STARTS)
 def test_a_shipped_configuration_starts_trains_and_evaluates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.tools.head import Head, started
 from tests.tools.loop import alive, engine_processes, metrics, write_config
 from tests.tools.patience import until
 
 
+@pytest.mark.slow
 def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, model: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, model, "job", eval={"at_start": False, "at_end": False})
     run = tmp_path / "job"

@@ -61,7 +61,8 @@ def descendants(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
-@pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.exhaustive)])
 def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_killed(
     engine: str, model: Path, tmp_path: Path, straight: Callable[[str], tuple[Path, str]]
 ):
@@ -97,6 +98,7 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes_as_if_it_had_not_been_ki
     assert_same(learner_state(undisturbed), learner_state(killed))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_and_nothing_else(model: Path, tmp_path: Path):
     """Asked while the third step is written, of whose programs none is judged: the second is saved, and all goes."""
     run, hold = tmp_path / "asked", tmp_path / "asked" / "trajectories" / "step-00000002.parquet"

@@ -42,7 +42,7 @@ def train(config: Path) -> list[str]:
     return [sys.executable, "-m", "deploy.train", "--config", str(config), *SETTINGS]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_three_nodes_without_a_common_disk_give_the_numbers_of_one(places: tuple[Path, Path], islands: Islands) -> None:
     shared, given = places
     one, three = (write_config(shared, given / "model", name) for name in ("one", "three"))

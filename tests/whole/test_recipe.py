@@ -77,7 +77,7 @@ def miniature(line: str, files: dict[str, str], model: Path) -> list[str]:
     return kept + [word for name, value in changes.items() for word in (f"--{name}", value)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_recipe_ends_with_an_evaluated_checkpoint(tmp_path: Path, model: Path) -> None:
     files, lines = write_data_sets(tmp_path), commands(RECIPE)
     (tmp_path / "data").mkdir()

@@ -44,7 +44,7 @@ def start(file: Path, **environment: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_study_goes_on_and_ends_with_the_same_table(model: Path, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     straight, _ = (process := start(study_file(tmp_path / "a", model))).communicate(timeout=HANG_S)

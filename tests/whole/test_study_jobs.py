@@ -12,7 +12,7 @@ from tests.tools.patience import until
 from tests.tools.ports import free_port
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_job_is_found_again_by_its_name_and_its_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with started(tmp_path / "home") as head:
         monkeypatch.setenv("HOME", head.environment["HOME"])

@@ -21,6 +21,8 @@ from tests.tools.loop import metrics, write_config
 from tests.tools.patience import HANG_S, until
 from tests.tools.ports import free_port
 
+pytestmark = pytest.mark.slow  # all look at one run
+
 
 class Prometheus:
     """Scrapes what the head of a cluster lists, every second."""
