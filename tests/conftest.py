@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stepcoder.rollout.vllm.kernels import forbidden, honour_restriction
+from stepcoder.rollout.vllm.kernels import forbidden, honour_restriction, loaded
 
 honour_restriction()  # tests import vLLM into this process, too
 # Tiny models gain nothing from a second thread, and beside other work two threads mostly wait for each other. Processes
@@ -51,8 +51,27 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-def pytest_report_header() -> str | None:
-    return "vLLM's kernels: restricted to those of an older CPU" if forbidden(os.environ) else None
+KERNELS = pytest.StashKey[set[str]]()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Which of vLLM's libraries the tests ran with, from each of their processes."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["kernels"] = loaded()  # pyright: ignore[reportAttributeAccessIssue]  # pytest-xdist's
+    else:
+        session.config.stash.setdefault(KERNELS, set()).add(loaded())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    node.config.stash.setdefault(KERNELS, set()).add(getattr(node, "workeroutput", {}).get("kernels", ""))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    names = ", ".join(sorted(config.stash.get(KERNELS, set()) - {""}))
+    restricted = " (restricted to those of an older CPU)" if forbidden(os.environ) else ""
+    if names:
+        terminalreporter.write_line(f"vLLM's kernels that the tests loaded: {names}{restricted}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
