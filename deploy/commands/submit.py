@@ -30,7 +30,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     submit.add_argument(
         "--address", metavar="URL", help="the cluster's dashboard (default: RAY_API_SERVER_ADDRESS, or this machine's)"
     )
-    submit.add_argument("--name", metavar="NAME", help="the job's name (default: one of Ray's)")
+    submit.add_argument(
+        "--name", metavar="NAME",
+        help="the job's name, with a number where one of that name has ended (default: one of Ray's)",
+    )  # fmt: skip
     submit.add_argument("--no-wait", action="store_true", help="return as soon as the job is accepted")
     submit.add_argument(
         "--working-dir", metavar="DIR", type=Path, default=Path("."), help="what to send (default: this directory)"
@@ -45,9 +48,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from stepcoder.deploy.jobs.client import connect, follow, submit
+    from stepcoder.deploy.jobs.client import connect, follow, quiet, submit
     from stepcoder.deploy.jobs.upload import Upload, variables, waiting
 
+    quiet()
     upload = Upload(options.working_dir, tuple(options.exclude))
     environment = variables(options.env)
     environment = waiting(checked(options.line, environment)) | environment

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from stepcoder.deploy.jobs.upload import Upload
 from stepcoder.errors import UserError
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
+    from ray.job_submission import JobDetails, JobSubmissionClient
 
 ENTRY = ("python", "-m", "stepcoder")
 PATIENCE_S = 60.0  # a dashboard answers before the agent that starts jobs does
@@ -52,7 +53,13 @@ def asked(address: str | None, call: Callable[[], T]) -> T:
             "prints it; from outside the cluster forward its port first, such as ssh -L 8265:127.0.0.1:8265 HEAD."
         ) from None
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"{where}: {str(error).strip().splitlines()[-1]}") from None
+        raise UserError(f"{where}: {said(error)}") from None
+
+
+def said(error: Exception) -> str:
+    """The last line with words of it: the cluster's answers are tracebacks, with a full stop of Ray's after them."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in reversed(lines) if any(map(str.isalpha, line))), type(error).__name__)
 
 
 def token_refused(where: str, *, missing: bool) -> UserError:
@@ -64,10 +71,16 @@ def token_refused(where: str, *, missing: bool) -> UserError:
     )
 
 
+def quiet() -> None:
+    """Ray tells what it packs, which files it leaves out, and where it sends them."""
+    for name in ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def connect(address: str | None) -> "JobSubmissionClient":
     from ray.job_submission import JobSubmissionClient
 
-    logging.getLogger("ray").setLevel(logging.ERROR)  # what it packs, and that it leaves .git out
+    quiet()  # its modules have set their levels by now
     url = checked_address(address)
     return asked(url, lambda: JobSubmissionClient(url))
 
@@ -75,7 +88,9 @@ def connect(address: str | None) -> "JobSubmissionClient":
 def submit(
     client: "JobSubmissionClient", line: Sequence[str], upload: Upload, variables: dict[str, str], name: str | None
 ) -> str:
-    """Hand `stepcoder LINE` to the cluster; the job's name."""
+    """Hand `stepcoder LINE` to the cluster; the job's name, of which `free_name` tells."""
+    if name is not None:
+        name = free_name(name, asked(client.get_address(), client.list_jobs))
 
     def call() -> str:
         deadline = time.monotonic() + PATIENCE_S
@@ -92,6 +107,25 @@ def submit(
                 time.sleep(1)
 
     return asked(client.get_address(), call)
+
+
+def free_name(name: str, jobs: Sequence["JobDetails"]) -> str:
+    """`name`, or with the next number where jobs had it before: Ray keeps the names of those that have ended.
+
+    One of them that has not ended raises UserError.
+    """
+    taken = 0
+    for job in jobs:
+        found = re.fullmatch(rf"{re.escape(name)}(?:-(\d+))?", job.submission_id or "")
+        if found is None:
+            continue
+        if not job.status.is_terminal():
+            raise UserError(
+                f"--name {name}: the job {job.submission_id} is {job.status.value.lower()}. Stop it with 'ray job stop "
+                f"{job.submission_id}', follow it with 'ray job logs -f {job.submission_id}', or give another name."
+            )
+        taken = max(taken, int(found[1] or 1))
+    return f"{name}-{taken + 1}" if taken else name
 
 
 def follow(client: "JobSubmissionClient", name: str) -> int:

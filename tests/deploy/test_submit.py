@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray.job_submission import JobDetails, JobStatus, JobType
 
 from stepcoder.deploy.cli import main
-from stepcoder.deploy.jobs.client import checked_address, connect
+from stepcoder.deploy.jobs.client import checked_address, connect, free_name, said
 from stepcoder.deploy.jobs.upload import LIMIT_BYTES, Upload, variables, waiting
 from stepcoder.errors import UserError
 from tests.tools.loop import ROOT
@@ -49,6 +50,27 @@ def test_a_stopped_job_is_given_the_time_that_its_checkpoint_may_take() -> None:
     for bad in ("A", "=b"):
         with pytest.raises(UserError, match="--env .*NAME=VALUE"):
             variables([bad])
+
+
+def job(name: str | None, status: JobStatus) -> JobDetails:
+    return JobDetails(type=JobType.SUBMISSION, submission_id=name, status=status, entrypoint="")
+
+
+def test_a_name_that_was_used_gets_the_next_number() -> None:
+    ended = [job("first", JobStatus.STOPPED), job("first-2", JobStatus.FAILED), job("first-again", JobStatus.RUNNING)]
+    assert free_name("first", ended) == "first-3"
+    assert free_name("first", ended[:1]) == "first-2"
+    assert free_name("fir.t", [*ended, job(None, JobStatus.RUNNING)]) == "fir.t"
+    with pytest.raises(
+        UserError, match="--name first: the job first-2 is pending. Stop it with 'ray job stop first-2'"
+    ):
+        free_name("first", [*ended[:1], job("first-2", JobStatus.PENDING)])
+
+
+def test_a_clusters_answer_is_said_without_its_traceback() -> None:
+    answer = "Request failed with status code 500: Traceback (most recent call last):\n  File x\nValueError: no.\n."
+    assert said(RuntimeError(answer)) == "ValueError: no."
+    assert said(RuntimeError("..")) == "RuntimeError"
 
 
 @pytest.mark.parametrize("address", ["ray://head:10001", "head", "http://head", "head:port", "ftp://head:1"])

@@ -19,12 +19,14 @@ def test_a_job_can_be_followed_stopped_and_submitted_again(head: Head, model: Pa
     assert "step   1/500" in head.job("logs", "first")
     engines = engine_processes(psutil.Process(head.process.pid).children(recursive=True))
     assert engines
+    taken = head.stepcoder("first", config)
+    assert taken.returncode == 2 and "the job first is running" in taken.stderr, taken.stdout + taken.stderr
     head.job("stop", "first")
     until(lambda: not any(map(alive, engines)), lambda: engines)
     reached = max(int(folder.name.split("-")[1]) for folder in (run / "checkpoints").glob("step-*"))
     engine = ("--rollout.engine", "transformers")
-    done = head.stepcoder("second", config, "--run.steps", str(reached + 2), *engine)
-    assert done.returncode == 0 and "second: succeeded" in done.stdout, done.stdout + done.stderr
+    done = head.stepcoder("first", config, "--run.steps", str(reached + 2), *engine)
+    assert done.returncode == 0 and "first-2: succeeded" in done.stdout, done.stdout + done.stderr
     assert f"going on from the checkpoint of step {reached} of {reached + 2}" in done.stdout
     assert f"step {reached + 2}/{reached + 2}" in done.stdout
     assert sorted(metrics(run)) == list(range(1, reached + 3))
