@@ -5,7 +5,7 @@ import logging
 import re
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ from stepcoder.deploy.jobs.upload import Upload
 from stepcoder.errors import UserError
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobDetails, JobSubmissionClient
+    from ray.job_submission import JobStatus, JobSubmissionClient
 
 ENTRY = ("python", "-m", "stepcoder")
 PATIENCE_S = 60.0  # a dashboard answers before the agent that starts jobs does
@@ -90,7 +90,8 @@ def submit(
 ) -> str:
     """Hand `stepcoder LINE` to the cluster; the job's name, of which `free_name` tells."""
     if name is not None:
-        name = free_name(name, asked(client.get_address(), client.list_jobs))
+        jobs = asked(client.get_address(), client.list_jobs)
+        name = free_name(name, {job.submission_id: job.status for job in jobs if job.submission_id})
 
     def call() -> str:
         deadline = time.monotonic() + PATIENCE_S
@@ -109,20 +110,20 @@ def submit(
     return asked(client.get_address(), call)
 
 
-def free_name(name: str, jobs: Sequence["JobDetails"]) -> str:
+def free_name(name: str, jobs: Mapping[str, "JobStatus"]) -> str:
     """`name`, or with the next number where jobs had it before: Ray keeps the names of those that have ended.
 
     One of them that has not ended raises UserError.
     """
     taken = 0
-    for job in jobs:
-        found = re.fullmatch(rf"{re.escape(name)}(?:-(\d+))?", job.submission_id or "")
+    for job, status in jobs.items():
+        found = re.fullmatch(rf"{re.escape(name)}(?:-(\d+))?", job)
         if found is None:
             continue
-        if not job.status.is_terminal():
+        if not status.is_terminal():
             raise UserError(
-                f"--name {name}: the job {job.submission_id} is {job.status.value.lower()}. Stop it with 'ray job stop "
-                f"{job.submission_id}', follow it with 'ray job logs -f {job.submission_id}', or give another name."
+                f"--name {name}: the job {job} is {status.value.lower()}. Stop it with 'ray job stop {job}', follow it "
+                f"with 'ray job logs -f {job}', or give another name."
             )
         taken = max(taken, int(found[1] or 1))
     return f"{name}-{taken + 1}" if taken else name

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray.job_submission import JobDetails, JobStatus, JobType
+from ray.job_submission import JobStatus
 
 from stepcoder.deploy.cli import main
 from stepcoder.deploy.jobs.client import checked_address, connect, free_name, said
@@ -52,19 +52,15 @@ def test_a_stopped_job_is_given_the_time_that_its_checkpoint_may_take() -> None:
             variables([bad])
 
 
-def job(name: str | None, status: JobStatus) -> JobDetails:
-    return JobDetails(type=JobType.SUBMISSION, submission_id=name, status=status, entrypoint="")
-
-
 def test_a_name_that_was_used_gets_the_next_number() -> None:
-    ended = [job("first", JobStatus.STOPPED), job("first-2", JobStatus.FAILED), job("first-again", JobStatus.RUNNING)]
+    ended = {"first": JobStatus.STOPPED, "first-2": JobStatus.FAILED, "first-again": JobStatus.RUNNING}
     assert free_name("first", ended) == "first-3"
-    assert free_name("first", ended[:1]) == "first-2"
-    assert free_name("fir.t", [*ended, job(None, JobStatus.RUNNING)]) == "fir.t"
+    assert free_name("first", {"first": JobStatus.SUCCEEDED}) == "first-2"
+    assert free_name("fir.t", ended) == "fir.t"
     with pytest.raises(
         UserError, match="--name first: the job first-2 is pending. Stop it with 'ray job stop first-2'"
     ):
-        free_name("first", [*ended[:1], job("first-2", JobStatus.PENDING)])
+        free_name("first", ended | {"first-2": JobStatus.PENDING})
 
 
 def test_a_clusters_answer_is_said_without_its_traceback() -> None:
