@@ -12,7 +12,6 @@ that a checkpoint at the URI is complete or absent too.
 import hashlib
 import itertools
 import json
-import logging
 import os
 import tempfile
 import time
@@ -41,8 +40,6 @@ from stepcoder.words import plural
 
 CONFIG = "config.yaml"
 EVENTS = "events.jsonl"
-
-log = logging.getLogger(__name__)
 
 
 def _comments(text: str) -> str:
@@ -165,7 +162,6 @@ class RunDirectory:
         self.messages.append(message)
         if noted:
             self.note(message)
-        log.info("%s: %s", self.path, message)
 
     @property
     def place(self) -> str:
