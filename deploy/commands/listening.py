@@ -1,5 +1,6 @@
 """What commands share that listen for others: who may ask, and under which address."""
 
+import errno
 import ipaddress
 import os
 import secrets
@@ -29,6 +30,11 @@ def access_token(file: Path | None, host: str, variable: str, how: str) -> str |
     token = secrets.token_urlsafe(24)
     print(f"stepcoder: token {token}  ({how})", file=sys.stderr)
     return token
+
+
+def refused(host: str, port: int, error: OSError) -> UserError:
+    option = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
+    return UserError(f"cannot listen on {host} port {port}: {error.strerror or error}. Give another {option}")
 
 
 def is_loopback(host: str) -> bool:

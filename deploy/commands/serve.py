@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepcoder.deploy.commands.common import RAW, executor_config
-from stepcoder.deploy.commands.listening import access_token, url
+from stepcoder.deploy.commands.listening import access_token, refused, url
 from stepcoder.errors import DataFileError, UserError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     try:
         listener = bound(server)
     except OSError as error:
-        raise UserError(f"cannot listen on {server.host} port {server.port}: {error.strerror}. Give --port") from None
+        raise refused(server.host, server.port, error) from None
     with listener:
         try:
             pool = LocalPool(config)

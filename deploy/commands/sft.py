@@ -90,7 +90,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     stopping = Stopping(config.run.grace_s).install()
     with RunDirectory.open(config, notes, updates) as run:
         for message in (*notes, *run.messages):
-            print(f"{run.path}: {message}", file=sys.stderr)
+            print(f"{run.place}: {message}", file=sys.stderr)
         if not run.finished:
             from stepcoder.deploy.training.sft import fine_tune
 
@@ -118,7 +118,7 @@ def finish(config: "SFTRunConfig", run: "RunDirectory", asked: bool = False) -> 
     if asked:
         print(f"stopped         {asked_to_stop(max((s for s, _ in named(run.checkpoints)), default=0), run.steps)}")
         return
-    print(f"learning curve  {os.path.relpath(picture)}\nrun directory   {place}")
+    print(f"learning curve  {place}/{picture.name}\nrun directory   {place}")
     print(f"take the model  stepcoder export --run {place} --out my-model")
     if run.uri is None:
         print(f"train it        stepcoder train --model {os.path.relpath(named(run.checkpoints)[0][1] / POLICY)} ...")

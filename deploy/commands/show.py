@@ -24,7 +24,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     show.add_argument("run", metavar="RUN", help="a run directory or URI")
     show.add_argument("--problem", metavar="ID", required=True, help="the problem")
     show.add_argument("--step", metavar="N", type=int, help="the training step (default: the last that tried it)")
-    show.add_argument("--sample", metavar="K", type=int, default=0, help="the completion of the group (default: 0)")
+    show.add_argument("--sample", metavar="K", type=int, default=0, help="which completion of the group (default: 0)")
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
@@ -33,6 +33,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     check_installed("show", ("pygments", "fsspec"))
     from stepcoder.deploy.commands.common import console
     from stepcoder.deploy.view.addresses import NotFound, Place
+    from stepcoder.deploy.view.opening import is_one
     from stepcoder.deploy.view.problems import visits
     from stepcoder.deploy.view.run import Run
     from stepcoder.deploy.view.terminal import shown
@@ -41,6 +42,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.visible import visible
 
     opened = Run("run", options.run)
+    if not is_one(opened):
+        raise UserError(f"{options.run}: there is no run; 'stepcoder runs {options.run}' lists those below it")
     tried = visits(opened, options.problem)
     if not tried:
         close = nearest(options.problem, [group.problem for group in opened.groups()])

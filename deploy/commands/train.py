@@ -67,7 +67,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     stopping = Stopping(config.run.grace_s).install()
     with RunDirectory.open(config, notes) as run:
         for message in (*notes, *run.messages):
-            print(f"{run.path}: {message}", file=sys.stderr)
+            print(f"{run.place}: {message}", file=sys.stderr)
         if not run.finished:
             from stepcoder.deploy.training import controller
 
@@ -102,7 +102,7 @@ def finish(config: "Config", run: "RunDirectory", asked: bool = False) -> None:
         print(f"stopped         {asked_to_stop(last, config.run.steps)}")
     elif ended == "minutes" and config.run.max_minutes is not None:
         print(f"stopped         {cut_short(last, config.run.steps, config.run.max_minutes)}")
-    print(f"learning curve  {os.path.relpath(picture)}\nrun directory   {place}")
+    print(f"learning curve  {place}/{picture.name}\nrun directory   {place}")
     print(f"take the model  stepcoder export --run {place} --out my-model")
 
 

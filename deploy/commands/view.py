@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from stepcoder.deploy.commands.common import RAW
-from stepcoder.deploy.commands.listening import access_token, is_loopback, url
+from stepcoder.deploy.commands.listening import access_token, is_loopback, refused, url
 from stepcoder.errors import UserError
 
 NEEDED = ("starlette", "uvicorn", "httptools", "pygments", "fsspec")
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     try:
         listener = bound(server)
     except OSError as error:
-        raise UserError(f"cannot listen on {server.host} port {server.port}: {error.strerror}. Give --port") from None
+        raise refused(server.host, server.port, error) from None
     with listener:
         address = url(*listener.getsockname()[:2]) + "/"
         entry = address if token is None else f"{address}?token={token}"

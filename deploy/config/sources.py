@@ -63,7 +63,7 @@ def read_yaml(path: Path, tree: Tree, seen: tuple[Path, ...] = (), named: str = 
 
 
 @contextlib.contextmanager
-def refused(path: Path) -> Iterator[None]:
+def refused(path: Path | str) -> Iterator[None]:
     """What a file of settings cannot be read for becomes a UserError."""
     try:
         yield
@@ -76,9 +76,14 @@ def refused(path: Path) -> Iterator[None]:
 def read_kept(path: Path) -> dict[str, Any]:
     """The settings that a run or a study wrote down. UserError for a damaged file, or one of another program."""
     with refused(path):
-        found = yaml.safe_load(read_text(path)) or {}
+        return parse_kept(read_text(path), path)
+
+
+def parse_kept(text: str, place: Path | str) -> dict[str, Any]:
+    with refused(place):
+        found = yaml.safe_load(text) or {}
     if not isinstance(found, dict):
-        raise UserError(f"{path}: expected 'key: value' lines, found something else.")
+        raise UserError(f"{place}: expected 'key: value' lines, found something else.")
     return found
 
 

@@ -9,10 +9,12 @@ With a URI (s3://...) the run works in a local mirror; `sync()` copies what is n
 that a checkpoint at the URI is complete or absent too.
 """
 
+import atexit
 import hashlib
 import itertools
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -25,6 +27,7 @@ import yaml
 from stepcoder.deploy.config.moved import flat, translated
 from stepcoder.deploy.config.run import Config, RunConfig
 from stepcoder.deploy.config.shared import BaseConfig
+from stepcoder.deploy.config.sources import parse_kept, read_kept
 from stepcoder.deploy.run.checkpoint import Checkpoint, best, latest_complete, load, named, prune, sweep
 from stepcoder.deploy.run.exported import RayMetrics
 from stepcoder.deploy.run.faults import FAULTS
@@ -32,7 +35,7 @@ from stepcoder.deploy.run.lock import RunLock
 from stepcoder.deploy.run.manifest import ManifestError
 from stepcoder.deploy.run.metrics import METRICS, MetricsWriter, read_metrics, scores, tokens_generated
 from stepcoder.deploy.run.programs import programs_file
-from stepcoder.deploy.run.remote import connect, fetch_names, listing, pull, push
+from stepcoder.deploy.run.remote import connect, fetch, fetch_names, pull, push
 from stepcoder.deploy.run.settings import FORMATS, best_metric, differences
 from stepcoder.errors import UserError
 from stepcoder.files import write_whole
@@ -51,13 +54,12 @@ def kept_settings(directory: str) -> dict[str, Any] | None:
     """The settings that the run in `directory` began with; None where there is none yet."""
     try:
         if "://" not in directory:
-            text = (local_part(directory) / CONFIG).read_text(encoding="utf-8")
-        else:
-            system, root = connect(directory)
-            text = system.cat_file(f"{root}/{CONFIG}").decode()
+            return read_kept(local_part(directory) / CONFIG) or None
+        system, root = connect(directory)
+        raw = system.cat_file(f"{root}/{CONFIG}")
     except OSError:
         return None
-    return yaml.safe_load(text)
+    return parse_kept(raw.decode(errors="replace"), f"{directory}/{CONFIG}") or None
 
 
 def local_part(directory: str) -> Path:
@@ -125,11 +127,12 @@ class RunDirectory:
         notes = "".join(f"# {note}\n" for note in self.notes)
         if file.is_file():
             old = file.read_text(encoding="utf-8")
-            before = translated(yaml.safe_load(old) or {}, type(self.config))
+            kept = parse_kept(old, file)
+            before = translated(kept, type(self.config))
             if all(before.get(key) == flat(settings).get(key) for key in FORMATS):
                 notes = notes or _comments(old)
             if self._begun():
-                refuse_others(yaml.safe_load(old) or {}, self.config)
+                refuse_others(kept, self.config)
         write_whole(file, notes + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         self.checkpoint = latest_complete(self.checkpoints)
         if self.checkpoint is None:
@@ -277,16 +280,13 @@ def refuse_others(before: dict[str, Any], config: BaseConfig) -> None:
 def fetch_checkpoints(directory: str) -> Path:
     """The checkpoints folder of a run, for reading only, its settings and metrics beside it.
 
-    A URI's are copied to a new temporary directory.
+    A URI's are copied to a temporary directory that goes when this process ends.
     """
     if "://" not in directory:
         return local_part(directory) / "checkpoints"
-    system, root = connect(directory)
     copy = Path(tempfile.mkdtemp(prefix="stepcoder-checkpoints-"))
-    for name in listing(system, root):
-        if name.startswith("checkpoints/") or name in (CONFIG, METRICS):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            system.get_file(f"{root}/{name}", str(copy / name))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    fetch(directory, copy, lambda name: name.startswith("checkpoints/") or name in (CONFIG, METRICS))
     return copy / "checkpoints"
 
 

@@ -19,25 +19,29 @@ from stepcoder.files import publish
 log = logging.getLogger(__name__)
 
 
-def find_checkpoint(directory: str, step: int | None = None) -> Checkpoint:
-    """The newest complete checkpoint of a run (a path or URI), or the one of `step`; raises UserError."""
+def find_checkpoint(directory: str, step: int | None = None, asked: str = "") -> Checkpoint:
+    """The newest complete checkpoint of a run (a path or URI), or the one of `step`; raises UserError.
+
+    `asked`: the option that named it, where that was neither --run nor --step.
+    """
+    run, which = asked or f"--run {directory}", asked or f"--step {step}"
     folder = fetch_checkpoints(directory)
     present = [number for number, _ in named(folder)]
     if not present:
-        raise UserError(f"--run {directory}: there are no checkpoints in {folder}.")
+        raise UserError(f"{run}: there is no run with a checkpoint there.")
     if step is None:
         newest = latest_complete(folder)
         if newest is None:
-            raise UserError(f"--run {directory}: none of its checkpoints ({len(present)}) is complete.")
+            raise UserError(f"{run}: none of its checkpoints ({len(present)}) is complete.")
         return newest
     path = dict(named(folder)).get(step)
     if path is None:
         steps = ", ".join(str(number) for number in sorted(present))
-        raise UserError(f"--step {step}: the run {directory} has checkpoints of steps {steps}.")
+        raise UserError(f"{which}: the run {directory} has checkpoints of steps {steps}.")
     try:
         return load(path)
     except ManifestError as error:
-        raise UserError(f"--step {step}: the checkpoint is not complete: {error}.") from None
+        raise UserError(f"{which}: the checkpoint is not complete: {error}.") from None
 
 
 def best_checkpoint(directory: str, metric: str | None = None) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,16 +11,16 @@ from typing import Any, Literal
 
 from stepcoder.deploy.config.sources import read_kept
 from stepcoder.deploy.run.checkpoint import named
-from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints, local_part
+from stepcoder.deploy.run.directory import CONFIG, local_part
 from stepcoder.deploy.run.lock import LOCK
 from stepcoder.deploy.run.manifest import MANIFEST
 from stepcoder.deploy.run.metrics import METRICS, read_metrics, tokens_generated
-from stepcoder.deploy.run.remote import fetch_names
+from stepcoder.deploy.run.remote import fetch, fetch_names
 from stepcoder.errors import UserError
 
 State = Literal["running", "finished", "stopped", "not begun"]
 REPORT = "report.json"
-DEPTH = 3  # folders between the directory and a run
+DEPTH = 4  # folders down to a run: study/runs/ARM/seed-N is found from above the study
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Listed:
 def listed(directory: str) -> list[Listed]:
     """The runs at or below a path or URI, those written last first."""
     if "://" in directory:
-        found = (_read(fetch_checkpoints(uri).parent, uri) for uri in _below(directory))
+        found = (_read_at(uri) for uri in _below(directory))
     else:
         found = (_read(Path(place), place) for place in run_places(directory))
     return sorted(filter(None, found), key=lambda run: -run.written)
@@ -64,6 +65,13 @@ def _below(uri: str) -> list[str]:
     """URIs of the runs at or below one."""
     names = [name for name in fetch_names(uri) if name.split("/")[-1] == CONFIG and name.count("/") <= DEPTH]
     return [f"{uri.rstrip('/')}/{name}".removesuffix(f"/{CONFIG}") for name in names]
+
+
+def _read_at(uri: str) -> Listed | None:
+    """Of its checkpoints the manifests alone are fetched."""
+    with tempfile.TemporaryDirectory(prefix="stepcoder-runs-") as copy:
+        fetch(uri, Path(copy), lambda name: name in (CONFIG, METRICS, REPORT) or name.endswith(f"/{MANIFEST}"))
+        return _read(Path(copy), uri)
 
 
 def _read(folder: Path, name: str) -> Listed | None:

@@ -1,6 +1,9 @@
 """A run at a URI: a local mirror of it, copied there as it grows, and from there when the run goes on."""
 
+import contextlib
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,18 @@ def listing(system: Any, root: str) -> dict[str, dict[str, Any]]:
 def fetch_names(uri: str) -> list[str]:
     """The files at a URI, relative to it."""
     return list(listing(*connect(uri, make=False)))
+
+
+def fetch(uri: str, target: Path, wanted: Callable[[str], bool]) -> None:
+    """Copy the files at a URI whose names, relative to it, are wanted; with their times, where it tells them."""
+    system, root = connect(uri, make=False)
+    for name in filter(wanted, listing(system, root)):
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        system.get_file(f"{root}/{name}", str(file))
+        with contextlib.suppress(NotImplementedError):
+            written = system.modified(f"{root}/{name}").timestamp()
+            os.utime(file, (written, written))
 
 
 def push(path: Path, uri: str) -> None:

@@ -56,12 +56,11 @@ def check_resume(resume: str, config: BaseConfig, before: dict[str, Any] | None)
 def find_source(place: str) -> Checkpoint:
     """The checkpoint at RUN/checkpoints/step-N, or the newest complete one of RUN; raises UserError."""
     head, _, name = place.rstrip("/").rpartition("/")
-    try:
-        if name.startswith("step-") and name.removeprefix("step-").isdigit() and head.endswith("checkpoints"):
-            return find_checkpoint(head.removesuffix("checkpoints") or ".", int(name.removeprefix("step-")))
-        return find_checkpoint(place)
-    except UserError as error:
-        raise UserError(f"--resume {place}: {error}") from None
+    asked = f"--resume {place}"
+    if name.startswith("step-") and name.removeprefix("step-").isdigit() and head.endswith("checkpoints"):
+        run = head.removesuffix("checkpoints").rstrip("/") or "."
+        return find_checkpoint(run, int(name.removeprefix("step-")), asked)
+    return find_checkpoint(place, asked=asked)
 
 
 def settings_before(resume: str, directory: str) -> dict[str, Any] | None:

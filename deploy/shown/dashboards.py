@@ -61,7 +61,7 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
     ),
     "curriculum": (
         Panel("Start point, from full generation (0) to the end", "percentunit", ("curriculum/stage_fraction",)),
-        Panel("Subtasks without a prefix", "percentunit", ("curriculum/full_generation_share",)),
+        Panel("Problems at full generation", "percentunit", ("curriculum/full_generation_share",)),
         Panel("Subtasks by stage", "short", ("curriculum/histogram/*",)),
         Panel("Moves to an earlier start point", "short", ("curriculum/moves", "curriculum/moves_by_cap")),
         Panel("Epoch", "short", ("curriculum/epoch",)),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ def grouped(runs: Sequence[Path], names: Sequence[str] | None = None) -> Results
         if seed in found:
             raise UserError(f"--group: {found[seed]} and {path} have the same settings and the same seed, {seed}")
         found[seed] = path
-    called = names or [_name(list(found.values())) for found in arms.values()]
+    called = names or [arm_name(list(found.values())) for found in arms.values()]
     if len(called) != len(arms) or len(set(called)) != len(called):
         listed = "; ".join(", ".join(str(path) for path in found.values()) for found in arms.values())
         raise UserError(f"--names: {plural(len(arms), 'different name')} needed, one an arm: {listed}")
@@ -45,10 +46,10 @@ def _settings(path: Path) -> dict[str, object]:
         raise UserError(f"--group: {path / CONFIG} can't be read: {error}") from None
 
 
-def _name(paths: Sequence[Path]) -> str:
+def arm_name(paths: Sequence[Path]) -> str:
     """What the directories' names begin with; the name of the folder they are in where they share nothing."""
     names = [path.resolve().name for path in paths]
-    shared = (
-        names[0] if len(names) == 1 else os.path.commonprefix(names).rstrip("-_. ").removesuffix("seed").rstrip("-_. ")
-    )
+    if len(names) > 1:
+        names = [name.rstrip("0123456789") for name in names]
+    shared = re.sub(r"[-_. ]*(seed[-_. ]*\d*)?[-_. ]*$", "", os.path.commonprefix(names))
     return shared or paths[0].resolve().parent.name

@@ -93,6 +93,6 @@ def _together(config: Config, gpus: float, at_once: bool | None) -> Placement:
 def _too_few(config: BaseConfig, ranks: int, engines: int, gpus: float) -> UserError:
     wanted = f"{plural(ranks, 'learner rank')} and {plural(engines, 'GPU')} for engines"
     return UserError(
-        f"learner.device = {config.learner.device}: {wanted} need {ranks + engines} GPUs, but there are "
+        f"learner.device = {config.learner.device}: {wanted} need {plural(ranks + engines, 'GPU')}, but there are "
         f"{gpus:.0f}. Set --learner.device cpu, fewer ranks and engines, or --ray.address of a cluster that has them."
     )

@@ -30,12 +30,12 @@ def opened(places: Sequence[str]) -> list[Run]:
     names = _names(list(found))
     runs = [Run(name, place, arm) for name, (place, arm) in zip(names, found.items(), strict=True)]
     for run in runs:
-        if not _is_one(run):
+        if not is_one(run):
             raise UserError(f"{run.place}: there is no run at or below it")
     return runs
 
 
-def _is_one(run: Run) -> bool:
+def is_one(run: Run) -> bool:
     """Whether anything of a run is there, damaged or not."""
     return any(run.files.size(name) is not None for name in FILES) or bool(run.files.names("trajectories"))
 

@@ -21,7 +21,7 @@ def shown(found: View) -> RenderableType:
     facts = Text.assemble(
         _verdict(str(row.get("verdict"))),
         f"  reward {signed(row.get('reward'))}  step {found.place.step}  {stage_words(row.get('stage') or 0)}"
-        f"  completion {found.index + 1} of {len(found.group)}",
+        f"  completion {found.place.sample}, group of {len(found.group)}",
     )
     width = len(str(len(found.listing.lines)))
     lines = [part for line in found.listing.lines for part in _line(line, width)]

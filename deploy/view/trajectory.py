@@ -36,11 +36,6 @@ class View:
     def problem(self) -> str:
         return str(self.row.get("problem_id"))
 
-    @property
-    def index(self) -> int:
-        """Place in the group."""
-        return next(n for n, brief in enumerate(self.group) if brief.sample == self.place.sample)
-
     def text(self, name: str) -> str:
         whole = str(self.row.get(name) or "")
         return whole if len(whole) <= _TEXT else f"{whole[:_TEXT]}\n... ({len(whole):,} characters)"

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from stepcoder.deploy.cli import main
@@ -77,10 +79,19 @@ def test_runs_at_a_uri_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     written("memory://runs/one", 10)
     written("memory://runs/two", 20, evaluated=True)
-    assert {run.name: told(run) for run in listed("memory://runs")} == {
+    system = fsspec.filesystem("memory")
+    system.store["/runs/one/metrics.jsonl"].modified = datetime.fromtimestamp(1e9, UTC)
+    fetched = list[str]()
+    get = system.get_file
+    monkeypatch.setattr(type(system), "get_file", lambda _, name, *rest: (fetched.append(name), get(name, *rest)))
+    found = listed("memory://runs")
+    assert {run.name: told(run) for run in found} == {
         "memory://runs/one": "stopped at step 10 of 20, resumable at step 10",
         "memory://runs/two": "finished, step 20 of 20",
     }
+    assert [run.name for run in found][-1] == "memory://runs/one" and found[-1].written == 1e9
+    assert {name.split("/")[-1] for name in fetched} == {"config.yaml", "metrics.jsonl", "manifest.json"}
+    assert not [folder for folder in tmp_path.iterdir() if not folder.name.startswith("stepcoder-run-")]
     with pytest.raises(UserError, match="--resume never: memory://runs/one holds a run"):
         settle_resume("never", "memory://runs/one")
 
@@ -109,5 +120,14 @@ def test_a_new_directory_begins_at_another_runs_checkpoint(tmp_path: Path, place
     assert settle_resume(str(tmp_path / place), str(new)) is None  # the same command again
     with pytest.raises(UserError, match="holds a run with other settings:\n  run.seed"):
         RunDirectory.open(configured(new, "--run.seed", "9"))
-    with pytest.raises(UserError, match="--resume .*nothing"):
-        settle_resume(str(tmp_path / "nothing"), str(tmp_path / "third"))
+    for what, said in (("nothing", "no run with a checkpoint there"), ("old/checkpoints/step-9", "steps 10, 12")):
+        with pytest.raises(UserError, match=f"^--resume {tmp_path / what}: (?!--).*{said}"):
+            settle_resume(str(tmp_path / what), str(tmp_path / "third"))
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_damaged_settings_of_a_run_are_named(tmp_path: Path, scheme: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.yaml").write_text("run: {")
+    assert main(["train", "--run.directory", f"{scheme}{tmp_path}", "--check"]) == 2
+    said = capsys.readouterr().err
+    assert f"{scheme}{tmp_path}/config.yaml is not valid YAML" in said and said.count("\n") == 1

@@ -10,6 +10,7 @@ from stepcoder.deploy.cli import main
 from stepcoder.deploy.run.listing import listed
 from stepcoder.deploy.run.metrics import read_metrics
 from stepcoder.deploy.study.comparison import HELDOUT, TRAIN, band, rows
+from stepcoder.deploy.study.groups import arm_name
 from stepcoder.deploy.study.plan import run_directory
 from stepcoder.deploy.study.results import read
 from stepcoder.deploy.study.text import as_markdown, as_text
@@ -128,8 +129,9 @@ def test_runs_that_ended_before_their_tokens_are_named(tmp_path: Path) -> None:
 def test_runs_of_a_study_are_listed_as_finished_though_their_checkpoints_are_gone(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study", GAINS, seeds=1)
     (run_directory(study, "both", 0) / "report.json").write_text(json.dumps({"ended": None}))
-    found = {Path(run.name).parent.name: run.state for run in listed(str(study))}
-    assert found == {"ppo": "finished", "both": "stopped"}
+    for place in (study, tmp_path):
+        found = {Path(run.name).parent.name: run.state for run in listed(str(place))}
+        assert found == {"ppo": "finished", "both": "stopped"}
 
 
 def test_compare_groups_runs_that_differ_in_their_seed_alone(
@@ -141,7 +143,24 @@ def test_compare_groups_runs_that_differ_in_their_seed_alone(
     tables = [line.split() for line in capsys.readouterr().out.splitlines()]
     shown = [line.split() for line in as_text(read(study)).splitlines()]
     assert [line for line in tables if line and line[0] in GAINS] == [s for s in shown if s and s[0] in GAINS]
+    assert main(["compare", runs[0], runs[3], "--group"]) == 0
+    assert [name for name in capsys.readouterr().out.split() if name in GAINS][:4] == ["ppo", "ppo", "both", "ppo"]
     assert main(["compare", runs[0], runs[0], "--group"]) == 2
     assert "have the same settings and the same seed, 0" in capsys.readouterr().err
     assert main(["compare", *runs, "--group", "--names", "A"]) == 2
     assert "2 different names needed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("runs", "name"),
+    [
+        (["ppo-seed-0", "ppo-seed-1"], "ppo"),
+        (["ppo-10", "ppo-11"], "ppo"),
+        (["ppo-seed-3"], "ppo"),
+        (["ppo/seed-10", "ppo/seed-11"], "ppo"),
+        (["ppo/seed-0"], "ppo"),
+        (["starter-v2"], "starter-v2"),
+    ],
+)
+def test_an_arm_is_called_by_what_its_directories_share(runs: list[str], name: str) -> None:
+    assert arm_name([Path("/runs") / run for run in runs]) == name

@@ -17,7 +17,11 @@ from tests.tools.one_process import STEPS, configured, go
 
 @pytest.mark.parametrize("scheme", ["memory", "file"])
 def test_a_run_at_a_uri_is_complete_there_and_goes_on_without_its_mirror(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     uri = {"memory": f"memory://bucket{tmp_path}/run", "file": f"file://{tmp_path}/bucket/run"}[scheme]
     straight, _ = go(configured(tmp_path / "straight", model, "ppo", 1), model, monkeypatch)
@@ -34,6 +38,7 @@ def test_a_run_at_a_uri_is_complete_there_and_goes_on_without_its_mirror(
     with RunDirectory.open(at_uri()) as opened:
         write_trajectories(opened.trajectories, STEPS, make_groups(groups=1)[0])
         finish(opened.config, opened)
+    assert f"learning curve  {uri}/learning_curve.png" in capsys.readouterr().out
     system, root = fsspec.core.url_to_fs(uri)
     names = {name.removeprefix(f"{root}/") for name in system.find(root)}
     assert {"config.yaml", "metrics.jsonl", "report.json", "learning_curve.png"} <= names

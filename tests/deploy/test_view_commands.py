@@ -27,7 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_program_is_shown_in_the_terminal(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(made), "--problem", "made/calculate/4", "--step", "3", "--sample", "2"]) == 0
     shown = capsys.readouterr().out
-    assert "made/calculate/4" in shown and "completion 3 of 3" in shown and "start point" in shown
+    assert "made/calculate/4" in shown and "completion 2, group of 3" in shown and "start point" in shown
     assert re.search(r"4  \+ +elif op", shown) and re.search(r"7  - +return a \* b", shown)
     assert all(character.isprintable() or character == "\n" for character in shown)
 
@@ -39,6 +39,8 @@ def test_what_is_not_there_is_said_with_what_is(made: Path, tmp_path: Path, caps
         (["show", str(made), "--problem", "made/calculate/4", "--sample", "9"], "--sample: there is no completion 9"),
         (["show", str(tmp_path / "none"), "--problem", "x"], "there is no such directory"),
         (["view", str(tmp_path / "none")], "there is no such directory"),
+        (["show", str(tmp_path), "--problem", "x"], f"'stepcoder runs {tmp_path}' lists"),
+        (["view", str(made), "--host", "192.0.2.1"], "Give another --host"),
         (["view", str(tmp_path)], "there is no run at or below it"),
         (["view", str(made), "--port", "99999"], "--port: 99999 is no port"),
         (["report", str(made), "-o", str(tmp_path)], "is a directory; give a file"),
