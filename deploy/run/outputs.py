@@ -9,6 +9,8 @@ from stepcoder.errors import UserError
 
 def check_output(path: Path, option: str, inputs: Iterable[Path], force: bool) -> None:
     """What can be wrong with an output, before anything is read."""
+    if str(path) == "-":
+        raise UserError(f"{option}: - is no name: what is written takes its name when it is complete; give a file")
     if path.is_dir():
         raise UserError(f"{option}: {path} is a directory; give a file")
     if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
