@@ -173,6 +173,7 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
     print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
     if options.split:
         print(f"held out  {held_out_file(options.out)} ({later:,})")
-    print(f"dropped   {beside(options.out, 'rejected.jsonl')}")
+    if outcome.dropped:
+        print(f"dropped   {beside(options.out, 'rejected.jsonl')}")
     if options.report is not None:
         print(f"report    {options.report}")

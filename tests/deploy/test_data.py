@@ -151,7 +151,8 @@ def refusals(folder: Path) -> Iterator[tuple[list[str], str]]:
     yield ["show", rows, "--id", "apps/7"], "is --from native right?"
     yield ["check", str(folder / "none.jsonl")], "no such file"
     yield ["check", f"apps:{rows}"], f"'stepcoder data convert --from apps {rows} OUT' reads this"
-    yield ["convert", "--from", "apps", rows, "-"], "OUT: - is no name"
+    yield ["convert", "--from", "apps", rows, "-"], "OUT: - is no file"
+    yield ["convert", "--from", "apps", rows, "/dev/stdout", "--force"], "OUT: /dev/stdout is no file"
 
 
 def test_mistakes_are_told_with_what_to_do(
