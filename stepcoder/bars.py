@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from stepcoder.words import duration, plural
+from stepcoder.words import duration, plural, rate
 
 PLAIN_LINE_S = 10.0
 
@@ -52,13 +52,13 @@ class WorkProgress:
     def advance(self) -> None:
         self.done += 1
         if self._bar is not None:
-            self._bar.update(self._task, completed=self.done, description=f"{self.rate:,.0f} {self.unit}/s")
+            self._bar.update(self._task, completed=self.done, description=f"{self._rate} {self.unit}/s")
         elif time.monotonic() - self._told >= PLAIN_LINE_S:
             self._told = time.monotonic()
             of, left = "", ""
             if self.total:
-                of, left = f"/{self.total:,}", f"  {duration((self.total - self.done) / self.rate)} left"
-            self.message(f"{self.done:,}{of} {self.unit}  {self.rate:,.0f} {self.unit}/s{left}")
+                of, left = f"/{self.total:,}", f"  {duration((self.total - self.done) * self.seconds / self.here)} left"
+            self.message(f"{self.done:,}{of} {self.unit}  {self._rate} {self.unit}/s{left}")
 
     @property
     def here(self) -> int:
@@ -70,9 +70,8 @@ class WorkProgress:
         return time.monotonic() - self._started
 
     @property
-    def rate(self) -> float:
-        """Programs a second, of this run."""
-        return self.here / max(self.seconds, 1e-6)
+    def _rate(self) -> str:
+        return rate(self.here, self.seconds)
 
     def message(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)

@@ -14,3 +14,9 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes < 48 * 60 else f"{minutes / (24 * 60):.0f} days"
+
+
+def rate(count: float, seconds: float) -> str:
+    """A number a second: `1,200`, `12`, `0.42`; never 0 where there is one."""
+    value = count / max(seconds, 1e-6)
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

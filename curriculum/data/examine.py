@@ -89,12 +89,10 @@ def examine(
     where: str,
     preference: Preference,
     most_mutants: int,
-    unsolved: bool = False,
 ) -> Examination:
     """Tries the solutions in the preferred order until one passes; then a few of its mutants. Never sent an empty list.
 
-    `unsolved`: a problem without a solution is kept. A problem whose sandbox failed is NOT_JUDGED; a mutant whose
-    sandbox failed does not count.
+    A problem whose sandbox failed is NOT_JUDGED; a mutant whose sandbox failed does not count.
     """
     if isinstance(entry, Rejected):
         return Finding("", "", entry.where, entry.reason, entry.detail)
@@ -105,8 +103,8 @@ def examine(
     found = fault(problem)
     if found is not None:
         return replace(nothing, reason=found.reason, detail=found.detail)
-    if unsolved and not any(map(str.strip, solutions)):
-        return replace(nothing, solution=NO_SOLUTION, tests=len(problem.suite.cases))
+    if not any(map(str.strip, solutions)):
+        return replace(nothing, reason=Reason.NO_SOLUTION, solution=NO_SOLUTION, tests=len(problem.suite.cases))
     failure: Fault | None = None
     order = preferred(solutions, preference)
     for number in order:

@@ -87,6 +87,8 @@ def check_input(path: str) -> Path:
     if found.exists():
         return found
     word, _, rest = path.partition(":")
+    if rest and word in (AUTO, *FORMATS):
+        raise UserError(f"{path}: no such file or folder; 'stepcoder data convert --from {word} {rest} OUT' reads this")
     if rest and word.isidentifier() and (close := nearest(word, [*FORMATS, AUTO])):
         raise UserError(f"{path}: no such file or folder, and no format {word!r}; did you mean {close[0]}:{rest}?")
     if path.count("/") == 1 and not path.startswith((".", "/", "~")) and not found.suffix:

@@ -23,7 +23,7 @@ from stepcoder.executor.grading.grade import MANY_FAILURES, judge_identity
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report
 
-FORMAT = 3
+FORMAT = 4
 KEYS = ("id", "reason", "where")
 AHEAD = 16  # entries a worker that may be under way while an earlier, slow one keeps the order
 MUTANT_CPU_S = 2.0
@@ -52,7 +52,6 @@ def identity(job: Refinement, release: str) -> dict[str, Any]:
         "source_sha256": job.source.sha256,
         "solution": job.effort.preference,
         "mutants": job.effort.mutants,
-        "unsolved": job.effort.unsolved,
     }
 
 
@@ -64,10 +63,10 @@ class Pools:
 
     def __init__(self, config: ExecutorConfig, effort: Effort) -> None:
         quick = {"cpu_s": min(config.cpu_s, MUTANT_CPU_S), "coverage": False}
-        changes: dict[RunKind, dict[str, Any]] = {"solution": {"coverage": True}}
-        changes |= {"mutant": quick} if effort.mutants else {}
-        self._pools = {kind: LocalPool(config.model_copy(update=change)) for kind, change in changes.items()}
-        self.solutions = self._pools["solution"]
+        self.solutions = LocalPool(config.model_copy(update={"coverage": True}))
+        self._pools: dict[RunKind, LocalPool] = {"solution": self.solutions}
+        if effort.mutants:
+            self._pools["mutant"] = LocalPool(config.model_copy(update=quick), self.solutions.level)
         self.workers = config.workers
 
     def __enter__(self) -> Self:
@@ -91,7 +90,7 @@ def judge(job: Refinement, pools: Pools, results: ResultFile, progress: WorkProg
     progress.begin(done, source.entries)
     entries = islice(enumerate(read(source.kind, source.path), 1), done, None)
     held: list[Finding] = []
-    waiting = (examine(entry, f"entry {n}", effort.preference, effort.mutants, effort.unsolved) for n, entry in entries)
+    waiting = (examine(entry, f"entry {n}", effort.preference, effort.mutants) for n, entry in entries)
     for finding in examined(waiting, pools):
         held.append(finding)
         if finding.reason is Reason.NOT_JUDGED:

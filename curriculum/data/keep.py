@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from stepcoder.bars import WorkProgress
 from stepcoder.curriculum.data.duplicates import Duplicates, asked
-from stepcoder.curriculum.data.examine import Finding, refined
+from stepcoder.curriculum.data.examine import NO_SOLUTION, Finding, refined
 from stepcoder.curriculum.data.files import LineFile, Rejection, beside, line_of, read
 from stepcoder.curriculum.data.near_duplicates import EvaluationTexts
 from stepcoder.curriculum.data.readers.hub import Location
@@ -70,6 +70,8 @@ def sort_out(
         for entry, finding in zip(read(source.kind, source.path), findings, strict=True):
             outcome.entries += 1
             progress.advance()
+            if choices.unsolved and finding.solution == NO_SOLUTION:
+                finding = replace(finding, reason=None)
             made = _decided(entry, finding, against, duplicates if choices.duplicates else None)
             if isinstance(made, Rejection):
                 outcome.dropped.append(made)

@@ -22,11 +22,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Which solution is kept, how many mutants of it are run at most, and whether problems without one are kept."""
+    """Which solution is kept, and how many mutants of it are run at most."""
 
     preference: Preference = "first"
     mutants: int = 0
-    unsolved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +34,14 @@ class Choices:
 
     `duplicates`: whether near-duplicates are dropped. `contamination`: the share of a statement's runs of words that
     makes a problem too like it. `held_out`: the share of each level's problems, 0 to 1; `salt` gives another split.
+    `unsolved`: whether problems without a solution are kept.
     """
 
     duplicates: bool = True
     contamination: float = CONTAMINATION
     held_out: float = 0.0
     salt: str = ""
+    unsolved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

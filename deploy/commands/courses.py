@@ -47,10 +47,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from stepcoder.curriculum.data.files import check_input
     from stepcoder.curriculum.problems.load import load_problems
     from stepcoder.curriculum.stages.conditionals import parse
     from stepcoder.curriculum.stages.courses import courses
 
+    check_input(options.file)
     problems = {problem.id: problem for problem in load_problems(options.file)}
     if options.id not in problems:
         raise unknown(options.id, list(problems), options.file)

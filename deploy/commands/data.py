@@ -18,7 +18,7 @@ examples:
   stepcoder data show train.jsonl.gz --id apps/2287
   stepcoder data select train.jsonl.gz hard.jsonl --config configs/starter.yaml
 
-Files may be JSON lines, one JSON array (both also gzip-compressed), Parquet or Arrow; a folder means all tables in it.
+Files may be JSON lines or one JSON array (both also packed), Parquet or Arrow; a folder means all tables in it.
 docs/data.md explains formats, reasons and how to write a reader of your own."""
 
 _ACTIONS = {

@@ -1,10 +1,13 @@
 """`stepcoder data check`: whether a file of problems can be trained on."""
 
 import argparse
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from stepcoder.deploy.commands.common import RAW, console, executor_config
 from stepcoder.words import plural
+
+if TYPE_CHECKING:
+    from stepcoder.curriculum.data.check import Checked
 
 
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -16,6 +19,12 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     check.add_argument("file", metavar="FILE", help="problems; 'starter:train' and 'starter:heldout' are shipped")
     check.add_argument("--run", action="store_true", help="also run the solutions on their tests, sandboxed")
     check.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
+
+
+def _advice(checked: "Checked") -> str:
+    if not checked.sound and all(fault.reason == "missing_field" for fault in checked.faults):
+        return "where this is another format, 'stepcoder data convert --from auto' makes the native one of it"
+    return "correct them, or let 'stepcoder data refine' drop them"
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
@@ -47,5 +56,5 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     if not options.run and not checked.faults:
         print("their solutions were not run: --run does that")
     if checked.faults:
-        print(f"{plural(len(checked.faults), 'is', 'are')} not: correct them, or let 'stepcoder data refine' drop them")
+        print(f"{plural(len(checked.faults), 'is', 'are')} not: {_advice(checked)}")
     return 1 if checked.faults or not checked.sound else 0

@@ -22,8 +22,8 @@ run."""
 FILES = """\
 files beside OUT:
   OUT.rejected.jsonl   what was dropped: {"reason", "where", "detail", "id", "level"}
-  OUT.findings.jsonl   what running every entry showed; with it, other choices about duplicates, evaluation sets or the
-                       split take seconds. Until it is complete: OUT.findings.jsonl.partial
+  OUT.findings.jsonl   what running every entry showed; with it, other choices about duplicates, evaluation sets, the
+                       split or --keep-unsolved take seconds. Until it is complete: OUT.findings.jsonl.partial
   NAME.heldout.jsonl   with --split, for an OUT called NAME.jsonl
 
 examples:
@@ -120,7 +120,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     config = executor_config("data refine", named, settings)
     against = [check_named(text) for text in options.against]
     contamination = CONTAMINATION if options.contamination is None else options.contamination
-    effort = Effort(options.solution, options.mutants, options.keep_unsolved)
+    effort = Effort(options.solution, options.mutants)
     findings = beside(options.out, "findings.jsonl")
     ours = options.force or findings.with_name(f"{findings.name}.inputs.json").exists()
     _check_outputs(options, [path, *(file for _, file in against)], ours)
@@ -128,7 +128,9 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         try:
             evaluation = evaluation_texts(against, contamination)
             source = check_source(kind, path, progress)
-            choices = Choices(not options.keep_duplicates, contamination, options.split, options.salt)
+            choices = Choices(
+                not options.keep_duplicates, contamination, options.split, options.salt, options.keep_unsolved
+            )
             job = Refinement(source, options.out, config, effort, choices)
             signal.signal(signal.SIGTERM, stop)
             outcome = refine(job, evaluation, version(), progress, anew=options.force)
@@ -171,6 +173,7 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
     print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
     if options.split:
         print(f"held out  {held_out_file(options.out)} ({later:,})")
-    print(f"dropped   {beside(options.out, 'rejected.jsonl')}")
+    if outcome.dropped:
+        print(f"dropped   {beside(options.out, 'rejected.jsonl')}")
     if options.report is not None:
         print(f"report    {options.report}")

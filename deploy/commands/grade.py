@@ -64,7 +64,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     grade.add_argument(
         "--reward",
         metavar="KIND",
-        help="stepcoder (default), ratio, binary, ladder, or your own: package.module:function",
+        help="stepcoder (default), ratio, ladder, verpo, binary, or your own: package.module:function",
     )
     grade.add_argument("--level", metavar="auto|1|2|3|4", help="isolation level (default: auto, the best there is)")
     grade.add_argument("--no-coverage", action="store_true", help="do not record executed lines: faster")
@@ -135,9 +135,11 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 def read_tests(source: str, compare: "CompareRule" = "problem") -> "Tests":
     """The problems of a file or of the starter set; UserError with file and line at the first fault."""
+    from stepcoder.curriculum.data.files import check_input
     from stepcoder.curriculum.problems.load import line_of, load_problems, resolve
     from stepcoder.executor.grading.grade import Tests
 
+    check_input(source)
     problems = load_problems(source, judging=True, compare=compare)
     with resolve(source).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -167,14 +169,14 @@ def _tell(options: argparse.Namespace, tally: "Tally", ks: tuple[int, ...], here
     from rich.console import Console
 
     from stepcoder.executor.grading.summary import summarise, tables
-    from stepcoder.words import duration
+    from stepcoder.words import duration, rate
 
     summary = summarise(tally, ks)
     console = Console(width=None if sys.stdout.isatty() else 110)
     for table in tables(summary):
         console.print(table)
     if here:
-        print(f"{plural(here, 'program')} in {duration(seconds)}, {here / max(seconds, 1e-6):,.0f} programs/s")
+        print(f"{plural(here, 'program')} in {duration(seconds)}, {rate(here, seconds)} programs/s")
     print(f"results  {options.out}")
     if options.summary is not None:
         options.summary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")

@@ -69,7 +69,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         serve.add_argument(f"--{name.replace('_', '-')}", metavar="HOST" if name == "host" else "N", help=about)
     serve.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
     serve.add_argument("--compare", metavar="KIND", help="output comparison")
-    serve.add_argument("--reward", metavar="KIND", help="stepcoder (default), ratio, binary, ladder, or your own")
+    serve.add_argument("--reward", metavar="KIND", help="stepcoder (default), ratio, ladder, verpo, binary, or own")
     serve.add_argument("--level", metavar="auto|1|2|3|4", help="isolation level (default: auto, the best there is)")
     serve.add_argument("--no-coverage", action="store_true", help="do not record executed lines: faster")
 

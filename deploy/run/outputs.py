@@ -6,9 +6,13 @@ from pathlib import Path
 
 from stepcoder.errors import UserError
 
+_DEVICES = (Path("/dev"), Path("/dev/fd"))  # a file that takes the name of one would replace it
+
 
 def check_output(path: Path, option: str, inputs: Iterable[Path], force: bool) -> None:
     """What can be wrong with an output, before anything is read."""
+    if str(path) == "-" or path.parent in _DEVICES:
+        raise UserError(f"{option}: {path} is no file: what is written takes its name when it is complete; give a file")
     if path.is_dir():
         raise UserError(f"{option}: {path} is a directory; give a file")
     if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):

@@ -37,16 +37,24 @@ class _Job:
     failures: int = 0
 
 
-class LocalPool:
-    """`run` from any thread; `map` over many, in order. Raises RuntimeError at once where no isolation can be had."""
+def _found(config: ExecutorConfig) -> int:
+    level = choose(config)
+    if level == 4:
+        log.warning("programs run WITHOUT isolation (executor.level is 4)")
+    else:
+        log.info(described(level))
+    return level
 
-    def __init__(self, config: ExecutorConfig) -> None:
+
+class LocalPool:
+    """`run` from any thread; `map` over many, in order. Raises RuntimeError at once where no isolation can be had.
+
+    `level` is one that another pool has found for the same interpreter and packages, and has said.
+    """
+
+    def __init__(self, config: ExecutorConfig, level: int | None = None) -> None:
         self.config = config
-        self.level = choose(config)
-        if self.level == 4:
-            log.warning("programs run WITHOUT isolation (executor.level is 4)")
-        else:
-            log.info(described(self.level))
+        self.level = level or _found(config)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._plans: deque[tuple[Suite, Plan]] = deque(maxlen=_PLANS_KEPT)

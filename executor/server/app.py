@@ -246,7 +246,7 @@ def _parsed(body: bytes, model: type[_Model]) -> _Model:
 
 def _explained(fault: Any) -> str:
     where = ".".join(map(str, fault["loc"]))
-    text = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"]
+    text = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
     return f"{where}: {text}" if where else text
 
 

@@ -13,6 +13,7 @@ from stepcoder.executor.grading.grade import result
 from stepcoder.executor.report import Report
 from stepcoder.executor.server.refusal import Refused
 from stepcoder.executor.suite import Suite
+from stepcoder.words import plural
 
 
 class JudgeRequest(BaseModel):
@@ -59,8 +60,9 @@ class Problems:
         name = request.problem_id or ""
         if name not in self.suites:
             close = nearest(name, list(self.suites)) if self.suites else []
-            hint = f", did you mean {close[0]!r}?" if close else ""
-            raise Refused(404, f"no problem {name!r}{hint} The server was started with {len(self.suites)} problems")
+            hint = f", did you mean {close[0]!r}?" if close else "."
+            given = plural(len(self.suites), "problem")
+            raise Refused(404, f"no problem {name!r}{hint} The server was started with {given}")
         return self.suites[name]
 
 

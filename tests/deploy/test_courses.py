@@ -53,6 +53,7 @@ def test_conditionals_are_chosen(capsys: pytest.CaptureFixture[str], tmp_path: P
         ("starter:train", "zzzzzz", "its first is starter/"),
         ("starter:trian", ID, "no such starter set; known: heldout, study, train"),
         ("no.jsonl", ID, "no.jsonl: no such file"),
+        ("taco:no.jsonl", ID, "'stepcoder data convert --from taco no.jsonl OUT' reads this"),
     ],
 )
 def test_what_is_not_there_is_told(capsys: pytest.CaptureFixture[str], file: str, id_: str, message: str) -> None:

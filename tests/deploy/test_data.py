@@ -150,6 +150,9 @@ def refusals(folder: Path) -> Iterator[tuple[list[str], str]]:
     yield ["show", native, "--id", "doubel"], "has no problem 'doubel'; did you mean double"
     yield ["show", rows, "--id", "apps/7"], "is --from native right?"
     yield ["check", str(folder / "none.jsonl")], "no such file"
+    yield ["check", f"apps:{rows}"], f"'stepcoder data convert --from apps {rows} OUT' reads this"
+    yield ["convert", "--from", "apps", rows, "-"], "OUT: - is no file"
+    yield ["convert", "--from", "apps", rows, "/dev/stdout", "--force"], "OUT: /dev/stdout is no file"
 
 
 def test_mistakes_are_told_with_what_to_do(
@@ -169,18 +172,27 @@ def test_mistakes_are_told_with_what_to_do(
 # -- check and show ----------------------------------------------------------------------------------------------------
 
 
-def test_check_names_every_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_names_every_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     wrong = DOUBLE | {"id": "wrong", "tests": [{"input": [1], "output": 3}]}
     good = write_lines(tmp_path / "good.jsonl", DOUBLE, ECHO, wrong)
     assert main(["data", "check", str(good)]) == 0
     assert "3 problems are sound (2 introductory, 1 interview), 4 tests" in capsys.readouterr().out
-    assert main(["data", "check", str(good), "--run", "--workers", "1"]) == 1
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        assert main(["data", "check", str(good), "--run", "--workers", "1"]) == 1
+    assert sum("isolation level" in line for line in caplog.messages) == 1
     said = capsys.readouterr().out
     assert "wrong_output" in said and "2 problems are sound" in said and "1 is not" in said
     bad = write_lines(tmp_path / "bad.jsonl", DOUBLE, DOUBLE, ECHO | {"tests": []}, b"{")
     assert main(["data", "check", str(bad)]) == 1
     said = capsys.readouterr().out
     assert all(reason in said for reason in ("duplicate_id", "no_tests", "bad_json", "1 problem is sound"))
+    assert "correct them" in said
+    other = write_lines(tmp_path / "other.jsonl", APPS)
+    assert main(["data", "check", str(other)]) == 1
+    assert "'stepcoder data convert --from auto' makes the native one" in capsys.readouterr().out
 
 
 CHECKERS = [  # of ECHO, whose tests expect "a b"

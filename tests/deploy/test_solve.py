@@ -41,8 +41,10 @@ def test_conversion_and_check_count_them(tmp_path: Path, capsys: pytest.CaptureF
 def test_refinement_keeps_them_on_request_and_knows_copies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = str(write_lines(tmp_path / "rows.jsonl", DOUBLE, OPEN, NEVER, NEVER | {"id": "again"}))
     report = tmp_path / "report.html"
-    words = ["data", "refine", source, str(tmp_path / "kept.jsonl"), "--keep-unsolved", "--report", str(report)]
+    words = ["data", "refine", source, str(tmp_path / "kept.jsonl")]
     assert main(words) == 0
+    assert [line["id"] for line in lines(tmp_path / "kept.jsonl")] == ["double"]
+    assert main([*words, "--keep-unsolved", "--report", str(report)]) == 0
     assert [line["id"] for line in lines(tmp_path / "kept.jsonl")] == ["double", "never"]
     assert [line["id"] for line in lines(tmp_path / "kept.jsonl.rejected.jsonl")] == ["open", "again"]
     assert "1 of them without a solution" in capsys.readouterr().out and report.stat().st_size
