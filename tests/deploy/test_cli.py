@@ -221,7 +221,7 @@ def test_too_little_memory_is_refused_with_the_parts_of_the_estimate() -> None:
 
 def test_gpus_that_are_not_there_are_refused() -> None:
     message = refused("train", *STARTER, "--learner.device", "cuda", "--rollout.engines", "4096")
-    assert "need 4097 GPUs" in message
+    assert "need 4,097 GPUs" in message
 
 
 def test_a_model_shorter_than_the_run_is_refused(model: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_run_with_other_settings_is_refused(model: Path, run: Path) -> None:
 
 def test_resuming_from_where_no_run_is_is_refused_before_the_model_is_looked_for() -> None:
     message = refused("train", *STARTER, "--model", "./no-such-model", "--resume", "no-such-run")
-    assert "--resume no-such-run" in message and "there are no checkpoints" in message
+    assert "--resume no-such-run" in message and "there is no run with a checkpoint there" in message
 
 
 def test_export_writes_a_directory_that_loads(run: Path, model: Path, tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_export_refuses_what_it_cannot_do(run: Path, tmp_path: Path) -> None:
     assert "checkpoints of steps 4, 8" in refused(
         "export", "--run", str(run), "--step", "5", "--out", str(tmp_path / "x")
     )
-    assert "no checkpoints" in refused("export", "--run", str(tmp_path), "--out", str(tmp_path / "x"))
+    assert "no run with a checkpoint" in refused("export", "--run", str(tmp_path), "--out", str(tmp_path / "x"))
 
 
 def test_doctor_names_each_fault_and_what_to_do(model: Path) -> None:
