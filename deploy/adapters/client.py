@@ -17,6 +17,28 @@ _LONGEST_PAUSE_S = 10.0
 _LATER = (408, 429, 502, 503, 504)
 
 
+class _Whole(http.client.HTTPConnection):
+    """Sends head and body at once: the server wakes up once for a request."""
+
+    _pieces: list[bytes] | None = None
+
+    def endheaders(self, message_body: Any = None, *, encode_chunked: bool = False) -> None:
+        self._pieces = []
+        super().endheaders(message_body, encode_chunked=encode_chunked)
+        request, self._pieces = b"".join(self._pieces), None
+        self.send(request)
+
+    def send(self, data: Any) -> None:
+        if self._pieces is None:
+            super().send(data)
+        else:
+            self._pieces.append(data)
+
+
+class _WholeSecure(_Whole, http.client.HTTPSConnection):
+    pass
+
+
 class Client:
     """A connection a thread. `url`: http://host:port, also with judge:TOKEN@ before the host."""
 
@@ -25,7 +47,7 @@ class Client:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r}: give the server's URL as http://host:port")
-        self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._kind = _WholeSecure if parts.scheme == "https" else _Whole
         self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
         token = (token or parts.password or "").strip()
         self._headers = {"Content-Type": "application/json"}

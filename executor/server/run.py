@@ -30,7 +30,8 @@ def serve(app: ASGIApp, listener: socket.socket, config: ServeConfig, started: C
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     settings = uvicorn.Config(
         app, http=protocol(config.head_s, config.send_s), ws="none", lifespan="off", log_config=None, access_log=False,
-        server_header=False, timeout_keep_alive=config.idle_s, timeout_graceful_shutdown=config.drain_s, backlog=2048,
+        server_header=False, proxy_headers=False, timeout_keep_alive=config.idle_s,
+        timeout_graceful_shutdown=config.drain_s, backlog=2048,
     )  # fmt: skip
     # uvicorn raises the signal that stopped it once more when it is done.
     handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
