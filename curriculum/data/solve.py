@@ -72,17 +72,18 @@ def solve(
     """Writes OUT, the problems in their order, with what was found. UserError where samples cannot be read."""
     open_ids = {problem.id for problem in problems if not problem.solution.strip()}
     found = Solved(unsolved=len(open_ids))
-    with _Programs() as programs, LineFile(out) as file, _pool(config) as pool:
+    with _Programs() as programs, LineFile(out) as file:
         for path in samples:
             for id, program in _samples(path, {problem.id for problem in problems}):
                 if id in open_ids and program.strip() and parse(program) is not None:
                     found.programs += programs.add(id, program)
-        progress.begin(0, len(problems))
-        for problem in problems:
-            if problem.id in open_ids:
-                problem = replace(problem, solution=_shortest(problem, programs.of(problem.id), pool, found))
-            file.write(problem_line(problem))
-            progress.advance()
+        with _pool(config) as pool:
+            progress.begin(0, len(problems))
+            for problem in problems:
+                if problem.id in open_ids:
+                    problem = replace(problem, solution=_shortest(problem, programs.of(problem.id), pool, found))
+                file.write(problem_line(problem))
+                progress.advance()
         file.commit()
     return found
 

@@ -78,7 +78,10 @@ def test_the_shortest_program_that_passes_becomes_the_solution(
     assert [line["solution"] for line in lines(out)][1] == PROGRAMS[0]
 
 
-def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_told_before_a_sandbox_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("stepcoder.curriculum.data.solve.LocalPool", lambda _: pytest.fail("made already"))
     source = str(write_lines(tmp_path / "rows.jsonl", OPEN))
     out = str(tmp_path / "out.jsonl")
     unknown = write_lines(tmp_path / "unknown.jsonl", {"problem_id": "opn", "program": "x"})
