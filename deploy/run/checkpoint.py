@@ -17,7 +17,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -145,7 +145,7 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(path, step, manifest)
 
 
-def latest_complete(directory: Path) -> Checkpoint | None:
+def latest_complete(directory: Path, load: Callable[[Path], Checkpoint] = load) -> Checkpoint | None:
     """The newest checkpoint that verifies; the ones passed over are logged with the reason."""
     for step, path in named(directory):
         try:

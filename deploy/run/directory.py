@@ -278,16 +278,26 @@ def refuse_others(before: dict[str, Any], config: BaseConfig) -> None:
 
 
 def fetch_checkpoints(directory: str) -> Path:
-    """The checkpoints folder of a run, for reading only, its settings and metrics beside it.
+    """The checkpoints folder of a run, for reading only, its settings and metrics beside it; load with `fetched`.
 
-    A URI's are copied to a temporary directory that goes when this process ends.
+    A URI's settings and metrics are copied to a temporary directory that goes when this process ends.
     """
     if "://" not in directory:
         return local_part(directory) / "checkpoints"
     copy = Path(tempfile.mkdtemp(prefix="stepcoder-checkpoints-"))
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
-    fetch(directory, copy, lambda name: name.startswith("checkpoints/") or name in (CONFIG, METRICS))
+    for name in fetch_names(directory):
+        if name.startswith("checkpoints/") and name.count("/") > 1:
+            (copy / "checkpoints" / name.split("/")[1]).mkdir(parents=True, exist_ok=True)
+    fetch(directory, copy, lambda name: name in (CONFIG, METRICS))
     return copy / "checkpoints"
+
+
+def fetched(directory: str, path: Path) -> Checkpoint:
+    """One checkpoint of `fetch_checkpoints`, a URI's copied first; raises ManifestError unless it is complete."""
+    if "://" in directory:
+        fetch(directory, path.parent.parent, lambda name: name.startswith(f"checkpoints/{path.name}/"))
+    return load(path)
 
 
 def check_writable(directory: str) -> None:

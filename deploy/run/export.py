@@ -5,11 +5,12 @@ import logging
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from stepcoder.deploy.config.sources import read_kept
-from stepcoder.deploy.run.checkpoint import POLICY, Checkpoint, best, latest_complete, load, named
-from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints
+from stepcoder.deploy.run.checkpoint import POLICY, Checkpoint, best, latest_complete, named
+from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints, fetched
 from stepcoder.deploy.run.manifest import ManifestError
 from stepcoder.deploy.run.metrics import METRICS, scores
 from stepcoder.deploy.run.settings import best_metric
@@ -30,7 +31,7 @@ def find_checkpoint(directory: str, step: int | None = None, asked: str = "") ->
     if not present:
         raise UserError(f"{run}: there is no run with a checkpoint there.")
     if step is None:
-        newest = latest_complete(folder)
+        newest = latest_complete(folder, partial(fetched, directory))
         if newest is None:
             raise UserError(f"{run}: none of its checkpoints ({len(present)}) is complete.")
         return newest
@@ -39,7 +40,7 @@ def find_checkpoint(directory: str, step: int | None = None, asked: str = "") ->
         steps = ", ".join(str(number) for number in sorted(present))
         raise UserError(f"{which}: the run {directory} has checkpoints of steps {steps}.")
     try:
-        return load(path)
+        return fetched(directory, path)
     except ManifestError as error:
         raise UserError(f"{which}: the checkpoint is not complete: {error}.") from None
 
@@ -54,7 +55,7 @@ def best_checkpoint(directory: str, metric: str | None = None) -> Checkpoint:
     paths = dict(named(folder))
     for step in best(folder, found, len(paths)):
         try:
-            return load(paths[step])
+            return fetched(directory, paths[step])
         except (ManifestError, OSError) as error:
             log.warning("checkpoint of step %d is passed over: %s", step, error)
     raise UserError(

@@ -4,7 +4,7 @@ import fcntl
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from stepcoder.deploy.config.sources import read_kept
 from stepcoder.deploy.run.checkpoint import named
 from stepcoder.deploy.run.directory import CONFIG, local_part
 from stepcoder.deploy.run.lock import LOCK
-from stepcoder.deploy.run.manifest import MANIFEST
+from stepcoder.deploy.run.manifest import MANIFEST, ManifestError, verify_sizes
 from stepcoder.deploy.run.metrics import METRICS, read_metrics, tokens_generated
 from stepcoder.deploy.run.remote import fetch, fetch_names
 from stepcoder.errors import UserError
@@ -25,13 +25,16 @@ DEPTH = 4  # folders down to a run: study/runs/ARM/seed-N is found from above th
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One run. `step` is the last that it took, `checkpoint` the step that it goes on from (0: from its beginning)."""
+    """One run. `step` is the last that it took, `checkpoint` the step that it goes on from.
+
+    0: it goes on from its beginning; None: all its checkpoints are damaged.
+    """
 
     name: str
     state: State
     step: int
     steps: int | None
-    checkpoint: int
+    checkpoint: int | None
     metrics: dict[str, Any]
     written: float
     """When its numbers were last written, as `time.time()` has it."""
@@ -71,11 +74,18 @@ def _read_at(uri: str) -> Listed | None:
     """Of its checkpoints the manifests alone are fetched."""
     with tempfile.TemporaryDirectory(prefix="stepcoder-runs-") as copy:
         fetch(uri, Path(copy), lambda name: name in (CONFIG, METRICS, REPORT) or name.endswith(f"/{MANIFEST}"))
-        return _read(Path(copy), uri)
+        return _read(Path(copy), uri, complete=lambda path: (path / MANIFEST).is_file())
 
 
-def _read(folder: Path, name: str) -> Listed | None:
-    """None for settings of another program."""
+def _whole(checkpoint: Path) -> bool:
+    try:
+        return bool(verify_sizes(checkpoint))
+    except (ManifestError, OSError):
+        return False
+
+
+def _read(folder: Path, name: str, complete: Callable[[Path], bool] = _whole) -> Listed | None:
+    """None for settings of another program. `complete` looks at a checkpoint."""
     try:
         settings = read_kept(folder / CONFIG)
     except UserError:
@@ -84,12 +94,13 @@ def _read(folder: Path, name: str) -> Listed | None:
         return None
     lines = list(read_metrics(folder / METRICS))
     step = max((line["step"] for line in lines), default=0)
-    checkpoint = max((s for s, path in named(folder / "checkpoints") if (path / MANIFEST).is_file()), default=0)
+    checkpoints = named(folder / "checkpoints")
+    checkpoint = next((step for step, path in checkpoints if complete(path)), None if checkpoints else 0)
     steps = settings.get("run", {}).get("steps")
-    state: State = "stopped" if lines or checkpoint else "not begun"
+    state: State = "stopped" if lines or checkpoints else "not begun"
     if held(folder):
         state = "running"
-    elif lines and _finished(folder, settings, lines, checkpoint):
+    elif lines and checkpoint is not None and _finished(folder, settings, lines, checkpoint):
         state = "finished"
     last = next((line for line in reversed(lines) if "eval" not in line), {})
     file = folder / METRICS
@@ -140,7 +151,8 @@ def told(run: Listed) -> str:
         return f"{run.state}, step {run.step}{of}"
     if run.state == "not begun":
         return "not begun"
-    return f"stopped at step {run.step}{of}, resumable at step {run.checkpoint}"
+    goes_on = "its checkpoints are damaged" if run.checkpoint is None else f"resumable at step {run.checkpoint}"
+    return f"stopped at step {run.step}{of}, {goes_on}"
 
 
 def ago(then: float) -> str:

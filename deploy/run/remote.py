@@ -21,7 +21,8 @@ def connect(uri: str, make: bool = True) -> tuple[Any, str]:
         if make:
             system.makedirs(root, exist_ok=True)
     except Exception as error:  # every file system has its own kinds
-        raise UserError(f"run.directory: can't use {uri}: {error or type(error).__name__}") from None
+        extra = " (pip install 'stepcoder[s3]')" if isinstance(error, ImportError) and uri.startswith("s3://") else ""
+        raise UserError(f"run.directory: can't use {uri}: {error or type(error).__name__}{extra}") from None
     return system, root.rstrip("/")
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from stepcoder.deploy.cli import main
+from stepcoder.deploy.cli import main, parser
 from stepcoder.deploy.run.directory import RunDirectory
+from stepcoder.deploy.run.export import find_checkpoint
 from stepcoder.deploy.run.listing import listed, told
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
 from stepcoder.deploy.run.resume import settings_before, settle_resume
@@ -75,6 +76,38 @@ def test_damaged_numbers_and_reports_hide_no_run(tmp_path: Path, capsys: pytest.
     assert "there is no such directory" in capsys.readouterr().err
 
 
+def test_a_run_whose_checkpoints_are_damaged_is_not_finished(tmp_path: Path) -> None:
+    written(tmp_path / "run", 10)
+    written(tmp_path / "run", 20, evaluated=True)
+    for step, now in ((20, "stopped at step 20 of 20, resumable at step 10"), (10, "its checkpoints are damaged")):
+        state = tmp_path / "run" / "checkpoints" / f"step-{step:08d}" / "state.json"
+        state.write_text(state.read_text() + " ")
+        assert told(listed(str(tmp_path))[0]).endswith(now)
+
+
+def test_of_a_uris_checkpoints_the_one_that_is_wanted_is_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    uri = "memory://wanted/run"
+    written(uri, 10)
+    written(uri, 12)
+    system = fsspec.filesystem("memory")
+    seen, get = set[str](), system.get_file
+    monkeypatch.setattr(
+        type(system), "get_file", lambda _, name, *rest: (seen.add(name.split("/")[-2]), get(name, *rest))
+    )
+    for step, fetched in ((None, 12), (10, 10)):
+        seen.clear()
+        assert find_checkpoint(uri, step).step == fetched
+        assert {name for name in seen if name.startswith("step-")} == {f"step-{fetched:08d}"}
+    system.store[f"/wanted/run/checkpoints/step-{12:08d}/state.json"].write(b" damaged")
+    assert find_checkpoint(uri).step == 10
+    system.rm(f"/wanted/run/checkpoints/step-{12:08d}/manifest.json")
+    with pytest.raises(UserError, match="--step 12: the checkpoint is not complete: .*manifest.json is missing"):
+        find_checkpoint(uri, 12)
+
+
 def test_runs_at_a_uri_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     written("memory://runs/one", 10)
@@ -94,6 +127,11 @@ def test_runs_at_a_uri_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not [folder for folder in tmp_path.iterdir() if not folder.name.startswith("stepcoder-run-")]
     with pytest.raises(UserError, match="--resume never: memory://runs/one holds a run"):
         settle_resume("never", "memory://runs/one")
+
+
+def test_auto_and_never_are_words_in_whatever_case() -> None:
+    for given, meant in (("Never", "never"), ("AUTO", "auto"), ("./Never", "./Never")):
+        assert parser().parse_known_args(["train", "--resume", given])[0].resume == meant
 
 
 def test_never_refuses_what_auto_goes_on_with(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A run at a URI: everything that it writes is there, and it goes on from there alone."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import fsspec
@@ -55,6 +56,11 @@ def test_a_run_at_a_uri_is_complete_there_and_goes_on_without_its_mirror(
     ("uri", "said"),
     [
         ("nothing://bucket/run", "Protocol not known"),
+        pytest.param(
+            "s3://bucket/run",
+            r"pip install 'stepcoder\[s3\]'",
+            marks=pytest.mark.skipif(find_spec("s3fs") is not None, reason="the extra s3 is installed"),
+        ),
         ("webhdfs://127.0.0.1:1/run", "Connection refused"),
     ],
 )
