@@ -13,9 +13,9 @@ import select
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import IO
+from typing import IO, Any
 
-from stepcoder.deploy.commands.common import RAW
+from stepcoder.deploy.commands.common import RAW, stopped
 from stepcoder.errors import UserError, nearest
 from stepcoder.paths import source_tree
 
@@ -64,7 +64,15 @@ class CurrentStderr(logging.StreamHandler[IO[str]]):
 
 
 class Parser(argparse.ArgumentParser):
-    """Of an argument that has choices it names the one that was meant; so do the parsers of its commands."""
+    """Of choices and options it names the one that was meant; so do the parsers of its commands."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
+        """What is left is for settings; of these a command's own option is not one letter away."""
+        found, left = super().parse_known_args(args, namespace)
+        for word in (word.partition("=")[0] for word in left):
+            if word.startswith("--") and (close := nearest(word, list(self._option_string_actions), cutoff=0.85)):
+                self.error(f"there is no option {word}. Did you mean {close[0]}?")
+        return found, left
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         try:
@@ -151,10 +159,10 @@ def _run(argv: Sequence[str] | None) -> int:
         missing = f"{options.command} needs {error.name}, which is not installed: pip install 'stepcoder[train]'"
         print(f"stepcoder: {missing}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as ended:
         goes_on = "; the same command goes on from the last checkpoint" if options.command in ("train", "sft") else ""
         print(f"stepcoder: stopped{goes_on}", file=sys.stderr)
-        return 130
+        return stopped(ended)
 
 
 def complete_streams() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -59,15 +60,27 @@ def no_file(config: "BaseConfig") -> str:
     )
 
 
+class Terminated(KeyboardInterrupt):
+    """A request to end, such as SIGTERM to a stopped job: unwinds as Ctrl-C does, so that nothing is left running."""
+
+
 def stop(signum: int, frame: object) -> None:
-    """A request to end (a stopped job) unwinds like any exit, so that actors and engines are taken down."""
-    raise SystemExit(128 + signum)
+    raise Terminated
+
+
+def stopped(ended: KeyboardInterrupt) -> int:
+    """The exit code of a command that was told to end."""
+    return 128 + (signal.SIGTERM if isinstance(ended, Terminated) else signal.SIGINT)
+
+
+def _resume(text: str) -> str:
+    return text.lower() if text.lower() in ("auto", "never") else text
 
 
 def resume_option(parser: argparse.ArgumentParser) -> None:
     """`--resume`: whether to go on with what is there."""
     parser.add_argument(
-        "--resume", metavar="WHAT", default="auto",
+        "--resume", metavar="WHAT", default="auto", type=_resume,
         help="auto: go on with what run.directory holds (default); never: refuse a directory that holds a run; PATH: "
         "begin a new directory at another run's newest checkpoint, or at PATH/checkpoints/step-N",
     )  # fmt: skip

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, chosen_format, console, executor_config, kind_option, stop
+from stepcoder.deploy.commands.common import RAW, chosen_format, console, executor_config, kind_option, stop, stopped
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -134,10 +134,10 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
             job = Refinement(source, options.out, config, effort, choices)
             signal.signal(signal.SIGTERM, stop)
             outcome = refine(job, evaluation, version(), progress, anew=options.force)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as ended:
             again = "the same command without --force" if options.force else "the same command"
             progress.message(f"stepcoder: stopped; what was found is kept; {again} goes on from there")
-            return 130
+            return stopped(ended)
     if options.report is not None:
         write_text(options.report, page(outcome, job, [Path(name).name for name in options.against]))
     _tell(options, outcome)

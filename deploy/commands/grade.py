@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from stepcoder.deploy.commands.common import RAW, executor_config, stop
+from stepcoder.deploy.commands.common import RAW, executor_config, stop, stopped
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
@@ -120,7 +120,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
                         results.discard()
                     with results:
                         grade(inputs, pool, results, tally, progress, options.extract)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as ended:
             kept = (
                 f"{progress.done:,} of {plural(progress.total, 'result is', 'results are')} kept"
                 if progress.total
@@ -128,7 +128,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
             )
             again = "the same command without --force" if options.force else "the same command"
             progress.message(f"stepcoder: stopped; {kept}; {again} goes on from there")
-            return 130
+            return stopped(ended)
     _tell(options, tally, ks, progress.here, progress.seconds)
     return 1 if tally.infra_errors else 0
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, stop
+from stepcoder.deploy.commands.common import RAW, stop, stopped
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
@@ -51,6 +51,9 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     if options.what[0] == "show":
         if len(options.what) != 2:
             raise UserError("study show takes the directory of one study")
+        others = ("check", "directory", "address", "jobs")
+        if given := [f"--{name}" for name in others if getattr(options, name) not in (None, False)]:
+            raise UserError(f"{given[0]} is for 'stepcoder study FILE'; show reads the directory that it is given")
         return show(options, Path(options.what[1]))
     if len(options.what) != 1:
         raise UserError(f"study takes one file, or show and a directory, not {' '.join(options.what)}")
@@ -80,9 +83,9 @@ def start(options: argparse.Namespace, file: Path) -> int:
     signal.signal(signal.SIGTERM, stop)
     try:
         code = Study(plan, launcher(options, plan), lambda text: print(text, file=sys.stderr, flush=True)).run()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as ended:
         print("stepcoder: stopped; the same command goes on with the study", file=sys.stderr)
-        return 130
+        return stopped(ended)
     from stepcoder.deploy.study.results import read
     from stepcoder.deploy.study.text import as_text
 

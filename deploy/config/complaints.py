@@ -23,7 +23,6 @@ INSTEAD = {
 }  # fmt: skip
 TOLD = ("greater", "less", "literal", "union", "too_short")  # kinds of complaint that `Leaf.allowed` says in words
 SIGNS = {"arms": "study", "sft": "sft"}  # keys that only the files of one command have
-OPTIONS = ["check", "config"]  # of commands that take settings
 
 
 def misplaced(given: Layer, tree: Tree, root: type[BaseConfig]) -> list[str]:
@@ -75,8 +74,6 @@ def unknown_key(key: str, item: Given, tree: Tree, chosen: Mapping[str, str], ro
     known = [*(name.removesuffix(".type") for name in tree.keys), *sorted(tree.sections)]
     if (advice := INSTEAD.get(key)) and not any(name.endswith(f".{key}") for name in known):
         hint = advice
-    elif "." not in key and (option := nearest(key, OPTIONS, cutoff=0.75)):
-        hint = f"There is an option --{option[0]}."
     elif close := nearest_keys(key.removesuffix(".type"), known):
         hint = f"The nearest known key is {close[0]}."
     else:

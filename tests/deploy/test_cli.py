@@ -14,8 +14,10 @@ import pytest
 
 from stepcoder.deploy.checks.formats import settle
 from stepcoder.deploy.checks.preflight import check_architecture
-from stepcoder.deploy.cli import main
+from stepcoder.deploy.cli import TAKES_SETTINGS, main, parser
+from stepcoder.deploy.config.fields import flatten
 from stepcoder.deploy.config.load import load_config
+from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.checkpoint import CheckpointWriter
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.metrics import MetricsWriter
@@ -162,11 +164,21 @@ def test_a_run_says_first_what_it_trains_and_without_a_file_that_defaults_run(mo
         (["study", "configs/starter.yaml"], "'stepcoder train --config configs/starter.yaml'"),
         (["train", "configs/starter.yaml"], "a file is given as --config FILE"),
         (["train", "--config", "starter.yaml"], "Did you mean configs/starter.yaml?"),
+        (["train", "--chek"], "there is no option --chek. Did you mean --check?"),
+        (["eval", "--stp", "9"], "there is no option --stp. Did you mean --step?"),
+        (["study", "show", "runs/study", "--jobs", "3"], "--jobs is for 'stepcoder study FILE'"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_what_was_meant(words: list[str], told: str) -> None:
     *usage, line = refused(*words).splitlines()
-    assert told in line and len(usage) <= 1
+    assert told in line and len([part for part in usage if not part.startswith(" ")]) <= 1
+
+
+@pytest.mark.parametrize("command", TAKES_SETTINGS)
+def test_no_setting_is_taken_for_an_option(command: str) -> None:
+    needed = {"grade": ["--problems=p", "--samples=s", "--out=o"], "data": ["solve", "p", "o", "--samples=s"]}
+    flags = [f"--{key}=1" for key in flatten(Config).keys if "." not in key]
+    assert "--model=1" in flags and parser().parse_known_args([command, *needed.get(command, []), *flags])[1] == flags
 
 
 def test_a_wrong_model_path_is_refused() -> None:

@@ -90,9 +90,10 @@ def test_the_summary_at_the_end(whole: tuple[Path, Run]) -> None:
 
 def test_a_run_stopped_and_killed_ends_in_the_same_file(whole: tuple[Path, Run], tmp_path: Path) -> None:
     folder = fresh(tmp_path, samples(2000))
-    code, said = interrupt(folder, 300, signal.SIGINT)
-    assert code == 130 and "of 2,000 results are kept" in said and "Traceback" not in said
-    code, said = interrupt(folder, 900, signal.SIGKILL)
+    for after, number, ends in ((300, signal.SIGINT, 130), (600, signal.SIGTERM, 143)):
+        code, said = interrupt(folder, after, number)
+        assert code == ends and "of 2,000 results are kept" in said and "Traceback" not in said
+    code, said = interrupt(folder, 1100, signal.SIGKILL)
     assert code == -signal.SIGKILL and "results are there already" in said
     assert not (folder / "R.jsonl").exists()
     with (folder / "R.jsonl.partial").open("ab") as partial:

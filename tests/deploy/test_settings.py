@@ -80,7 +80,6 @@ def test_an_unknown_key_names_the_nearest_known_one(key: str, meant: str) -> Non
     ("words", "said"),
     [
         ("--dry-run", "'stepcoder train --check' checks everything and starts nothing"),
-        ("--chek", "There is an option --check"),
         ("--resume", "The same command goes on"),
         ("--verbose", "There are algorithm, model, max_unjudged_share, data, run"),
         ("--foo.bar 1", "There are algorithm, model"),
