@@ -9,7 +9,9 @@ the one that other work on the machine does not disturb.
 - `/judge`: the same programs one a request, over loopback, from keep-alive connections.
 - `/run_code`: a program and one input a request, as verl's client sends them.
 - fresh interpreter: the same requests to a server of the same HTTP stack (uvicorn, Starlette, httptools) that does what
-  SandboxFusion does without isolation: a folder, a file, bash and a fresh interpreter a request.
+  SandboxFusion (303560b, sandbox/runners/major.py) does without isolation: a folder, a file, and `python FILE` by bash.
+  The interpreter is that of an environment without packages.
+- bare interpreter: the same with `python -I -S FILE`, the least that an interpreter can do.
 - 200 clients send `--requests` requests; then the server is killed and started again in the middle of as many.
 
 `--verl PATH`: verl's source; its own SandboxFusion client is run against `/run_code`, too.
@@ -30,6 +32,7 @@ import sys
 import tempfile
 import threading
 import time
+import venv
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,11 +63,11 @@ _PROGRAM = "import sys\nn = int(input())\nprint(sum(i * i for i in range(n)) + L
 
 
 class Server:
-    """`stepcoder serve`, or this file's fresh interpreters, in a process of its own."""
+    """`stepcoder serve`, or this file's interpreters, with these options, in a process of its own."""
 
-    def __init__(self, fresh: bool, port: int = 0) -> None:
+    def __init__(self, interpreter: str | None = None, port: int = 0) -> None:
         ours = ["-m", "stepcoder.deploy.cli", "serve", "--port", str(port)]
-        words = ["-m", "benchmarks.serve", "--fresh"] if fresh else ours
+        words = ours if interpreter is None else ["-m", "benchmarks.serve", f"--interpreter={interpreter}"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
             [sys.executable, *words], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
@@ -91,13 +94,13 @@ class Server:
 
 
 async def fresh_interpreter(request: Request) -> JSONResponse:
-    """As SandboxFusion's run_command_bare: bash runs the interpreter on a file in a folder made for it."""
-    asked = await request.json()
+    """As SandboxFusion's run_python: bash runs the interpreter on a file in a folder made for it."""
+    asked, command = await request.json(), request.app.state.command
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "main.py")
         file.write_text(asked["code"], encoding="utf-8")
         process = await asyncio.create_subprocess_shell(
-            f"{sys.executable} -I -S {file}", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            f"{command} {file}", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             cwd=folder, executable="/bin/bash",
         )  # fmt: skip
         out, err = await asyncio.wait_for(process.communicate(asked["stdin"].encode()), asked["run_timeout"])
@@ -105,9 +108,12 @@ async def fresh_interpreter(request: Request) -> JSONResponse:
     return JSONResponse({"status": "Success", "run_result": run})
 
 
-def serve_fresh() -> None:
+def serve_fresh(options: str) -> None:
     app = Starlette(routes=[Route("/run_code", fresh_interpreter, methods=["POST"])])
-    uvicorn.run(app, port=0, access_log=False, http="httptools")
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, symlinks=True)
+        app.state.command = f"{folder}/bin/python {options}"
+        uvicorn.run(app, port=0, access_log=False, http="httptools")
 
 
 # -- work --------------------------------------------------------------------------------------------------------------
@@ -230,8 +236,9 @@ def rates(seconds: float, rounds: int) -> dict[str, list[tuple[float, float]]]:
         "/judge": [],
         "/run_code": [],
         "fresh interpreter": [],
+        "bare interpreter": [],
     }
-    ours, fresh = Server(fresh=False), Server(fresh=True)
+    ours, fresh, bare = Server(), Server(interpreter=""), Server(interpreter="-I -S")
     source = jobs()
     try:
         with LocalPool(ExecutorConfig(workers=len(os.sched_getaffinity(0)))) as pool:
@@ -240,6 +247,7 @@ def rates(seconds: float, rounds: int) -> dict[str, list[tuple[float, float]]]:
                 "/judge": lambda: rate(Asking(ours.url).judge, seconds),
                 "/run_code": lambda: rate(Asking(ours.url).run_code, seconds),
                 "fresh interpreter": lambda: rate(Asking(fresh.url).run_code, seconds),
+                "bare interpreter": lambda: rate(Asking(bare.url).run_code, seconds),
             }
             for way in ways.values():
                 way()  # warm
@@ -251,7 +259,8 @@ def rates(seconds: float, rounds: int) -> dict[str, list[tuple[float, float]]]:
                     found[name].append((rate_of_it, (processor_s() - before) / count))
     finally:
         ours.stop()
-        fresh.stop(signal.SIGKILL)
+        fresh.stop()
+        bare.stop()
     return found
 
 
@@ -263,7 +272,7 @@ def ratio(found: dict[str, list[tuple[float, float]]], name: str, other: str) ->
 
 
 def endurance(requests: int, table: Table) -> None:
-    server = Server(fresh=False)
+    server = Server()
     many(server, requests // 10)  # warm
     before = server.memory_mib()
     lost, seconds = many(server, requests)
@@ -275,7 +284,7 @@ def endurance(requests: int, table: Table) -> None:
     def again() -> None:
         server.stop(signal.SIGKILL)
         time.sleep(1)
-        servers.append(Server(fresh=False, port=server.port))
+        servers.append(Server(port=server.port))
 
     lost, seconds = many(server, requests, again)
     table.add_row("killed and started again in the middle", f"{requests / seconds:.0f}/s", f"{lost} lost")
@@ -302,7 +311,7 @@ def verl(source: Path, table: Table) -> None:
         "hangs": (tests | {key: tests[key][:1] for key in tests}, "while True: pass", [-3]),
         "function": (call, "def f(a, b):\n    return sum(a) + b\n", [True]),
     }
-    server = Server(fresh=False)
+    server = Server()
     try:
         for name, (given, program, expected) in programs.items():
             results, _ = module.check_correctness(f"{server.url}/run_code", given, program)
@@ -320,16 +329,16 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=10_000, help="of the 200 clients; 0 leaves them out")
     parser.add_argument("--verl", type=Path, metavar="PATH", help="verl's source tree")
     parser.add_argument("--out", type=Path, help="write the figures as JSON, too")
-    parser.add_argument("--fresh", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--interpreter", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.fresh:
-        serve_fresh()
+    if options.interpreter is not None:
+        serve_fresh(options.interpreter)
         return 0
     found = rates(options.seconds, options.rounds)
     table = Table(title="the judge over HTTP, on one machine with its clients", show_header=False)
-    ratios = {"/judge": "in-process", "/run_code": "fresh interpreter"}
+    ratios = {"/judge": ["in-process"], "/run_code": ["fresh interpreter", "bare interpreter"]}
     for name, values in found.items():
-        against = ratio(found, name, ratios[name]) if name in ratios else ""
+        against = "\n".join(ratio(found, name, other) for other in ratios.get(name, ()))
         median, each = (statistics.median(part) for part in zip(*values, strict=True))
         table.add_row(name, f"{median:.0f}/s, {1000 * each:.1f} ms of processor time", against)
     if options.requests:
