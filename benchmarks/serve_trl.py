@@ -28,7 +28,7 @@ def main() -> int:
         train(*options.child)
         return 0
     python = trl_python(options.cache.resolve())
-    server = Server(fresh=False)
+    server = Server()
     try:
         with tempfile.TemporaryDirectory() as folder:
             words = [python, "-m", "benchmarks.serve_trl", "--child", server.url, folder]
