@@ -82,7 +82,7 @@ def hardware(config: BaseConfig) -> Iterator[Finding]:
         fault = str(error)
     yield Finding("GPUs", "\n".join(graphics) or "none", "problem" if fault else "ok", fault)
     total, free = machine.memory_total(), machine.memory_available()
-    shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
+    shape = model_shape(config.model)
     need = sum(parts(config, shape).values()) if shape is not None and not graphics else 0.0
     enough = free >= need
     yield Finding(
@@ -103,7 +103,7 @@ def hardware(config: BaseConfig) -> Iterator[Finding]:
 
 def gpu_memory(config: BaseConfig) -> Iterator[Finding]:
     """What a learner rank and an engine take of a GPU, by part; nothing for a run on CPUs or an unknown model."""
-    shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
+    shape = model_shape(config.model)
     if shape is None or not on_gpus(config):
         return
     here = machine.gpu_memory()

@@ -110,8 +110,7 @@ def on_gpus(config: BaseConfig) -> bool:
 
 def shape_of(model: str) -> ModelShape:
     """Of a model that is not here yet, the starter's: the rates of larger products differ by little."""
-    directory = Path(model).expanduser()
-    return model_shape(directory if directory.is_dir() else model) or STARTER_SHAPE
+    return model_shape(model) or STARTER_SHAPE
 
 
 def stored_format(model: str) -> str | None:
