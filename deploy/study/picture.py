@@ -4,8 +4,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from stepcoder.deploy.config.shared import HELDOUT, TRAIN
 from stepcoder.deploy.shown.plot import GRID, INK, MUTED, RUN_COLOURS, SPLIT_NAMES, percent, style
-from stepcoder.deploy.study.comparison import HELDOUT, TRAIN, Row, band, rows
+from stepcoder.deploy.study.comparison import Row, band, rows
 from stepcoder.deploy.study.results import Results
 
 
