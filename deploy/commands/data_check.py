@@ -35,7 +35,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.curriculum.data.files import check_input
     from stepcoder.curriculum.problems.problem import Level
 
-    config = executor_config("data check", {"workers": options.workers}, settings)
+    config = executor_config("data check", options, settings)
     path = check_input(options.file)
     with WorkProgress(unit="problems") as progress:
         checked = check(path, config if options.run else None, progress)

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     kind = chosen_format(options.kind, source)
     for out in (options.out, beside(options.out, "rejected.jsonl")):
         check_output(out, "OUT", [source] if isinstance(source, Path) else [], options.force)
-    config = executor_config("data convert", {}, settings)
+    config = executor_config("data convert", options, settings)
     with WorkProgress(unit="entries") as progress:
         counts = convert(kind, source, options.out, config, progress)
     for table in tables(counts):

@@ -116,8 +116,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     check_kind(options.kind)
     path = check_location(options.input)
     kind = chosen_format(options.kind, path)
-    named = {"workers": options.workers, "compare": options.compare}
-    config = executor_config("data refine", named, settings)
+    config = executor_config("data refine", options, settings)
     against = [check_named(text) for text in options.against]
     contamination = CONTAMINATION if options.contamination is None else options.contamination
     effort = Effort(options.solution, options.mutants)

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     check_packing(options.out)
     problems_file, samples = check_input(options.problems), list(map(check_input, options.samples))
     check_output(options.out, "OUT", [problems_file, *samples], options.force)
-    config = executor_config("data solve", {"workers": options.workers}, settings)
+    config = executor_config("data solve", options, settings)
     problems = load_problems(options.problems)
     with WorkProgress(unit="problems") as progress:
         found = solve(problems, samples, options.out, config, progress)

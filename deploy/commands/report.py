@@ -3,10 +3,8 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW
+from stepcoder.deploy.commands.common import RAW, check_installed
 from stepcoder.errors import UserError
-
-NEEDED = ("pygments", "fsspec")
 
 DESCRIPTION = """\
 One HTML page on runs to send to somebody: the curves, the problems and a few programs of 'stepcoder view', with nothing
@@ -34,9 +32,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from stepcoder.deploy.commands.view import check_installed
-
-    check_installed("report", NEEDED)
+    check_installed("report", "view", ("pygments", "fsspec"))
     from stepcoder.deploy.run.outputs import check_output
     from stepcoder.deploy.view.addresses import NotFound
     from stepcoder.deploy.view.opening import opened

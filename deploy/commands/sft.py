@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, asked_to_stop, resume_option
+from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, asked_to_stop, console, resume_option
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -102,8 +102,6 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 def finish(config: "SFTRunConfig", run: "RunDirectory", asked: bool = False) -> None:
     """The end of a run for a person: table, picture, where the model is. `asked`: it was told to stop."""
-    from rich.console import Console
-
     from stepcoder.deploy.run.checkpoint import POLICY, named
     from stepcoder.deploy.shown.plot import sft_curve
     from stepcoder.deploy.shown.summary import report, table
@@ -113,7 +111,7 @@ def finish(config: "SFTRunConfig", run: "RunDirectory", asked: bool = False) -> 
     write_json(run.path / "report.json", result | {"ended": None if asked else "steps"})
     picture = sft_curve(run.metrics_file, run.path / "learning_curve.png", f"Supervised fine-tuning: {config.model}")
     if result["splits"]:
-        Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False).print(table(result))
+        console().print(table(result))
     place = run.uri or os.path.relpath(run.path)
     if asked:
         print(f"stopped         {asked_to_stop(max((s for s, _ in named(run.checkpoints)), default=0), run.steps)}")

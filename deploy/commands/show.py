@@ -2,7 +2,7 @@
 
 import argparse
 
-from stepcoder.deploy.commands.common import RAW
+from stepcoder.deploy.commands.common import RAW, check_installed, console
 from stepcoder.errors import UserError
 
 DESCRIPTION = """\
@@ -28,10 +28,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from stepcoder.deploy.commands.view import check_installed
-
-    check_installed("show", ("pygments", "fsspec"))
-    from stepcoder.deploy.commands.common import console
+    check_installed("show", "view", ("pygments", "fsspec"))
     from stepcoder.deploy.view.addresses import NotFound, Place
     from stepcoder.deploy.view.opening import is_one
     from stepcoder.deploy.view.problems import visits
