@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from stepcoder.bars import WorkProgress
@@ -47,7 +46,7 @@ class _Programs:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def add(self, id: str, program: str) -> bool:

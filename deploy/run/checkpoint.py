@@ -21,7 +21,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from stepcoder.deploy.run.manifest import ManifestError, seal, verify
@@ -97,9 +96,7 @@ class CheckpointWriter:
     def write_state(self, state: dict[str, Any]) -> None:
         (self.path / STATE).write_text(json.dumps(state), encoding="utf-8")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             shutil.rmtree(self.path, ignore_errors=True)
             return
@@ -115,10 +112,8 @@ class CheckpointWriter:
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.__exit__, kind, error, trace)
+    async def __aexit__(self, *ended: Any) -> None:
+        await asyncio.to_thread(self.__exit__, *ended)
 
 
 def _has(file: Path, size: int) -> bool:
