@@ -76,7 +76,7 @@ def solve(
             for id, program in _samples(path, {problem.id for problem in problems}):
                 if id in open_ids and program.strip() and parse(program) is not None:
                     found.programs += programs.add(id, program)
-        with _pool(config) as pool:
+        with LocalPool(config.model_copy(update={"coverage": False})) as pool:
             progress.begin(0, len(problems))
             for problem in problems:
                 if problem.id in open_ids:
@@ -110,10 +110,3 @@ def _samples(path: Path, known: Collection[str]) -> Iterator[tuple[str, str]]:
                 raise UserError(f"{table}, row {number}: no `problem_id` and `program`: these are no trajectories")
             if row.get("verdict") in (None, "passed"):
                 yield row["problem_id"], row["program"]
-
-
-def _pool(config: ExecutorConfig) -> LocalPool:
-    try:
-        return LocalPool(config.model_copy(update={"coverage": False}))
-    except RuntimeError as error:
-        raise UserError(str(error)) from None

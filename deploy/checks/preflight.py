@@ -284,5 +284,5 @@ def check_sandbox(config: BaseConfig) -> str:
 
     try:
         return described(choose(ExecutorConfig.model_validate(config.executor.model_dump())))
-    except RuntimeError as error:
+    except UserError as error:
         raise UserError(f"executor.level = {config.executor.level}: {error}") from None

@@ -98,11 +98,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
             else:
                 signal.signal(signal.SIGTERM, stop)
                 progress.message(f"{plural(inputs.total, 'program')} for {plural(len(inputs.per_problem), 'problem')}")
-                try:
-                    pool = LocalPool(config)
-                except RuntimeError as error:
-                    raise UserError(str(error)) from None
-                with pool:
+                with LocalPool(config) as pool:
                     if options.force:
                         results.discard()
                     with results:

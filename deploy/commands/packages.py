@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     modules = json.loads(_run([str(python), "-I", "-c", _MODULES, *names], "looking for the modules"))
     try:
         level = choose(ExecutorConfig(workers=1, python=python, packages=tuple(modules)))
-    except RuntimeError as error:
+    except UserError as error:
         raise UserError(f"the packages are installed in {folder}, but not usable: {error}") from None
     print(f"Python {version} with {', '.join(modules)}, tried at isolation level {level}. Use it with\n\n"
           f"    executor:\n      python: {python}\n      packages: [{', '.join(modules)}]\n\n"

@@ -87,10 +87,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     except OSError as error:
         raise refused(server.host, server.port, error) from None
     with listener:
-        try:
-            pool = LocalPool(config)
-        except RuntimeError as error:
-            raise UserError(str(error)) from None
+        pool = LocalPool(config)
         address = url(*listener.getsockname()[:2])
 
         def started() -> None:
