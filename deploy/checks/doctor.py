@@ -9,7 +9,6 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,12 +124,10 @@ def gpu_memory(config: BaseConfig) -> Iterator[Finding]:
 
 
 def installed(package: str) -> str | None:
-    for name in (package, f"{package}-cpu"):
-        try:
-            return version(name) + (" (CPU build)" if name != package else "")
-        except PackageNotFoundError:
-            continue
-    return None
+    if (found := machine.package_version(package)) is not None:
+        return found
+    build = machine.package_version(f"{package}-cpu")
+    return None if build is None else f"{build} (CPU build)"
 
 
 def software() -> Iterator[Finding]:

