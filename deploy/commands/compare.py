@@ -33,6 +33,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from rich.console import Console
 
     from stepcoder.deploy.run.metrics import METRICS, read_metrics
+    from stepcoder.deploy.run.outputs import check_picture
     from stepcoder.deploy.shown.plot import comparison
     from stepcoder.deploy.shown.summary import comparison_table, report
 
@@ -45,7 +46,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     names = options.names or _names(options.runs)
     if len(names) != len(options.runs) or len(set(names)) != len(names):
         raise UserError(f"--names: {len(options.runs)} different names are needed, one a run")
-    _check_picture(options.out, files)
+    if options.out is not None:
+        check_picture(options.out, "--out", files)
     found = dict(zip(names, files, strict=True))
     Console().print(comparison_table({name: report(file) for name, file in found.items()}))
     if options.out is not None:
@@ -53,20 +55,13 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     return 0
 
 
-def _check_picture(out: Path | None, files: list[Path]) -> None:
-    from stepcoder.deploy.run.outputs import check_output
-
-    if out is not None:
-        if out.suffix.lower() != ".png":
-            raise UserError(f"--out: {out} must end in .png")
-        check_output(out, "--out", files, force=True)
-
-
 def _grouped(options: argparse.Namespace, files: list[Path]) -> int:
+    from stepcoder.deploy.run.outputs import check_picture
     from stepcoder.deploy.study.groups import grouped
     from stepcoder.deploy.study.text import as_text
 
-    _check_picture(options.out, files)
+    if options.out is not None:
+        check_picture(options.out, "--out", files)
     results = grouped(options.runs, options.names)
     print(as_text(results), end="")
     if options.out is not None:

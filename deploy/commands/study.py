@@ -106,7 +106,7 @@ def launcher(options: argparse.Namespace, plan: "Plan") -> "Launcher":
 
 
 def show(options: argparse.Namespace, directory: Path) -> int:
-    from stepcoder.deploy.run.outputs import check_output
+    from stepcoder.deploy.run.outputs import check_picture
     from stepcoder.deploy.study.results import read
     from stepcoder.deploy.study.text import as_markdown, as_text
 
@@ -114,9 +114,7 @@ def show(options: argparse.Namespace, directory: Path) -> int:
     if options.against is not None:
         results = results.against(options.against)
     if options.plot is not None:
-        if options.plot.suffix.lower() != ".png":
-            raise UserError(f"--plot: {options.plot} must end in .png")
-        check_output(options.plot, "--plot", [], force=True)
+        check_picture(options.plot, "--plot")
     print(as_markdown(results) if options.markdown else as_text(results), end="")
     if options.plot is not None:
         from stepcoder.deploy.study.picture import draw
