@@ -17,8 +17,8 @@ class WorkProgress:
     `unit` names what is counted; a total of 0 is an unknown one.
     """
 
-    def __init__(self, console: Console | None = None, unit: str = "programs") -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+    def __init__(self, unit: str = "programs") -> None:
+        self.console = Console(stderr=True, highlight=False)
         self.unit = unit
         self.done = self.total = self._before = 0
         self._started = self._told = time.monotonic()
