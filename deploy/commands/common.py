@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from stepcoder.deploy.config.shared import BaseConfig
     from stepcoder.executor.config import ExecutorConfig
 
-RAW = argparse.RawDescriptionHelpFormatter
-
 
 class SettingsHelp(argparse.Action):
     """`--help` of a command that takes settings: its own options and the sections; with a name, the settings there."""
@@ -78,13 +76,18 @@ def _resume(text: str) -> str:
     return text.lower() if text.lower() in ("auto", "never") else text
 
 
-def resume_option(parser: argparse.ArgumentParser) -> None:
-    """`--resume`: whether to go on with what is there."""
+def run_options(parser: argparse.ArgumentParser, settings_help: type[SettingsHelp] = SettingsHelp) -> None:
+    """Of a command that trains."""
+    parser.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
     parser.add_argument(
         "--resume", metavar="WHAT", default="auto", type=_resume,
         help="auto: go on with what run.directory holds (default); never: refuse a directory that holds a run; PATH: "
         "begin a new directory at another run's newest checkpoint, or at PATH/checkpoints/step-N",
     )  # fmt: skip
+    parser.add_argument(
+        "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
+    )
+    parser.add_argument("-h", "--help", action=settings_help)
 
 
 def asked_to_stop(done: int, steps: int) -> str:

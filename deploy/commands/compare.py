@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 
 DESCRIPTION = """\
@@ -20,9 +19,8 @@ examples:
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     compare = commands.add_parser(
-        "compare", help="several runs side by side: a table and a picture", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
-    )  # fmt: skip
+        "compare", help="several runs side by side: a table and a picture", description=DESCRIPTION, epilog=EXAMPLES
+    )
     compare.add_argument("runs", metavar="DIR", type=Path, nargs="+", help="run directories")
     compare.add_argument("--names", metavar="NAME", nargs="+", help="what to call them (default: their directories')")
     compare.add_argument("--group", action="store_true", help="runs that differ in run.seed alone are one arm")

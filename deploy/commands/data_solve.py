@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW, executor_config
+from stepcoder.deploy.commands.common import executor_config
 
 DESCRIPTION = """\
 Give problems without a solution the shortest program that passes their tests, of programs that somebody wrote: the
@@ -14,7 +14,6 @@ believed. Problems that have a solution stay as they are; those for which no pro
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     solve = actions.add_parser(
         "solve", help="give problems a solution: the shortest program that passed", description=DESCRIPTION,
-        formatter_class=RAW, allow_abbrev=False,
         usage="stepcoder data solve PROBLEMS OUT --samples PATH [--samples PATH ...] [--executor.SETTING VALUE ...]",
     )  # fmt: skip
     solve.add_argument("problems", metavar="PROBLEMS", help="problems in the native format")

@@ -5,7 +5,7 @@ import json
 import signal
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW, console, stop
+from stepcoder.deploy.commands.common import console, stop
 from stepcoder.errors import UserError
 
 EXAMPLES = """\
@@ -21,8 +21,7 @@ Any setting of 'stepcoder train --help all' may follow; those under eval., data.
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     evaluate = commands.add_parser(
-        "eval", help="pass rate of a checkpoint or model", epilog=EXAMPLES, formatter_class=RAW,
-        allow_abbrev=False,
+        "eval", help="pass rate of a checkpoint or model", epilog=EXAMPLES,
         description="Pass rate at full generation, no prefix given, with its 95% interval, and pass@k; for each set.",
         usage="stepcoder eval [--run DIR [--step N]] [--config FILE] [--out FILE] [--programs FILE]\n"
         "                      [--SETTING VALUE ...]",

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from stepcoder.deploy.commands.common import RAW, console, executor_config, judging_options, stop, stopped
+from stepcoder.deploy.commands.common import console, executor_config, judging_options, stop, stopped
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
@@ -42,7 +42,7 @@ docs/executor.md explains verdicts, rewards, limits and what the sandbox does no
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     grade = commands.add_parser(
         "grade", help="judge programs from a file, sandboxed, without training", description=DESCRIPTION,
-        epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
+        epilog=EXAMPLES,
         usage="stepcoder grade --problems FILE --samples FILE --out FILE [options] [--executor.SETTING VALUE ...]",
     )  # fmt: skip
     grade.add_argument("--problems", metavar="FILE", required=True, help="problems with their tests")

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,9 +35,8 @@ _MARKS = {True: "+", False: "-"}  # for terminals, and eyes, without colours
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     mask = commands.add_parser(
-        NAME, help="show which characters of a program count as executed", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
-    )  # fmt: skip
+        NAME, help="show which characters of a program count as executed", description=DESCRIPTION, epilog=EXAMPLES
+    )
     mask.add_argument("program", metavar="PROGRAM", help="Python file, or - for standard input")
     mask.add_argument("--lines", metavar="LIST", required=True, help="executed lines, as 1,2,5 or 1-3,5; '' for none")
 

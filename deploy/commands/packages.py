@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 
 DESCRIPTION = """\
@@ -40,7 +39,7 @@ print(json.dumps(sorted(m for m, names in found if m.isidentifier() and wanted &
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     packages = commands.add_parser(
         "packages", help="prepare an interpreter in which programs can import packages", description=DESCRIPTION,
-        epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
+        epilog=EXAMPLES,
     )  # fmt: skip
     packages.add_argument("requirements", metavar="PACKAGE", nargs="+", help="as for pip: numpy, 'numpy==2.3.5'")
     packages.add_argument("--into", metavar="DIR", type=Path, help="the environment (default: in the user's cache)")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW, check_installed
+from stepcoder.deploy.commands.common import check_installed
 from stepcoder.errors import UserError
 
 DESCRIPTION = """\
@@ -22,9 +22,8 @@ Without any, one that passed and one that did not are chosen of the first and of
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     report = commands.add_parser(
-        "report", help="one HTML page on runs, to send", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=RAW,
-        allow_abbrev=False,
-    )  # fmt: skip
+        "report", help="one HTML page on runs, to send", description=DESCRIPTION, epilog=EXAMPLES
+    )
     report.add_argument("runs", metavar="RUN", nargs="+", help="run directories or URIs, or one above them")
     report.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="the page; replaced if it exists")
     report.add_argument("--trajectory", metavar="PLACE", action="append", default=[], help="a completion to show")

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepcoder.deploy.commands.common import RAW, check_installed, executor_config, judging_options
+from stepcoder.deploy.commands.common import check_installed, executor_config, judging_options
 from stepcoder.deploy.commands.listening import access_token, refused, url
 from stepcoder.errors import DataFileError, UserError
 
@@ -59,8 +59,8 @@ docs/adapters.md shows how trainers use it."""
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser(
-        "serve", help="judge programs over HTTP", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=RAW,
-        allow_abbrev=False, usage="stepcoder serve [options] [--executor.SETTING VALUE ...]",
+        "serve", help="judge programs over HTTP", description=DESCRIPTION, epilog=EXAMPLES,
+        usage="stepcoder serve [options] [--executor.SETTING VALUE ...]",
     )  # fmt: skip
     serve.add_argument("--problems", metavar="FILE", help="problems that requests may name by id")
     serve.add_argument("--token-file", metavar="FILE", type=Path, help=f"file with the token (default: ${TOKEN})")

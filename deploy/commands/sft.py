@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, asked_to_stop, console, resume_option
+from stepcoder.deploy.commands.common import SettingsHelp, announcement, asked_to_stop, console, run_options
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -44,15 +44,9 @@ class Help(SettingsHelp):
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     sft = commands.add_parser(
         "sft", help="fine-tune a model on solutions, or go on with that", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False, add_help=False,
-        usage="stepcoder sft [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
+        add_help=False, usage="stepcoder sft [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
     )  # fmt: skip
-    sft.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
-    resume_option(sft)
-    sft.add_argument(
-        "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
-    )
-    sft.add_argument("-h", "--help", action=Help)
+    run_options(sft, Help)
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, stop, stopped
+from stepcoder.deploy.commands.common import stop, stopped
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
@@ -33,7 +33,6 @@ docs/study.md explains the file of a study and its numbers."""
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     study = commands.add_parser(
         "study", help="several arms with several seeds, compared", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
         usage="stepcoder study FILE [--check] [--address URL [--jobs N]]\n"
         "       stepcoder study show DIR [--against ARM] [--markdown] [--plot FILE]",
     )  # fmt: skip

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, asked_to_stop, console, resume_option
+from stepcoder.deploy.commands.common import announcement, asked_to_stop, console, run_options
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -30,15 +30,9 @@ examples:
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     train = commands.add_parser(
         "train", help="train a model, or go on with an interrupted run", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False, add_help=False,
-        usage="stepcoder train [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
+        add_help=False, usage="stepcoder train [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
     )  # fmt: skip
-    train.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
-    resume_option(train)
-    train.add_argument(
-        "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
-    )
-    train.add_argument("-h", "--help", action=SettingsHelp)
+    run_options(train)
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:

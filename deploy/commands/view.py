@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW, check_installed
+from stepcoder.deploy.commands.common import check_installed
 from stepcoder.deploy.commands.listening import access_token, is_loopback, refused, url
 from stepcoder.errors import UserError
 
@@ -31,7 +31,7 @@ It listens on loopback. On another address a token is needed; one is made and pr
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     view = commands.add_parser(
         "view", help="a web page on runs: curves, problems, programs with the lines that ran", description=DESCRIPTION,
-        epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
+        epilog=EXAMPLES,
     )  # fmt: skip
     view.add_argument("runs", metavar="RUN", nargs="+", help="run directories or URIs, or one above them")
     view.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
