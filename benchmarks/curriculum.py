@@ -122,11 +122,9 @@ def sweep(seeds: int, console: Console) -> dict[tuple[str, str], Score]:
 
 def draw(schedules: dict[tuple[str, str], Score], swept: dict[tuple[str, str], Score], file: Path) -> None:
     """A row a policy: full generation, signal and success over steps. Below: success by rho and alpha, and by cap."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(15, 11.5), dpi=80, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
     axes: Any = figure.subplots(len(POLICIES) + 1, 3)
     parts: list[tuple[str, Callable[[Run], list[float]]]] = [
         ("subtasks that are full generation", lambda run: run.full_share),

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import IO, Any
 
-from stepcoder.deploy.commands.common import RAW, stopped
+from stepcoder.deploy.commands.common import stopped
 from stepcoder.errors import UserError, nearest
 from stepcoder.paths import source_tree
 
@@ -64,7 +64,11 @@ class CurrentStderr(logging.StreamHandler[IO[str]]):
 
 
 class Parser(argparse.ArgumentParser):
-    """Of choices and options it names the one that was meant; so do the parsers of its commands."""
+    """Texts are laid out as they are written, options are written out, and of choices and options it names the one that
+    was meant; so do the parsers of its commands."""
+
+    def __init__(self, *words: Any, **more: Any) -> None:
+        super().__init__(*words, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **more)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
         """What is left is for settings; of these a command's own option is not one letter away."""
@@ -98,7 +102,7 @@ def version() -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    root = Parser("stepcoder", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False)
+    root = Parser("stepcoder", description=DESCRIPTION, epilog=EXAMPLES)
     root.add_argument("--version", action="version", version=f"stepcoder {version()}")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:

@@ -62,6 +62,13 @@ def executed_spans(program: str, executed_lines: Iterable[int]) -> list[Span]:
     return _merge(root, source)
 
 
+def line_spans(program: str) -> list[Span]:
+    """Half-open, without line ends; one at the end of the program starts no line."""
+    breaks = [match.span() for match in NEWLINE.finditer(program)]
+    lines = list(zip([0, *(after for _, after in breaks)], [*(end for end, _ in breaks), len(program)], strict=True))
+    return lines[:-1] if breaks and lines[-1][0] == len(program) else lines
+
+
 def parse(program: str) -> ast.Module:
     """As ast.parse, without warnings: an odd escape in a program is no matter of this process."""
     if _NO_WARNINGS not in warnings.filters:  # `catch_warnings` is not for threads

@@ -1,7 +1,6 @@
 """How far a long piece of work is, for a person: a bar in a terminal, elsewhere a plain line now and then."""
 
 import time
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -18,8 +17,8 @@ class WorkProgress:
     `unit` names what is counted; a total of 0 is an unknown one.
     """
 
-    def __init__(self, console: Console | None = None, unit: str = "programs") -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+    def __init__(self, unit: str = "programs") -> None:
+        self.console = Console(stderr=True, highlight=False)
         self.unit = unit
         self.done = self.total = self._before = 0
         self._started = self._told = time.monotonic()
@@ -29,9 +28,7 @@ class WorkProgress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 

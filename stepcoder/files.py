@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 from stepcoder.errors import UserError
@@ -43,9 +42,7 @@ class Whole:
         self.stream: IO[bytes] = self._aside.open("wb")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # what is not committed is thrown away
             self.stream.close()
         self._aside.unlink(missing_ok=True)

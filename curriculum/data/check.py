@@ -77,11 +77,7 @@ def _read(entry: Record | Rejected, where: str) -> Finding:
 
 
 def _run(examinations: Iterable[Examination], config: ExecutorConfig) -> Iterator[Finding]:
-    try:
-        pools = Pools(config, Effort(mutants=CHECKER_MUTANTS))
-    except RuntimeError as error:
-        raise UserError(str(error)) from None
-    with pools:
+    with Pools(config, Effort(mutants=CHECKER_MUTANTS)) as pools:
         yield from examined(examinations, pools)
 
 

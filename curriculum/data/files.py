@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from stepcoder.curriculum.data.readers import FORMATS, reader
@@ -167,12 +166,10 @@ class LineFile:
         self._file: Any = gzip.GzipFile("", "wb", _LEVEL, stream, mtime=0) if packed else stream  # no name, no time
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # what is not committed is thrown away
             self._file.close()
-        self._whole.__exit__(kind, error, trace)
+        self._whole.__exit__()
 
     def write(self, line: str) -> None:
         with _written(self.path):

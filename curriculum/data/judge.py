@@ -58,7 +58,7 @@ def identity(job: Refinement, release: str) -> dict[str, Any]:
 class Pools:
     """A pool for each kind of run that the effort asks for; mutants are given less time and no coverage.
 
-    Context manager. RuntimeError where no isolation can be had.
+    Context manager. UserError where no isolation can be had.
     """
 
     def __init__(self, config: ExecutorConfig, effort: Effort) -> None:

@@ -20,11 +20,7 @@ def refine(
     UserError where they belong to other data, settings or another release, or the sandbox keeps failing.
     """
     results = ResultFile(beside(job.out, "findings.jsonl"), identity(job, release), KEYS)
-    try:
-        pools = Pools(job.config, job.effort)
-    except RuntimeError as error:
-        raise UserError(str(error)) from None
-    with pools:
+    with Pools(job.config, job.effort) as pools:
         if anew:
             results.discard()
         entries = plural(job.source.entries, "entry", "entries")

@@ -103,7 +103,7 @@ class Settler:
         if self._pool is None:
             try:
                 self._pool = LocalPool(self._config)
-            except RuntimeError as error:
+            except UserError as error:
                 raise UserError(f"a solution of this data set has to be run: {error}") from None
         report = self._pool.run(program, suite)
         if not report.verdict.judged:

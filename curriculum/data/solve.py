@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from stepcoder.bars import WorkProgress
@@ -47,7 +46,7 @@ class _Programs:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def add(self, id: str, program: str) -> bool:
@@ -77,7 +76,7 @@ def solve(
             for id, program in _samples(path, {problem.id for problem in problems}):
                 if id in open_ids and program.strip() and parse(program) is not None:
                     found.programs += programs.add(id, program)
-        with _pool(config) as pool:
+        with LocalPool(config.model_copy(update={"coverage": False})) as pool:
             progress.begin(0, len(problems))
             for problem in problems:
                 if problem.id in open_ids:
@@ -111,10 +110,3 @@ def _samples(path: Path, known: Collection[str]) -> Iterator[tuple[str, str]]:
                 raise UserError(f"{table}, row {number}: no `problem_id` and `program`: these are no trajectories")
             if row.get("verdict") in (None, "passed"):
                 yield row["problem_id"], row["program"]
-
-
-def _pool(config: ExecutorConfig) -> LocalPool:
-    try:
-        return LocalPool(config.model_copy(update={"coverage": False}))
-    except RuntimeError as error:
-        raise UserError(str(error)) from None

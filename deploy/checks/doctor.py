@@ -9,7 +9,6 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,7 +81,7 @@ def hardware(config: BaseConfig) -> Iterator[Finding]:
         fault = str(error)
     yield Finding("GPUs", "\n".join(graphics) or "none", "problem" if fault else "ok", fault)
     total, free = machine.memory_total(), machine.memory_available()
-    shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
+    shape = model_shape(config.model)
     need = sum(parts(config, shape).values()) if shape is not None and not graphics else 0.0
     enough = free >= need
     yield Finding(
@@ -103,7 +102,7 @@ def hardware(config: BaseConfig) -> Iterator[Finding]:
 
 def gpu_memory(config: BaseConfig) -> Iterator[Finding]:
     """What a learner rank and an engine take of a GPU, by part; nothing for a run on CPUs or an unknown model."""
-    shape = model_shape(Path(config.model).expanduser() if Path(config.model).expanduser().is_dir() else config.model)
+    shape = model_shape(config.model)
     if shape is None or not on_gpus(config):
         return
     here = machine.gpu_memory()
@@ -125,12 +124,10 @@ def gpu_memory(config: BaseConfig) -> Iterator[Finding]:
 
 
 def installed(package: str) -> str | None:
-    for name in (package, f"{package}-cpu"):
-        try:
-            return version(name) + (" (CPU build)" if name != package else "")
-        except PackageNotFoundError:
-            continue
-    return None
+    if (found := machine.package_version(package)) is not None:
+        return found
+    build = machine.package_version(f"{package}-cpu")
+    return None if build is None else f"{build} (CPU build)"
 
 
 def software() -> Iterator[Finding]:

@@ -48,7 +48,7 @@ def safetensors_parameters(path: Path) -> int:
 
 def model_shape(name_or_directory: str | Path) -> ModelShape | None:
     """Shape of a local model directory or the starter's name; None for one that is not here yet."""
-    directory = Path(name_or_directory)
+    directory = Path(name_or_directory).expanduser()
     if not directory.is_dir():
         return STARTER_SHAPE if str(name_or_directory) == STARTER else None
     settings: Mapping[str, Any] = json.loads((directory / "config.json").read_text(encoding="utf-8"))
@@ -73,12 +73,6 @@ def model_shape(name_or_directory: str | Path) -> ModelShape | None:
         number("max_position_embeddings", "n_positions") or None,
         2 * head * number("num_key_value_heads", default=heads),
     )
-
-
-def shape_here(config: BaseConfig) -> ModelShape | None:
-    """Of the configuration's model, where it is on this machine."""
-    directory = Path(config.model).expanduser()
-    return model_shape(directory if directory.is_dir() else config.model)
 
 
 def network_parameters(config: BaseConfig, model: ModelShape) -> tuple[float, float, float]:

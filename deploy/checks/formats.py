@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -110,8 +109,7 @@ def on_gpus(config: BaseConfig) -> bool:
 
 def shape_of(model: str) -> ModelShape:
     """Of a model that is not here yet, the starter's: the rates of larger products differ by little."""
-    directory = Path(model).expanduser()
-    return model_shape(directory if directory.is_dir() else model) or STARTER_SHAPE
+    return model_shape(model) or STARTER_SHAPE
 
 
 def stored_format(model: str) -> str | None:
@@ -154,10 +152,7 @@ def figures(config: BaseConfig) -> Figures:
 def machine_identity() -> dict[str, Any]:
     """What the speed of a format depends on: CPU, its instruction set, cores, torch, and what restricts them."""
     cpu, flags = machine.processor()
-    try:
-        torch = version("torch")
-    except PackageNotFoundError:
-        torch = ""
+    torch = machine.package_version("torch") or ""
     restricting = {name: os.environ[name] for name in RESTRICTING if name in os.environ}
     return {"cpu": cpu, "flags": flags, "cores": machine.cores(), "torch": torch, "restricted": restricting}
 

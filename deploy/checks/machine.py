@@ -1,10 +1,12 @@
-"""What this machine has: cores, memory, GPUs, ports. Read from the system, without importing torch or Ray."""
+"""What this machine has: cores, memory, GPUs, packages, ports. Read from the system, without importing torch or Ray."""
 
+import contextlib
 import os
 import platform
 import shutil
 import socket
 import subprocess
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from stepcoder.rollout.threads import cores as cores
@@ -107,6 +109,14 @@ def gpu_memory() -> list[float]:
     """Bytes of each GPU that this process may use. One that shares the machine's memory names none of its own."""
     sizes = [line.rpartition(",")[2].split()[0] for line in gpus()]
     return [float(size) * 1024**2 if size[0].isdigit() else float(memory_total()) for size in sizes]
+
+
+def package_version(*names: str) -> str | None:
+    """Of the first of these distributions that is installed; None where none is."""
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
+            return version(name)
+    return None
 
 
 def port_in_use(host: str, port: int) -> bool:

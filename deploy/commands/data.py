@@ -3,7 +3,6 @@
 import argparse
 
 from stepcoder.deploy.commands import data_check, data_convert, data_refine, data_select, data_show, data_solve
-from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 
 DESCRIPTION = """\
@@ -29,9 +28,8 @@ _ACTIONS = {
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     data = commands.add_parser(
-        "data", help="convert, refine, check, show, solve and select problems", description=DESCRIPTION,
-        epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
-    )  # fmt: skip
+        "data", help="convert, refine, check, show, solve and select problems", description=DESCRIPTION, epilog=EXAMPLES
+    )
     actions = data.add_subparsers(dest="action", metavar="ACTION", required=True)
     for module in _ACTIONS.values():
         module.add_parser(actions)

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, get_args
 
-from stepcoder.deploy.commands.common import RAW, console, executor_config
+from stepcoder.deploy.commands.common import console, executor_config
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     check = actions.add_parser(
-        "check", help="say whether a file of problems can be trained on", formatter_class=RAW, allow_abbrev=False,
+        "check", help="say whether a file of problems can be trained on",
         description="Check every line of a file of problems: format, ids, and with --run whether solutions pass.",
         usage="stepcoder data check FILE [--run] [--executor.SETTING VALUE ...]",
     )  # fmt: skip
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.curriculum.data.files import check_input
     from stepcoder.curriculum.problems.problem import Level
 
-    config = executor_config("data check", {"workers": options.workers}, settings)
+    config = executor_config("data check", options, settings)
     path = check_input(options.file)
     with WorkProgress(unit="problems") as progress:
         checked = check(path, config if options.run else None, progress)

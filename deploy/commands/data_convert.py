@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW, chosen_format, console, executor_config, kind_option
+from stepcoder.deploy.commands.common import chosen_format, console, executor_config, kind_option
 from stepcoder.words import plural
 
 DESCRIPTION = """\
@@ -13,10 +13,7 @@ give the data set itself to 'stepcoder data refine --from'."""
 
 
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    convert = actions.add_parser(
-        "convert", help="write a data set in the native format", description=DESCRIPTION, formatter_class=RAW,
-        allow_abbrev=False,
-    )  # fmt: skip
+    convert = actions.add_parser("convert", help="write a data set in the native format", description=DESCRIPTION)
     kind_option(convert, required=True)
     convert.add_argument("input", metavar="IN", help="file, folder, or hub:NAME[,config=C][,split=S][,revision=R]")
     convert.add_argument("out", metavar="OUT", type=Path, help="problems; gzip-compressed where the name ends in .gz")
@@ -35,7 +32,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     kind = chosen_format(options.kind, source)
     for out in (options.out, beside(options.out, "rejected.jsonl")):
         check_output(out, "OUT", [source] if isinstance(source, Path) else [], options.force)
-    config = executor_config("data convert", {}, settings)
+    config = executor_config("data convert", options, settings)
     with WorkProgress(unit="entries") as progress:
         counts = convert(kind, source, options.out, config, progress)
     for table in tables(counts):

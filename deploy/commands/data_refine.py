@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, chosen_format, console, executor_config, kind_option, stop, stopped
+from stepcoder.deploy.commands.common import chosen_format, console, executor_config, kind_option, stop, stopped
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ where the sandbox failed for some; 2 for a mistake in files or options; 130 afte
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     refine = actions.add_parser(
         "refine", help="drop unsound problems, duplicates and contamination", description=DESCRIPTION, epilog=FILES,
-        formatter_class=RAW, allow_abbrev=False,
         usage="stepcoder data refine [--from FORMAT] IN OUT [options] [--executor.SETTING VALUE ...]",
     )  # fmt: skip
     kind_option(refine)
@@ -116,8 +115,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     check_kind(options.kind)
     path = check_location(options.input)
     kind = chosen_format(options.kind, path)
-    named = {"workers": options.workers, "compare": options.compare}
-    config = executor_config("data refine", named, settings)
+    config = executor_config("data refine", options, settings)
     against = [check_named(text) for text in options.against]
     contamination = CONTAMINATION if options.contamination is None else options.contamination
     effort = Effort(options.solution, options.mutants)

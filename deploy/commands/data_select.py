@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, console
+from stepcoder.deploy.commands.common import console
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
@@ -28,7 +28,6 @@ Any setting of 'stepcoder train --help all' may follow; those under curriculum.,
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     select = actions.add_parser(
         "select", help="keep problems by a model's pass rate at each stage", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
         usage="stepcoder data select PROBLEMS OUT --config FILE [--model MODEL] [--SETTING VALUE ...]",
     )  # fmt: skip
     select.add_argument("problems", metavar="PROBLEMS", help="problems; 'starter:train' is shipped")

@@ -2,13 +2,13 @@
 
 import argparse
 
-from stepcoder.deploy.commands.common import RAW, chosen_format, console, kind_option
+from stepcoder.deploy.commands.common import chosen_format, console, kind_option
 from stepcoder.errors import UserError
 
 
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     show = actions.add_parser(
-        "show", help="show one problem in the terminal", formatter_class=RAW, allow_abbrev=False,
+        "show", help="show one problem in the terminal",
         description="Show a problem: statement, solution and tests. 'stepcoder courses' shows its start points.",
     )  # fmt: skip
     kind_option(show)

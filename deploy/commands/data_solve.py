@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW, executor_config
+from stepcoder.deploy.commands.common import executor_config
 
 DESCRIPTION = """\
 Give problems without a solution the shortest program that passes their tests, of programs that somebody wrote: the
@@ -14,7 +14,6 @@ believed. Problems that have a solution stay as they are; those for which no pro
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     solve = actions.add_parser(
         "solve", help="give problems a solution: the shortest program that passed", description=DESCRIPTION,
-        formatter_class=RAW, allow_abbrev=False,
         usage="stepcoder data solve PROBLEMS OUT --samples PATH [--samples PATH ...] [--executor.SETTING VALUE ...]",
     )  # fmt: skip
     solve.add_argument("problems", metavar="PROBLEMS", help="problems in the native format")
@@ -37,7 +36,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     check_packing(options.out)
     problems_file, samples = check_input(options.problems), list(map(check_input, options.samples))
     check_output(options.out, "OUT", [problems_file, *samples], options.force)
-    config = executor_config("data solve", {"workers": options.workers}, settings)
+    config = executor_config("data solve", options, settings)
     problems = load_problems(options.problems)
     with WorkProgress(unit="problems") as progress:
         found = solve(problems, samples, options.out, config, progress)

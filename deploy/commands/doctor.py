@@ -4,12 +4,12 @@ import argparse
 import shlex
 import sys
 
-from stepcoder.deploy.commands.common import RAW, no_file
+from stepcoder.deploy.commands.common import no_file
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     doctor = commands.add_parser(
-        "doctor", help="what this machine has and lacks, and what to do", formatter_class=RAW, allow_abbrev=False,
+        "doctor", help="what this machine has and lacks, and what to do",
         description="Look at the machine, packages, sandbox, model and data of a run: what it needs and for how long.\n"
         "Without --config that is a run with the defaults. Exit code 0 if one can train, else 1.",
         usage="stepcoder doctor [--config FILE] [--SETTING VALUE ...]",

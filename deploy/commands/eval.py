@@ -3,10 +3,9 @@
 import argparse
 import json
 import signal
-import sys
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW, stop
+from stepcoder.deploy.commands.common import console, stop
 from stepcoder.errors import UserError
 
 EXAMPLES = """\
@@ -22,8 +21,7 @@ Any setting of 'stepcoder train --help all' may follow; those under eval., data.
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     evaluate = commands.add_parser(
-        "eval", help="pass rate of a checkpoint or model", epilog=EXAMPLES, formatter_class=RAW,
-        allow_abbrev=False,
+        "eval", help="pass rate of a checkpoint or model", epilog=EXAMPLES,
         description="Pass rate at full generation, no prefix given, with its 95% interval, and pass@k; for each set.",
         usage="stepcoder eval [--run DIR [--step N]] [--config FILE] [--out FILE] [--programs FILE]\n"
         "                      [--SETTING VALUE ...]",
@@ -40,8 +38,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from rich.console import Console
-
     from stepcoder.deploy.checks.formats import settle
     from stepcoder.deploy.checks.preflight import preflight
     from stepcoder.deploy.config.load import load_config
@@ -73,5 +69,5 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     result = evaluate(config, ready, options.programs and options.programs.absolute())
     if options.out is not None:
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    Console(width=None if sys.stdout.isatty() else 110).print(rates_table(result, str(target or config.model)))
+    console().print(rates_table(result, str(target or config.model)))
     return 0

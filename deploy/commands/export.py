@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW
 from stepcoder.words import plural
 
 EXAMPLES = """\
@@ -16,7 +15,6 @@ examples:
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     export = commands.add_parser(
         "export", help="write the trained model as a Hugging Face directory", epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
         description="Write a checkpoint's policy and tokenizer for transformers and vLLM.",
     )  # fmt: skip
     export.add_argument("--run", metavar="DIR", required=True, help="run directory or URI")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from stepcoder.deploy.commands.common import RAW, executor_config, stop, stopped
+from stepcoder.deploy.commands.common import console, executor_config, judging_options, stop, stopped
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
@@ -42,7 +42,7 @@ docs/executor.md explains verdicts, rewards, limits and what the sandbox does no
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     grade = commands.add_parser(
         "grade", help="judge programs from a file, sandboxed, without training", description=DESCRIPTION,
-        epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
+        epilog=EXAMPLES,
         usage="stepcoder grade --problems FILE --samples FILE --out FILE [options] [--executor.SETTING VALUE ...]",
     )  # fmt: skip
     grade.add_argument("--problems", metavar="FILE", required=True, help="problems with their tests")
@@ -52,22 +52,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="results; until they are complete they are in FILE.partial, and what they belong to in FILE.inputs.json",
     )  # fmt: skip
     grade.add_argument(
-        "--compare",
-        metavar="KIND",
-        help="output comparison of all problems: strict, tokens, lines, lcb, apps, yesno (default: as each says)",
-    )
-    grade.add_argument(
         "--extract", choices=("auto", "none", "last-fence"), default="auto",
         help="the program in a chat's answer: in its first fence unless all of it is Python (auto), in its last fence",
     )  # fmt: skip
-    grade.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
-    grade.add_argument(
-        "--reward",
-        metavar="KIND",
-        help="stepcoder (default), ratio, ladder, verpo, binary, or your own: package.module:function",
-    )
-    grade.add_argument("--level", metavar="auto|1|2|3|4", help="isolation level (default: auto, the best there is)")
-    grade.add_argument("--no-coverage", action="store_true", help="do not record executed lines: faster")
+    judging_options(grade)
     grade.add_argument(
         "--k", metavar="K,K,...", type=_ks,
         help="estimate pass@k for these (default: those of 1, 5, 10 that every problem has samples for)",
@@ -95,8 +83,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.executor.grading.summary import Tally
     from stepcoder.executor.pool.local import LocalPool
 
-    named = {name: getattr(options, name) for name in ("compare", "workers", "reward", "level")}
-    config = executor_config("grade", named | ({"coverage": "false"} if options.no_coverage else {}), settings)
+    config = executor_config("grade", options, settings)
     _check_out(options)
     with WorkProgress() as progress:
         try:
@@ -111,11 +98,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
             else:
                 signal.signal(signal.SIGTERM, stop)
                 progress.message(f"{plural(inputs.total, 'program')} for {plural(len(inputs.per_problem), 'problem')}")
-                try:
-                    pool = LocalPool(config)
-                except RuntimeError as error:
-                    raise UserError(str(error)) from None
-                with pool:
+                with LocalPool(config) as pool:
                     if options.force:
                         results.discard()
                     with results:
@@ -166,15 +149,12 @@ def _check_out(options: argparse.Namespace) -> None:
 
 def _tell(options: argparse.Namespace, tally: "Tally", ks: tuple[int, ...], here: int, seconds: float) -> None:
     """The figures at the end, for a person on stdout and for a program in --summary."""
-    from rich.console import Console
-
     from stepcoder.executor.grading.summary import summarise, tables
     from stepcoder.words import duration, rate
 
     summary = summarise(tally, ks)
-    console = Console(width=None if sys.stdout.isatty() else 110)
     for table in tables(summary):
-        console.print(table)
+        console().print(table)
     if here:
         print(f"{plural(here, 'program')} in {duration(seconds)}, {rate(here, seconds)} programs/s")
     print(f"results  {options.out}")

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,24 +31,22 @@ and closing brackets take the value of the statement that they belong to."""
 
 EXECUTED, NOT_EXECUTED = "bold green", "red"
 _MARKS = {True: "+", False: "-"}  # for terminals, and eyes, without colours
-_NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     mask = commands.add_parser(
-        NAME, help="show which characters of a program count as executed", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
-    )  # fmt: skip
+        NAME, help="show which characters of a program count as executed", description=DESCRIPTION, epilog=EXAMPLES
+    )
     mask.add_argument("program", metavar="PROGRAM", help="Python file, or - for standard input")
     mask.add_argument("--lines", metavar="LIST", required=True, help="executed lines, as 1,2,5 or 1-3,5; '' for none")
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from stepcoder.executor.spans import executed_spans
+    from stepcoder.executor.spans import executed_spans, line_spans
 
     program, name = _read(options.program)
     _check(program, name)
-    lines = parse_lines(options.lines, len(_lines(program)), name)
+    lines = parse_lines(options.lines, len(line_spans(program)), name)
     spans = executed_spans(program, lines)
     if sys.stdout.isatty():
         from rich.console import Console
@@ -112,10 +109,12 @@ def coloured(program: str, spans: "list[Span]") -> "Text":
     """The program with line numbers, a mark a line (+ executed, - not, ± both) and a legend."""
     from rich.text import Text
 
+    from stepcoder.executor.spans import line_spans
+
     values = bytearray(len(program))
     for start, end in spans:
         values[start:end] = b"\1" * (end - start)
-    text, lines = Text(), _lines(program)
+    text, lines = Text(), line_spans(program)
     width, marks = len(str(len(lines))), set[str]()
     for number, (start, end) in enumerate(lines, 1):
         seen = {bool(values[place]) for place in range(start, end) if not program[place].isspace()}
@@ -134,13 +133,6 @@ def coloured(program: str, spans: "list[Span]") -> "Text":
     text.append("- not executed", NOT_EXECUTED)
     text.append("   ± both on a line" if "±" in marks else "", "dim")
     return text
-
-
-def _lines(program: str) -> list[tuple[int, int]]:
-    """(start, end) of each line without its newline; one at the end of the program starts no line."""
-    breaks = [match.span() for match in _NEWLINE.finditer(program)]
-    lines = list(zip([0, *(after for _, after in breaks)], [*(end for end, _ in breaks), len(program)], strict=True))
-    return lines[:-1] if breaks and lines[-1][0] == len(program) else lines
 
 
 def _shown(piece: str) -> str:

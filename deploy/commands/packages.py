@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 
 DESCRIPTION = """\
@@ -40,7 +39,7 @@ print(json.dumps(sorted(m for m, names in found if m.isidentifier() and wanted &
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     packages = commands.add_parser(
         "packages", help="prepare an interpreter in which programs can import packages", description=DESCRIPTION,
-        epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
+        epilog=EXAMPLES,
     )  # fmt: skip
     packages.add_argument("requirements", metavar="PACKAGE", nargs="+", help="as for pip: numpy, 'numpy==2.3.5'")
     packages.add_argument("--into", metavar="DIR", type=Path, help="the environment (default: in the user's cache)")
@@ -64,7 +63,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     modules = json.loads(_run([str(python), "-I", "-c", _MODULES, *names], "looking for the modules"))
     try:
         level = choose(ExecutorConfig(workers=1, python=python, packages=tuple(modules)))
-    except RuntimeError as error:
+    except UserError as error:
         raise UserError(f"the packages are installed in {folder}, but not usable: {error}") from None
     print(f"Python {version} with {', '.join(modules)}, tried at isolation level {level}. Use it with\n\n"
           f"    executor:\n      python: {python}\n      packages: [{', '.join(modules)}]\n\n"

@@ -3,10 +3,8 @@
 import argparse
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW
+from stepcoder.deploy.commands.common import check_installed
 from stepcoder.errors import UserError
-
-NEEDED = ("pygments", "fsspec")
 
 DESCRIPTION = """\
 One HTML page on runs to send to somebody: the curves, the problems and a few programs of 'stepcoder view', with nothing
@@ -24,9 +22,8 @@ Without any, one that passed and one that did not are chosen of the first and of
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     report = commands.add_parser(
-        "report", help="one HTML page on runs, to send", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=RAW,
-        allow_abbrev=False,
-    )  # fmt: skip
+        "report", help="one HTML page on runs, to send", description=DESCRIPTION, epilog=EXAMPLES
+    )
     report.add_argument("runs", metavar="RUN", nargs="+", help="run directories or URIs, or one above them")
     report.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="the page; replaced if it exists")
     report.add_argument("--trajectory", metavar="PLACE", action="append", default=[], help="a completion to show")
@@ -34,9 +31,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from stepcoder.deploy.commands.view import check_installed
-
-    check_installed("report", NEEDED)
+    check_installed("report", "view", ("pygments", "fsspec"))
     from stepcoder.deploy.run.outputs import check_output
     from stepcoder.deploy.view.addresses import NotFound
     from stepcoder.deploy.view.opening import opened

@@ -2,7 +2,7 @@
 
 import argparse
 
-from stepcoder.deploy.commands.common import RAW, console
+from stepcoder.deploy.commands.common import console
 from stepcoder.errors import UserError
 
 EXAMPLES = """\
@@ -14,7 +14,7 @@ examples:
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     runs = commands.add_parser(
-        "runs", help="list runs and how far each is", epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
+        "runs", help="list runs and how far each is", epilog=EXAMPLES,
         description="List the runs at or below a directory, those written last first. A stopped run goes on with the\n"
         "command that began it.",
     )  # fmt: skip

@@ -1,14 +1,13 @@
 """`stepcoder serve`."""
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepcoder.deploy.commands.common import RAW, executor_config
+from stepcoder.deploy.commands.common import check_installed, executor_config, judging_options
 from stepcoder.deploy.commands.listening import access_token, refused, url
 from stepcoder.errors import DataFileError, UserError
 
@@ -60,32 +59,25 @@ docs/adapters.md shows how trainers use it."""
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser(
-        "serve", help="judge programs over HTTP", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=RAW,
-        allow_abbrev=False, usage="stepcoder serve [options] [--executor.SETTING VALUE ...]",
+        "serve", help="judge programs over HTTP", description=DESCRIPTION, epilog=EXAMPLES,
+        usage="stepcoder serve [options] [--executor.SETTING VALUE ...]",
     )  # fmt: skip
     serve.add_argument("--problems", metavar="FILE", help="problems that requests may name by id")
     serve.add_argument("--token-file", metavar="FILE", type=Path, help=f"file with the token (default: ${TOKEN})")
     for name, about in SERVER.items():
         serve.add_argument(f"--{name.replace('_', '-')}", metavar="HOST" if name == "host" else "N", help=about)
-    serve.add_argument("--workers", metavar="N", help="programs run at once (default: one a core)")
-    serve.add_argument("--compare", metavar="KIND", help="output comparison")
-    serve.add_argument("--reward", metavar="KIND", help="stepcoder (default), ratio, ladder, verpo, binary, or own")
-    serve.add_argument("--level", metavar="auto|1|2|3|4", help="isolation level (default: auto, the best there is)")
-    serve.add_argument("--no-coverage", action="store_true", help="do not record executed lines: faster")
+    judging_options(serve)
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    for package in NEEDED:
-        if importlib.util.find_spec(package) is None:
-            raise UserError(f"serve needs {package}, which is not installed: pip install 'stepcoder[serve]'")
+    check_installed("serve", "serve", NEEDED)
     from stepcoder.deploy.cli import version
     from stepcoder.executor.pool.local import LocalPool
     from stepcoder.executor.server.app import build
     from stepcoder.executor.server.judge import Problems
     from stepcoder.executor.server.run import bound, serve
 
-    named = {name: getattr(options, name) for name in ("compare", "workers", "reward", "level")}
-    config = executor_config("serve", named | ({"coverage": "false"} if options.no_coverage else {}), settings)
+    config = executor_config("serve", options, settings)
     server = _server_config(options)
     token = access_token(options.token_file, server.host, TOKEN, "clients: Authorization: Bearer TOKEN, or "
                          "http://judge:TOKEN@host:port")  # fmt: skip
@@ -95,10 +87,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     except OSError as error:
         raise refused(server.host, server.port, error) from None
     with listener:
-        try:
-            pool = LocalPool(config)
-        except RuntimeError as error:
-            raise UserError(str(error)) from None
+        pool = LocalPool(config)
         address = url(*listener.getsockname()[:2])
 
         def started() -> None:

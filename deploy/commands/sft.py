@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, asked_to_stop, resume_option
+from stepcoder.deploy.commands.common import SettingsHelp, announcement, asked_to_stop, console, run_options
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -44,15 +44,9 @@ class Help(SettingsHelp):
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     sft = commands.add_parser(
         "sft", help="fine-tune a model on solutions, or go on with that", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False, add_help=False,
-        usage="stepcoder sft [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
+        add_help=False, usage="stepcoder sft [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
     )  # fmt: skip
-    sft.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
-    resume_option(sft)
-    sft.add_argument(
-        "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
-    )
-    sft.add_argument("-h", "--help", action=Help)
+    run_options(sft, Help)
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
@@ -102,8 +96,6 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 def finish(config: "SFTRunConfig", run: "RunDirectory", asked: bool = False) -> None:
     """The end of a run for a person: table, picture, where the model is. `asked`: it was told to stop."""
-    from rich.console import Console
-
     from stepcoder.deploy.run.checkpoint import POLICY, named
     from stepcoder.deploy.shown.plot import sft_curve
     from stepcoder.deploy.shown.summary import report, table
@@ -113,7 +105,7 @@ def finish(config: "SFTRunConfig", run: "RunDirectory", asked: bool = False) -> 
     write_json(run.path / "report.json", result | {"ended": None if asked else "steps"})
     picture = sft_curve(run.metrics_file, run.path / "learning_curve.png", f"Supervised fine-tuning: {config.model}")
     if result["splits"]:
-        Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False).print(table(result))
+        console().print(table(result))
     place = run.uri or os.path.relpath(run.path)
     if asked:
         print(f"stopped         {asked_to_stop(max((s for s, _ in named(run.checkpoints)), default=0), run.steps)}")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from stepcoder.deploy.commands.common import RAW
+from stepcoder.deploy.commands.common import check_installed, console
 from stepcoder.errors import UserError
 
 DESCRIPTION = """\
@@ -19,7 +19,7 @@ examples:
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     show = commands.add_parser(
         "show", help="a program of a run in the terminal, with the lines that ran", description=DESCRIPTION,
-        epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
+        epilog=EXAMPLES,
     )  # fmt: skip
     show.add_argument("run", metavar="RUN", help="a run directory or URI")
     show.add_argument("--problem", metavar="ID", required=True, help="the problem")
@@ -28,10 +28,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from stepcoder.deploy.commands.view import check_installed
-
-    check_installed("show", ("pygments", "fsspec"))
-    from stepcoder.deploy.commands.common import console
+    check_installed("show", "view", ("pygments", "fsspec"))
     from stepcoder.deploy.view.addresses import NotFound, Place
     from stepcoder.deploy.view.opening import is_one
     from stepcoder.deploy.view.problems import visits

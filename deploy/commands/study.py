@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, stop, stopped
+from stepcoder.deploy.commands.common import stop, stopped
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
@@ -33,7 +33,6 @@ docs/study.md explains the file of a study and its numbers."""
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     study = commands.add_parser(
         "study", help="several arms with several seeds, compared", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
         usage="stepcoder study FILE [--check] [--address URL [--jobs N]]\n"
         "       stepcoder study show DIR [--against ARM] [--markdown] [--plot FILE]",
     )  # fmt: skip
@@ -106,7 +105,7 @@ def launcher(options: argparse.Namespace, plan: "Plan") -> "Launcher":
 
 
 def show(options: argparse.Namespace, directory: Path) -> int:
-    from stepcoder.deploy.run.outputs import check_output
+    from stepcoder.deploy.run.outputs import check_picture
     from stepcoder.deploy.study.results import read
     from stepcoder.deploy.study.text import as_markdown, as_text
 
@@ -114,9 +113,7 @@ def show(options: argparse.Namespace, directory: Path) -> int:
     if options.against is not None:
         results = results.against(options.against)
     if options.plot is not None:
-        if options.plot.suffix.lower() != ".png":
-            raise UserError(f"--plot: {options.plot} must end in .png")
-        check_output(options.plot, "--plot", [], force=True)
+        check_picture(options.plot, "--plot")
     print(as_markdown(results) if options.markdown else as_text(results), end="")
     if options.plot is not None:
         from stepcoder.deploy.study.picture import draw

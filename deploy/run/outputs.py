@@ -23,3 +23,10 @@ def check_output(path: Path, option: str, inputs: Iterable[Path], force: bool) -
         raise UserError(f"{option}: no permission to write in {path.parent}")
     if path.exists() and not force:
         raise UserError(f"{option}: {path} exists; give another file, or --force to replace it")
+
+
+def check_picture(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
+    """The same for one that is drawn; replaced if it exists."""
+    if path.suffix.lower() != ".png":
+        raise UserError(f"{option}: {path} must end in .png")
+    check_output(path, option, inputs, force=True)

@@ -33,7 +33,6 @@ def series(records: Sequence[dict[str, Any]], key: str) -> tuple[list[int], list
 
 def learning_curve(metrics_file: Path, out: Path, title: str = "StepCoder") -> Path:
     """Draw `out` (PNG). Needs at least one step or evaluation in the file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     records = list(read_metrics(metrics_file))
@@ -41,7 +40,6 @@ def learning_curve(metrics_file: Path, out: Path, title: str = "StepCoder") -> P
         raise ValueError(f"{metrics_file} holds no metrics yet")
     steps = [record for record in records if "eval" not in record]
     figure = Figure(figsize=(12, 7.6), dpi=150, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 2, height_ratios=(1, 0.9))
     figure.suptitle(title, fontsize=15, fontweight="bold", color=INK, x=0.01, ha="left")
     _pass_rates(figure.add_subplot(grid[0, 0]), records)
@@ -55,12 +53,10 @@ def learning_curve(metrics_file: Path, out: Path, title: str = "StepCoder") -> P
 
 def sft_curve(metrics_file: Path, out: Path, title: str) -> Path:
     """Draw `out` (PNG) of a run of supervised fine-tuning: pass rates and losses."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     records = list(read_metrics(metrics_file))
     figure = Figure(figsize=(12, 4.2), dpi=150, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     figure.suptitle(title, fontsize=15, fontweight="bold", color=INK, x=0.01, ha="left")
     _pass_rates(left, records)
@@ -72,14 +68,12 @@ def sft_curve(metrics_file: Path, out: Path, title: str) -> Path:
 
 def comparison(runs: Mapping[str, Path], out: Path) -> Path:
     """Draw `out` (PNG): pass rates of several runs by split, and rewards or losses. `runs`: name -> metrics file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     records = {name: list(read_metrics(file)) for name, file in runs.items()}
     rates = {name: evaluations(found) for name, found in records.items()}
     splits = list(dict.fromkeys(split for found in rates.values() for split in found))
     figure = Figure(figsize=(5 * (len(splits) + 1), 4.2), dpi=150, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
     *panels, last = figure.subplots(1, len(splits) + 1, squeeze=False)[0]
     colours = dict(zip(records, cycle(RUN_COLOURS), strict=False))
     for axes, split in zip(panels, splits, strict=True):

@@ -5,7 +5,6 @@ Free memory is no part of it: what is free now says nothing of the hour in which
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from stepcoder.deploy.checks.preflight import check_lasting, preflight
@@ -102,7 +101,7 @@ def _changed(plan: Plan, configs: Mapping[str, Config]) -> list[str]:
     for trial in plan.trials():
         file = trial.path / CONFIG
         if trial.arm.name in configs and file.is_file():
-            before, now = _comparable(file), configs[trial.arm.name].settings()
+            before, now = translated(read_kept(file), Config), configs[trial.arm.name].settings()
             now["run"] |= {"seed": trial.seed}
             now["model"] = before.get("model")  # checked by the study: one start
             changed = differences(before, now) + _also(before, flat(now))
@@ -110,10 +109,6 @@ def _changed(plan: Plan, configs: Mapping[str, Config]) -> list[str]:
     if faults:
         faults.append("Set them back to go on, or give another directory for a new study.")
     return faults
-
-
-def _comparable(file: Path) -> dict[str, Any]:
-    return translated(read_kept(file), Config)
 
 
 def _also(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stepcoder.deploy.config.shared import HELDOUT, TRAIN
 from stepcoder.deploy.shown.summary import Interval
 from stepcoder.deploy.study.results import ArmResults, Results, Run, areas, common_problems, table_of
-from stepcoder.deploy.study.statistics import crossed, detectable, holm, p_value, paired
+from stepcoder.deploy.study.statistics import UPPER, crossed, detectable, holm, p_value, paired
 
-HELDOUT, TRAIN = "heldout", "train"
 Choice = tuple[str, str | None]  # a split, and one of its levels or None for all
 
 
@@ -101,13 +101,13 @@ def _problems(runs: list[Run], split: str, level: str | None) -> list[str]:
 def _speed(first: ArmResults, arm: ArmResults) -> Entry | None:
     """Over seeds alone: a run's curve is one number."""
     seeds = [seed for seed in sorted(arm.done) if len(arm.done[seed].evaluations) > 1]
-    found = areas(arm.done, seeds, HELDOUT)
+    found = areas(arm.done, seeds)
     if not seeds or np.isnan(found).any():
         return None
     both = [seed for seed in seeds if seed in first.done and len(first.done[seed].evaluations) > 1]
     if arm is first or not both:
         return Entry(over_seeds(found))
-    one, other = areas(first.done, both, HELDOUT), areas(arm.done, both, HELDOUT)
+    one, other = areas(first.done, both), areas(arm.done, both)
     return Entry(over_seeds(found), over_seeds(other - one))
 
 
@@ -118,7 +118,7 @@ def over_seeds(values: np.ndarray) -> Interval:
     mean, count = float(values.mean()), len(values)
     if count < 2:
         return Interval(mean, math.nan, math.nan)
-    half = float(t.ppf(0.975, count - 1)) * float(values.std(ddof=1)) / math.sqrt(count)
+    half = float(t.ppf(UPPER, count - 1)) * float(values.std(ddof=1)) / math.sqrt(count)
     return Interval(mean, mean - half, mean + half)
 
 

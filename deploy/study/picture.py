@@ -4,14 +4,14 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from stepcoder.deploy.config.shared import HELDOUT, TRAIN
 from stepcoder.deploy.shown.plot import GRID, INK, MUTED, RUN_COLOURS, SPLIT_NAMES, percent, style
-from stepcoder.deploy.study.comparison import HELDOUT, TRAIN, Row, band, rows
+from stepcoder.deploy.study.comparison import Row, band, rows
 from stepcoder.deploy.study.results import Results
 
 
 def draw(results: Results, out: Path) -> Path:
     """Write `out` (PNG); raises ValueError where no run is done."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     found = [row for row in rows(results) if row.seeds]
@@ -19,7 +19,6 @@ def draw(results: Results, out: Path) -> Path:
         raise ValueError("no run is done yet")
     colours = dict(zip((arm.name for arm in results.arms), cycle(RUN_COLOURS), strict=False))
     figure = Figure(figsize=(13.5, 4.4), dpi=150, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)
     _curves(left, results, HELDOUT, colours)
     _curves(middle, results, TRAIN, colours)

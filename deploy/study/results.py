@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from stepcoder.deploy.config.shared import HELDOUT
 from stepcoder.deploy.config.sources import read_kept
 from stepcoder.deploy.run.metrics import METRICS, read_metrics
 from stepcoder.deploy.run.provenance import recorded
@@ -99,20 +100,17 @@ def read(directory: Path) -> Results:
         kept = read_kept(directory / STUDY)
         arms = tuple(
             ArmResults(
-                name, arm["settings"], tuple(read_run(directory, name, seed) for seed in arm["seeds"])
+                name,
+                arm["settings"],
+                tuple(run_of(run_directory(directory, name, seed), name, seed) for seed in arm["seeds"]),
             )
             for name, arm in kept["arms"].items()
-        )  # fmt: skip
+        )
         return Results(directory, kept["config"], kept["budget"], kept.get("start", {}), arms)
     except OSError as error:
         raise UserError(f"{directory}: no {STUDY} there ({error.strerror}); give the directory of a study") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{directory / STUDY} is not what a study writes: {error}") from None
-
-
-def read_run(directory: Path, arm: str, seed: int) -> Run:
-    path = run_directory(directory, arm, seed)
-    return run_of(path, arm, seed)
 
 
 def run_of(path: Path, arm: str, seed: int) -> Run:
@@ -152,11 +150,11 @@ def common_problems(runs: list[Run], split: str) -> list[str]:
     return [problem for problem in runs[0].last(split) if problem in shared]
 
 
-def areas(runs: Mapping[int, Run], seeds: list[int], split: str) -> Float[np.ndarray, " S"]:
-    """Learning speed: the mean pass rate over the tokens of a run, straight lines between its evaluations."""
+def areas(runs: Mapping[int, Run], seeds: list[int]) -> Float[np.ndarray, " S"]:
+    """Learning speed: the mean held-out pass rate over the tokens of a run, straight lines between its evaluations."""
     found = []
     for seed in seeds:
-        tokens, rates = runs[seed].curve(split)
+        tokens, rates = runs[seed].curve(HELDOUT)
         width = tokens[-1] - tokens[0] if tokens else 0
         found.append(float(np.trapezoid(rates, tokens)) / width if width else np.nan)
     return np.array(found)

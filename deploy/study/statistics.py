@@ -17,13 +17,14 @@ from jaxtyping import Float
 
 from stepcoder.deploy.shown.summary import Interval
 
-LEVEL = 0.95
+UPPER = 0.975  # the upper end of a two-sided 95 % interval
+POWER = 0.8
 Table = Float[np.ndarray, "S P"]
 """Pass rates (fractions), or differences of such: a row a seed, a column a problem."""
 
 
-def crossed(table: Table, level: float = LEVEL) -> Interval:
-    """The mean of a table with its interval.
+def crossed(table: Table) -> Interval:
+    """The mean of a table with its 95 % interval.
 
     One seed says nothing of other seeds, nor one problem of others: the bounds are then NaN.
     """
@@ -31,7 +32,7 @@ def crossed(table: Table, level: float = LEVEL) -> Interval:
 
     error, degrees = standard_error(table)
     mean = float(table.mean())
-    half = float(t.ppf(0.5 + level / 2, degrees)) * error if error else error
+    half = float(t.ppf(UPPER, degrees)) * error if error else error
     return Interval(mean, mean - half, mean + half)
 
 
@@ -52,11 +53,11 @@ def standard_error(table: Table) -> tuple[float, float]:
     return math.sqrt(total / (seeds * problems)), total**2 / spread
 
 
-def paired(first: Table, other: Table, level: float = LEVEL) -> Interval:
+def paired(first: Table, other: Table) -> Interval:
     """`other` less `first`, each seed and problem against itself: rows and columns of both are the same."""
     if first.shape != other.shape:
         raise ValueError(f"arms of {first.shape} and {other.shape} seeds and problems are not paired")
-    return crossed(other - first, level)
+    return crossed(other - first)
 
 
 def p_value(first: Table, other: Table) -> float:
@@ -77,9 +78,9 @@ def holm(values: dict[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in values}
 
 
-def detectable(table: Table, power: float = 0.8, level: float = LEVEL) -> float:
-    """The true difference that a study of this size and spread would find with `power` (fraction)."""
+def detectable(table: Table) -> float:
+    """The true difference that a study of this size and spread would find with 80 % power."""
     from scipy.stats import t
 
     error, degrees = standard_error(table)
-    return error * float(t.ppf(0.5 + level / 2, degrees) + t.ppf(power, degrees))
+    return error * float(t.ppf(UPPER, degrees) + t.ppf(POWER, degrees))

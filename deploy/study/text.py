@@ -3,8 +3,9 @@
 import math
 from collections.abc import Callable, Sequence
 
+from stepcoder.deploy.config.shared import HELDOUT, TRAIN
 from stepcoder.deploy.shown.summary import points
-from stepcoder.deploy.study.comparison import HELDOUT, TRAIN, Choice, Entry, Row, choices, rows
+from stepcoder.deploy.study.comparison import Choice, Entry, Row, choices, rows
 from stepcoder.deploy.study.results import Results
 from stepcoder.words import plural
 

@@ -12,7 +12,6 @@ from stepcoder.deploy.shown.summary import points
 from stepcoder.deploy.view.addresses import address, problem_address
 from stepcoder.deploy.view.charts import split_words
 from stepcoder.deploy.view.program import Line
-from stepcoder.executor.report import Verdict
 from stepcoder.pages import BASE_STYLE, data, environment
 from stepcoder.visible import visible
 from stepcoder.words import plural
@@ -28,7 +27,6 @@ STATIC = {
     "problems.js": ("text/javascript", _FOLDER / "static" / "problems.js"),
     "program.js": ("text/javascript", _FOLDER / "static" / "program.js"),
 }
-_VERDICTS = {str(verdict): verdict for verdict in Verdict}
 
 
 def verdict_words(name: str) -> str:

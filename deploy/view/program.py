@@ -3,7 +3,6 @@
 Pure. What is shown is bounded, whatever a program is: so many lines, so many characters of each.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,12 +11,11 @@ import numpy as np
 from pygments.lexers.python import PythonLexer
 from pygments.token import STANDARD_TYPES
 
-from stepcoder.executor.spans import executed_spans
+from stepcoder.executor.spans import executed_spans, line_spans
 
 State = Literal["executed", "not", "both", "blank", "unknown"]
 LEVELS = 4  # shades of either sign
 _LINES, _LONGEST, _CHARS = 2_000, 1_000, 200_000
-_NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def shades(values: Sequence[float]) -> list[int]:
 def listing(row: Mapping[str, Any]) -> Listing:
     """Of one trajectory's columns; those that are missing cost what they would show."""
     program = str(row.get("program") or "")
-    spans = _lines(program)
+    spans = line_spans(program)
     shown = program[:_CHARS]
     token, located = _tokens(row, len(shown))
     kinds, names = _kinds(shown)
@@ -89,14 +87,6 @@ def listing(row: Mapping[str, Any]) -> Listing:
         written.starts = True
     _put_errors(lines, row)
     return Listing(lines, len(spans) - len(lines), located)
-
-
-def _lines(program: str) -> list[tuple[int, int]]:
-    """Half-open spans without line ends; a line end at the end starts no line."""
-    breaks = [match.span() for match in _NEWLINE.finditer(program)]
-    starts, ends = [0, *(after for _, after in breaks)], [*(before for before, _ in breaks), len(program)]
-    lines = list(zip(starts, ends, strict=True))
-    return lines[:-1] if breaks and lines[-1][0] == len(program) else lines
 
 
 def _tokens(row: Mapping[str, Any], size: int) -> tuple[np.ndarray, bool]:

@@ -12,7 +12,6 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from stepcoder.errors import DataFileError, UserError, nearest
@@ -126,9 +125,7 @@ class ResultFile:
             os.close(self._fd)
             raise UserError(f"{self.partial}: another process is writing this file") from None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._fd)
 
     def earlier(self) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 
+from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.interpreters import missing
 from stepcoder.executor.judging.plan import plan
@@ -57,10 +58,6 @@ class Isolation:
     level: int
     reasons: dict[int, str] = field(default_factory=dict)
 
-    @property
-    def description(self) -> str:
-        return LEVELS[self.level]
-
 
 def described(level: int) -> str:
     """For a person: the level, what it is made of, and what it leaves open."""
@@ -97,9 +94,9 @@ def check(config: ExecutorConfig, level: int) -> str | None:
 
 
 def choose(config: ExecutorConfig) -> int:
-    """The level to run at. RuntimeError when the wanted one cannot be had: never a weaker one in silence."""
+    """The level to run at. UserError when the wanted one cannot be had: never a weaker one in silence."""
     if absent := missing(config.python, config.packages):
-        raise RuntimeError(
+        raise UserError(
             f"executor.packages: {', '.join(absent)} not installed for {config.python or sys.executable}. For "
             f"executor.python, 'stepcoder packages {' '.join(config.packages)}' prepares an interpreter that has them"
         )
@@ -110,11 +107,11 @@ def choose(config: ExecutorConfig) -> int:
         if found.level < 4:
             return found.level
         why = "; ".join(f"level {level}: {reason}" for level, reason in found.reasons.items())
-        raise RuntimeError(
+        raise UserError(
             f"no isolation can be had on this machine ({why}). Allow user namespaces or landlock, "
             "or set executor.level to 4 to run model-written programs without isolation"
         )
     reason = check(config, config.level)
     if reason is not None:
-        raise RuntimeError(f"isolation level {config.level} cannot be had here: {reason}. Set executor.level to auto")
+        raise UserError(f"isolation level {config.level} cannot be had here: {reason}. Set executor.level to auto")
     return config.level

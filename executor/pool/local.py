@@ -47,7 +47,7 @@ def _found(config: ExecutorConfig) -> int:
 
 
 class LocalPool:
-    """`run` from any thread; `map` over many, in order. Raises RuntimeError at once where no isolation can be had.
+    """`run` from any thread; `map` over many, in order. Raises UserError at once where no isolation can be had.
 
     `level` is one that another pool has found for the same interpreter and packages, and has said.
     """

@@ -115,7 +115,7 @@ def test_an_engine_has_at_least_room_for_one_sequence() -> None:
 
 def test_the_checks_before_a_run_and_doctor_tell_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(machine, "gpus", lambda: ["NVIDIA Some GPU, 8192 MiB"] * 8)
-    monkeypatch.setattr(preflight, "shape_here", lambda config: CODER_7B)
+    monkeypatch.setattr(preflight, "model_shape", lambda model: CODER_7B)
     monkeypatch.setattr(doctor, "model_shape", lambda model: CODER_7B)
     with pytest.raises(UserError, match="GPU memory: .* does not fit"):
         preflight.check_memory(config())

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, learner_bytes, model_shape
@@ -95,9 +96,13 @@ def test_a_wrong_path_names_what_was_tried_and_the_nearest(tmp_path: Path) -> No
         resolve_model("smollm-135m")
 
 
-def test_a_hub_name_that_cannot_be_had_is_refused() -> None:
-    with pytest.raises(UserError, match="not in the hub's local cache"):
-        resolve_model("nobody-at-all/no-such-model", offline=True)
+def test_a_hub_name_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> str:
+        raise ConnectionError("no network here")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", away)
+    with pytest.raises(UserError, match="could not be had from the Hugging Face hub: no network here. Check the name"):
+        resolve_model("nobody-at-all/no-such-model")
 
 
 def test_what_may_be_a_hub_name(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from stepcoder.deploy.cli import main
 from stepcoder.executor.config import ExecutorConfig
-from stepcoder.executor.pool.isolation import choose
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.suite import Case, Suite
 
@@ -66,8 +65,3 @@ def test_what_cannot_be_prepared_is_told(tmp_path: Path, capsys: pytest.CaptureF
         assert main(["packages", *words]) == 2, words
         assert text in capsys.readouterr().err
     assert (other / "mine.txt").read_text() == "mine"
-
-
-def test_an_absent_package_is_told_with_the_command() -> None:
-    with pytest.raises(RuntimeError, match="'stepcoder packages no_such_thing' prepares"):
-        choose(ExecutorConfig(packages=("no_such_thing",)))

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from stepcoder.deploy.cli import main
+from stepcoder.deploy.config.shared import HELDOUT, TRAIN
 from stepcoder.deploy.run.listing import listed
 from stepcoder.deploy.run.metrics import read_metrics
-from stepcoder.deploy.study.comparison import HELDOUT, TRAIN, band, rows
+from stepcoder.deploy.study.comparison import band, rows
 from stepcoder.deploy.study.groups import arm_name
 from stepcoder.deploy.study.plan import run_directory
 from stepcoder.deploy.study.results import read

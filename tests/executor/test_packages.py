@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.isolation import choose
 from stepcoder.executor.pool.local import LocalPool
@@ -23,7 +24,7 @@ needed = pytest.mark.skipif(
 def pool(request: pytest.FixtureRequest) -> Iterator[LocalPool]:
     try:
         pool = LocalPool(ExecutorConfig(workers=1, level=request.param, packages=NAMES))
-    except RuntimeError as error:
+    except UserError as error:
         pytest.skip(f"this level cannot be had here: {error}")
     with pool:
         yield pool
@@ -74,8 +75,11 @@ def test_a_program_with_a_package_is_confined_like_any_other(pool: LocalPool) ->
         assert printed(pool, f"import numpy\n{attack}\nprint(1)", "1") is Verdict.RUNTIME_ERROR
 
 
-def test_a_package_that_is_not_installed_is_told_at_once() -> None:
-    with pytest.raises(RuntimeError, match="executor.packages: no_such_thing not installed for .*python"):
+TOLD = "executor.packages: no_such_thing not installed for .*python.*'stepcoder packages no_such_thing' prepares"
+
+
+def test_a_package_that_is_not_installed_is_told_at_once_with_the_command() -> None:
+    with pytest.raises(UserError, match=TOLD):
         choose(ExecutorConfig(packages=("no_such_thing",)))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.isolation import check, choose, probe
 from stepcoder.executor.pool.local import LocalPool
@@ -53,9 +54,9 @@ def test_probe_reports_a_level_with_reasons_for_the_better_ones() -> None:
 
 
 def test_an_interpreter_that_does_not_exist_is_refused_at_once() -> None:
-    with pytest.raises(RuntimeError, match="no isolation can be had"):
+    with pytest.raises(UserError, match="no isolation can be had"):
         choose(CONFIG.model_copy(update={"python": Path("/nowhere/python")}))
-    with pytest.raises(RuntimeError, match="level 1 cannot be had"):
+    with pytest.raises(UserError, match="level 1 cannot be had"):
         choose(CONFIG.model_copy(update={"python": Path("/nowhere/python"), "level": 1}))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Verdict
@@ -17,7 +18,7 @@ PASSED, WRONG, RUNTIME = Verdict.PASSED, Verdict.WRONG_ANSWER, Verdict.RUNTIME_E
 def pool(request: pytest.FixtureRequest) -> Iterator[LocalPool]:
     try:
         pool = LocalPool(ExecutorConfig(workers=1, level=request.param))
-    except RuntimeError as error:
+    except UserError as error:
         pytest.skip(f"this level cannot be had here: {error}")
     with pool:
         yield pool

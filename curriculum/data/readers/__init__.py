@@ -1,13 +1,15 @@
 """Readers of data sets: from a file, a folder or a name of the hub to a stream of problems, one in memory at a time.
 
-The format NAME is the function `read_NAME` of the module of that name here. One's own reader is named
-`package.module:function`: it takes a `Location` and gives a `Record` for each problem, a `Rejected` for each entry that
-cannot be used. Nothing is imported before it is asked for.
+The format NAME is the function NAME of the module of that name here, which makes a `Record` of an entry and its number
+from 0, or raises `Refuse`; of a table it asks for `COLUMNS`. Where entries are not all, it is `read_NAME` of
+the whole. One's own reader is named `package.module:function`: it takes a `Location` and gives a `Record` for each
+problem, a `Rejected` for each entry that cannot be used. Nothing is imported before it is asked for.
 """
 
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stepcoder.errors import nearest
@@ -28,7 +30,11 @@ def reader(kind: str) -> "Callable[[Location], Iterable[Record | Rejected]]":
     """The reader of a format, or one's own by its dotted name. ValueError says what is wrong with `kind`."""
     if kind in FORMATS:
         module = importlib.import_module(f"{__name__}.{_ELSEWHERE.get(kind, kind)}")
-        return getattr(module, f"read_{kind}")
+        if (whole := getattr(module, f"read_{kind}", None)) is not None:
+            return whole
+        from stepcoder.curriculum.data.readers.build import read_entries
+
+        return partial(read_entries, make=getattr(module, kind), columns=getattr(module, "COLUMNS", None))
     if ":" not in kind:
         close = nearest(kind, list(FORMATS))
         hint = f"; did you mean {close[0]}?" if close else "."

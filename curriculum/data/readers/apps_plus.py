@@ -7,14 +7,12 @@ be called; lists of arguments mean call style.
 
 import ast
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from stepcoder.curriculum.data.readers.build import (
     Entry,
     graded,
     name_of,
-    read_entries,
     record,
     solutions,
     stdin_cases,
@@ -22,8 +20,7 @@ from stepcoder.curriculum.data.readers.build import (
     wrapper,
 )
 from stepcoder.curriculum.data.readers.files import loads
-from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse
 from stepcoder.curriculum.data.readers.suites import SETUP, paired_suite
 from stepcoder.curriculum.problems.problem import Level
 from stepcoder.curriculum.stages.conditionals import parse
@@ -33,11 +30,7 @@ from stepcoder.executor.suite import Compare, Suite
 _DEFAULT_LEVEL: Level = "interview"
 
 
-def read_apps_plus(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem)
-
-
-def _problem(entry: Entry, number: int) -> Record:
+def apps_plus(entry: Entry, number: int) -> Record:
     found = solutions(_first(entry, "canonical_solution", "canonical_solutions", "solution", "solutions"))
     starter_code = text(entry, "starter_code", default="")
     tests = _decoded(_first(entry, "input_output", "tests"))

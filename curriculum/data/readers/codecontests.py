@@ -7,7 +7,6 @@ where it is one that testlib comes with. `-O` has `corner_cases`, each text in a
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,6 @@ from stepcoder.curriculum.data.readers.build import (
     name_of,
     objects,
     pairs,
-    read_entries,
     record,
     solutions,
     stdin_cases,
@@ -25,9 +23,8 @@ from stepcoder.curriculum.data.readers.build import (
     wrapper,
 )
 from stepcoder.curriculum.data.readers.files import decoded_list, structured
-from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.limits import limits
-from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse
 from stepcoder.curriculum.problems.problem import Level
 from stepcoder.executor.suite import Compare, Limits, Suite
 
@@ -45,11 +42,7 @@ COLUMNS = (
 _TESTS = ("public_tests", "private_tests", "generated_tests", "test_cases", "corner_cases")
 
 
-def read_codecontests(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem, COLUMNS)
-
-
-def _problem(entry: Entry, number: int) -> Record:
+def codecontests(entry: Entry, number: int) -> Record:
     for name in ("input_file", "output_file"):
         if text(entry, name, default="").strip():
             raise Refuse(Reason.FILE_IO, f"`{name}` is {entry[name]!r:.60}")

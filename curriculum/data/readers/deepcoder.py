@@ -4,31 +4,15 @@
 "fn_name"}`. Solutions stand in fences. Rows have no id, so they are numbered.
 """
 
-from collections.abc import Iterator
-
-from stepcoder.curriculum.data.readers.build import (
-    Entry,
-    called,
-    objects,
-    programs,
-    read_entries,
-    record,
-    solutions,
-    text,
-)
+from stepcoder.curriculum.data.readers.build import Entry, called, objects, programs, record, solutions, text
 from stepcoder.curriculum.data.readers.files import decoded_list, structured
-from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Record, Rejected
+from stepcoder.curriculum.data.readers.record import Record
 from stepcoder.curriculum.data.readers.suites import listed_suite, may_be_wrapped, paired_suite
 
 COLUMNS = ("problem", "tests", "solutions", "starter_code", "metadata")
 
 
-def read_deepcoder(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem, COLUMNS)
-
-
-def _problem(entry: Entry, number: int) -> Record:
+def deepcoder(entry: Entry, number: int) -> Record:
     found = programs(solutions(decoded_list(entry.get("solutions"))))
     starter_code = text(entry, "starter_code", default="")
     tests, about = structured(entry.get("tests")), structured(entry.get("metadata"))

@@ -7,14 +7,12 @@ tolerance, anything else as Python compares it.
 
 import ast
 import re
-from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import Entry, name_of, read_entries, record, solutions, text, told
+from stepcoder.curriculum.data.readers.build import Entry, name_of, record, solutions, text, told
 from stepcoder.curriculum.data.readers.files import decoded, decoded_list
-from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.outputs import Asked, asked_like, judged_by_values
-from stepcoder.curriculum.data.readers.record import Pending, Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.record import Pending, Reason, Record, Refuse
 from stepcoder.curriculum.stages.conditionals import parse
 from stepcoder.executor.judging.asserts import Unsupported, constant
 from stepcoder.executor.suite import Case, Suite
@@ -35,14 +33,6 @@ def is_plus(entry: Entry) -> bool:
 
 def _has_assertion(test: Any) -> bool:
     return isinstance(test, str) and "def assertion(" in test
-
-
-def read_humaneval_plus(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, humaneval_plus, COLUMNS)
-
-
-def read_mbpp_plus(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, mbpp_plus, COLUMNS)
 
 
 def humaneval_plus(entry: Entry, number: int) -> Record:

@@ -1,20 +1,13 @@
 """HumanEval (arXiv 2107.03374): a signature with a docstring that the program continues, and a `check` function."""
 
-from collections.abc import Iterator
-
-from stepcoder.curriculum.data.readers.build import Entry, name_of, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.build import Entry, name_of, record, solutions, text
 from stepcoder.curriculum.data.readers.checks import split_check
 from stepcoder.curriculum.data.readers.evalplus import docstring, humaneval_plus, is_plus
-from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse
 from stepcoder.executor.suite import Case, Suite
 
 
-def read_humaneval(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem)
-
-
-def _problem(entry: Entry, number: int) -> Record:
+def humaneval(entry: Entry, number: int) -> Record:
     if is_plus(entry):
         return humaneval_plus(entry, number)
     prompt, name = text(entry, "prompt", default=""), text(entry, "entry_point", default="")

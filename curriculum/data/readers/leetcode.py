@@ -4,13 +4,11 @@
 """
 
 import re
-from collections.abc import Iterator
 
-from stepcoder.curriculum.data.readers.build import Entry, name_of, read_entries, record, solutions, text, told
+from stepcoder.curriculum.data.readers.build import Entry, name_of, record, solutions, text, told
 from stepcoder.curriculum.data.readers.checks import split_check
 from stepcoder.curriculum.data.readers.files import structured
-from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse
 from stepcoder.curriculum.problems.problem import Level
 from stepcoder.executor.judging.asserts import Unsupported, constant
 from stepcoder.executor.suite import Case, Suite
@@ -19,11 +17,7 @@ _LEVELS: dict[str, Level] = {"Easy": "introductory", "Medium": "interview", "Har
 _COMPLETE = re.compile(r"\s*(?:Please complete the following python code[^\n]*)?\n```python\n(.*?)```\s*\Z", re.DOTALL)
 
 
-def read_leetcode(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem)
-
-
-def _problem(entry: Entry, number: int) -> Record:
+def leetcode(entry: Entry, number: int) -> Record:
     name, query = text(entry, "entry_point", default=""), text(entry, "query", "problem_description", default="")
     if not re.fullmatch(r"[^\W\d]\w*(\(\)\.[^\W\d]\w*)?", name):
         raise Refuse(Reason.NO_ENTRY_POINT)

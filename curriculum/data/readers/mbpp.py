@@ -5,24 +5,18 @@ tests, where there are any, are tests like the others.
 """
 
 import ast
-from collections.abc import Iterator
 
-from stepcoder.curriculum.data.readers.build import Entry, name_of, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.build import Entry, name_of, record, solutions, text
 from stepcoder.curriculum.data.readers.evalplus import is_plus, mbpp_plus
 from stepcoder.curriculum.data.readers.files import decoded_list
-from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse
 from stepcoder.executor.judging.asserts import Unsupported, program_call
 from stepcoder.executor.suite import Case, Suite
 
 CALLED_LIKE_THIS = "\n\nIt is called like this: "
 
 
-def read_mbpp(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem)
-
-
-def _problem(entry: Entry, number: int) -> Record:
+def mbpp(entry: Entry, number: int) -> Record:
     if is_plus(entry):
         return mbpp_plus(entry, number)
     tests, harder, imports = (_texts(entry, name) for name in ("test_list", "challenge_test_list", "test_imports"))

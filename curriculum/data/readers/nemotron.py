@@ -1,21 +1,14 @@
 """Nemotron-RL-coding-competitive_coding, and other rows for NeMo Gym: a request, and tests in `verifier_metadata`."""
 
-from collections.abc import Iterator
-
-from stepcoder.curriculum.data.readers.build import Entry, asked_of, name_of, read_entries, record
+from stepcoder.curriculum.data.readers.build import Entry, asked_of, name_of, record
 from stepcoder.curriculum.data.readers.files import structured
-from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse
 from stepcoder.curriculum.data.readers.suites import may_be_wrapped, paired_suite
 
 COLUMNS = ("responses_create_params", "verifier_metadata", "hash_id", "dataset", "source")
 
 
-def read_nemotron(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem, COLUMNS)
-
-
-def _problem(entry: Entry, number: int) -> Record:
+def nemotron(entry: Entry, number: int) -> Record:
     asked, about = structured(entry.get("responses_create_params")), structured(entry.get("verifier_metadata"))
     if not isinstance(asked, dict):
         raise Refuse(Reason.NO_STATEMENT, "`responses_create_params` is no object")

@@ -1,22 +1,11 @@
 """open-r1/codeforces: statements in parts, official tests, and checkers in Python where several answers are right."""
 
-from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import (
-    Entry,
-    name_of,
-    objects,
-    rated,
-    read_entries,
-    record,
-    stdin_cases,
-    text,
-)
+from stepcoder.curriculum.data.readers.build import Entry, name_of, objects, rated, record, stdin_cases, text
 from stepcoder.curriculum.data.readers.files import structured
-from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.limits import limits
-from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse
 from stepcoder.curriculum.data.readers.suites import TOKENS
 from stepcoder.curriculum.stages.conditionals import parse
 from stepcoder.executor.suite import Suite
@@ -50,11 +39,7 @@ def check(input, output, expected):
 _PARTS = {"input_format": "Input", "output_format": "Output", "note": "Note"}
 
 
-def read_open_r1_codeforces(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem, COLUMNS)
-
-
-def _problem(entry: Entry, number: int) -> Record:
+def open_r1_codeforces(entry: Entry, number: int) -> Record:
     if text(entry, "interaction_format", default="").strip():
         raise Refuse(Reason.INTERACTIVE)
     mode = text(entry, "input_mode", default="stdio")

@@ -4,22 +4,9 @@
 prompt `problem`.
 """
 
-from collections.abc import Iterator
-
-from stepcoder.curriculum.data.readers.build import (
-    PYTHON,
-    Entry,
-    called,
-    name_of,
-    programs,
-    read_entries,
-    record,
-    solutions,
-    text,
-)
+from stepcoder.curriculum.data.readers.build import PYTHON, Entry, called, name_of, programs, record, solutions, text
 from stepcoder.curriculum.data.readers.files import structured
-from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse
 from stepcoder.curriculum.data.readers.suites import listed_suite
 
 COLUMNS = (
@@ -29,11 +16,7 @@ COLUMNS = (
 _ASKED = "Solve the following coding problem using the programming language python:"
 
 
-def read_primeintellect(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem, COLUMNS)
-
-
-def _problem(entry: Entry, number: int) -> Record:
+def primeintellect(entry: Entry, number: int) -> Record:
     task = text(entry, "task_type", default="verifiable_code")
     if ("code" not in task and "coding" not in task) or "prediction" in task:  # of what a given program prints
         raise Refuse(Reason.NOT_CODE, f"`task_type` is {task!r:.60}")

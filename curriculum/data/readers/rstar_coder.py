@@ -1,12 +1,10 @@
 """rStar-Coder (arXiv 2505.21297), its files with tests: parallel lists, the function's name in `func_name`."""
 
-from collections.abc import Iterator
 from typing import Any
 
-from stepcoder.curriculum.data.readers.build import Entry, call_cases, name_of, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.build import Entry, call_cases, name_of, record, solutions, text
 from stepcoder.curriculum.data.readers.files import decoded
-from stepcoder.curriculum.data.readers.hub import Location
-from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse, Rejected
+from stepcoder.curriculum.data.readers.record import Reason, Record, Refuse
 from stepcoder.curriculum.data.readers.suites import (
     SETUP,
     argument_lines,
@@ -23,11 +21,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def read_rstar_coder(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem, COLUMNS)
-
-
-def _problem(entry: Entry, number: int) -> Record:
+def rstar_coder(entry: Entry, number: int) -> Record:
     starter_code, found = text(entry, "starter_code", default=""), solutions(entry.get("code"))
     suite = _suite(entry, starter_code, found)
     return record(

@@ -120,11 +120,11 @@ def module_suite(module: str) -> Suite:
         raise Refuse(Reason.NOT_KEPT, str(error)) from error
 
 
-def assert_suite(tests: Any, setup: str = "") -> Suite:
+def assert_suite(tests: Any) -> Suite:
     """The suite of a list of texts, each with an assert."""
     if not isinstance(tests, list) or not tests or not all(isinstance(test, str) and test.strip() for test in tests):
         raise Refuse(Reason.NO_TESTS, "a list of asserts was expected")
-    return Suite("assert", tuple(Case(test.replace("\r\n", "\n")) for test in tests), setup=setup)
+    return Suite("assert", tuple(Case(test.replace("\r\n", "\n")) for test in tests))
 
 
 def entry_point(name: Any, starter_code: str, solutions: Sequence[str]) -> str:

@@ -1,13 +1,11 @@
 """TACO (arXiv 2312.14852) and TACO-verified: APPS's fields, and `name`, `tags`, `skill_types`, limits, `url`."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from stepcoder.curriculum.data.readers.build import Entry, called, name_of, read_entries, record, solutions, text
+from stepcoder.curriculum.data.readers.build import Entry, called, name_of, record, solutions, text
 from stepcoder.curriculum.data.readers.files import decoded_list, structured
-from stepcoder.curriculum.data.readers.hub import Location
 from stepcoder.curriculum.data.readers.limits import limits
-from stepcoder.curriculum.data.readers.record import Record, Rejected
+from stepcoder.curriculum.data.readers.record import Record
 from stepcoder.curriculum.data.readers.suites import paired_suite
 
 COLUMNS = (
@@ -15,11 +13,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def read_taco(path: Location) -> Iterator[Record | Rejected]:
-    yield from read_entries(path, _problem, COLUMNS)
-
-
-def _problem(entry: Entry, number: int) -> Record:
+def taco(entry: Entry, number: int) -> Record:
     found = solutions(decoded_list(entry.get("solutions")))
     starter_code = text(entry, "starter_code", default="")
     suite = paired_suite(structured(entry.get("input_output")), starter_code, found)
