@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import IO, Any
 
 from stepcoder.deploy.commands.common import stopped
-from stepcoder.errors import UserError, nearest
+from stepcoder.errors import UserError, disk_full, nearest
 from stepcoder.paths import source_tree
 
 COMMANDS = (
@@ -156,6 +156,11 @@ def _run(argv: Sequence[str] | None) -> int:
     except UserError as error:
         for line in str(error).split("\n"):
             print(line if line.startswith(" ") else f"stepcoder: {line}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if (reason := disk_full(error)) is None:
+            raise
+        print(f"stepcoder: {reason}. Make room there and give the same command again.", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in TRAINING:

@@ -39,7 +39,7 @@ class EngineConfig(Settings):
     max_new_tokens: int = Field(default=1024, ge=1)
     """Longest completion (tokens). Source: StepCoder."""
 
-    stop: tuple[str, ...] = ("\n```",)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ("\n```",)
     """Strings that end a completion (kept in it). Used by the prefill prompt form; an instruct reply opens with a
     fence and ends with its end token."""
 

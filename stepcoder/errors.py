@@ -1,5 +1,13 @@
 """Errors for the person who started the command: what was wrong, where, and what to do."""
 
+import errno
+
+
+def disk_full(error: BaseException | None) -> OSError | None:
+    """That the disk is full, where that is what went wrong, here or in a task of Ray's."""
+    reason = getattr(error, "cause", error)
+    return reason if isinstance(reason, OSError) and reason.errno in (errno.ENOSPC, errno.EDQUOT) else None
+
 
 class UserError(Exception):
     """Something the user can put right. The command line prints the message alone and exits with code 2."""

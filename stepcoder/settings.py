@@ -25,7 +25,7 @@ class Only:
 class Settings(BaseModel):
     """A section of the configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     def unread(self) -> dict[str, Only]:
         """The fields that have no effect with the values of others."""

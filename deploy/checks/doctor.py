@@ -15,7 +15,7 @@ from typing import Any, Literal
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.deploy.checks import machine
 from stepcoder.deploy.checks.duration import run_seconds
-from stepcoder.deploy.checks.footprint import model_shape, parts
+from stepcoder.deploy.checks.footprint import ModelShape, model_shape, parts
 from stepcoder.deploy.checks.formats import figures, on_gpus, settle, shape_of
 from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, fit_at_once, needs
 from stepcoder.deploy.checks.machine import GIB
@@ -81,7 +81,7 @@ def hardware(config: BaseConfig) -> Iterator[Finding]:
         fault = str(error)
     yield Finding("GPUs", "\n".join(graphics) or "none", "problem" if fault else "ok", fault)
     total, free = machine.memory_total(), machine.memory_available()
-    shape = model_shape(config.model)
+    shape = shape_here(config)
     need = sum(parts(config, shape).values()) if shape is not None and not graphics else 0.0
     enough = free >= need
     yield Finding(
@@ -100,9 +100,17 @@ def hardware(config: BaseConfig) -> Iterator[Finding]:
     )
 
 
+def shape_here(config: BaseConfig) -> ModelShape | None:
+    """None too for what is no model: `inputs` tells it."""
+    try:
+        return model_shape(config.model)
+    except UserError:
+        return None
+
+
 def gpu_memory(config: BaseConfig) -> Iterator[Finding]:
     """What a learner rank and an engine take of a GPU, by part; nothing for a run on CPUs or an unknown model."""
-    shape = model_shape(config.model)
+    shape = shape_here(config)
     if shape is None or not on_gpus(config):
         return
     here = machine.gpu_memory()

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from stepcoder.deploy.checks.machine import GIB
-from stepcoder.deploy.checks.starter_model import STARTER
+from stepcoder.deploy.checks.starter_model import STARTER, check_directory
 from stepcoder.deploy.config.shared import BaseConfig
+from stepcoder.errors import UserError
 
 PROCESS = 0.5 * GIB  # a Python process that has imported torch
 ENGINE = 0.7 * GIB  # an engine's own buffers beside weights and cache
@@ -47,10 +48,19 @@ def safetensors_parameters(path: Path) -> int:
 
 
 def model_shape(name_or_directory: str | Path) -> ModelShape | None:
-    """Shape of a local model directory or the starter's name; None for one that is not here yet."""
+    """Shape of a local model directory or the starter's name; None for one that is not here yet. UserError for a
+    directory that holds no model."""
     directory = Path(name_or_directory).expanduser()
     if not directory.is_dir():
         return STARTER_SHAPE if str(name_or_directory) == STARTER else None
+    try:
+        return _shape(directory)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, struct.error) as error:
+        check_directory(directory)
+        raise UserError(f"model: a file of {directory} is damaged ({error or type(error).__name__}).") from None
+
+
+def _shape(directory: Path) -> ModelShape:
     settings: Mapping[str, Any] = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     settings = settings.get("text_config", settings)
     weights = list(directory.glob("*.safetensors"))

@@ -116,9 +116,9 @@ def stored_format(model: str) -> str | None:
     """The number format that a local model's `config.json` names."""
     try:
         settings = json.loads((Path(model).expanduser() / "config.json").read_text(encoding="utf-8"))
-    except OSError:
+    except (OSError, ValueError):  # none, or damaged, which is told elsewhere
         return None
-    return settings.get("dtype") or settings.get("torch_dtype")
+    return (settings.get("dtype") or settings.get("torch_dtype")) if isinstance(settings, dict) else None
 
 
 # -- measuring, and keeping what was measured ------------------------------------------------------------------------

@@ -45,21 +45,29 @@ _TOKENIZER = ("tokenizer.json", _CONFIG)
 
 def exact_model(model: Path, programs: Sequence[str] = ()) -> Path:
     """`model`, or a copy of it whose tokenizer gives the programs back unchanged. UserError where there is none."""
-    from transformers import AutoTokenizer
-
     tried = [ROUND_TRIP, *itertools.islice(programs, 0, None, max(1, -(-len(programs) // PROGRAMS)))]
-    lost = first_difference(AutoTokenizer.from_pretrained(model), tried)
+    lost = first_difference(_read(model), tried)
     if lost is None:
         return model
     if (model / "tokenizer.json").is_file():
         copy = repaired_copy(model)
-        if first_difference(AutoTokenizer.from_pretrained(copy), tried) is None:
+        if first_difference(_read(copy), tried) is None:
             return copy
     raise UserError(
         f"model: the tokenizer of {model} does not give programs back unchanged: {lost[0]!r} comes back as "
         f"{lost[1]!r}. The model would learn from other programs than those that are run. "
         "Give a model whose tokenizer.json keeps white space, or repair it there."
     )
+
+
+def _read(model: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(model)
+    except Exception as error:  # whatever a library makes of a damaged file
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"model: the tokenizer of {model} can't be read: {reason}") from None
 
 
 def first_difference(tokenizer: Any, programs: Iterable[str]) -> tuple[str, str] | None:

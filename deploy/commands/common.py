@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stepcoder.errors import UserError
@@ -168,6 +169,11 @@ def chosen_format(kind: str, path: "Location") -> str:
     if kind == AUTO:
         print(f"format     {found} (by the fields; --from names another)")
     return found
+
+
+def place(path: Path) -> str:
+    """A path as one would type it here: relative to this folder, where it lies in it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def console() -> "Console":

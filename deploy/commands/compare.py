@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from stepcoder.deploy.commands.common import console
 from stepcoder.errors import UserError
 
 DESCRIPTION = """\
@@ -28,8 +29,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from rich.console import Console
-
     from stepcoder.deploy.run.metrics import METRICS, read_metrics
     from stepcoder.deploy.run.outputs import check_picture
     from stepcoder.deploy.shown.plot import comparison
@@ -42,12 +41,14 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     if options.group:
         return _grouped(options, files)
     names = options.names or _names(options.runs)
+    if options.names is None and len(set(names)) != len(names):
+        raise UserError("a run is given twice; give each once")
     if len(names) != len(options.runs) or len(set(names)) != len(names):
         raise UserError(f"--names: {len(options.runs)} different names are needed, one a run")
     if options.out is not None:
         check_picture(options.out, "--out", files)
     found = dict(zip(names, files, strict=True))
-    Console().print(comparison_table({name: report(file) for name, file in found.items()}))
+    console().print(comparison_table({name: report(file) for name, file in found.items()}))
     if options.out is not None:
         print(comparison(found, options.out))
     return 0

@@ -1,7 +1,6 @@
 """`stepcoder eval`."""
 
 import argparse
-import json
 import signal
 from pathlib import Path
 
@@ -40,34 +39,44 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.checks.formats import settle
     from stepcoder.deploy.checks.preflight import preflight
+    from stepcoder.deploy.config.fields import flatten
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.config.sft import root_of
+    from stepcoder.deploy.config.sources import read_arguments
     from stepcoder.deploy.run.outputs import check_output
     from stepcoder.deploy.shown.summary import rates_table
+    from stepcoder.files import write_json
 
     if options.step is not None and options.run is None:
         raise UserError("--step needs --run.")
     for option, out in (("--out", options.out), ("--programs", options.programs)):
         if out is not None:
             check_output(out, option, [], force=True)
-    file, target = options.config, None
+    if options.out is not None and options.programs is not None and options.out.resolve() == options.programs.resolve():
+        raise UserError(f"--programs: {options.programs} is what --out names; give another file")
+    file, target, step = options.config, None, 0
     if options.run is not None:
         from stepcoder.deploy.run.export import find_checkpoint
 
         checkpoint = find_checkpoint(options.run, options.step)
-        target = checkpoint.policy
+        target, step = checkpoint.policy, checkpoint.step
         own = checkpoint.path.parent.parent / "config.yaml"
         file = file or (own if own.is_file() else None)
-    config = load_config(file, settings, root=root_of(file), kept=options.config is None)
+    root = root_of(file)
+    config = load_config(file, settings, root=root, kept=options.config is None)
     if target is not None:
+        if "model" in read_arguments(settings, flatten(root)):
+            raise UserError("--run and --model are two models; leave one of them out")
         config = config.model_copy(update={"model": str(target)})
+    if not config.data.heldout_sets and config.eval.train_limit == 0:
+        raise UserError("there is nothing to evaluate: data.heldout names no file, and eval.train_limit is 0")
     config, _ = settle(config)
     ready = preflight(config, writes=False, trains=False)
     signal.signal(signal.SIGTERM, stop)
     from stepcoder.deploy.training.evaluation import evaluate
 
     result = evaluate(config, ready, options.programs and options.programs.absolute())
+    console().print(rates_table(result, config.model if target is None else f"{options.run}, step {step}"))
     if options.out is not None:
-        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    console().print(rates_table(result, str(target or config.model)))
+        write_json(options.out, result)
     return 0

@@ -1,8 +1,9 @@
 """`stepcoder runs`."""
 
 import argparse
+from pathlib import Path
 
-from stepcoder.deploy.commands.common import console
+from stepcoder.deploy.commands.common import console, place
 from stepcoder.errors import UserError
 
 EXAMPLES = """\
@@ -22,7 +23,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from stepcoder.deploy.run.directory import local_part
     from stepcoder.deploy.run.listing import ago, listed, told
@@ -32,11 +33,12 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         raise UserError(f"{options.directory}: there is no such directory; give that of a run, or one above runs")
     if not found:
         raise UserError(f"{options.directory}: there is no run at or below it (a directory with a config.yaml).")
-    table = Table("run", "state", "passed", "reward", "written", box=None, pad_edge=False)
+    table = Table(Column("run", overflow="fold"), "state", "passed", "reward", "written", box=None, pad_edge=False)
     for item in found:
         passed, reward = item.metrics.get("pass_rate"), item.metrics.get("reward/mean")
+        name = item.name if "://" in item.name else place(Path(item.name))
         table.add_row(
-            item.name, told(item), f"{passed:.0%}" if isinstance(passed, int | float) else "",
+            name, told(item), f"{passed:.0%}" if isinstance(passed, int | float) else "",
             f"{reward:+.2f}" if isinstance(reward, int | float) else "", ago(item.written),
         )  # fmt: skip
     console().print(table)

@@ -1,11 +1,10 @@
 """`stepcoder sft`."""
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import SettingsHelp, announcement, asked_to_stop, console, run_options
+from stepcoder.deploy.commands.common import SettingsHelp, announcement, asked_to_stop, console, place, run_options
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -106,11 +105,11 @@ def finish(config: "SFTRunConfig", run: "RunDirectory", asked: bool = False) -> 
     picture = sft_curve(run.metrics_file, run.path / "learning_curve.png", f"Supervised fine-tuning: {config.model}")
     if result["splits"]:
         console().print(table(result))
-    place = run.uri or os.path.relpath(run.path)
+    where = run.uri or place(run.path)
     if asked:
         print(f"stopped         {asked_to_stop(max((s for s, _ in named(run.checkpoints)), default=0), run.steps)}")
         return
-    print(f"learning curve  {place}/{picture.name}\nrun directory   {place}")
-    print(f"take the model  stepcoder export --run {place} --out my-model")
+    print(f"learning curve  {where}/{picture.name}\nrun directory   {where}")
+    print(f"take the model  stepcoder export --run {where} --out my-model")
     if run.uri is None:
-        print(f"train it        stepcoder train --model {os.path.relpath(named(run.checkpoints)[0][1] / POLICY)} ...")
+        print(f"train it        stepcoder train --model {place(named(run.checkpoints)[0][1] / POLICY)} ...")

@@ -1,11 +1,10 @@
 """`stepcoder train`."""
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import announcement, asked_to_stop, console, run_options
+from stepcoder.deploy.commands.common import announcement, asked_to_stop, console, place, run_options
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -88,13 +87,13 @@ def finish(config: "Config", run: "RunDirectory", asked: bool = False) -> None:
     picture = learning_curve(run.metrics_file, run.path / "learning_curve.png", f"StepCoder: {config.model}")
     if result["splits"]:
         console().print(table(result))
-    place = run.uri or os.path.relpath(run.path)
+    where = run.uri or place(run.path)
     if asked:
         print(f"stopped         {asked_to_stop(last, config.run.steps)}")
     elif ended == "minutes" and config.run.max_minutes is not None:
         print(f"stopped         {cut_short(last, config.run.steps, config.run.max_minutes)}")
-    print(f"learning curve  {place}/{picture.name}\nrun directory   {place}")
-    print(f"take the model  stepcoder export --run {place} --out my-model")
+    print(f"learning curve  {where}/{picture.name}\nrun directory   {where}")
+    print(f"take the model  stepcoder export --run {where} --out my-model")
 
 
 def how_it_ended(config: "Config", steps: int, tokens: int) -> str:

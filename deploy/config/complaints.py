@@ -100,7 +100,8 @@ def impossible(key: str, item: Given, leaf: Leaf, reason: str = "") -> str:
     wrong = next((word for word in map(str, words) if word.strip() not in choices), "")
     close = nearest(wrong, choices)
     hint = f" Did you mean {close[0]}?" if close else ""
-    default = ", ".join(map(str, leaf.default)) if isinstance(leaf.default, tuple) else repr(leaf.default)
+    words = leaf.default if isinstance(leaf.default, tuple) else ()
+    default = ", ".join(w if w.isprintable() else repr(w) for w in map(str, words)) if words else repr(leaf.default)
     return (
         f"{key} = {item.value!r} ({item.origin}) is not possible{reason}: allowed is {leaf.allowed}; "
         f"the default is {default}.{hint}"

@@ -138,6 +138,8 @@ def type_name(annotation: Any) -> str:
     """A type as a person writes it: `number`, `one of a, b`, `list of text`."""
     names = []
     for part in alternatives(annotation):
+        if get_origin(part) is Annotated:
+            part = get_args(part)[0]
         if part is type(None):
             names.append("none")
         elif get_origin(part) is Literal:

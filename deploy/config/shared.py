@@ -6,6 +6,7 @@ differs. The tree is frozen: what a run was started with is what its run directo
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -28,9 +29,7 @@ class DataConfig(Settings):
 
     train: tuple[str, ...] = Field(default=("starter:train",), min_length=1)
     """Files of problems (.jsonl, .jsonl.gz), or starter:train. One in another format is FORMAT:FILE, as in heldout."""
-    heldout: tuple[str, ...] | dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], tuple[str, ...]] = (
-        "starter:heldout",
-    )
+    heldout: tuple[str, ...] | dict[str, tuple[str, ...]] = ("starter:heldout",)
     """Problems that are evaluated, never trained on: files, which make one set, or several sets by name, as
     {mbpp: mbpp:mbpp.jsonl, mine: mine.jsonl}; may be empty. A file in another format is FORMAT:FILE (see 'stepcoder
     data convert --help'); livecodebench:FILE,since=2024-08-01,until=2025-01-31 takes the problems of these days."""
@@ -52,9 +51,14 @@ class DataConfig(Settings):
 
     @field_validator("heldout")
     @classmethod
-    def names_are_free(cls, value: Any) -> Any:
-        if isinstance(value, dict) and TRAIN in value:
-            raise ValueError(f"{TRAIN} is what the training problems are called; give the set another name")
+    def sets_have_names_and_files(cls, value: Any) -> Any:
+        for name, files in value.items() if isinstance(value, dict) else ():
+            if name == TRAIN:
+                raise ValueError(f"{TRAIN} is what the training problems are called; give the set another name")
+            if not re.fullmatch(r"[\w.+-]+", name):
+                raise ValueError(f"the name {name!r} has more than letters, digits, '.', '+', '-' and '_'")
+            if not files:
+                raise ValueError(f"the set {name} has no file; leave it out")
         return value
 
     @property
@@ -70,7 +74,7 @@ class PlaceConfig(Settings):
 
     directory: str = Field(default="runs/default", min_length=1)
     """The run's directory: a local path or any fsspec URI (s3://bucket/run). Given again, it resumes."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=(1 << 32) - 1)
     """Seed of problem order, sampling and every random mask."""
     checkpoint_every: int = Field(default=10, ge=1)
     """A checkpoint after every so many steps, and after the last (steps)."""
@@ -81,7 +85,7 @@ class PlaceConfig(Settings):
     need the extra of their name, and take their own environment variables. One that fails never stops a run."""
     project: str = Field(default="stepcoder", min_length=1)
     """What the run belongs to at wandb (project) and mlflow (experiment)."""
-    grace_s: float = Field(default=25.0, ge=0)
+    grace_s: float = Field(default=25.0, ge=0, le=86_400)
     """After SIGTERM, how long the step under way and a checkpoint may take (seconds); 0 for an end at once, without
     one. What sends the signal must wait for longer: Kubernetes and Slurm give 30 s unless told."""
 

@@ -12,12 +12,13 @@ Whatever a kill leaves behind either has no manifest that verifies or not the fi
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -109,6 +110,20 @@ class CheckpointWriter:
 
     async def __aexit__(self, *ended: Any) -> None:
         await asyncio.to_thread(self.__exit__, *ended)
+
+
+@contextlib.contextmanager
+def told(run: Path, step: int) -> Iterator[None]:
+    """A checkpoint of a run that cannot be written is a UserError that says so."""
+    try:
+        yield
+    except TimeoutError:  # an OSError too, and no fault of the disk: a service is lost
+        raise
+    except OSError as error:
+        raise UserError(
+            f"run.directory: the checkpoint of step {step} can't be written: {getattr(error, 'cause', error)}.\n"
+            f"Make room in {run} and give the same command again."
+        ) from error
 
 
 def _has(file: Path, size: int) -> bool:

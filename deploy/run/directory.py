@@ -36,7 +36,7 @@ from stepcoder.deploy.run.metrics import METRICS, MetricsWriter, read_metrics, s
 from stepcoder.deploy.run.programs import programs_file
 from stepcoder.deploy.run.remote import connect, fetch, fetch_names, pull, push
 from stepcoder.deploy.run.settings import FORMATS, best_metric, differences
-from stepcoder.errors import UserError
+from stepcoder.errors import UserError, disk_full
 from stepcoder.files import write_whole
 from stepcoder.words import plural
 
@@ -247,7 +247,14 @@ class RunDirectory:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        reason = disk_full(error)
+        if reason is not None:
+            self._lock.release()
+            raise UserError(
+                f"run.directory: {reason}. Make room in {self.path}, and in /tmp, where Ray writes, and give the same "
+                "command again."
+            ) from error
         self.close()
 
     def sync(self) -> None:

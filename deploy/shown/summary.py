@@ -208,7 +208,7 @@ def comparison_table(reports: Mapping[str, Mapping[str, Any]]) -> Any:
         caption="95% intervals over problems; the difference is paired, each problem against itself",
     )
     for name in ("run", "before", "after", "difference"):
-        view.add_column(name, justify="left" if name == "run" else "right")
+        view.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
     for name, result in reports.items():
         pace = result["seconds_per_step"]
         view.add_row(

@@ -95,11 +95,16 @@ def _join(config: BaseConfig) -> None:
             break
         except Exception as error:
             # Ray gives its processes 30 s to find each other, which a busy machine may exceed.
-            if attempt == START_ATTEMPTS or "timed out during startup" not in str(error):
+            if "timed out during startup" not in str(error):
                 raise
             for process in own_cluster():
                 process.kill()
             ray.shutdown()
+            if attempt == START_ATTEMPTS:
+                raise UserError(
+                    f"Ray did not start here, at {START_ATTEMPTS} attempts: the machine is too busy, or /tmp is full. "
+                    "Give the same command again when it has less to do."
+                ) from None
     watch_over(own_cluster())
 
 

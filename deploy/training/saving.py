@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from stepcoder.curriculum.subtask import Subtask
 from stepcoder.deploy.run.background import Background
-from stepcoder.deploy.run.checkpoint import CheckpointWriter
+from stepcoder.deploy.run.checkpoint import CheckpointWriter, told
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.training.cluster import Services
 from stepcoder.deploy.training.time_limit import TimeLimit
-from stepcoder.errors import UserError
 from stepcoder.waiting import within
 
 
@@ -42,7 +41,7 @@ class Saving(Background):
 
     async def _write(self, services: Services, step: int, state: dict[str, object], begun: float) -> None:
         """`begun`: when the checkpoint was begun, by the monotonic clock."""
-        try:
+        with told(self.run.path, step):
             async with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
                 writing = services.learner.write(str(writer.path))
                 deadline = self.run.config.ray.start_deadline_s
@@ -51,10 +50,3 @@ class Saving(Background):
                 await self.trajectories.wait()
             await asyncio.to_thread(self.run.tidy)
             self.limit.checkpoint = time.monotonic() - begun
-        except TimeoutError:  # an OSError too, and no fault of the disk: a service is lost
-            raise
-        except OSError as error:
-            raise UserError(
-                f"run.directory: the checkpoint of step {step} can't be written: {getattr(error, 'cause', error)}.\n"
-                f"Make room in {self.run.path} and give the same command again."
-            ) from error

@@ -23,7 +23,7 @@ import ray
 from stepcoder.curriculum.stages.sampling import epoch_order
 from stepcoder.deploy.checks.preflight import Ready
 from stepcoder.deploy.config.sft import SFTRunConfig
-from stepcoder.deploy.run.checkpoint import POLICY, CheckpointWriter, named, prune
+from stepcoder.deploy.run.checkpoint import POLICY, CheckpointWriter, named, prune, told
 from stepcoder.deploy.run.directory import RunDirectory
 from stepcoder.deploy.run.faults import LEARNER, SERVICES, Faults
 from stepcoder.deploy.run.metrics import read_metrics
@@ -173,7 +173,7 @@ class _Life:
 
     async def _checkpoint(self, step: int) -> None:
         self.progress.phase("writing a checkpoint")
-        with CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
+        with told(self.run.path, step), CheckpointWriter(self.run.checkpoints, step, self.run.about()) as writer:
             saving = self.learner.save(str(writer.path))
             awaited = f"the learner to write the checkpoint of step {step}"
             writer.expect(await within(self.config.ray.start_deadline_s, awaited, saving))

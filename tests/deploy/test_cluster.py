@@ -209,6 +209,16 @@ def test_what_a_cluster_refuses_at_its_door_is_one_message(
         cluster.join_cluster(load_config(None, ["--ray.address", "head:6379"], {}))
 
 
+def test_a_machine_on_which_ray_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because ...")  # as Ray does
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(cluster, "own_cluster", list)
+    with pytest.raises(UserError, match="Ray did not start here, at 3 attempts"):
+        cluster.join_cluster(load_config(None, [], {}))
+
+
 def test_a_cluster_is_looked_at_when_it_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     here = look()
     other = replace(here, name="node-2", versions=here.versions | {"torch": "2.1.0"})

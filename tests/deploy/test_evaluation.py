@@ -1,5 +1,6 @@
 """Sets of an evaluation, pass@k, and the file of every program."""
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stepcoder.deploy.checks.preflight import check_best_metric
 from stepcoder.deploy.checks.problem_sets import problems
 from stepcoder.deploy.cli import main
 from stepcoder.deploy.config.load import load_config
@@ -16,6 +18,7 @@ from stepcoder.deploy.shown.summary import evaluation
 from stepcoder.errors import UserError
 from stepcoder.executor.grading.files import read_samples
 from stepcoder.executor.grading.summary import pass_at_k
+from tests.deploy.test_runs import written
 from tests.tools.learner import make_groups
 
 SETS = "{first: starter:heldout, second: [starter:train]}"
@@ -43,7 +46,8 @@ def test_held_out_sets_have_names_or_are_one(tmp_path: Path) -> None:
     ("settings", "said"),
     [
         (["--data.heldout", "{train: a.jsonl}"], "train is what the training problems are called"),
-        (["--data.heldout", "{a/b: a.jsonl}"], "data.heldout"),
+        (["--data.heldout", "{a/b: a.jsonl}"], "data.heldout = .*the name 'a/b' has more than letters"),
+        (["--data.heldout", "{a: a.jsonl, b: []}"], "data.heldout = .*the set b has no file"),
         (["--eval.samples", "4", "--eval.k", "1,5"], "eval.k = 5 is more than eval.samples = 4"),
         (["--eval.temperature", "0"], "Set eval.samples to 1"),
     ],
@@ -70,6 +74,13 @@ def test_the_best_checkpoint_goes_by_the_first_set() -> None:
     assert metric() == "eval/heldout/pass_rate"
     assert metric("--data.heldout", SETS) == "eval/first/pass_rate"
     assert metric("--data.heldout", SETS, "--run.best_metric", "eval/second/pass_rate") == "eval/second/pass_rate"
+
+
+def test_a_best_checkpoint_by_a_set_that_is_not_there_is_refused() -> None:
+    for metric in ("eval/heldout/pass_rate", "eval/second/pass_rate", "eval/train/pass_rate", "reward/mean"):
+        check_best_metric(load_config(None, ["--data.heldout", SETS, "--run.best_metric", metric], {}))
+    with pytest.raises(UserError, match="run.best_metric = eval/mbpp/.*'mbpp'; there are train, first, second"):
+        check_best_metric(load_config(None, ["--data.heldout", SETS, "--run.best_metric", "eval/mbpp/pass_rate"], {}))
 
 
 def test_pass_at_k_is_the_mean_over_problems() -> None:
@@ -113,3 +124,33 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_starts(
     assert f"{option}: there is no directory" in capsys.readouterr().err
     assert main(["eval", "--model", str(tmp_path), option, str(tmp_path)]) == 2
     assert f"{option}: {tmp_path} is a directory" in capsys.readouterr().err
+
+
+def test_what_would_be_lost_or_is_nothing_is_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both, nothing = str(tmp_path / "both"), ("--data.heldout", "[]", "--eval.train_limit", "0")
+    written(tmp_path / "run", 10)
+    for words, said in (
+        (("--out", both, "--programs", both), f"--programs: {both} is what --out names"),
+        (nothing, "there is nothing to evaluate"),
+        (("--run", str(tmp_path / "run"), "--model=other"), "--run and --model are two models"),
+    ):
+        assert main(["eval", *words]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_the_result_is_shown_also_where_the_disk_is_full(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    result = {"mine": evaluation({"a": (1, 4)}, {"a": "interview"})}
+    monkeypatch.setattr("stepcoder.deploy.training.evaluation.evaluate", lambda *_: result)
+    monkeypatch.setattr("stepcoder.files.os.fsync", full)
+    words = ("--rollout.max_model_len", "512", "--rollout.max_new_tokens", "8", "--curriculum.prompt.max_prompt_tokens")
+    assert main(["eval", "--model", str(model), "--out", str(tmp_path / "out"), *words, "400"]) == 2
+    shown = capsys.readouterr()
+    assert "25.0 %" in shown.out and not list(tmp_path.iterdir())
+    assert shown.err.endswith("No space left on device. Make room there and give the same command again.\n")

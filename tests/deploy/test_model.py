@@ -10,9 +10,12 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
+from stepcoder.deploy.checks import doctor
 from stepcoder.deploy.checks.footprint import STARTER_SHAPE, learner_bytes, model_shape
 from stepcoder.deploy.checks.gguf import ROUND_TRIP
+from stepcoder.deploy.checks.preflight import preflight
 from stepcoder.deploy.checks.starter_model import GGUF_SHA256, could_be_hub_name, resolve_model
+from stepcoder.deploy.checks.tokenizer import exact_model
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.run.manifest import verify
 from stepcoder.errors import UserError
@@ -85,6 +88,23 @@ def test_a_directory_that_is_no_model_is_refused_with_what_it_lacks(tmp_path: Pa
             (tmp_path / name).write_text("", encoding="utf-8")
     with pytest.raises(UserError, match=f"not a Hugging Face model directory: it has no {named}"):
         resolve_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_model_whose_files_are_damaged_is_refused(model: Path, tmp_path: Path, name: str) -> None:
+    damaged = shutil.copytree(model, tmp_path / "model")
+    for kept in (b"", b"[1]", (model / name).read_bytes()[:200]):
+        (damaged / name).write_bytes(kept)
+        with pytest.raises(UserError, match=f"^model: .*{damaged}.* (is damaged|can't be read)"):
+            model_shape(damaged)
+            exact_model(damaged)
+
+
+def test_a_run_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("")
+    with pytest.raises(UserError, match="is not a Hugging Face model directory: it has no config.json"):
+        preflight(load_config(None, ["--model", str(tmp_path), "--run.directory", str(tmp_path / "run")], {}))
+    assert [found.state for found in doctor.hardware(load_config(None, ["--model", str(tmp_path)], {}))]
 
 
 def test_a_wrong_path_names_what_was_tried_and_the_nearest(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One run, one directory: resume, refusal of changed settings, one driver at a time, and a run at a URI."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ray.exceptions import RayTaskError
 
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.config.run import Config
@@ -144,6 +146,16 @@ def test_an_unwritable_place_is_refused_and_checking_leaves_nothing(tmp_path: Pa
             RunDirectory.open(configured(place))
     check_writable(str(tmp_path / "a" / "b"))
     assert not (tmp_path / "a").exists()
+
+
+def test_a_full_disk_is_told_with_the_place_and_the_directory_is_free_again(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    for error in (full, RayTaskError("write", "Traceback ...", full).as_instanceof_cause()):
+        with pytest.raises(UserError, match=f"No space left on device. Make room in {tmp_path}"):
+            with RunDirectory.open(configured(tmp_path)):
+                raise error
+    with pytest.raises(OSError, match="other"), RunDirectory.open(configured(tmp_path)):
+        raise OSError(errno.EIO, "other")
 
 
 def test_a_run_at_a_uri_goes_on_where_its_mirror_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """`stepcoder runs` and `--resume`: what there is, how far it is, and from where it goes on."""
 
 import os
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +51,23 @@ def test_runs_are_listed_by_state_the_newest_first(tmp_path: Path, capsys: pytes
     shown = capsys.readouterr().out
     assert "running, step 3 of 20" in shown and "50%" in shown
     assert main(["runs", str(tmp_path / "idle" / "checkpoints")]) == 2
+
+
+def test_a_run_is_called_as_one_would_type_it_and_in_full(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{'a' * 30}/{'b' * 30}-{n}/seed" for n in (0, 1)]
+    for name in names:
+        written(tmp_path / name, 10)
+    monkeypatch.chdir(tmp_path)
+    for columns, words in (("60", ["runs", "."]), ("60", ["compare", *names]), ("110", ["runs", "."])):
+        monkeypatch.setenv("COLUMNS", columns)
+        with monkeypatch.context() as terminal:
+            terminal.setattr("sys.stdout.isatty", lambda: True, raising=False)
+            assert main(words) == 0
+        shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+        first = "".join(line.strip("│ ").split(" ")[0] for line in shown.splitlines())
+        assert all(name in first for name in names) and str(tmp_path) not in shown, shown
 
 
 def test_other_programs_settings_are_no_runs(tmp_path: Path) -> None:

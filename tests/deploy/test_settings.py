@@ -134,6 +134,23 @@ def test_an_impossible_value_is_refused_with_key_value_place_and_range() -> None
     assert "run.keep = 'many' (environment variable STEPCODER_RUN__KEEP)" in text and ">= 1" in text
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("learner.policy.lr", "inf", "finite number.: allowed is number, > 0"),
+        ("run.max_minutes", "inf", "finite number.: allowed is number or none"),
+        ("run.grace_s", "1e12", "<= 86400"),  # more than a timer takes
+        ("run.seed", str(1 << 64), "<= 4294967295"),
+        ("rollout.stop", "['']", "at least 1 character.: allowed is list of text; the default is '.n```'"),
+        ("eval.k", "[0]", "allowed is list of integer"),
+    ],
+)
+def test_a_value_that_would_break_a_run_later_is_refused(key: str, value: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        load_config(None, [f"--{key}", value], {})
+    assert "\n" not in str(caught.value)
+
+
 def test_settings_that_disagree_are_refused_with_their_places() -> None:
     with pytest.raises(
         UserError, match=r"rollout.max_model_len = 64 is less than .*rollout.max_model_len: command line"

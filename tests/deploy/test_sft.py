@@ -226,6 +226,14 @@ def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
         assert all(torch.equal(resumed[name], tensor) for name, tensor in weights.items()), last
     assert go(tmp_path / "straight").messages == ["all 6 steps are done; raise sft.epochs to go on"]
 
+    async def full(self: HereService, directory: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(HereService, "save", full, raising=False)
+    with pytest.raises(UserError, match="checkpoint of step 1 can't be written: .*No space left"):
+        go(tmp_path / "full")
+    assert list((tmp_path / "full" / "checkpoints").iterdir()) == []
+
 
 @pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.exhaustive)])
 def test_a_run_from_the_first_pass_rate_to_the_last(engine: str, model: Path, tmp_path: Path) -> None:
