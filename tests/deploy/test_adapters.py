@@ -98,6 +98,38 @@ def test_verl(url: str | None) -> None:
     shared(url).close()
 
 
+@pytest.mark.parametrize(
+    ("problem", "right", "wrong"),
+    [  # values, perhaps in lists of their own, as APPS, TACO and Eurus-2-RL have them
+        ({"inputs": [["abc"], [""]], "outputs": [["cba"], [""]], "fn_name": "f"}, "x[::-1]", "x"),
+        ({"inputs": [["abc"], [""]], "outputs": ["cba", ""], "fn_name": "f"}, "x[::-1]", "x"),
+        ({"inputs": [[[1, 2]]], "outputs": [[[2, 1]]], "fn_name": "f"}, "x[::-1]", "x"),
+        ({"inputs": [[[1, 2]]], "outputs": [[2, 1]], "fn_name": "f"}, "x[::-1]", "x"),
+        ({"inputs": [[[1, 2]]], "outputs": [["12"]], "fn_name": "f"}, "'12'", "12"),
+        # an argument a line, as LiveCodeBench has them
+        ({"inputs": ['"abc"'], "outputs": ['"cba"'], "fn_name": "f"}, "x[::-1]", "x"),
+        ({"inputs": ["[1, 2]\n"], "outputs": ["[2]"], "fn_name": "f"}, "x[1:]", "2"),
+    ],
+)
+def test_values_and_lines_of_a_ground_truth(problem: dict[str, Any], right: str, wrong: str) -> None:
+    judge = Judge(executor={"workers": 1})
+    for form in (problem, json.dumps(problem)):
+        for answer, verdict in ((right, "passed"), (wrong, "wrong_answer")):
+            for program in (f"def f(x): return {answer}", f"class Solution:\n    def f(self, x): return {answer}"):
+                assert judge.one(program, form).verdict == verdict
+    judge.close()
+
+
+def test_printed_ground_truths() -> None:
+    judge, program = Judge(executor={"workers": 1}), "print(int(input()) + int(input()))"
+    for given, wanted in (("1\n2\n", "3\n"), (["1", "2"], ["3"])):
+        for name in ({}, {"fn_name": None}, {"fn_name": ""}):
+            problem = {"inputs": [given], "outputs": [wanted]} | name
+            assert judge.one(program, problem).verdict == "passed"
+            assert judge.one("print(4)", problem).verdict == "wrong_answer"
+    judge.close()
+
+
 def test_openrlhf(url: str | None) -> None:
     """SingleTurnAgentExecutor loads the file by its path and asks for one query at a time."""
     spec = importlib.util.spec_from_file_location("reward_func", str(openrlhf.__file__))
