@@ -27,9 +27,8 @@ def suite(tests: UnitTests, program: str) -> Suite:
         raise ValueError(f"{len(tests.inputs)} inputs and {len(tests.outputs)} outputs: give as many of both")
     pairs = list(enumerate(zip(tests.inputs, tests.outputs, strict=True), 1))
     if not tests.fn_name:
-        return Suite(
-            "stdin", tuple(Case(*(_text(part, number) for part in pair)) for number, pair in pairs), compare=LCB
-        )
+        cases = tuple(Case(_text(given, number), _text(wanted, number)) for number, (given, wanted) in pairs)
+        return Suite("stdin", cases, compare=LCB)
     entry = f"Solution().{tests.fn_name}" if "class Solution" in program else tests.fn_name
     if not any(isinstance(given, str) for given in tests.inputs):
         return Suite("call", tuple(Case(given, wanted) for _, (given, wanted) in pairs), entry, compare=APPS)

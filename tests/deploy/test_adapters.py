@@ -70,6 +70,10 @@ def test_trl(url: str | None) -> None:
     assert reward(prompts=[[]] * count, completions=chats, problem=[json.dumps(PROBLEM)] * count) == REWARDS
     with pytest.raises(ValueError, match="no column 'problem'.*it has level"):
         reward(prompts=["?"], completions=[RIGHT], level=["easy"])
+    parts = [[{"role": "assistant", "content": [{"type": "text", "text": answer}]}] for answer in ANSWERS]
+    assert reward(prompts=[[]] * count, completions=parts, problem=[PROBLEM] * count) == REWARDS
+    with pytest.raises(ValueError, match="a text or a list of messages"):
+        reward(prompts=[[]], completions=[[{"role": "assistant", "content": 3}]], problem=[PROBLEM])
     reward.judge.close()
 
 
@@ -220,11 +224,30 @@ def test_what_cannot_be_judged_is_told(server: Served, monkeypatch: pytest.Monke
         for problem, text in (
             ({"style": "stdin", "tests": []}, "no tests"),
             ("nix", "no problem 'nix'"),
+            (json.dumps([PROBLEM] * 99), "no problem '.{99}[^']"),
             (3, "an object"),
+            (str(PROBLEM), "^the problem is not JSON: Expecting property name"),
+            ('{"style": "call", "tests": ' + "[" * 9999, "^the problem is not JSON: "),
+            ({"inputs": ["1"]}, "^the problem: outputs: Field required$"),
+            ({"inputs": "1", "outputs": ["1"]}, "^the problem: inputs: Input should be a valid list$"),
         ):
-            with pytest.raises(ValueError, match=text):
+            with pytest.raises(ValueError, match=text) as told:
                 judge.one("", problem)  # type: ignore[arg-type]
+            assert len(str(told.value)) < 300
         judge.close()
+    deep: list[Any] = []
+    for _ in range(9999):
+        deep = [deep]
+    for value, text in (({1}, "set"), (10**5000, "digits"), (deep, "depth")):
+        with pytest.raises(ValueError, match=f"the problem is no JSON data: .*{text}"):
+            Judge(executor={"workers": 1}).one("", PROBLEM | {"tests": [{"input": [value], "output": 0}]})
+    for executor, text in (
+        ({"wrokers": 1}, "^executor: wrokers: unknown field$"),
+        ({"workers": 0, "level": "1"}, "^executor: level: Input should be 'auto', 1.*; workers: Input should be"),
+        ({"reward": "nix:f"}, "nix"),
+    ):
+        with pytest.raises(ValueError, match=text):  # before a model is loaded
+            CodeReward(executor=executor)
     with pytest.raises(ValueError, match="401: wrong or missing token"):
         Judge(server.url, "nix").one("", PROBLEM)
     with pytest.raises(ValueError, match="http://host:port"):
