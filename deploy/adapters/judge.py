@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from pydantic import ValidationError
+
 from stepcoder.deploy.adapters.client import Client
 from stepcoder.deploy.commands.serve import read_problem
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.grading.files import Sample
 from stepcoder.executor.grading.grade import result
+from stepcoder.executor.judging.reward import check
 from stepcoder.executor.pool.local import LocalPool
+from stepcoder.executor.server.faults import explained
 from stepcoder.executor.server.labels import Problem, asked, is_json
 from stepcoder.executor.suite import Suite
 
@@ -56,11 +60,12 @@ class Judge:
         self, url: str | None = None, token: str | None = None, problems: str | None = None,
         executor: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """ValueError where both a server and settings of one's own sandbox are given."""
+        """ValueError for a wrong setting, and where both a server and settings of one's own sandbox are given."""
         if url is not None and (executor or problems):
             raise ValueError("`executor` and `problems` belong to the server: give them there, or leave out `url`")
         self.url, self.token, self.problems = url, token, problems
         self.executor = dict(executor or {})
+        check(self._config().reward)
         self._begin()
 
     def _begin(self) -> None:
@@ -108,9 +113,14 @@ class Judge:
     def _local(self) -> LocalPool:
         with self._lock:
             if self._pool is None:
-                settings = {"workers": len(os.sched_getaffinity(0))} | self.executor
-                self._pool = LocalPool(ExecutorConfig.model_validate(settings))
+                self._pool = LocalPool(self._config())
             return self._pool
+
+    def _config(self) -> ExecutorConfig:
+        try:
+            return ExecutorConfig.model_validate({"workers": min(len(os.sched_getaffinity(0)), 256)} | self.executor)
+        except ValidationError as error:
+            raise ValueError(f"executor: {explained(error)}") from None
 
     def _workers(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -127,7 +137,8 @@ class Judge:
                 self._suites = _suites(self.problems)
         name = given["problem_id"]
         if name not in self._suites:
-            raise ValueError(f"no problem {name!r} in {self.problems or 'this process: give `problems`'}")
+            where = self.problems or "this process: give `problems`, or the problem as an object in JSON"
+            raise ValueError(f"no problem {name!r:.100} in {where}")
         return self._suites[name]
 
 

@@ -107,7 +107,10 @@ def read_problem(data: dict[str, Any]) -> "Suite":
     """
     import json
 
-    line = json.dumps({"id": "-"} | data).encode()
+    try:
+        line = json.dumps({"id": "-"} | data).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"the problem is no JSON data: {error}") from None
     return (_suite_of if len(line) <= _KEPT_BYTES else _suite_of.__wrapped__)(line)
 
 

@@ -16,7 +16,7 @@ def failure(error: BaseException, is_program: bool) -> dict[str, Any]:
         return {"error": f"result too large: {error}", "kind": "TooLarge", "line": None}
     if is_program and isinstance(error, SystemExit) and _exit_status(error) == 0:
         return {"done": True}
-    return {"error": _describe(error), "kind": _name(error), "line": _line(error)}
+    return {"error": _describe(error), "kind": _name(error), "line": line_of(error)}
 
 
 def _exit_status(error: SystemExit) -> int:
@@ -53,7 +53,7 @@ def _describe(error: BaseException) -> str:
         return "exception whose message cannot be made"
 
 
-def _line(error: BaseException) -> int | None:
+def line_of(error: BaseException) -> int | None:
     """The last line of the program on the way to the exception."""
     line, trace = None, error.__traceback__
     while trace is not None:

@@ -22,6 +22,7 @@ from stepcoder.executor.server import fusion, judge, nemo_gym, open_instruct, op
 from stepcoder.executor.server.bodies import Bodies
 from stepcoder.executor.server.config import ServeConfig
 from stepcoder.executor.server.desk import Desk, Gone, departure
+from stepcoder.executor.server.faults import explained
 from stepcoder.executor.server.guard import Guard
 from stepcoder.executor.server.metrics import Metrics
 from stepcoder.executor.server.refusal import Refused
@@ -241,13 +242,7 @@ def _parsed(body: bytes, model: type[_Model]) -> _Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise Refused(422, "; ".join(_explained(fault) for fault in error.errors(include_url=False)[:3])) from None
-
-
-def _explained(fault: Any) -> str:
-    where = ".".join(map(str, fault["loc"]))
-    text = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-    return f"{where}: {text}" if where else text
+        raise Refused(422, explained(error)) from None
 
 
 def _raised(found: Report | Exception) -> Report:

@@ -62,7 +62,7 @@ class Problems:
             close = nearest(name, list(self.suites)) if self.suites else []
             hint = f", did you mean {close[0]!r}?" if close else "."
             given = plural(len(self.suites), "problem")
-            raise Refused(404, f"no problem {name!r}{hint} The server was started with {given}")
+            raise Refused(404, f"no problem {name!r:.100}{hint} The server was started with {given}")
         return self.suites[name]
 
 

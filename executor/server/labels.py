@@ -3,7 +3,10 @@
 import json
 from typing import Any
 
+from pydantic import ValidationError
+
 from stepcoder.executor.server import unit_tests
+from stepcoder.executor.server.faults import explained
 
 Problem = dict[str, Any] | str
 
@@ -21,7 +24,10 @@ def asked(program: str, problem: Problem) -> dict[str, Any]:
     if isinstance(problem, str):
         if not is_json(problem):
             return {"problem_id": problem}
-        problem = json.loads(problem)
+        try:
+            problem = json.loads(problem)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"the problem is not JSON: {error}") from None
     if not isinstance(problem, dict):
         raise ValueError(f"a problem is an object or a text, not {type(problem).__name__}")
     # Tables of rows give every row all columns, with None in those that it does not have.
@@ -30,6 +36,9 @@ def asked(program: str, problem: Problem) -> dict[str, Any]:
 
 
 def _native(tests: dict[str, Any], program: str) -> dict[str, Any]:
-    suite = unit_tests.suite(unit_tests.UnitTests.model_validate(tests), program)
+    try:
+        suite = unit_tests.suite(unit_tests.UnitTests.model_validate(tests), program)
+    except ValidationError as error:
+        raise ValueError(f"the problem: {explained(error)}") from None
     cases = [{"input": case.input, "output": case.output} for case in suite.cases]
     return {"style": suite.style, "entry_point": suite.entry_point, "compare": suite.compare.type, "tests": cases}

@@ -1,4 +1,4 @@
-"""Tests as LiveCodeBench, NeMo Gym and verl write them: inputs, outputs and perhaps a function's name."""
+"""Tests as LiveCodeBench, NeMo Gym, APPS and verl write them: inputs, outputs and perhaps a function's name."""
 
 import json
 from typing import Any
@@ -7,11 +7,14 @@ from pydantic import BaseModel
 
 from stepcoder.executor.suite import Case, Compare, Suite
 
-LCB = Compare("lcb")  # LiveCodeBench's rule
+LCB, APPS = Compare("lcb"), Compare("apps")  # rules of LiveCodeBench, and of APPS, which takes values in lists, too
 
 
 class UnitTests(BaseModel):
-    """With `fn_name` an input is one JSON value a line, an argument each, and an output is JSON."""
+    """With `fn_name` an input is a text with one JSON value a line, an argument each, and an output is JSON.
+
+    Or an input is the list of arguments, and an output the value, which may stand in a list of its own.
+    """
 
     inputs: list[Any]
     outputs: list[Any]
@@ -23,18 +26,30 @@ def suite(tests: UnitTests, program: str) -> Suite:
     if len(tests.inputs) != len(tests.outputs) or not tests.inputs:
         raise ValueError(f"{len(tests.inputs)} inputs and {len(tests.outputs)} outputs: give as many of both")
     pairs = list(enumerate(zip(tests.inputs, tests.outputs, strict=True), 1))
-    if tests.fn_name is None:
-        for number, pair in pairs:
-            if not all(isinstance(text, str) for text in pair):
-                raise ValueError(f"test {number}: texts are needed where there is no fn_name")
-        return Suite("stdin", tuple(Case(given, wanted) for _, (given, wanted) in pairs), compare=LCB)
+    if not tests.fn_name:
+        cases = tuple(Case(_text(given, number), _text(wanted, number)) for number, (given, wanted) in pairs)
+        return Suite("stdin", cases, compare=LCB)
     entry = f"Solution().{tests.fn_name}" if "class Solution" in program else tests.fn_name
-    return Suite("call", tuple(_call(given, wanted, number) for number, (given, wanted) in pairs), entry, compare=LCB)
+    if not any(isinstance(given, str) for given in tests.inputs):
+        return Suite("call", tuple(Case(given, wanted) for _, (given, wanted) in pairs), entry, compare=APPS)
+    return Suite(
+        "call", tuple(_written(given, wanted, number) for number, (given, wanted) in pairs), entry, compare=LCB
+    )
 
 
-def _call(given: Any, wanted: Any, number: int) -> Case:
+def _text(part: Any, number: int) -> str:
+    """A text, also as a list of its lines."""
+    lines = part if isinstance(part, list) else [part]
+    if not all(isinstance(line, str) for line in lines):
+        raise ValueError(f"test {number}: texts are needed where there is no fn_name")
+    return "\n".join(lines)
+
+
+def _written(given: Any, wanted: Any, number: int) -> Case:
+    if not isinstance(given, str):
+        raise ValueError(f"test {number}: its input is no text, but others are")
     try:
-        arguments = [json.loads(line) for line in given.split("\n")] if isinstance(given, str) else given
+        arguments = [json.loads(line) for line in given.split("\n") if line.strip()]
         return Case(arguments, json.loads(wanted) if isinstance(wanted, str) else wanted)
     except ValueError as error:
         raise ValueError(f"test {number}: not JSON ({error})") from None

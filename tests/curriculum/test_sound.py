@@ -28,6 +28,7 @@ DEEPER = json.loads("[" * 600 + "]" * 600)
         (ASSERT | {"tests": [{"code": "f(1)"}]}, "tests.0", "could not fail"),
         (ASSERT | {"tests": [{"code": "f(1)\nassert True, 'a remark'"}]}, "tests.0", "could not fail"),
         (ASSERT | {"tests": [{"code": "assert (f(1) == 2, 'a text')"}]}, "tests.0", "could not fail"),
+        (ASSERT | {"tests": [{"code": "assert 1 == 1 and 'a' in 'ab'"}]}, "tests.0", "could not fail"),
         (ASSERT | {"tests": [{"code": "def test_a():\n    assert f(1) == 2"}]}, "tests.0", "nothing runs them"),
         (ASSERT | {"tests": [{"code": f"{UNCALLED}if __name__ == '__main__': T()"}]}, "tests.0", "nothing runs them"),
         (ASSERT | {"tests": [{"code": f"{UNCALLED}while False:\n    T().a()"}]}, "tests.0", "nothing runs them"),
@@ -55,6 +56,8 @@ def test_what_nothing_can_be_judged_by_is_refused(line: dict[str, Any], field: s
         "def test_a():\n    assert f(1) == 2\nfor name in list(globals()):\n    globals()[name]()",
         "if False:\n    pass\nelse:\n    assert f(1) == 2",
         "import unittest\nunittest.TestCase().assertEqual(f(1), 2)",
+        "assert sum([1, 2]) == 3",  # a program may define it
+        "try:\n    f(1)\nexcept ValueError:\n    pass\nelse:\n    assert not 1 == 1",
     ],
 )
 def test_code_that_asks_where_it_runs_is_a_test(code: str) -> None:

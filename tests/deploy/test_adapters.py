@@ -70,6 +70,10 @@ def test_trl(url: str | None) -> None:
     assert reward(prompts=[[]] * count, completions=chats, problem=[json.dumps(PROBLEM)] * count) == REWARDS
     with pytest.raises(ValueError, match="no column 'problem'.*it has level"):
         reward(prompts=["?"], completions=[RIGHT], level=["easy"])
+    parts = [[{"role": "assistant", "content": [{"type": "text", "text": answer}]}] for answer in ANSWERS]
+    assert reward(prompts=[[]] * count, completions=parts, problem=[PROBLEM] * count) == REWARDS
+    with pytest.raises(ValueError, match="a text or a list of messages"):
+        reward(prompts=[[]], completions=[[{"role": "assistant", "content": 3}]], problem=[PROBLEM])
     reward.judge.close()
 
 
@@ -96,6 +100,38 @@ def test_verl(url: str | None) -> None:
     plus = "```python\nprint(sum(map(int, input().split())))\n```"
     assert asyncio.run(score(data_source="m", solution_str=plus, ground_truth=json.dumps(STDIN)))["score"] == 1.0
     shared(url).close()
+
+
+@pytest.mark.parametrize(
+    ("problem", "right", "wrong"),
+    [  # values, perhaps in lists of their own, as APPS, TACO and Eurus-2-RL have them
+        ({"inputs": [["abc"], [""]], "outputs": [["cba"], [""]], "fn_name": "f"}, "x[::-1]", "x"),
+        ({"inputs": [["abc"], [""]], "outputs": ["cba", ""], "fn_name": "f"}, "x[::-1]", "x"),
+        ({"inputs": [[[1, 2]]], "outputs": [[[2, 1]]], "fn_name": "f"}, "x[::-1]", "x"),
+        ({"inputs": [[[1, 2]]], "outputs": [[2, 1]], "fn_name": "f"}, "x[::-1]", "x"),
+        ({"inputs": [[[1, 2]]], "outputs": [["12"]], "fn_name": "f"}, "'12'", "12"),
+        # an argument a line, as LiveCodeBench has them
+        ({"inputs": ['"abc"'], "outputs": ['"cba"'], "fn_name": "f"}, "x[::-1]", "x"),
+        ({"inputs": ["[1, 2]\n"], "outputs": ["[2]"], "fn_name": "f"}, "x[1:]", "2"),
+    ],
+)
+def test_values_and_lines_of_a_ground_truth(problem: dict[str, Any], right: str, wrong: str) -> None:
+    judge = Judge(executor={"workers": 1})
+    for form in (problem, json.dumps(problem)):
+        for answer, verdict in ((right, "passed"), (wrong, "wrong_answer")):
+            for program in (f"def f(x): return {answer}", f"class Solution:\n    def f(self, x): return {answer}"):
+                assert judge.one(program, form).verdict == verdict
+    judge.close()
+
+
+def test_printed_ground_truths() -> None:
+    judge, program = Judge(executor={"workers": 1}), "print(int(input()) + int(input()))"
+    for given, wanted in (("1\n2\n", "3\n"), (["1", "2"], ["3"])):
+        for name in ({}, {"fn_name": None}, {"fn_name": ""}):
+            problem = {"inputs": [given], "outputs": [wanted]} | name
+            assert judge.one(program, problem).verdict == "passed"
+            assert judge.one("print(4)", problem).verdict == "wrong_answer"
+    judge.close()
 
 
 def test_openrlhf(url: str | None) -> None:
@@ -188,11 +224,30 @@ def test_what_cannot_be_judged_is_told(server: Served, monkeypatch: pytest.Monke
         for problem, text in (
             ({"style": "stdin", "tests": []}, "no tests"),
             ("nix", "no problem 'nix'"),
+            (json.dumps([PROBLEM] * 99), "no problem '.{99}[^']"),
             (3, "an object"),
+            (str(PROBLEM), "^the problem is not JSON: Expecting property name"),
+            ('{"style": "call", "tests": ' + "[" * 9999, "^the problem is not JSON: "),
+            ({"inputs": ["1"]}, "^the problem: outputs: Field required$"),
+            ({"inputs": "1", "outputs": ["1"]}, "^the problem: inputs: Input should be a valid list$"),
         ):
-            with pytest.raises(ValueError, match=text):
+            with pytest.raises(ValueError, match=text) as told:
                 judge.one("", problem)  # type: ignore[arg-type]
+            assert len(str(told.value)) < 300
         judge.close()
+    deep: list[Any] = []
+    for _ in range(9999):
+        deep = [deep]
+    for value, text in (({1}, "set"), (10**5000, "digits"), (deep, "depth")):
+        with pytest.raises(ValueError, match=f"the problem is no JSON data: .*{text}"):
+            Judge(executor={"workers": 1}).one("", PROBLEM | {"tests": [{"input": [value], "output": 0}]})
+    for executor, text in (
+        ({"wrokers": 1}, "^executor: wrokers: unknown field$"),
+        ({"workers": 0, "level": "1"}, "^executor: level: Input should be 'auto', 1.*; workers: Input should be"),
+        ({"reward": "nix:f"}, "nix"),
+    ):
+        with pytest.raises(ValueError, match=text):  # before a model is loaded
+            CodeReward(executor=executor)
     with pytest.raises(ValueError, match="401: wrong or missing token"):
         Judge(server.url, "nix").one("", PROBLEM)
     with pytest.raises(ValueError, match="http://host:port"):

@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Iterable
 
+from stepcoder.executor.judging.asserts import Unsupported, constant
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 # With these a function is called whose name does not stand there.
 _BY_ANY_NAME = {"globals", "locals", "vars", "dir", "getattr", "eval", "exec"}
@@ -77,14 +79,22 @@ def _never(test: ast.expr) -> bool:
 def _can_fail(node: ast.AST) -> bool:
     """An assert, a `raise`, or a call of something like unittest's `assertEqual` and `fail`.
 
-    Not `assert True`, nor `assert (f(1) == 2, "text")`, which asks a tuple.
+    Not `assert 1 == 1`, nor `assert (f(1) == 2, "text")`, which asks a tuple.
     """
     if isinstance(node, ast.Call):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         return name.lower().startswith(("assert", "fail"))
     match node:
-        case ast.Assert(ast.Constant(value)):
-            return not value
         case ast.Assert(ast.Tuple(elts)):
             return not elts
-    return isinstance(node, ast.Assert | ast.Raise)
+        case ast.Assert(test):
+            return not _holds(test)
+    return isinstance(node, ast.Raise)
+
+
+def _holds(test: ast.expr) -> bool:
+    """Whether it is true whatever the program does, whose functions may have any name."""
+    try:
+        return not any(isinstance(node, ast.Name | ast.Call) for node in ast.walk(test)) and bool(constant(test))
+    except Unsupported:
+        return False

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from copy import copy, deepcopy
 from typing import Any
 
+from stepcoder.executor.sandbox.failures import line_of
 from stepcoder.executor.sandbox.values.codec import own_operators
 from stepcoder.executor.sandbox.values.data import base_of, bases_of, module_of, name_of, space_of, state_of
 from stepcoder.executor.sandbox.values.pristine import Pristine
@@ -17,8 +18,8 @@ from stepcoder.executor.sandbox.values.subclasses import METACLASSES, made_by_pr
 
 _HANDED_ON = (
     "__call__ __iter__ __len__ __getitem__ __setitem__ __delitem__ __missing__ __str__ __repr__ __format__ "
-    "__enter__ __exit__ __reversed__ __bytes__ __await__ __neg__ __pos__ __invert__ "
-    "__get__ __set__ __delete__ __set_name__ __aenter__ __aexit__ __aiter__ __anext__"
+    "__enter__ __reversed__ __bytes__ __await__ __neg__ __pos__ __invert__ "
+    "__get__ __set__ __delete__ __set_name__ __aenter__ __aiter__ __anext__"
 ).split()
 _CONVERSIONS = "__abs__ __int__ __float__ __complex__ __index__ __round__ __floor__ __ceil__ __trunc__".split()
 _ARITHMETIC = "add sub mul matmul truediv floordiv mod pow and or xor lshift rshift".split()
@@ -138,6 +139,8 @@ class Mirrors:
         parts = [part for part in type.mro(kind)[:-1] if not (base and self._pristine.of_library(part))]
         names = {name for part in parts for name in space_of(part)}
         space: dict[str, Any] = {name: self._forward(kind, name) for name in _HANDED_ON if name in names}
+        leaving = {"__exit__": self._exit, "__aexit__": self._aexit}
+        space |= {name: leave(kind, name) for name, leave in leaving.items() if name in names}
         space["__doc__"] = self._attribute("__doc__")
         space["__dir__"] = lambda stand: self.call(dir, (stand,), {})
         space["__copy__"] = lambda stand: self.call(copy, (stand,), {})
@@ -191,6 +194,27 @@ class Mirrors:
     def _forward(self, kind: type, name: str) -> Callable[..., Any]:
         return lambda stand, *args, **kwargs: self.call(getattr(kind, name), (stand, *args), kwargs)
 
+    def _exit(self, kind: type, name: str) -> Callable[..., Any]:
+        """An assert of the test that has failed goes on, whatever the object says."""
+        forward = self._forward(kind, name)
+
+        def leave(stand: Any, *args: Any, **kwargs: Any) -> Any:
+            failed = _failed(args)
+            ended = forward(stand, *args, **kwargs)
+            return False if failed else ended
+
+        return leave
+
+    def _aexit(self, kind: type, name: str) -> Callable[..., Any]:
+        forward = self._forward(kind, name)
+
+        async def leave(stand: Any, *args: Any, **kwargs: Any) -> Any:
+            failed = _failed(args)
+            ended = await forward(stand, *args, **kwargs)
+            return False if failed else ended
+
+        return leave
+
     def _operator(self, kind: type, name: str) -> Callable[..., Any]:
         """With data of the test an object makes only further objects, which are no numbers: a difference that is
         always 0 would pass for any answer."""
@@ -236,6 +260,12 @@ class Mirrors:
         if unequal is not self.call(lambda a, b: bool(a != b), (stand, other), {}):
             raise TypeError("an object's own != decides nothing")
         return unequal
+
+
+def _failed(raised: tuple[Any, ...]) -> bool:
+    """Of what `__exit__` is told: whether an assert failed that the program has no part in."""
+    error = raised[1] if len(raised) > 1 else None
+    return isinstance(error, AssertionError) and line_of(error) is None
 
 
 def _refusing(name: str) -> Callable[..., Any]:
