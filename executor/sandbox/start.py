@@ -47,9 +47,10 @@ def main(argument: str) -> None:
         options = options.renumbered()
         control = socket.socket(fileno=options.control)
         requests = socket.socket(fileno=options.compiler)
+        parent = None
         if options.level == 1:
             confine.detach_namespaces()
-            _continue_as_first_process(options)
+            parent = _continue_as_first_process(options)
         confine.die_with_parent()
         _preload(PRELOAD, options)
         null = _highest(os.open(os.devnull, os.O_RDWR), options.limits.open_files)
@@ -63,6 +64,8 @@ def main(argument: str) -> None:
         confinement = confine.confine_server(options.level, options.limits.threads, options.site_packages)
         confinement = replace(confinement, own_bytes=own_bytes)
         confine.die_with_parent()  # again: a change of user clears it
+        if parent is not None:
+            _end_without(parent)
         confine.limit_resources(options.limits, own_bytes)
         Surroundings(null, options.limits.memory_mib * _MIB // 4).install()
         snapshot = Snapshot()
@@ -85,18 +88,35 @@ def _highest(fd: int, open_files: int) -> int:
     return open_files - 1
 
 
-def _continue_as_first_process(options: Options) -> None:
-    """Forks: the child is process 1 of the new namespace and goes on; this one only waits, and dies with the parent."""
+def _continue_as_first_process(options: Options) -> int:
+    """Forks: the child is process 1 of the new namespace and goes on; this one only waits, and dies with the parent.
+
+    The child gets one end of a pipe, of which this process alone has the other.
+    """
     confine.die_with_parent()
+    reader, writer = pipe()
     pid = os.fork()
     if pid == 0:
-        return
+        os.close(writer)
+        return reader
+    os.close(reader)
     for fd in options.passed():
         os.close(fd)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, status = os.waitpid(pid, 0)
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def _end_without(parent: int) -> None:
+    """Ends a process whose parent ended before the kernel was asked to end both."""
+    try:
+        gone = os.read(parent, 1) == b""
+    except BlockingIOError:
+        gone = False
+    os.close(parent)
+    if gone:
+        os._exit(1)
 
 
 def _preload(names: Sequence[str], options: Options) -> None:

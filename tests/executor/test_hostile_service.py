@@ -16,6 +16,7 @@ import pytest
 
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.judging.reward import reward
+from stepcoder.executor.pool import fork_server
 from stepcoder.executor.pool.isolation import check
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report, Verdict
@@ -119,6 +120,22 @@ def test_a_program_sees_the_same_descriptors_however_many_its_parent_has() -> No
             for fd in files:
                 os.close(fd)
     assert seen[0] == seen[1] and "[0, 1, 2, 3" in seen[0]
+
+
+@pytest.mark.skipif(check(CONFIG, 1) is not None, reason="level 1 cannot be had here: see 'stepcoder doctor'")
+def test_a_fork_server_whose_parent_ends_too_early_to_take_it_along_ends_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel ends it with its parent only where the parent lives when this is asked for."""
+    load = "from stepcoder.executor.sandbox.start import main\n"
+    late = (
+        "import time\nfrom stepcoder.executor.sandbox.confinement import confine\nask = confine.die_with_parent\n"
+        "confine.die_with_parent = lambda: (time.sleep(0.5), ask())\nos.waitpid = lambda *_: os._exit(1)\n"
+    )
+    assert load in fork_server._BOOT
+    monkeypatch.setattr(fork_server, "_BOOT", fork_server._BOOT.replace(load, load + late))
+    with pytest.raises(fork_server.InfraError, match="did not answer at level 1"):
+        fork_server.ForkServer(CONFIG, 1).close()
 
 
 def test_fork_servers_killed_at_any_moment_cost_nobody_a_verdict() -> None:
