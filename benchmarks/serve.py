@@ -18,7 +18,6 @@ the one that other work on the machine does not disturb.
 """
 
 import argparse
-import asyncio
 import contextlib
 import importlib.util
 import itertools
@@ -29,23 +28,16 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import venv
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psutil
-import uvicorn
 from rich.console import Console
 from rich.table import Table
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from benchmarks.executor import Job, jobs
 from stepcoder.deploy.adapters.client import Client
@@ -63,11 +55,11 @@ _PROGRAM = "import sys\nn = int(input())\nprint(sum(i * i for i in range(n)) + L
 
 
 class Server:
-    """`stepcoder serve`, or this file's interpreters, with these options, in a process of its own."""
+    """`stepcoder serve`, or the peers' interpreters with these options, in a process of its own."""
 
     def __init__(self, interpreter: str | None = None, port: int = 0) -> None:
         ours = ["-m", "stepcoder.deploy.cli", "serve", "--port", str(port)]
-        words = ours if interpreter is None else ["-m", "benchmarks.serve", f"--interpreter={interpreter}"]
+        words = ours if interpreter is None else ["-m", "benchmarks.serve_peers", *interpreter.split()]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
             [sys.executable, *words], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
@@ -91,29 +83,6 @@ class Server:
     def stop(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
         self.process.wait()
-
-
-async def fresh_interpreter(request: Request) -> JSONResponse:
-    """As SandboxFusion's run_python: bash runs the interpreter on a file in a folder made for it."""
-    asked, command = await request.json(), request.app.state.command
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "main.py")
-        file.write_text(asked["code"], encoding="utf-8")
-        process = await asyncio.create_subprocess_shell(
-            f"{command} {file}", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            cwd=folder, executable="/bin/bash",
-        )  # fmt: skip
-        out, err = await asyncio.wait_for(process.communicate(asked["stdin"].encode()), asked["run_timeout"])
-    run = {"status": "Finished", "return_code": process.returncode, "stdout": out.decode(), "stderr": err.decode()}
-    return JSONResponse({"status": "Success", "run_result": run})
-
-
-def serve_fresh(options: str) -> None:
-    app = Starlette(routes=[Route("/run_code", fresh_interpreter, methods=["POST"])])
-    with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, symlinks=True)
-        app.state.command = f"{folder}/bin/python {options}"
-        uvicorn.run(app, port=0, access_log=False, http="httptools")
 
 
 # -- work --------------------------------------------------------------------------------------------------------------
@@ -329,11 +298,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=10_000, help="of the 200 clients; 0 leaves them out")
     parser.add_argument("--verl", type=Path, metavar="PATH", help="verl's source tree")
     parser.add_argument("--out", type=Path, help="write the figures as JSON, too")
-    parser.add_argument("--interpreter", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.interpreter is not None:
-        serve_fresh(options.interpreter)
-        return 0
     found = rates(options.seconds, options.rounds)
     table = Table(title="the judge over HTTP, on one machine with its clients", show_header=False)
     ratios = {"/judge": ["in-process"], "/run_code": ["fresh interpreter", "bare interpreter"]}
