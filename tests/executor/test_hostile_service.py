@@ -22,7 +22,7 @@ from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report, Verdict
 from stepcoder.executor.suite import Case, Suite
 from tests.executor.hostile.base import ECHO2, TWICE2
-from tests.executor.hostile.processes import is_ours, processes
+from tests.executor.hostile.processes import kill, processes, servers
 from tests.executor.hostile.programs import innocent
 
 CONFIG = ExecutorConfig(workers=2, cpu_s=0.5, wall_s=20.0, compile_s=5.0, memory_mib=128, output_kib=64, result_kib=64)
@@ -64,21 +64,6 @@ _STEPS = {
     "after the call": "class A:\n    def __del__(s): strike()\na = A()\ndef f(x): return 2 * x",
     "from a thread": "import threading\nthreading.Thread(target=strike, daemon=True).start()\ndef f(x): return 2 * x",
 }
-
-
-def servers(level: int) -> set[psutil.Process]:
-    """The fork servers, and at level 1 the processes that wait for them: not the programs below."""
-    found = {process for process in psutil.Process().children() if is_ours(process)}
-    if level == 1:
-        for process in list(found):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found.update(process.children())
-    return found
-
-
-def kill(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.kill()
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
