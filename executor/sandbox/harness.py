@@ -266,7 +266,7 @@ class Harness:
             for name in ("last_type", "last_value", "last_traceback", "last_exc"):
                 sys.__dict__.pop(name, None)
             gc.collect()
-            flush_streams(*standard_streams(), sys.__stdout__, sys.__stderr__)
+            flush_streams(*standard_streams("stdout", "stderr", "__stdout__", "__stderr__"))
             if self._job["alone"]:
                 syscalls.flush_c_streams()
         except BaseException as error:

@@ -25,6 +25,7 @@ from stepcoder.executor.sandbox.offered.surroundings import Surroundings
 from stepcoder.executor.sandbox.options import Options
 from stepcoder.executor.sandbox.protocol import PROGRAM_FILE
 from stepcoder.executor.sandbox.server import Server, pipe
+from stepcoder.executor.sandbox.sharing.immortal import make_immortal
 from stepcoder.executor.sandbox.sharing.packages import LISTED as PACKAGES
 from stepcoder.executor.sandbox.sharing.state import SEED, Snapshot
 from stepcoder.executor.sandbox.streams import open_streams
@@ -75,6 +76,8 @@ def main(argument: str) -> None:
         send(control, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         return
     hello = {"applied": confinement.applied, "python": sys.version.split()[0]}
+    make_immortal()
+    open_streams(options.streams)  # mortal: what a program leaves in one is written when it gives it up
     gc.collect()
     gc.freeze()
     send(control, json.dumps(hello).encode())
@@ -170,7 +173,6 @@ def _warm(options: Options, cells: memoryview, writer: board.Writer, snapshot: S
             Harness(job, options.streams, cells, writer, snapshot, _no_clock).run()
     writer.start()
     snapshot.restore()
-    open_streams(options.streams)
 
 
 def _no_clock() -> None:

@@ -140,9 +140,9 @@ def end_interpreter() -> None:
     atexit._run_exitfuncs()
 
 
-def standard_streams() -> tuple[Any, Any]:
-    """Output and errors, as the program has left them; None for what it has deleted."""
-    return sys.__dict__.get("stdout"), sys.__dict__.get("stderr")
+def standard_streams(*names: str) -> list[Any]:
+    """Those of `sys`, as the program has left them; None for what it has deleted. Without names output and errors."""
+    return [sys.__dict__.get(name) for name in names or ("stdout", "stderr")]
 
 
 def flush_streams(*streams: Any) -> None:
