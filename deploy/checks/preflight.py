@@ -19,6 +19,7 @@ from stepcoder.curriculum.prompts import Prompter, TemplateError
 from stepcoder.curriculum.stages import schedules
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
+from stepcoder.deploy.checks.best_metric import check_best_metric
 from stepcoder.deploy.checks.footprint import model_shape, parts
 from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, fit_at_once
 from stepcoder.deploy.checks.machine import GIB
@@ -27,7 +28,7 @@ from stepcoder.deploy.checks.problem_sets import Sets, problems
 from stepcoder.deploy.checks.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
 from stepcoder.deploy.checks.tokenizer import Model, exact_model
 from stepcoder.deploy.config.run import Config
-from stepcoder.deploy.config.shared import HELDOUT, TRAIN, BaseConfig
+from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.directory import check_writable
 from stepcoder.deploy.training.placement import Who, placement
 from stepcoder.errors import UserError
@@ -151,16 +152,6 @@ def check_sampling(config: Config, train: Iterable[Problem]) -> None:
             by_level(train, config.curriculum.sampling)
         except ValueError as error:
             raise UserError(f"curriculum.{error}") from None
-
-
-def check_best_metric(config: Config) -> None:
-    """What the best checkpoint is chosen by is evaluated, where it is a pass rate."""
-    kind, _, rest = config.run.best_metric.partition("/")
-    sets = [TRAIN, *config.data.heldout_sets]
-    if kind == "eval" and (name := rest.partition("/")[0]) not in (*sets, HELDOUT):
-        raise UserError(
-            f"run.best_metric = {config.run.best_metric}: no set is called {name!r}; there are {', '.join(sets)}."
-        )
 
 
 def check_own(config: Config) -> None:

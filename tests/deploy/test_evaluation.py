@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stepcoder.deploy.checks.preflight import check_best_metric
+from stepcoder.deploy.checks.best_metric import check_best_metric
 from stepcoder.deploy.checks.problem_sets import problems
 from stepcoder.deploy.cli import main
 from stepcoder.deploy.config.load import load_config
@@ -81,6 +81,20 @@ def test_a_best_checkpoint_by_a_set_that_is_not_there_is_refused() -> None:
         check_best_metric(load_config(None, ["--data.heldout", SETS, "--run.best_metric", metric], {}))
     with pytest.raises(UserError, match="run.best_metric = eval/mbpp/.*'mbpp'; there are train, first, second"):
         check_best_metric(load_config(None, ["--data.heldout", SETS, "--run.best_metric", "eval/mbpp/pass_rate"], {}))
+
+
+@pytest.mark.parametrize(
+    ("metric", "near"),
+    [
+        ("nonsense", "eval/second/pass_rate"), ("reward/maen", "reward/mean"), ("eval/first/pass_rte", "eval/first"),
+        ("eval/first/pass_at_k/9", "eval/first/pass_at_k/1"), ("eval/first/greedy/pass_rate", "eval/first/pass_rate"),
+        ("verdict/pased", "verdict/passed"), ("pass_rate/fulll", "pass_rate/full"),
+    ],
+)  # fmt: skip
+def test_a_best_checkpoint_by_what_no_run_measures_is_refused_with_what_is_near(metric: str, near: str) -> None:
+    config = load_config(None, ["--data.heldout", SETS, "--run.best_metric", metric], {})
+    with pytest.raises(UserError, match=f"run.best_metric = {metric}: no step and no evaluation has it; near.*{near}"):
+        check_best_metric(config)
 
 
 def test_pass_at_k_is_the_mean_over_problems() -> None:
