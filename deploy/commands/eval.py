@@ -26,7 +26,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "                      [--SETTING VALUE ...]",
     )  # fmt: skip
     evaluate.add_argument(
-        "--run", metavar="DIR", help="run whose checkpoint to evaluate; without it, the setting 'model' is"
+        "--run",
+        metavar="DIR",
+        help="run whose checkpoint to evaluate, or DIR/checkpoints/step-N; without it, the setting 'model' is",
     )
     evaluate.add_argument(
         "--step", type=int, metavar="N", help="checkpoint of this step (default: the newest complete one)"
