@@ -78,6 +78,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.training.evaluation import evaluate
 
     result = evaluate(config, ready, options.programs and options.programs.absolute())
+    if not result:
+        raise UserError("nothing was evaluated: each problem was left out, for the reason above")
     console().print(rates_table(result, config.model if target is None else f"{options.run}, step {step}"))
     if options.out is not None:
         write_json(options.out, result)
