@@ -11,18 +11,28 @@ class WaitedTooLong(TimeoutError):
     """A service did not answer within its deadline; the message says what was waited for."""
 
 
-async def within(seconds: float, what: str, awaited: Awaitable[T]) -> T:
-    """The answer of `awaited`. Raises WaitedTooLong after so many seconds; its call is then given up."""
-    task = asyncio.ensure_future(awaited)
-    try:
-        done, _ = await asyncio.wait([task], timeout=seconds)
-        if not done:
-            raise WaitedTooLong(f"waited {seconds:g} s for {what}, without an answer")
-        return task.result()
-    finally:
-        if not task.done():
-            task.add_done_callback(_heard)
-            task.cancel()
+def within(seconds: float, what: str, awaited: Awaitable[T]) -> "asyncio.Future[T]":
+    """The answer of `awaited`. Raises WaitedTooLong after so many seconds; its call is then given up.
+
+    The call is made at once: what ends before it has been waited for, as by Ctrl-C, leaves no coroutine behind.
+    """
+    call = asyncio.ensure_future(awaited)
+    answer = asyncio.ensure_future(_answer(seconds, what, call))
+    answer.add_done_callback(lambda _: _give_up(call))
+    return answer
+
+
+async def _answer(seconds: float, what: str, call: "asyncio.Future[T]") -> T:
+    done, _ = await asyncio.wait([call], timeout=seconds)
+    if not done:
+        raise WaitedTooLong(f"waited {seconds:g} s for {what}, without an answer")
+    return call.result()
+
+
+def _give_up(call: "asyncio.Future[Any]") -> None:
+    if not call.done():
+        call.add_done_callback(_heard)
+        call.cancel()
 
 
 def _heard(task: "asyncio.Future[Any]") -> None:

@@ -15,19 +15,20 @@ from pathlib import Path
 
 from stepcoder.curriculum.config import Levels
 from stepcoder.curriculum.problems.problem import Problem
-from stepcoder.curriculum.prompts import Prompter, TemplateError
 from stepcoder.curriculum.stages import schedules
 from stepcoder.curriculum.stages.sampling import by_level
 from stepcoder.deploy.checks import machine
+from stepcoder.deploy.checks.best_metric import check_best_metric
 from stepcoder.deploy.checks.footprint import model_shape, parts
 from stepcoder.deploy.checks.gpu_memory import check_gpu_memory, fit_at_once
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.nodes import check_nodes, look
 from stepcoder.deploy.checks.problem_sets import Sets, problems
+from stepcoder.deploy.checks.prompts import check_prompts
 from stepcoder.deploy.checks.starter_model import STARTER, could_be_hub_name, resolve_model, starter_source
 from stepcoder.deploy.checks.tokenizer import Model, exact_model
 from stepcoder.deploy.config.run import Config
-from stepcoder.deploy.config.shared import HELDOUT, TRAIN, BaseConfig
+from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.directory import check_writable
 from stepcoder.deploy.training.placement import Who, placement
 from stepcoder.errors import UserError
@@ -107,7 +108,7 @@ def preflight(config: BaseConfig, writes: bool = True, trains: bool = True, memo
     if own_machine(config) and memory:
         check_memory(config.model_copy(update={"model": str(model)}), trains)  # one that was not here before
     exact = exact_model(model, [problem.solution for problem in data[0].train])
-    check_prompt(config, exact, data[0].train[0])
+    check_prompts(config, exact, data[0], trains)
     given = str(model) if Path(config.model).expanduser().is_dir() else config.model
     return Ready(exact, data[0].train, data[0].heldout, Model(given, repaired=exact != model))
 
@@ -151,16 +152,6 @@ def check_sampling(config: Config, train: Iterable[Problem]) -> None:
             by_level(train, config.curriculum.sampling)
         except ValueError as error:
             raise UserError(f"curriculum.{error}") from None
-
-
-def check_best_metric(config: Config) -> None:
-    """What the best checkpoint is chosen by is evaluated, where it is a pass rate."""
-    kind, _, rest = config.run.best_metric.partition("/")
-    sets = [TRAIN, *config.data.heldout_sets]
-    if kind == "eval" and (name := rest.partition("/")[0]) not in (*sets, HELDOUT):
-        raise UserError(
-            f"run.best_metric = {config.run.best_metric}: no set is called {name!r}; there are {', '.join(sets)}."
-        )
 
 
 def check_own(config: Config) -> None:
@@ -217,16 +208,6 @@ def check_architecture(config: BaseConfig, model: Path) -> None:
             f"model: {config.model} can't be trained: {error}. Take another model, or (where it is the length) lower "
             "rollout.max_model_len."
         ) from None
-
-
-def check_prompt(config: BaseConfig, model: Path, problem: Problem) -> None:
-    """The model's chat template and the run's own templates give a prompt."""
-    from transformers import AutoTokenizer
-
-    try:
-        Prompter(AutoTokenizer.from_pretrained(model), config.curriculum.prompt).text(problem, "")
-    except TemplateError as error:
-        raise UserError(f"curriculum.{error}") from None
 
 
 def check_ray(config: BaseConfig) -> None:

@@ -29,6 +29,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
+    from stepcoder.deploy.run.meant import meant
     from stepcoder.deploy.run.metrics import METRICS, read_metrics
     from stepcoder.deploy.run.outputs import check_picture
     from stepcoder.deploy.shown.plot import comparison
@@ -37,7 +38,9 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     files = [path / METRICS for path in options.runs]
     for path, file in zip(options.runs, files, strict=True):
         if next(iter(read_metrics(file)), None) is None:
-            raise UserError(f"{path}: no {METRICS} with a step or an evaluation in it; give a run directory")
+            raise UserError(
+                f"{path}: no {METRICS} with a step or an evaluation in it; give a run directory.{meant(str(path))}"
+            )
     if options.group:
         return _grouped(options, files)
     names = options.names or _names(options.runs)

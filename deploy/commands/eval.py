@@ -26,7 +26,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "                      [--SETTING VALUE ...]",
     )  # fmt: skip
     evaluate.add_argument(
-        "--run", metavar="DIR", help="run whose checkpoint to evaluate; without it, the setting 'model' is"
+        "--run",
+        metavar="DIR",
+        help="run whose checkpoint to evaluate, or DIR/checkpoints/step-N; without it, the setting 'model' is",
     )
     evaluate.add_argument(
         "--step", type=int, metavar="N", help="checkpoint of this step (default: the newest complete one)"
@@ -76,6 +78,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.training.evaluation import evaluate
 
     result = evaluate(config, ready, options.programs and options.programs.absolute())
+    if not result:
+        raise UserError("nothing was evaluated: each problem was left out, for the reason above")
     console().print(rates_table(result, config.model if target is None else f"{options.run}, step {step}"))
     if options.out is not None:
         write_json(options.out, result)

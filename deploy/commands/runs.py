@@ -27,12 +27,14 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
     from stepcoder.deploy.run.directory import local_part
     from stepcoder.deploy.run.listing import ago, listed, told
+    from stepcoder.deploy.run.meant import meant
 
     found = listed(options.directory)
     if not found and "://" not in options.directory and not local_part(options.directory).is_dir():
         raise UserError(f"{options.directory}: there is no such directory; give that of a run, or one above runs")
     if not found:
-        raise UserError(f"{options.directory}: there is no run at or below it (a directory with a config.yaml).")
+        said = f"{options.directory}: there is no run at or below it (a directory with a config.yaml)."
+        raise UserError(f"{said}{meant(options.directory)}")
     table = Table(Column("run", overflow="fold"), "state", "passed", "reward", "written", box=None, pad_edge=False)
     for item in found:
         passed, reward = item.metrics.get("pass_rate"), item.metrics.get("reward/mean")

@@ -29,6 +29,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
     check_installed("show", "view", ("pygments", "fsspec"))
+    from stepcoder.deploy.run.meant import meant
     from stepcoder.deploy.view.addresses import NotFound, Place
     from stepcoder.deploy.view.opening import is_one
     from stepcoder.deploy.view.problems import visits
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
     opened = Run("run", options.run)
     if not is_one(opened):
-        raise UserError(f"{options.run}: there is no run; 'stepcoder runs {options.run}' lists those below it")
+        raise UserError(f"{options.run}: there is no run there.{meant(options.run)}")
     tried = visits(opened, options.problem)
     if not tried:
         close = nearest(options.problem, [group.problem for group in opened.groups()])

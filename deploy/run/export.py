@@ -12,6 +12,7 @@ from stepcoder.deploy.config.sources import read_kept
 from stepcoder.deploy.run.checkpoint import POLICY, Checkpoint, best, latest_complete, named
 from stepcoder.deploy.run.directory import CONFIG, fetch_checkpoints, fetched
 from stepcoder.deploy.run.manifest import ManifestError
+from stepcoder.deploy.run.meant import meant, split
 from stepcoder.deploy.run.metrics import METRICS, scores
 from stepcoder.deploy.run.settings import best_metric
 from stepcoder.errors import UserError
@@ -23,13 +24,19 @@ log = logging.getLogger(__name__)
 def find_checkpoint(directory: str, step: int | None = None, asked: str = "") -> Checkpoint:
     """The newest complete checkpoint of a run (a path or URI), or the one of `step`; raises UserError.
 
-    `asked`: the option that named it, where that was neither --run nor --step.
+    RUN/checkpoints/step-N is a run and a step. `asked`: the option that named it, where that was neither --run nor
+    --step.
     """
-    run, which = asked or f"--run {directory}", asked or f"--step {step}"
+    run = asked or f"--run {directory}"
+    directory, own = split(directory)
+    if own is not None and step not in (None, own):
+        raise UserError(f"{run}: it is the checkpoint of step {own}, and --step {step} is another one; leave one out.")
+    which = asked or (run if own is not None else f"--step {step}")
+    step = step if own is None else own
     folder = fetch_checkpoints(directory)
     present = [number for number, _ in named(folder)]
     if not present:
-        raise UserError(f"{run}: there is no run with a checkpoint there.")
+        raise UserError(f"{run}: there is no run with a checkpoint there.{meant(directory)}")
     if step is None:
         newest = latest_complete(folder, partial(fetched, directory))
         if newest is None:
@@ -47,6 +54,9 @@ def find_checkpoint(directory: str, step: int | None = None, asked: str = "") ->
 
 def best_checkpoint(directory: str, metric: str | None = None) -> Checkpoint:
     """The complete checkpoint of a run with the highest `metric`, or run.best_metric; raises UserError."""
+    run, own = split(directory)
+    if own is not None:
+        raise UserError(f"--best: {directory} is one checkpoint already; give its run {run}, or leave --best out.")
     folder = fetch_checkpoints(directory)
     settings = folder.parent / CONFIG
     kept = read_kept(settings) if settings.is_file() else {}

@@ -10,6 +10,7 @@ from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint
 from stepcoder.deploy.run.directory import CONFIG, begun, kept_settings, refuse_others
 from stepcoder.deploy.run.export import find_checkpoint
+from stepcoder.deploy.run.meant import split
 from stepcoder.deploy.run.metrics import METRICS, read_metrics
 from stepcoder.errors import UserError
 from stepcoder.files import publish, write_whole
@@ -23,7 +24,7 @@ def settle_resume(resume: str, directory: str) -> str | None:
     """
     if not copies(resume, directory):
         return None
-    checkpoint = find_source(resume)
+    checkpoint = find_checkpoint(resume, asked=f"--resume {resume}")
     copy(checkpoint, Path(directory).expanduser().absolute())
     return f"begins with step {checkpoint.step} of {resume}"
 
@@ -48,27 +49,16 @@ def check_resume(resume: str, config: BaseConfig, before: dict[str, Any] | None)
     """
     copied = copies(resume, config.run.directory)
     if copied and before is None:
-        find_source(resume)
+        find_checkpoint(resume, asked=f"--resume {resume}")
     if before is not None and (copied or begun(config.run.directory)):
         refuse_others(before, config)
-
-
-def find_source(place: str) -> Checkpoint:
-    """The checkpoint at RUN/checkpoints/step-N, or the newest complete one of RUN; raises UserError."""
-    head, _, name = place.rstrip("/").rpartition("/")
-    asked = f"--resume {place}"
-    if name.startswith("step-") and name.removeprefix("step-").isdigit() and head.endswith("checkpoints"):
-        run = head.removesuffix("checkpoints").rstrip("/") or "."
-        return find_checkpoint(run, int(name.removeprefix("step-")), asked)
-    return find_checkpoint(place, asked=asked)
 
 
 def settings_before(resume: str, directory: str) -> dict[str, Any] | None:
     """The settings that `directory`'s run began with; of the run that `--resume PATH` will copy where it holds none."""
     if (kept := kept_settings(directory)) is not None or resume in ("auto", "never"):
         return kept
-    run, _, name = resume.rstrip("/").rpartition("/checkpoints/")
-    return kept_settings(run if run and name.startswith("step-") else resume)
+    return kept_settings(split(resume)[0])
 
 
 def copy(checkpoint: Checkpoint, target: Path) -> None:

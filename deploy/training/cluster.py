@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ from stepcoder.waiting import WaitedTooLong, within
 from stepcoder.words import plural
 
 START_ATTEMPTS = 3
+UNSTARTED = ("timed out during startup", "Failed to connect to GCS")  # what Ray says of such a start
 LOOK_S = 120.0  # a new process on each node
 PASSED_ON = ("HF_", "NCCL_", "STEPCODER_")  # what begins so, the actors need as the driver does
 
@@ -95,7 +96,7 @@ def _join(config: BaseConfig) -> None:
             break
         except Exception as error:
             # Ray gives its processes 30 s to find each other, which a busy machine may exceed.
-            if "timed out during startup" not in str(error):
+            if not any(said in str(error) for said in UNSTARTED):
                 raise
             for process in own_cluster():
                 process.kill()
@@ -283,8 +284,8 @@ async def start_services(config: Config, ready: Ready, journal: Path, engines: E
         gpu_share=place.rank_gpus,
         options=engines.reservation.rank,
     )
-    building = asyncio.ensure_future(within(deadline, "the learner to load its networks", learner.build()))
-    waits: list[Awaitable[Any]] = [building]
+    building = within(deadline, "the learner to load its networks", learner.build())
+    waits: list[asyncio.Future[Any]] = [building]
     curriculum, first = None, engines.rollout is None
     try:
         if engines.rollout is None:
@@ -302,7 +303,8 @@ async def start_services(config: Config, ready: Ready, journal: Path, engines: E
         turns = Turns(engines.rollout if place.sleeps else None, place.why)
         return Services(curriculum, engines.rollout, learner, Exchange(learner, engines.rollout), turns)
     except BaseException:
-        building.cancel()
+        for wait in waits:
+            wait.cancel()
         learner.close()
         if curriculum is not None:
             curriculum.close()

@@ -8,9 +8,9 @@ takes longer than the grace, or at a second request, the process unwinds at once
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Stopping:
         if self.asked:
             raise StopRequested
 
-    async def beside(self, work: Coroutine[Any, Any, T]) -> T:
+    async def beside(self, work: Awaitable[T]) -> T:
         """What `work` gives; raises StopRequested, with `work` cancelled, as soon as the run is to end."""
         if self._wake is None or self._loop is not asyncio.get_running_loop():  # of an earlier life
             return await work
@@ -76,6 +76,7 @@ class Stopping:
     def _request(self, signum: int, frame: FrameType | None) -> None:
         loop, wake = self._loop, self._wake
         if loop is None or wake is None or loop.is_closed() or self.asked or self.grace_s <= 0:
+            log.warning("asked to end by signal %d: at once; the same command goes on from the last checkpoint", signum)
             raise SystemExit(128 + signum)
         self.signum = signum
         log.warning("asked to end by signal %d: a checkpoint follows, within run.grace_s = %g s", signum, self.grace_s)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from stepcoder.deploy.run.directory import CONFIG, EVENTS
 from stepcoder.deploy.run.listing import run_places
+from stepcoder.deploy.run.meant import meant
 from stepcoder.deploy.run.metrics import GROUPS, METRICS
 from stepcoder.deploy.run.problems import PROBLEMS
 from stepcoder.deploy.view.arms import study_runs
@@ -31,7 +32,7 @@ def opened(places: Sequence[str]) -> list[Run]:
     runs = [Run(name, place, arm) for name, (place, arm) in zip(names, found.items(), strict=True)]
     for run in runs:
         if not is_one(run):
-            raise UserError(f"{run.place}: there is no run at or below it")
+            raise UserError(f"{run.place}: there is no run at or below it.{meant(run.place)}")
     return runs
 
 

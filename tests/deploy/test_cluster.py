@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 import ray
-from ray.exceptions import AuthenticationError, NodeDiedError, ObjectLostError
+from ray.exceptions import AuthenticationError, NodeDiedError, ObjectLostError, RaySystemError
 
 from stepcoder.deploy.checks.machine import GIB
 from stepcoder.deploy.checks.nodes import look
@@ -44,9 +44,25 @@ PROGRESS: Any = SimpleNamespace(message=lambda text: None)
 
 
 def test_a_wait_ends_at_its_deadline_and_says_what_it_was_for() -> None:
-    with pytest.raises(WaitedTooLong, match="waited 0.01 s for the moon"):
-        asyncio.run(within(0.01, "the moon", asyncio.sleep(1000)))
-    assert asyncio.run(within(1000, "nothing", asyncio.sleep(0, "here"))) == "here"
+    async def scenario() -> str:
+        with pytest.raises(WaitedTooLong, match="waited 0.01 s for the moon"):
+            await within(0.01, "the moon", asyncio.sleep(1000))
+        return await within(1000, "nothing", asyncio.sleep(0, "here"))
+
+    assert asyncio.run(scenario()) == "here"
+
+
+def test_a_wait_that_ends_before_it_began_leaves_no_coroutine_behind(recwarn: pytest.WarningsRecorder) -> None:
+    """As Ctrl-C does while services start."""
+
+    async def scenario() -> None:
+        waiting = asyncio.ensure_future(within(1000, "nothing", asyncio.sleep(1000)))
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    asyncio.run(scenario())
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn if "never awaited" in str(warning.message)] == []
 
 
 def test_what_is_given_up_is_no_news() -> None:
@@ -209,9 +225,17 @@ def test_what_a_cluster_refuses_at_its_door_is_one_message(
         cluster.join_cluster(load_config(None, ["--ray.address", "head:6379"], {}))
 
 
-def test_a_machine_on_which_ray_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Exception("The current node timed out during startup. This could happen because ..."),
+        RaySystemError("Failed to connect to GCS. Please check if the GCS server is running"),
+    ],
+    ids=["node", "GCS"],
+)
+def test_a_machine_on_which_ray_does_not_start_is_told(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def init(**_: object) -> None:
-        raise Exception("The current node timed out during startup. This could happen because ...")  # as Ray does
+        raise failure
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(cluster, "own_cluster", list)

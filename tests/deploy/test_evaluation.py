@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stepcoder.deploy.checks.preflight import check_best_metric
+from stepcoder.deploy.checks.best_metric import check_best_metric
 from stepcoder.deploy.checks.problem_sets import problems
+from stepcoder.deploy.checks.prompts import check_prompts
 from stepcoder.deploy.cli import main
 from stepcoder.deploy.config.load import load_config
 from stepcoder.deploy.run.programs import programs_file, write_programs
@@ -83,6 +84,20 @@ def test_a_best_checkpoint_by_a_set_that_is_not_there_is_refused() -> None:
         check_best_metric(load_config(None, ["--data.heldout", SETS, "--run.best_metric", "eval/mbpp/pass_rate"], {}))
 
 
+@pytest.mark.parametrize(
+    ("metric", "near"),
+    [
+        ("nonsense", "eval/second/pass_rate"), ("reward/maen", "reward/mean"), ("eval/first/pass_rte", "eval/first"),
+        ("eval/first/pass_at_k/9", "eval/first/pass_at_k/1"), ("eval/first/greedy/pass_rate", "eval/first/pass_rate"),
+        ("verdict/pased", "verdict/passed"), ("pass_rate/fulll", "pass_rate/full"),
+    ],
+)  # fmt: skip
+def test_a_best_checkpoint_by_what_no_run_measures_is_refused_with_what_is_near(metric: str, near: str) -> None:
+    config = load_config(None, ["--data.heldout", SETS, "--run.best_metric", metric], {})
+    with pytest.raises(UserError, match=f"run.best_metric = {metric}: no step and no evaluation has it; near.*{near}"):
+        check_best_metric(config)
+
+
 def test_pass_at_k_is_the_mean_over_problems() -> None:
     # of 4: none, 1 and 2 pass. k = 1: 0, 1/4, 2/4; k = 2: 0, 1 - 3/6, 1 - 1/6; k = 4: 0, 1, 1
     counts = {"a": (0, 4), "b": (1, 4), "c": (2, 4)}
@@ -154,3 +169,29 @@ def test_the_result_is_shown_also_where_the_disk_is_full(
     shown = capsys.readouterr()
     assert "25.0 %" in shown.out and not list(tmp_path.iterdir())
     assert shown.err.endswith("No space left on device. Make room there and give the same command again.\n")
+
+
+def test_sets_of_which_no_prompt_is_short_enough_are_refused_before_anything_starts(model: Path) -> None:
+    sets = ("--data.heldout", "{mine: starter:heldout}", "--curriculum.prompt.max_prompt_tokens", "16")
+    found = problems(load_config(None, sets, {}))
+    with pytest.raises(UserError) as caught:
+        check_prompts(load_config(None, sets, {}), model, found, trains=True)
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("data.train: no prompt is short enough: the shortest of ")
+    assert second.startswith("data.heldout.mine: no prompt is short enough: the shortest of ")
+    assert "max_prompt_tokens is 16. Raise it" in second
+    with pytest.raises(UserError) as caught:
+        check_prompts(load_config(None, (*sets, "--eval.train_limit", "0"), {}), model, found, trains=False)
+    assert str(caught.value) == second
+    enough = load_config(None, (*sets[:3], second.split(" tokens,")[0].split()[-1]), {})
+    assert check_prompts(enough, model, found._replace(train=found.heldout["mine"]), trains=True) is None
+
+
+def test_an_evaluation_without_a_problem_is_told(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stepcoder.deploy.training.evaluation.evaluate", lambda *_: {})
+    monkeypatch.setattr("stepcoder.deploy.checks.preflight.preflight", lambda *_, **__: None)
+    assert main(["eval", "--model", str(model)]) == 2
+    shown = capsys.readouterr()
+    assert "nothing was evaluated" in shown.err and not shown.out

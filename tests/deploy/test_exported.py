@@ -11,6 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from stepcoder.deploy.checks.best_metric import check_best_metric
+from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.exported import RayMetrics, exported
 from stepcoder.deploy.run.metrics import MetricsWriter, flat, read_metrics
 from stepcoder.deploy.shown.dashboards import DASHBOARDS, dashboard
@@ -81,6 +83,12 @@ def test_an_exporter_that_fails_is_said_once_and_ends_nothing(
     assert len(caplog.records) == 1
 
 
+def assert_best_may_go_by(config: Config, names: set[str]) -> None:
+    for name in names:
+        config = config.model_copy(update={"run": config.run.model_copy(update={"best_metric": name})})
+        assert check_best_metric(config) is None
+
+
 def test_every_panel_names_metrics_that_a_run_exports(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +98,9 @@ def test_every_panel_names_metrics_that_a_run_exports(
     config = configured(tmp_path, model, "ppo", 0)
     config = config.model_copy(update={"eval": config.eval.model_copy(update={"at_end": True})})
     run, _ = go(config, model, monkeypatch)
-    names = {name for line in read_metrics(run / "metrics.jsonl") for name, _ in flat(line)}
+    lines = list(read_metrics(run / "metrics.jsonl"))
+    names = {name for line in lines for name, _ in flat(line)}
+    assert_best_may_go_by(config, {name for name in names if not name.startswith(("start_seconds/", "seconds/eval"))})
     for title, panels in DASHBOARDS.items():
         for pattern in {name for panel in panels for name in panel.names}:
             assert any(fnmatch(name, pattern) for name in names), (title, pattern)

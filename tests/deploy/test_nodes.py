@@ -27,10 +27,16 @@ def refused(*found: Node, config=CONFIG, shape=STARTER_SHAPE, place: Placement =
     return str(caught.value)
 
 
-def test_nodes_that_fit_are_taken() -> None:
-    check_nodes(CONFIG, STARTER_SHAPE, GPUS, [GOOD, GOOD], HERE)
-    check_nodes(CONFIG, None, Placement(cuda=False), [HERE], HERE)
-    check_nodes(CONFIG, STARTER_SHAPE, GPUS, [GOOD], replace(HERE, versions=VERSIONS | {"vLLM": nodes.MISSING}))
+def test_nodes_that_fit_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = list[int]()
+    real = nodes.check_gpu_memory
+    monkeypatch.setattr(
+        nodes, "check_gpu_memory", lambda *given, **more: looked.append(given[2]) or real(*given, **more)
+    )
+    without = replace(HERE, versions=VERSIONS | {"vLLM": nodes.MISSING})
+    takes = ((GPUS, [GOOD, GOOD], HERE), (Placement(cuda=False), [HERE], HERE), (GPUS, [GOOD], without))
+    found = [check_nodes(CONFIG, STARTER_SHAPE, place, there, here) for place, there, here in takes]
+    assert found == [None] * 3 and looked == [80 * GIB] * 2
 
 
 def test_a_cpu_build_on_gpus_is_refused_with_the_command_that_mends_it() -> None:

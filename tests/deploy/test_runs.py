@@ -11,7 +11,7 @@ import pytest
 
 from stepcoder.deploy.cli import main, parser
 from stepcoder.deploy.run.directory import RunDirectory
-from stepcoder.deploy.run.export import find_checkpoint
+from stepcoder.deploy.run.export import best_checkpoint, find_checkpoint
 from stepcoder.deploy.run.listing import listed, told
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics
 from stepcoder.deploy.run.resume import settings_before, settle_resume
@@ -187,3 +187,45 @@ def test_damaged_settings_of_a_run_are_named(tmp_path: Path, scheme: str, capsys
     assert main(["train", "--run.directory", f"{scheme}{tmp_path}", "--check"]) == 2
     said = capsys.readouterr().err
     assert f"{scheme}{tmp_path}/config.yaml is not valid YAML" in said and said.count("\n") == 1
+
+
+def test_a_checkpoint_is_taken_by_its_own_path_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path / "run", 10, 12)
+    place = tmp_path / "run" / "checkpoints" / "step-00000010"
+    monkeypatch.chdir(tmp_path / "run")
+    for given in (str(place), f"{place}/", "checkpoints/step-10", "../run/checkpoints/step-00000010"):
+        assert find_checkpoint(given).step == find_checkpoint(given, 10).step == 10
+    with pytest.raises(UserError, match="the checkpoint of step 10, and --step 12 is another one"):
+        find_checkpoint(str(place), 12)
+    with pytest.raises(UserError, match="step-00000011: the run .*run has checkpoints of steps 10, 12"):
+        find_checkpoint(str(place.with_name("step-00000011")))
+    with pytest.raises(UserError, match="--best: .*step-00000010 is one checkpoint already; give its run .*run,"):
+        best_checkpoint(str(place))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    written("memory://own/run", 10)
+    assert find_checkpoint("memory://own/run/checkpoints/step-00000010").step == 10
+
+
+@pytest.mark.parametrize(
+    "words", [("eval", "--run"), ("export", "--out", "new", "--run"), ("train", "--resume"), ("compare",), ("runs",),
+              ("show", "--problem", "p"), ("view",), ("report", "-o", "new.html")],
+)  # fmt: skip
+def test_what_is_no_run_is_told_with_what_it_is(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "some" / "run", 10)
+    copied = tmp_path / "copied"
+    shutil.copytree(tmp_path / "some" / "run" / "checkpoints" / "step-00000010", copied)
+    (copied / "policy").mkdir(exist_ok=True)
+    (copied / "policy" / "config.json").write_text("{}")
+    cases = {
+        "some/run/checkpoints": f"It is in the run {tmp_path / 'some' / 'run'}.",
+        "copied": f"{copied / 'policy'} is a model: 'stepcoder eval --model {copied / 'policy'}' evaluates it.",
+        "some": f"Runs below it: {tmp_path / 'some' / 'run'}.",
+    }
+    for place, said in cases.items():
+        if place == "some" and words[0] in ("runs", "view", "report"):
+            continue  # these take what is below
+        assert main([*words, place]) == 2
+        assert said in capsys.readouterr().err, place

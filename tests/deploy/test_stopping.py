@@ -120,11 +120,12 @@ def test_the_grace_does_not_run_on_when_what_there_was_to_save_is_saved() -> Non
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0 and stopping.asked
 
 
-def test_before_there_is_anything_to_save_it_ends_at_once() -> None:
+def test_before_there_is_anything_to_save_it_ends_at_once_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     stopping = Stopping(LONG_S).install()
     with pytest.raises(SystemExit) as caught:
         os.kill(os.getpid(), signal.SIGTERM)
     assert caught.value.code == 128 + signal.SIGTERM and not stopping.asked
+    assert "asked to end by signal 15: at once; the same command goes on" in caplog.text
 
 
 @pytest.mark.parametrize("grace_s", [LONG_S, 0.05, 0.0])
