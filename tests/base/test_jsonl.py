@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stepcoder.errors import DataFileError, UserError
-from stepcoder.jsonl import numbered_lines, parse_object
+from stepcoder.jsonl import dumps, loads, numbered_lines, parse_object
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,16 @@ def test_numbers_exact_or_as_python_writes_them() -> None:
         parse_object(huge, "f", 1, plain_numbers=True)
     found = parse_object(b'{"a": NaN, "b": 0.1}', "f", 1, plain_numbers=True)
     assert math.isnan(found["a"]) and found["b"] == 0.1
+
+
+def test_integers_of_any_length_in_any_text() -> None:
+    data = {"a": [7 * (10**5000 - 1) // 9, -(10**5000), True, 1], "b": "7" * 5000, "c": 2**700}
+    assert loads(dumps(data)) == data and loads(dumps(data, ensure_ascii=False).encode()) == data
+    assert dumps(data["a"][0]) == data["b"]
+    with pytest.raises(ValueError, match="more than 50,000 digits"):
+        loads("-" + "1" * 50_001)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        dumps([10**5000, math.nan], allow_nan=False)
 
 
 def test_lines_are_numbered_and_their_length_is_limited(tmp_path: Path) -> None:

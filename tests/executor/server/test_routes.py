@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stepcoder.jsonl import dumps, loads
 from tests.tools.patience import HANG_S
 from tests.tools.serving import ROOT, Served, served
 
@@ -58,6 +59,38 @@ def test_a_program_is_judged(server: Served, problem: dict) -> None:
 def test_a_wrong_request_is_told_what_is_wrong(server: Served, sent: dict, status: int, text: str) -> None:
     got, answer, _ = server.ask("/judge", sent)
     assert (got, text in answer["error"], "Value error" in answer["error"]) == (status, True, False), answer
+
+
+def test_integers_of_any_length(server: Served) -> None:
+    problem = {"style": "call", "entry_point": "f", "tests": [{"input": [10**5000], "output": 10**5000 + 1}]}
+    program = "def f(x):\n    return x + 1\n"
+    status, answer, _ = server.ask("/judge", {"program": program, "problem": problem, "id": 10**5000})
+    assert (status, answer["verdict"], answer["id"]) == (200, "passed", 10**5000)
+    status, told, _ = server.ask(
+        "/judge/batch", {"samples": [{"program": program, "problem": problem, "id": 10**5000}]}
+    )
+    assert status == 200 and loads(told)["id"] == 10**5000
+    for label in (
+        problem,
+        dumps(problem),
+        {"inputs": [dumps(10**5000)], "outputs": ["1" + "0" * 4999 + "1"], "fn_name": "f"},
+    ):
+        sent = {"query": [program], "prompts": [""], "labels": [label]}
+        assert server.ask("/get_reward", sent)[1]["rewards"] == 1.0
+    text = {"type": "output_text", "text": f"```\n{program}```"}
+    tests = {"inputs": [[10**5000]], "outputs": [10**5000 + 1], "fn_name": "f"}
+    sent = {"response": {"output": [{"type": "message", "content": [text]}]}, "n": 10**5000,
+            "verifier_metadata": {"unit_tests": tests}}  # fmt: skip
+    status, told, _ = server.ask("/verify", sent)
+    assert (status, told["reward"], told["n"]) == (200, 1.0, 10**5000)
+    for given, why in (((10**50_000), "more than 50,000 digits"), (1 << 150_000, "arguments are too large")):
+        wrong = problem | {"tests": [{"input": [given], "output": 1}]}
+        status, told, _ = server.ask("/judge", {"program": program, "problem": wrong})
+        assert status == 422 and why in told["error"]
+    assert server.ask("/run_code", {"code": "", "language": "python", "run_timeout": 10**5000})[0] == 422
+    lines = {"inputs": ["[" * 99_999], "outputs": ["1"], "fn_name": "f"}
+    status, told, _ = server.ask("/verify", sent | {"verifier_metadata": {"unit_tests": lines}})
+    assert status == 422 and "test 1: not JSON" in told["error"]
 
 
 def test_what_is_not_json_is_refused(server: Served) -> None:
