@@ -92,7 +92,7 @@ class Routes:
         """The body counts as held until the last line is sent."""
         async with contextlib.AsyncExitStack() as stack:
             asked, size = await stack.enter_async_context(self._asked(request, judge.BatchRequest))
-            suites = await _apart(lambda: [self._problems.suite(sample) for sample in asked.samples], size)
+            suites = await _apart(lambda: self._problems.all(asked.samples, "samples"), size)
             return _Lines(self._batch(asked.samples, suites, request.receive), stack.pop_all())
 
     async def _batch(
@@ -162,14 +162,14 @@ class Routes:
             text = nemo_gym.output_text(asked.response)
             code, report = nemo_gym.program(text), None
             if code:
-                suite = await _apart(lambda: nemo_gym.suite(asked, code), size)
+                suite = await _apart(lambda: self._problems.read(nemo_gym.problem(asked, code)), size)
                 report = _judged(await self._desk.report(code, suite, request.receive))
             return _json(nemo_gym.answer(asked, text, code, report))
 
     async def rewards(self, request: Request) -> Response:
         async with self._asked(request, openrlhf.RewardRequest) as (asked, size):
             samples = openrlhf.samples(asked)
-            suites = await _apart(lambda: [self._problems.suite(sample) for sample in samples], size)
+            suites = await _apart(lambda: self._problems.all(samples, "labels"), size)
             reports: dict[int, Report] = {}
             async for index, found in self._reports([sample.program for sample in samples], suites, request.receive):
                 reports[index] = _judged(_raised(found))

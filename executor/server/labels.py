@@ -34,15 +34,25 @@ def asked(program: str, problem: Problem) -> dict[str, Any]:
     # Tables of rows give every row all columns, with None in those that it does not have.
     given = {name: value for name, value in problem.items() if value is not None}
     try:
-        return {"problem": _native(given, program) if "inputs" in given else plain_keys(given)}
+        return {"problem": _of_tests(given, program) if "inputs" in given else plain_keys(given)}
     except RecursionError as error:
         raise ValueError(f"the problem is no JSON data: {error}") from None
 
 
-def _native(tests: dict[str, Any], program: str) -> dict[str, Any]:
+def _of_tests(tests: dict[str, Any], program: str) -> dict[str, Any]:
     try:
-        suite = unit_tests.suite(unit_tests.UnitTests.model_validate(tests), program)
+        return native(unit_tests.UnitTests.model_validate(tests), program)
     except ValidationError as error:
         raise ValueError(f"the problem: {explained(error)}") from None
-    cases = [{"input": to_json(case.input), "output": to_json(case.output)} for case in suite.cases]
+
+
+def native(tests: unit_tests.UnitTests, program: str) -> dict[str, Any]:
+    """A problem in the native format. ValueError: what is wrong with the tests."""
+    suite = unit_tests.suite(tests, program)
+    cases = []
+    for number, case in enumerate(suite.cases, 1):
+        try:
+            cases.append({"input": to_json(case.input), "output": to_json(case.output)})
+        except ValueError as error:
+            raise ValueError(f"test {number}: {error}") from None
     return {"style": suite.style, "entry_point": suite.entry_point, "compare": suite.compare.type, "tests": cases}

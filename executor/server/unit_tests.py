@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from stepcoder.executor.case_json import integer_keys
 from stepcoder.executor.suite import Case, Compare, Suite
 from stepcoder.jsonl import loads
 
+_NAMES = {"func_name", "function_name", "fn", "function", "entry_point", "fname", "fn_nam", "fnname"}
 LCB, APPS = Compare("lcb"), Compare("apps")  # rules of LiveCodeBench, and of APPS, which takes values in lists, too
 
 
@@ -18,9 +19,18 @@ class UnitTests(BaseModel):
     a dictionary as first argument or value has integers as keys where JSON made all of them texts.
     """
 
+    model_config = ConfigDict(extra="allow")
+
     inputs: list[Any]
     outputs: list[Any]
     fn_name: str | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> "UnitTests":
+        """Rows have fields of all kinds beside these; one that is meant to be the name would change every verdict."""
+        if not self.fn_name and (found := _NAMES & (self.model_extra or {}).keys()):
+            raise ValueError(f"{min(found)}: unknown field: the function's name goes into `fn_name`")
+        return self
 
 
 def suite(tests: UnitTests, program: str) -> Suite:

@@ -96,6 +96,8 @@ def test_integers_of_any_length(server: Served) -> None:
 def test_what_is_not_json_is_refused(server: Served) -> None:
     assert server.ask("/judge", body=b'{"program": ')[0] == 422
     assert server.ask("/judge", body=b"{}", headers={"Content-Type": "text/plain"})[0] == 415
+    packed = server.ask("/judge", body=b"{}", headers={"Content-Encoding": "gzip"})
+    assert packed[0] == 415 and "Content-Encoding 'gzip' is not read" in packed[1]["error"]
     assert server.ask("/judge")[0] == 405
     assert server.ask("/nowhere", {})[0] == 404
 
@@ -240,7 +242,15 @@ def test_nemo_gym(server: Served) -> None:
     call = {"inputs": ["[1, 2]\n3", "[4]\n1"], "outputs": ["6", "5"], "fn_name": "f"}
     assert ask("```python\nclass Solution:\n    def f(self, a, b): return sum(a) + b\n```", call)[1]["reward"] == 1.0
     assert ask("```python\ndef f(a, b): return sum(a) + b\n```", call)[1]["reward"] == 1.0
-    assert ask(good, stdio | {"outputs": ["3"]})[0] == 422
+    assert ask(good, call | {"difficulty": 1})[1]["verifier_metadata"]["unit_tests"]["difficulty"] == 1
+    for wrong, why in (
+        (stdio | {"outputs": ["3"]}, "as many of both"),
+        (call | {"outputs": ["NaN", "5"]}, "test 1: the problem format has no form for float nan"),
+        (call | {"fn_name": "a b"}, "entry_point"),
+        (stdio | {"func_name": "f"}, "func_name: unknown field: the function's name goes into `fn_name`"),
+    ):
+        status, answer = ask(good, wrong)
+        assert status == 422 and why in answer["error"], answer
 
 
 def test_openrlhf(server: Served) -> None:
@@ -266,7 +276,8 @@ def test_openrlhf(server: Served) -> None:
         ({"prompts": []}, 422, "as many of each"),
         ({"query": [], "prompts": [], "labels": []}, 422, "at least 1 item"),
         ({"labels": [3]}, 422, "labels.0: a problem is an object or a text"),
-        ({"labels": ["nix"]}, 404, "no problem 'nix'"),
+        ({"labels": ["nix"]}, 404, "labels.0: no problem 'nix'"),
+        ({"labels": [{"style": "stdin"}]}, 422, "labels.0: problem: tests: missing"),
     ):
         status, told, _ = server.ask("/get_reward", sent | changed)
         assert (status, text in told["error"]) == (got, True), told
