@@ -3,6 +3,7 @@
 Invariant: a line is an object without a repeated key, or it is refused with file, line and field or column.
 """
 
+import codecs
 import json
 import math
 import re
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 from stepcoder.errors import DataFileError
 from stepcoder.packed import unpacked
 
+_OTHER_FORMS = {b"[": "a JSON array", b"PAR1": "a Parquet table", b"ARROW1": "an Arrow table"}
 # The smallest limit on decimal digits that an interpreter can be set to: int() of so few always works.
 _SAFE_DIGITS = 640
 _HALF = math.log10(2) / 2  # decimal digits of half a bit
@@ -30,6 +32,8 @@ def numbered_lines(file: Path, longest: int | None = None) -> Iterator[tuple[int
             number = 0
             while raw := stream.readline(-1 if longest is None else longest + 1):
                 number += 1
+                if number == 1:
+                    raw = _first(raw, str(file))
                 if longest is not None and len(raw) > longest:
                     raise DataFileError(str(file), number, None, f"longer than {longest >> 20} MiB")
                 yield number, raw
@@ -39,6 +43,15 @@ def numbered_lines(file: Path, longest: int | None = None) -> Iterator[tuple[int
         raise DataFileError(str(file), None, None, "is a folder; give a file of JSON lines") from None
     except OSError as error:
         raise DataFileError(str(file), None, None, f"cannot be read: {error.strerror or error}") from error
+
+
+def _first(raw: bytes, file: str) -> bytes:
+    """The first line without an editor's mark. DataFileError for a file in another form."""
+    raw = raw.removeprefix(codecs.BOM_UTF8)
+    found = next((what for start, what in _OTHER_FORMS.items() if raw[:64].lstrip().startswith(start)), None)
+    if found:
+        raise DataFileError(file, None, None, f"is {found}; give a file of JSON lines, an object a line")
+    return raw
 
 
 def parse_object(raw: bytes, file: str, number: int, plain_numbers: bool = False) -> dict[str, Any]:
@@ -75,7 +88,8 @@ def parse_object(raw: bytes, file: str, number: int, plain_numbers: bool = False
     except UnicodeDecodeError as error:
         fail(f"not UTF-8: byte {raw[error.start]:#04x} at column {error.start + 1}; save the file as UTF-8")
     except json.JSONDecodeError as error:
-        fail(f"not valid JSON: {error.msg} at column {error.colno}")
+        advice = "; a line holds one object" if error.msg == "Extra data" else ""
+        fail(f"not valid JSON: {error.msg} at column {error.colno}{advice}")
     except RecursionError:
         fail("JSON nested too deeply")
     except ValueError as error:  # more digits than Python converts
