@@ -15,8 +15,8 @@ LCB, APPS = Compare("lcb"), Compare("apps")  # rules of LiveCodeBench, and of AP
 class UnitTests(BaseModel):
     """With `fn_name` an input is a text with one JSON value a line, an argument each, and an output is JSON.
 
-    Or an input is the list of arguments, and an output the value, which may stand in a list of its own. Of either form
-    a dictionary as first argument or value has integers as keys where JSON made all of them texts.
+    Or an input is the list of arguments, and an output the value, which may stand in a list of its own. As APPS has
+    it a dictionary as first argument or value then has integers as keys where JSON made all of them texts.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -28,7 +28,8 @@ class UnitTests(BaseModel):
     @model_validator(mode="after")
     def _named(self) -> "UnitTests":
         """Rows have fields of all kinds beside these; one that is meant to be the name would change every verdict."""
-        if not self.fn_name and (found := _NAMES & (self.model_extra or {}).keys()):
+        found = [name for name, value in (self.model_extra or {}).items() if name in _NAMES and value]
+        if found and not self.fn_name:
             raise ValueError(f"{min(found)}: unknown field: the function's name goes into `fn_name`")
         return self
 
@@ -66,7 +67,7 @@ def _written(given: Any, wanted: Any, number: int) -> Case:
         value = loads(wanted) if isinstance(wanted, str) else wanted
     except (ValueError, RecursionError) as error:
         raise ValueError(f"test {number}: not JSON ({error})") from None
-    return _keyed(arguments, value, number)
+    return Case(arguments, value)
 
 
 def _keyed(arguments: Any, value: Any, number: int) -> Case:

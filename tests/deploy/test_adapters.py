@@ -117,7 +117,7 @@ def test_verl(url: str | None) -> None:
         # JSON makes the keys of a dictionary texts
         ({"inputs": [[{"1": 2}]], "outputs": [{"3": 2}], "fn_name": "f"}, "{k + 2: v for k, v in x.items()}", "x"),
         ({"inputs": [[{"1": 2}]], "outputs": [[{"3": 2}]], "fn_name": "f"}, "{k + 2: v for k, v in x.items()}", "x"),
-        ({"inputs": ['{"1": 2}'], "outputs": ['{"3": 2}'], "fn_name": "f"}, "{k + 2: v for k, v in x.items()}", "x"),
+        ({"inputs": ['{"1": 2}'], "outputs": ['{"11": 2}'], "fn_name": "f"}, "{k + '1': v for k, v in x.items()}", "x"),
         ({"inputs": [[{1: 2}]], "outputs": [{3: 2}], "fn_name": "f"}, "{k + 2: v for k, v in x.items()}", "x"),
         ({"inputs": [[{"1a": 2}]], "outputs": [{"1a": 3}], "fn_name": "f"}, "{'1a': x['1a'] + 1}", "x"),
         ({"inputs": [[{"$dict": 2}]], "outputs": [2], "fn_name": "f"}, "x['$dict']", "x"),

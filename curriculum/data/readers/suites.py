@@ -39,10 +39,11 @@ def paired_suite(tests: Any, starter_code: str, solutions: Sequence[str], compar
     if isinstance(inputs, list) and isinstance(outputs, list):
         if _written(inputs):
             inputs, outputs = list(map(argument_lines, inputs)), list(map(written_value, outputs))
-        try:
-            inputs, outputs = list(map(integer_keys, inputs)), list(map(integer_keys, outputs))
-        except ValueError as error:
-            raise Refuse(Reason.NOT_KEPT, str(error)) from None
+        else:
+            try:
+                inputs, outputs = list(map(integer_keys, inputs)), list(map(integer_keys, outputs))
+            except ValueError as error:
+                raise Refuse(Reason.NOT_KEPT, str(error)) from None
     return Suite("call", call_cases(inputs, outputs), entry_point(name, starter_code, solutions), SETUP)
 
 
