@@ -34,7 +34,8 @@ from benchmarks import agreement_peers as peers
 from benchmarks.agreement_pairs import Pair, dealt, text_problems, value_problems
 from benchmarks.references import DATA
 from stepcoder.curriculum.data.readers.outputs import Asked, judged_by_values
-from stepcoder.curriculum.data.readers.suites import SETUP, integer_keys
+from stepcoder.curriculum.data.readers.suites import SETUP
+from stepcoder.executor.case_json import integer_keys
 from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.pool.local import LocalPool
 from stepcoder.executor.report import Report
@@ -95,8 +96,8 @@ def suite(kind: str, pair: Pair) -> Suite:
         return judged_by_values(Asked(str(problem.entry)), inputs, list(problem.outputs), 0)
     inputs, outputs = problem.inputs, problem.outputs
     if kind == "apps" and problem.entry is not None:
-        inputs = [integer_keys(list(given), inside=True) for given in inputs]
-        outputs = [integer_keys(integer_keys(wanted), inside=True) for wanted in outputs]
+        inputs = [integer_keys(list(given)) for given in inputs]
+        outputs = list(map(integer_keys, outputs))
     cases = tuple(Case(given, wanted) for given, wanted in zip(inputs, outputs, strict=True))
     style = "stdin" if problem.entry is None else "call"
     compare: Compare = {"lcb": Compare("lcb"), "apps": Compare("apps"), "tokens": Compare("tokens")}[kind]

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import IO, Any
 
 _MAGIC_BYTES = 6
-_ZIP = b"PK\x03\x04"
+_OTHERS = {
+    b"PK\x03\x04": "a zip archive", b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!": "a rar archive",
+    b"\x04\x22\x4d\x18": "packed with LZ4", b"\x1f\x9d": "packed with compress",
+}  # fmt: skip
+_TAR, _TAR_AT = b"ustar", 257
 
 
 @contextlib.contextmanager
@@ -22,14 +26,13 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
             raise OSError("a pipe, or no regular file, and files may be read twice; give a file")
         magic = raw.read(_MAGIC_BYTES)
         raw.seek(0)
-        if magic.startswith(_ZIP):
-            raise OSError("a zip archive; unpack it, and give the file in it")
+        if other := next((what for start, what in _OTHERS.items() if magic.startswith(start)), None):
+            raise OSError(f"{other}; unpack it, and give the file in it")
         open_packed = next((opened for start, opened in _FORMATS if magic.startswith(start)), None)
         try:
-            if open_packed is None:
-                yield raw
-                return
-            with open_packed(raw) as stream:
+            with raw if open_packed is None else open_packed(raw) as stream:
+                if stream.peek(_TAR_AT + len(_TAR))[_TAR_AT:].startswith(_TAR):
+                    raise OSError("a tar archive; unpack it, and give the file in it")
                 yield stream
         except (EOFError, zlib.error, lzma.LZMAError) as error:
             raise OSError(str(error)) from error

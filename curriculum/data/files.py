@@ -147,8 +147,9 @@ def line_of(problem: Problem) -> str | Rejection:
 
 
 def check_packing(out: Path) -> None:
-    if out.suffix in (".zst", ".xz", ".bz2"):
-        raise UserError(f"OUT: {out.name}: what is written is plain or packed with gzip: end the name in .jsonl or .gz")
+    if out.suffix in (".zst", ".xz", ".bz2", ".parquet", ".arrow"):
+        what = "JSON lines, plain or packed with gzip"
+        raise UserError(f"OUT: {out.name}: what is written is {what}: end the name in .jsonl or .gz")
 
 
 class LineFile:

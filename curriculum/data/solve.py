@@ -19,6 +19,7 @@ from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.stages.conditionals import parse
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
+from stepcoder.executor.grading.fences import program_of
 from stepcoder.executor.grading.files import read_samples
 from stepcoder.executor.pool.local import LocalPool
 
@@ -27,13 +28,17 @@ _COLUMNS = ("problem_id", "program", "verdict")
 
 @dataclass(slots=True)
 class Solved:
-    """Counts: problems without a solution, programs for these, programs run, problems that have one now."""
+    """Counts: problems without a solution, programs for these, programs run, problems that have one now.
+
+    `unparsed`: texts for these problems that are no Python, so that they are no programs.
+    """
 
     unsolved: int = 0
     programs: int = 0
     run: int = 0
     solved: int = 0
     unjudged: int = 0
+    unparsed: int = 0
 
 
 class _Programs:
@@ -74,8 +79,12 @@ def solve(
     with _Programs() as programs, LineFile(out) as file:
         for path in samples:
             for id, program in _samples(path, {problem.id for problem in problems}):
-                if id in open_ids and program.strip() and parse(program) is not None:
+                if id not in open_ids:
+                    continue
+                if program.strip() and parse(program) is not None:
                     found.programs += programs.add(id, program)
+                else:
+                    found.unparsed += 1
         with LocalPool(config.model_copy(update={"coverage": False})) as pool:
             progress.begin(0, len(problems))
             for problem in problems:
@@ -102,7 +111,8 @@ def _samples(path: Path, known: Collection[str]) -> Iterator[tuple[str, str]]:
     """(problem id, program) of a folder or file of trajectories, those left out that failed, or of JSON lines."""
     tables = table_files(path)
     if not tables:
-        yield from ((s.problem_id, s.program) for s in read_samples(path, known, hashlib.sha256()))
+        for sample in read_samples(path, known, hashlib.sha256()):
+            yield sample.problem_id, program_of(sample.program, "auto")
         return
     for table in tables:
         for number, row in enumerate(rows(table, _COLUMNS), 1):

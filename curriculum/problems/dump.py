@@ -1,14 +1,13 @@
 """Writes problems in the native format, which curriculum.problems.load reads. The same problem gives the same bytes."""
 
-import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.problems.sources import defaults
-from stepcoder.curriculum.problems.values import to_json
+from stepcoder.executor.case_json import to_json
 from stepcoder.executor.suite import Case, Style, Suite
+from stepcoder.jsonl import dumps
 
 
 def problem_line(problem: Problem) -> str:
@@ -26,12 +25,7 @@ def problem_line(problem: Problem) -> str:
         **({"shown": list(problem.shown)} if problem.shown else {}),
         "tests": [test_data(case, suite.style) for case in suite.cases],
     }
-    digits = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)  # real data sets hold integers of any length
-    try:
-        text = json.dumps(line, ensure_ascii=False, allow_nan=False)
-    finally:
-        sys.set_int_max_str_digits(digits)
+    text = dumps(line, ensure_ascii=False, allow_nan=False)
     text.encode()  # UnicodeEncodeError, a ValueError, for lone surrogates
     return text
 

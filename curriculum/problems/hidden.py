@@ -4,7 +4,6 @@ rewarded for, and the others tell.
 
 import ast
 import hashlib
-import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from stepcoder.curriculum.problems.dump import test_data
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.executor.judging.asserts import Unsupported, program_call
 from stepcoder.executor.suite import Case, Suite
+from stepcoder.jsonl import dumps
 
 _BLANK = re.compile(r"\s+")
 
@@ -71,7 +71,7 @@ def _written(value: Any) -> str:
 
 def _hash(problem: Problem, case: Case) -> bytes:
     try:
-        text = json.dumps(test_data(case, problem.suite.style), sort_keys=True)
+        text = dumps(test_data(case, problem.suite.style), sort_keys=True)
     except ValueError:
         text = _written(case.input)
     return hashlib.blake2b(f"{problem.id}\0{text}".encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -27,9 +27,9 @@ from stepcoder.curriculum.problems.line import (
 from stepcoder.curriculum.problems.problem import Problem
 from stepcoder.curriculum.problems.sound import unsound
 from stepcoder.curriculum.problems.sources import defaults
-from stepcoder.curriculum.problems.values import from_json
 from stepcoder.curriculum.stages.conditionals import parse
 from stepcoder.errors import DataFileError
+from stepcoder.executor.case_json import from_json
 from stepcoder.executor.suite import Case, Compare, CompareRule, Limits, Suite
 from stepcoder.jsonl import numbered_lines, parse_object
 

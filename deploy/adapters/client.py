@@ -11,6 +11,8 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from stepcoder.jsonl import dumps, loads
+
 PATIENCE_S = 300.0  # for a server that is away or busy
 ANSWER_S = 600.0  # for an answer
 _LONGEST_PAUSE_S = 10.0
@@ -58,13 +60,13 @@ class Client:
 
     def post(self, path: str, data: Any) -> Any:
         """The answer. ValueError with the server's text where the request is wrong; ConnectionError in the end."""
-        body, start, tries = json.dumps(data).encode(), time.monotonic(), 0
+        body, start, tries = dumps(data).encode(), time.monotonic(), 0
         while True:
             pause_s = min(0.1 * 2**tries, _LONGEST_PAUSE_S)
             try:
                 status, wait, text = self._once(path, body)
                 if status == 200:
-                    return json.loads(text)
+                    return loads(text)
                 why = f"{status}: {_told(text)}"
                 if status not in _LATER:
                     raise ValueError(f"{self._host}:{self._port}{path} refused: {why}")

@@ -1,24 +1,23 @@
 """The program in a completion, and the place of each of its characters there."""
 
-import re
-
 import numpy as np
 
+from stepcoder.executor.grading.fences import blocks
 from stepcoder.rollout.text.extract import Extracted, extract
-
-_FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 
 
 def program_in(completion: str) -> Extracted:
     """The last complete fenced block; else what follows an open fence; else the whole text."""
-    blocks = list(_FENCED.finditer(completion))
-    if not blocks:
+    whole = [block for block in blocks(completion) if block.closing]
+    if not whole:
         return extract("", completion, "instruct")
-    start, end = blocks[-1].span(1)
-    positions = np.full(len(completion), -1, dtype=np.int32)
-    positions[start:end] = np.arange(end - start, dtype=np.int32)
-    closing = completion.index("```", end)
-    return Extracted(completion[start:end], positions, (closing, closing + 3), 0)
+    last = whole[-1]
+    written = np.zeros(len(completion), dtype=bool)
+    written[last.start : last.end] = True
+    for start, end in last.margins(completion):
+        written[start:end] = False
+    positions = np.where(written, np.cumsum(written) - 1, -1).astype(np.int32)
+    return Extracted(last.program(completion), positions, last.closing, 0)
 
 
 def text_of(completion: object) -> str:

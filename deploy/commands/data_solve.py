@@ -42,6 +42,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         found = solve(problems, samples, options.out, config, progress)
     print(f"{found.solved:,} of {found.unsolved:,} problems without a solution have one now")
     print(f"{found.programs:,} different programs were there for them, {found.run:,} were run")
+    if found.unparsed:
+        print(f"{found.unparsed:,} texts for them are no Python, and were left out")
     print(f"problems   {options.out}")
     if found.unjudged:
         print(f"{found.unjudged:,} programs could not be judged: see 'stepcoder doctor'")

@@ -143,8 +143,8 @@ def _check_out(options: argparse.Namespace) -> None:
     for option, file in (("--out", options.out), ("--summary", options.summary)):
         if file is not None:
             check_output(file, option, inputs, force=True)  # results that are there are gone on with
-    if options.out.suffix == ".gz":
-        raise UserError("--out: results are plain JSON lines; give a name without .gz")
+    if options.out.suffix in (".gz", ".zst", ".xz", ".bz2", ".parquet", ".arrow"):
+        raise UserError(f"--out: results are plain JSON lines; give a name without {options.out.suffix}")
 
 
 def _tell(options: argparse.Namespace, tally: "Tally", ks: tuple[int, ...], here: int, seconds: float) -> None:

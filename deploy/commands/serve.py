@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stepcoder.deploy.commands.common import check_installed, executor_config, judging_options
 from stepcoder.deploy.commands.listening import access_token, refused, url
 from stepcoder.errors import DataFileError, UserError
+from stepcoder.jsonl import dumps
 
 if TYPE_CHECKING:
     from stepcoder.executor.server.config import ServeConfig
@@ -105,10 +106,8 @@ def read_problem(data: dict[str, Any]) -> "Suite":
 
     ValueError with field and reason. The programs of a group come with the same problem: the last ones are kept.
     """
-    import json
-
     try:
-        line = json.dumps({"id": "-"} | data).encode()
+        line = dumps({"id": "-"} | data).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"the problem is no JSON data: {error}") from None
     return (_suite_of if len(line) <= _KEPT_BYTES else _suite_of.__wrapped__)(line)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -27,9 +26,11 @@ from stepcoder.executor.server.guard import Guard
 from stepcoder.executor.server.metrics import Metrics
 from stepcoder.executor.server.refusal import Refused
 from stepcoder.executor.suite import Suite
+from stepcoder.jsonl import dumps, loads
 
 log = logging.getLogger(__name__)
 
+_LONG_INTEGER = "Invalid JSON: number out of range"  # what pydantic says of more than 4,300 digits
 _LARGE = 1 << 17  # bytes of a body that another thread reads, so that others are answered meanwhile
 _Model = TypeVar("_Model", bound=BaseModel)
 _T = TypeVar("_T")
@@ -91,7 +92,7 @@ class Routes:
         """The body counts as held until the last line is sent."""
         async with contextlib.AsyncExitStack() as stack:
             asked, size = await stack.enter_async_context(self._asked(request, judge.BatchRequest))
-            suites = await _apart(lambda: [self._problems.suite(sample) for sample in asked.samples], size)
+            suites = await _apart(lambda: self._problems.all(asked.samples, "samples"), size)
             return _Lines(self._batch(asked.samples, suites, request.receive), stack.pop_all())
 
     async def _batch(
@@ -106,7 +107,7 @@ class Routes:
             except Exception as error:  # a defect of ours, which the other programs are not to pay for
                 log.exception("program %d of a batch", index)
                 told = {"error": f"{type(error).__name__}: {error}"}
-            yield json.dumps({"index": index, **told}) + "\n"
+            yield dumps({"index": index, **told}) + "\n"
 
     async def _reports(
         self, programs: Sequence[str], suites: Sequence[Suite], receive: Receive
@@ -161,14 +162,14 @@ class Routes:
             text = nemo_gym.output_text(asked.response)
             code, report = nemo_gym.program(text), None
             if code:
-                suite = await _apart(lambda: nemo_gym.suite(asked, code), size)
+                suite = await _apart(lambda: self._problems.read(nemo_gym.problem(asked, code)), size)
                 report = _judged(await self._desk.report(code, suite, request.receive))
             return _json(nemo_gym.answer(asked, text, code, report))
 
     async def rewards(self, request: Request) -> Response:
         async with self._asked(request, openrlhf.RewardRequest) as (asked, size):
             samples = openrlhf.samples(asked)
-            suites = await _apart(lambda: [self._problems.suite(sample) for sample in samples], size)
+            suites = await _apart(lambda: self._problems.all(samples, "labels"), size)
             reports: dict[int, Report] = {}
             async for index, found in self._reports([sample.program for sample in samples], suites, request.receive):
                 reports[index] = _judged(_raised(found))
@@ -242,7 +243,18 @@ def _parsed(body: bytes, model: type[_Model]) -> _Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
+        if error.errors()[0]["msg"].startswith(_LONG_INTEGER):
+            return _with_long_integers(body, model)
         raise Refused(422, explained(error)) from None
+
+
+def _with_long_integers(body: bytes, model: type[_Model]) -> _Model:
+    try:
+        return model.model_validate(loads(body))
+    except ValidationError as error:
+        raise Refused(422, explained(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise Refused(422, f"Invalid JSON: {error}") from None
 
 
 def _raised(found: Report | Exception) -> Report:
@@ -258,4 +270,4 @@ def _judged(report: Report) -> Report:
 
 
 def _json(content: Any) -> Response:
-    return Response(json.dumps(content), media_type="application/json")
+    return Response(dumps(content), media_type="application/json")

@@ -19,10 +19,14 @@ class Bodies:
         self.held = 0
 
     async def read(self, request: Request) -> bytes:
-        """Refused: 413 too large, 408 too slow, 415 no JSON, 429 too much at once, 400 gone in the middle."""
+        """Refused: 413 too large, 408 too slow, 415 no JSON or packed, 429 too much at once, 400 gone in the middle."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Refused(415, "send JSON, with the header Content-Type: application/json", connection="close")
+        if (packed := request.headers.get("content-encoding", "identity")) != "identity":
+            raise Refused(
+                415, f"send the body as it is: Content-Encoding {packed!r:.40} is not read", connection="close"
+            )
         body = bytearray()
         try:
             async with asyncio.timeout(self._seconds):
@@ -54,7 +58,7 @@ class Bodies:
             self.held += len(piece)
         if too_large:
             limit = f"{self._largest >> 20} MiB"
-            raise Refused(413, f"the body is larger than {limit}: send fewer tests, or raise the limit of the server",
+            raise Refused(413, f"the body is larger than {limit}: send fewer tests, or raise --body-mib of the server",
                           connection="close")  # fmt: skip
         if dropped:
             raise Refused(429, "too many large requests at once: try again", retry_after="1", connection="close")

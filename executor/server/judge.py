@@ -1,6 +1,6 @@
 """`POST /judge` and `/judge/batch`: programs and problems, verdicts, rewards and executed lines."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,16 @@ class Problems:
             given = plural(len(self.suites), "problem")
             raise Refused(404, f"no problem {name!r:.100}{hint} The server was started with {given}")
         return self.suites[name]
+
+    def all(self, requests: Sequence[JudgeRequest], field: str) -> list[Suite]:
+        """Refused says which one of this field it is."""
+        found = []
+        for number, request in enumerate(requests):
+            try:
+                found.append(self.suite(request))
+            except Refused as refused:
+                raise Refused(refused.status, f"{field}.{number}: {refused.text}") from None
+        return found
 
 
 def answer(request: JudgeRequest, report: Report, config: ExecutorConfig) -> dict[str, Any]:

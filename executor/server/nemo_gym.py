@@ -5,9 +5,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from stepcoder.executor.report import Report
-from stepcoder.executor.server import unit_tests
+from stepcoder.executor.server.labels import native
 from stepcoder.executor.server.unit_tests import UnitTests
-from stepcoder.executor.suite import Suite
 
 
 class VerifierMetadata(BaseModel):
@@ -45,8 +44,9 @@ def program(text: str) -> str:
     return "\n".join(lines[fences[-2] + 1 : fences[-1]]) if len(fences) > 1 else ""
 
 
-def suite(request: VerifyRequest, code: str) -> Suite:
-    return unit_tests.suite(request.verifier_metadata.unit_tests, code)
+def problem(request: VerifyRequest, code: str) -> dict[str, Any]:
+    """In the native format. ValueError: what is wrong with the tests."""
+    return native(request.verifier_metadata.unit_tests, code)
 
 
 def answer(request: VerifyRequest, text: str, code: str, report: Report | None) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """open-instruct's `/test_program` and `/test_program_stdio` (github.com/allenai/open-instruct, code_utils/api.py)."""
 
-import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from stepcoder.executor.report import Report
 from stepcoder.executor.suite import Case, Suite
+from stepcoder.jsonl import loads
 
 
 class TestRequest(BaseModel):
@@ -48,8 +48,8 @@ def _decoded(text: str) -> list[Any]:
     if not text:
         return []
     try:
-        tests = json.loads(text)
-    except ValueError:
+        tests = loads(text)
+    except (ValueError, RecursionError):
         raise ValueError("tests: neither a list nor JSON text (packed pickles are never opened: send a list)") from None
     if not isinstance(tests, list):
         raise ValueError(f"tests: JSON text of a list is needed, not of {type(tests).__name__}")

@@ -29,7 +29,7 @@ _ERRORS = {
     "404": "Unknown problem_id",
     "408": "The body did not arrive in time",
     "413": "The body is too large",
-    "415": "Not JSON",
+    "415": "Not JSON, or packed",
     "422": "A field that is unknown, missing or wrong; tests that cannot judge",
     "429": "Too much waits: try again after Retry-After seconds",
     "503": "The sandbox failed: try again",

@@ -1,24 +1,37 @@
 """Tests as LiveCodeBench, NeMo Gym, APPS and verl write them: inputs, outputs and perhaps a function's name."""
 
-import json
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from stepcoder.executor.case_json import integer_keys
 from stepcoder.executor.suite import Case, Compare, Suite
+from stepcoder.jsonl import loads
 
+_NAMES = {"func_name", "function_name", "fn", "function", "entry_point", "fname", "fn_nam", "fnname"}
 LCB, APPS = Compare("lcb"), Compare("apps")  # rules of LiveCodeBench, and of APPS, which takes values in lists, too
 
 
 class UnitTests(BaseModel):
     """With `fn_name` an input is a text with one JSON value a line, an argument each, and an output is JSON.
 
-    Or an input is the list of arguments, and an output the value, which may stand in a list of its own.
+    Or an input is the list of arguments, and an output the value, which may stand in a list of its own. As APPS has
+    it a dictionary as first argument or value then has integers as keys where JSON made all of them texts.
     """
+
+    model_config = ConfigDict(extra="allow")
 
     inputs: list[Any]
     outputs: list[Any]
     fn_name: str | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> "UnitTests":
+        """Rows have fields of all kinds beside these; one that is meant to be the name would change every verdict."""
+        found = [name for name, value in (self.model_extra or {}).items() if name in _NAMES and value]
+        if found and not self.fn_name:
+            raise ValueError(f"{min(found)}: unknown field: the function's name goes into `fn_name`")
+        return self
 
 
 def suite(tests: UnitTests, program: str) -> Suite:
@@ -31,7 +44,8 @@ def suite(tests: UnitTests, program: str) -> Suite:
         return Suite("stdin", cases, compare=LCB)
     entry = f"Solution().{tests.fn_name}" if "class Solution" in program else tests.fn_name
     if not any(isinstance(given, str) for given in tests.inputs):
-        return Suite("call", tuple(Case(given, wanted) for _, (given, wanted) in pairs), entry, compare=APPS)
+        return Suite("call", tuple(_keyed(given, wanted, number) for number, (given, wanted) in pairs), entry,
+                     compare=APPS)  # fmt: skip
     return Suite(
         "call", tuple(_written(given, wanted, number) for number, (given, wanted) in pairs), entry, compare=LCB
     )
@@ -49,7 +63,15 @@ def _written(given: Any, wanted: Any, number: int) -> Case:
     if not isinstance(given, str):
         raise ValueError(f"test {number}: its input is no text, but others are")
     try:
-        arguments = [json.loads(line) for line in given.split("\n") if line.strip()]
-        return Case(arguments, json.loads(wanted) if isinstance(wanted, str) else wanted)
-    except ValueError as error:
+        arguments = [loads(line) for line in given.split("\n") if line.strip()]
+        value = loads(wanted) if isinstance(wanted, str) else wanted
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"test {number}: not JSON ({error})") from None
+    return Case(arguments, value)
+
+
+def _keyed(arguments: Any, value: Any, number: int) -> Case:
+    try:
+        return Case(integer_keys(arguments), integer_keys(value))
+    except ValueError as error:
+        raise ValueError(f"test {number}: {error}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stepcoder.errors import DataFileError, UserError
-from stepcoder.jsonl import numbered_lines, parse_object
+from stepcoder.jsonl import dumps, loads, numbered_lines, parse_object
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ from stepcoder.jsonl import numbered_lines, parse_object
     [
         (b"{", "f, line 3: not valid JSON: Expecting property name enclosed in double quotes at column 2"),
         (b'{"a": "\xff"}', "f, line 3: not UTF-8: byte 0xff at column 8; save the file as UTF-8"),
+        (b"{}\r{}", "f, line 3: not valid JSON: Extra data at column 4; a line holds one object"),
         (b"[1]", "f, line 3: expected a JSON object, got list"),
         (b"[" * 100_000, "f, line 3: JSON nested too deeply"),
         (b'{"a": {"b": 1, "b": 2}}', "f, line 3, field `b`: key `b` given twice in one object"),
@@ -37,6 +38,26 @@ def test_numbers_exact_or_as_python_writes_them() -> None:
         parse_object(huge, "f", 1, plain_numbers=True)
     found = parse_object(b'{"a": NaN, "b": 0.1}', "f", 1, plain_numbers=True)
     assert math.isnan(found["a"]) and found["b"] == 0.1
+
+
+def test_integers_of_any_length_in_any_text() -> None:
+    data = {"a": [7 * (10**5000 - 1) // 9, -(10**5000), True, 1], "b": "7" * 5000, "c": 2**700}
+    assert loads(dumps(data)) == data and loads(dumps(data, ensure_ascii=False).encode()) == data
+    assert dumps(data["a"][0]) == data["b"]
+    with pytest.raises(ValueError, match="more than 50,000 digits"):
+        loads("-" + "1" * 50_001)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        dumps([10**5000, math.nan], allow_nan=False)
+
+
+def test_an_editors_mark_is_none_of_the_text_and_other_forms_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n')
+    assert list(numbered_lines(file)) == [(1, b'{"a": 1}\r\n')]
+    for raw, what in ((b"\xef\xbb\xbf [\n{}]", "a JSON array"), (b"PAR1\x15", "a Parquet table")):
+        file.write_bytes(raw)
+        with pytest.raises(DataFileError, match=f"a.jsonl: is {what}; give a file of JSON lines"):
+            list(numbered_lines(file))
 
 
 def test_lines_are_numbered_and_their_length_is_limited(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import os
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -68,4 +69,12 @@ def test_an_archive_is_told(tmp_path: Path) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("rows.jsonl", "{}")
     with pytest.raises(OSError, match="a zip archive; unpack it"), unpacked(file):
+        pass
+    for name, mode in (("a.tar", "w"), ("a.tar.gz", "w:gz"), ("a.tar.xz", "w:xz")):
+        with tarfile.open(tmp_path / name, mode) as archive:  # type: ignore[call-overload]
+            archive.add(file, "a.jsonl")
+        with pytest.raises(OSError, match="a tar archive; unpack it"), unpacked(tmp_path / name):
+            pass
+    file.write_bytes(pyarrow.Codec("lz4").compress(TEXT, asbytes=True))
+    with pytest.raises(OSError, match="packed with LZ4; unpack it"), unpacked(file):
         pass

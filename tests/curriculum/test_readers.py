@@ -111,6 +111,9 @@ def test_apps_calls(tmp_path: Path) -> None:
     suite = one("apps", tmp_path, row).problem.suite
     assert (suite.style, suite.entry_point) == ("call", "Solution().f")
     assert suite.cases == (Case([{1: 2}, 3], {4: 5}), Case(["a"], [{"b": 6}]))
+    written = tests | {"inputs": ['{"1": 2}\n3', '"a"'], "outputs": ['{"4": 5}', '[{"b": 6}]']}
+    found = one("apps", tmp_path, row | {"input_output": json.dumps(written)}).problem.suite.cases
+    assert found == (Case([{"1": 2}, 3], {"4": 5}), Case(["a"], [{"b": 6}]))  # as LiveCodeBench reads them
     assert one("apps", tmp_path, row | {"starter_code": ""}).problem.suite.entry_point == "f"
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from stepcoder.curriculum.problems.dump import problem_line
 from stepcoder.curriculum.problems.load import load_problems, parse_line
 from stepcoder.curriculum.problems.problem import Problem
-from stepcoder.curriculum.problems.values import from_json, to_json
 from stepcoder.errors import DataFileError
+from stepcoder.executor.case_json import from_json, to_json
 from stepcoder.executor.sandbox.values.structures import BinaryTree, LinkedList
 from stepcoder.executor.suite import Case, Suite
 

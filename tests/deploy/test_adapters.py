@@ -23,6 +23,7 @@ from stepcoder.deploy.adapters.judge import Judge, Judged, NotJudged, shared
 from stepcoder.deploy.adapters.mask import executed_mask
 from stepcoder.deploy.adapters.program import program_in
 from stepcoder.deploy.adapters.trl import CodeReward
+from stepcoder.jsonl import dumps
 from tests.tools.serving import ROOT, Served, served
 
 PROBLEM = {"style": "call", "entry_point": "f", "tests": [{"input": [2], "output": 4}, {"input": [0], "output": 0}]}
@@ -113,15 +114,35 @@ def test_verl(url: str | None) -> None:
         # an argument a line, as LiveCodeBench has them
         ({"inputs": ['"abc"'], "outputs": ['"cba"'], "fn_name": "f"}, "x[::-1]", "x"),
         ({"inputs": ["[1, 2]\n"], "outputs": ["[2]"], "fn_name": "f"}, "x[1:]", "2"),
+        # JSON makes the keys of a dictionary texts
+        ({"inputs": [[{"1": 2}]], "outputs": [{"3": 2}], "fn_name": "f"}, "{k + 2: v for k, v in x.items()}", "x"),
+        ({"inputs": [[{"1": 2}]], "outputs": [[{"3": 2}]], "fn_name": "f"}, "{k + 2: v for k, v in x.items()}", "x"),
+        ({"inputs": ['{"1": 2}'], "outputs": ['{"11": 2}'], "fn_name": "f"}, "{k + '1': v for k, v in x.items()}", "x"),
+        ({"inputs": [[{1: 2}]], "outputs": [{3: 2}], "fn_name": "f"}, "{k + 2: v for k, v in x.items()}", "x"),
+        ({"inputs": [[{"1a": 2}]], "outputs": [{"1a": 3}], "fn_name": "f"}, "{'1a': x['1a'] + 1}", "x"),
+        ({"inputs": [[{"$dict": 2}]], "outputs": [2], "fn_name": "f"}, "x['$dict']", "x"),
+        # integers of any length
+        ({"inputs": ["1" * 5000], "outputs": ["1" * 4999 + "2"], "fn_name": "f"}, "x + 1", "x"),
+        ({"inputs": [[10**5000]], "outputs": [10**5000 + 1], "fn_name": "f"}, "x + 1", "x"),
     ],
 )
 def test_values_and_lines_of_a_ground_truth(problem: dict[str, Any], right: str, wrong: str) -> None:
     judge = Judge(executor={"workers": 1})
-    for form in (problem, json.dumps(problem)):
+    for form in (problem, dumps(problem)):
         for answer, verdict in ((right, "passed"), (wrong, "wrong_answer")):
             for program in (f"def f(x): return {answer}", f"class Solution:\n    def f(self, x): return {answer}"):
                 assert judge.one(program, form).verdict == verdict
     judge.close()
+
+
+def test_values_of_a_native_problem_that_json_changes(server: Served) -> None:
+    tests = [{"input": [{1: 2}], "output": {(1 << 17_000): 3}}, {"input": ({1: (2, 4)},), "output": {4: 10**5000}}]
+    for judge in (Judge(executor={"workers": 1}), Judge(server.url, "geheim")):
+        problem = {"style": "call", "entry_point": "f", "tests": tests}
+        program = "def f(x): return {1 << 17_000: 3} if x[1] == 2 else {4: 10**5000}"
+        assert judge.one(program, problem).verdict == "passed"
+        assert judge.one(program.replace("4:", "'4':"), problem).verdict == "wrong_answer"
+        judge.close()
 
 
 def test_printed_ground_truths() -> None:
@@ -202,6 +223,9 @@ def test_the_mask_counts_executed_tokens_in_the_completion() -> None:
         executed_mask(completion, {"executed_lines": None}, offsets)
 
 
+DOCSTRING = 'def f():\n    """\n    ```\n    a\n    ```\n    """\n'
+
+
 @pytest.mark.parametrize(
     ("completion", "program"),
     [
@@ -209,7 +233,9 @@ def test_the_mask_counts_executed_tokens_in_the_completion() -> None:
         ("```py\na\n", "a\n"),
         ("a = 1\n", "a = 1\n"),
         ("```python\na\n```\nlike ``` this", "a\n"),
-        ("  ```python\n  a\n  ```", "  a\n"),
+        ("1. So:\n\n   ```python\n   if a:\n       b\n\n   ```\n2. Or", "if a:\n    b\n\n"),
+        (f"```python\n{DOCSTRING}```", DOCSTRING),
+        ("````md\n```python\na\n```\n````\n~~~python\nb\n~~~\n```\nc", "b\n"),
     ],
 )
 def test_the_last_whole_block_is_the_program(completion: str, program: str) -> None:
@@ -238,7 +264,7 @@ def test_what_cannot_be_judged_is_told(server: Served, monkeypatch: pytest.Monke
     deep: list[Any] = []
     for _ in range(9999):
         deep = [deep]
-    for value, text in (({1}, "set"), (10**5000, "digits"), (deep, "depth")):
+    for value, text in (({1}, "set"), (deep, "depth")):
         with pytest.raises(ValueError, match=f"the problem is no JSON data: .*{text}"):
             Judge(executor={"workers": 1}).one("", PROBLEM | {"tests": [{"input": [value], "output": 0}]})
     for executor, text in (

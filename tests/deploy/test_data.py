@@ -131,6 +131,7 @@ def refusals(folder: Path) -> Iterator[tuple[list[str], str]]:
     yield ["convert", "--from", "apps", "codeparrot/apps", out], "data set of the Hugging Face hub: hub:codeparrot/apps"
     yield ["convert", "--from", "apps", "hub:codeparrot/apps,part=1", out], "'part=1' is not config=..., split=..."
     yield ["convert", "--from", "apps", rows, f"{out}.zst"], "plain or packed with gzip"
+    yield ["convert", "--from", "apps", rows, f"{out}.parquet"], "is JSON lines, plain or packed with gzip"
     yield ["convert", "--from", "apps", str(folder / "folder"), out], "a folder without .parquet or .arrow files"
     yield ["convert", "--from", "apps", str(folder / "cut.parquet"), out], "cut.parquet: cannot be read"
     yield ["convert", "--from", "apps", rows, native], "exists; give another file, or --force"

@@ -128,6 +128,7 @@ def _nothing(folder: Path) -> None:
         (_nothing, ["--out", "no/R.jsonl"], "no directory"),
         (_nothing, ["--out", "."], "is a directory"),
         (_nothing, ["--out", "R.jsonl.gz"], "without .gz"),
+        (_nothing, ["--out", "R.parquet"], "without .parquet"),
         (_nothing, ["--k", "1,50"], "no problem has more than 2 samples"),
         (_nothing, ["--compare", "apsp"], "executor.compare = 'apsp'"),
         (_nothing, ["--reward", "best"], "executor.reward = 'best'"),

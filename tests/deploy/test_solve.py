@@ -63,12 +63,16 @@ def test_the_shortest_program_that_passes_becomes_the_solution(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = write_lines(tmp_path / "rows.jsonl", DOUBLE, OPEN, NEVER)
-    samples = [{"problem_id": "open", "program": program} for program in (*PROGRAMS, PROGRAMS[0])]
+    answer = f"So:\n```python\n{PROGRAMS[2]}```\nThis doubles it."  # of a chat, as `grade` takes them
+    texts = (*PROGRAMS[:2], answer, *PROGRAMS[3:], PROGRAMS[0])
+    samples = [{"problem_id": "open", "program": program} for program in texts]
     file = write_lines(tmp_path / "samples.jsonl", *samples, {"problem_id": "never", "program": "print(1)"})
     out = tmp_path / "out.jsonl"
     assert main(["data", "solve", str(source), str(out), "--samples", str(file)]) == 0
     assert [line["solution"] for line in lines(out)] == [DOUBLE["solution"], PROGRAMS[2], ""]
-    assert "1 of 2 problems without a solution have one now" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 of 2 problems without a solution have one now" in said
+    assert "2 texts for them are no Python, and were left out" in said
     folder = tmp_path / "trajectories"
     folder.mkdir()
     rows = [{"problem_id": "open", "program": PROGRAMS[n], "verdict": verdict, "prompt_ids": [1]}

@@ -29,10 +29,14 @@ TWO = "First:\n```\nprint(1)\n```\nNo, wait.\n```python\nprint(2)\n```\n"
         ("Here:\n```python\nprint('</think>')\n```\nDone.", "print('</think>')\n", "print('</think>')\n"),
         ("```python\r\nprint(1)\r\n```\r\n", "print(1)\r\n", "print(1)\r\n"),
         ("\ufeff" + ONE[12:], "print(1)\n", "print(1)\n"),
+        ("1. So:\n\n   ```python\n   if a:\n       b\n   ```\n2. Or", "if a:\n    b\n", None),
+        ("So:\n~~~\nx\n~~~\n~~~py\nprint(1)\n~~~\n", "print(1)\n", None),
+        ("So:\n  ```\n  print(1)\n", "print(1)\n", None),
         ("", "", ""),
     ],
 )
-def test_program(text: str, auto: str, last: str) -> None:
+def test_program(text: str, auto: str, last: str | None) -> None:
+    """`last`: None where training knows no fence, so that the program is the text."""
     assert program_of(text, "auto") == auto
-    assert program_of(text, "last-fence") == last
+    assert program_of(text, "last-fence") == (text if last is None else last)
     assert program_of(text, "none") == text.removeprefix("\ufeff")

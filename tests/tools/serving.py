@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import json
 import os
 import re
 import subprocess
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stepcoder.jsonl import dumps, loads
 from tests.tools.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ class Served:
     ) -> tuple[int, Any, dict[str, str]]:
         """(status, answer, headers); a POST where there is something to send."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=HANG_S)
-        sent = json.dumps(data).encode() if data is not None else body
+        sent = dumps(data).encode() if data is not None else body
         kind = {"Content-Type": "application/json"} if sent is not None else {}
         try:
             connection.request("GET" if sent is None else "POST", path, sent, kind | (headers or {}))
@@ -45,7 +45,7 @@ class Served:
         finally:
             connection.close()
         told = {name.lower(): value for name, value in response.getheaders()}
-        return response.status, json.loads(text) if told.get("content-type") == "application/json" else text, told
+        return response.status, loads(text) if told.get("content-type") == "application/json" else text, told
 
 
 @contextlib.contextmanager

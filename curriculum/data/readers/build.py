@@ -13,6 +13,7 @@ from stepcoder.curriculum.data.readers.record import Pending, Reason, Record, Re
 from stepcoder.curriculum.problems.problem import Level, Problem
 from stepcoder.curriculum.problems.sources import defaults
 from stepcoder.curriculum.stages.conditionals import parse
+from stepcoder.executor.grading.fences import blocks
 from stepcoder.executor.judging.plan import plan
 from stepcoder.executor.suite import Case, Suite
 
@@ -175,13 +176,13 @@ def solutions(value: Any) -> list[str]:
 
 def unfenced(code: str) -> str:
     """The last fenced block of an answer, or the text itself. Refuse where it names another language than Python."""
-    blocks = _FENCE.findall(code.replace("\r\n", "\n"))
-    if not blocks:
+    text = code.replace("\r\n", "\n")
+    found = list(blocks(text))
+    if not found:
         return code
-    language, body = blocks[-1]
-    if language.lower() not in PYTHON:
-        raise Refuse(Reason.LANGUAGE, f"the solution is written in {language}")
-    return body
+    if found[-1].language not in PYTHON:
+        raise Refuse(Reason.LANGUAGE, f"the solution is written in {found[-1].language}")
+    return found[-1].program(text)
 
 
 def programs(codes: list[str]) -> list[str]:
@@ -198,7 +199,6 @@ def programs(codes: list[str]) -> list[str]:
 
 
 PYTHON = ("", "python", "python3", "py", "py3", "pypy3")
-_FENCE = re.compile(r"^[ \t]*```([\w+#-]*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def asked_of(chat: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from stepcoder.curriculum.data.readers.build import call_cases, objects, stdin_cases, told
 from stepcoder.curriculum.data.readers.files import decoded, loads
 from stepcoder.curriculum.data.readers.record import Reason, Refuse
+from stepcoder.executor.case_json import integer_keys
 from stepcoder.executor.judging.suites.module import names
 from stepcoder.executor.suite import Case, Compare, Suite
 
@@ -39,8 +40,10 @@ def paired_suite(tests: Any, starter_code: str, solutions: Sequence[str], compar
         if _written(inputs):
             inputs, outputs = list(map(argument_lines, inputs)), list(map(written_value, outputs))
         else:
-            inputs = [integer_keys(given, inside=True) for given in inputs]
-            outputs = [integer_keys(integer_keys(wanted), inside=True) for wanted in outputs]
+            try:
+                inputs, outputs = list(map(integer_keys, inputs)), list(map(integer_keys, outputs))
+            except ValueError as error:
+                raise Refuse(Reason.NOT_KEPT, str(error)) from None
     return Suite("call", call_cases(inputs, outputs), entry_point(name, starter_code, solutions), SETUP)
 
 
@@ -133,21 +136,3 @@ def entry_point(name: Any, starter_code: str, solutions: Sequence[str]) -> str:
         raise Refuse(Reason.NO_ENTRY_POINT, f"the function's name is {told(name)}")
     in_class = "class Solution" in (starter_code.strip() or "".join(solutions[:1]))
     return f"Solution().{name}" if in_class else name
-
-
-def integer_keys(value: Any, inside: bool = False) -> Any:
-    """JSON made texts of a dictionary's keys; the official harness undoes that for a value and a first argument.
-
-    Refuse where two keys are the same integer: that harness then loses one.
-    """
-    if inside:
-        return [integer_keys(value[0]), *value[1:]] if isinstance(value, list) and value else value
-    if not isinstance(value, dict):
-        return value
-    try:
-        found = {int(key): part for key, part in value.items()}
-    except ValueError:
-        return value
-    if len(found) < len(value):
-        raise Refuse(Reason.NOT_KEPT, f"two keys of a dictionary are one as integers: {', '.join(value):.60}")
-    return found

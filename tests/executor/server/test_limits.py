@@ -1,6 +1,7 @@
 """Wrong tokens, large bodies, half requests, slow and vanished clients, full queues, an end in the middle."""
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -104,6 +105,15 @@ def test_a_body_in_pieces_without_a_length_is_counted_too(server: Served) -> Non
     connection.request("POST", "/judge", pieces, {"Content-Type": "application/json"}, encode_chunked=True)
     assert connection.getresponse().status == 413
     connection.close()
+
+
+def test_a_head_that_does_not_end_is_given_up(server: Served) -> None:
+    with connect(server) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(b"GET /health HTTP/1.1\r\nX: " + b"a" * (100 << 10))
+        assert b" 431 " in read_all(connection)
+    assert server.ask("/health")[0] == 200
+    assert server.ask("/health", headers={"X": "a" * 10_000})[0] == 200
+    assert server.ask("/run_code", ONE | {"stdin": "x" * (700 << 10)})[0] == 200
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /judge HT", b"POST /judge HTTP/1.1\r\nHost: x\r\nX-Slow: "])

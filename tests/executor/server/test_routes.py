@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stepcoder.jsonl import dumps, loads
 from tests.tools.patience import HANG_S
 from tests.tools.serving import ROOT, Served, served
 
@@ -60,9 +61,43 @@ def test_a_wrong_request_is_told_what_is_wrong(server: Served, sent: dict, statu
     assert (got, text in answer["error"], "Value error" in answer["error"]) == (status, True, False), answer
 
 
+def test_integers_of_any_length(server: Served) -> None:
+    problem = {"style": "call", "entry_point": "f", "tests": [{"input": [10**5000], "output": 10**5000 + 1}]}
+    program = "def f(x):\n    return x + 1\n"
+    status, answer, _ = server.ask("/judge", {"program": program, "problem": problem, "id": 10**5000})
+    assert (status, answer["verdict"], answer["id"]) == (200, "passed", 10**5000)
+    status, told, _ = server.ask(
+        "/judge/batch", {"samples": [{"program": program, "problem": problem, "id": 10**5000}]}
+    )
+    assert status == 200 and loads(told)["id"] == 10**5000
+    for label in (
+        problem,
+        dumps(problem),
+        {"inputs": [dumps(10**5000)], "outputs": ["1" + "0" * 4999 + "1"], "fn_name": "f"},
+    ):
+        sent = {"query": [program], "prompts": [""], "labels": [label]}
+        assert server.ask("/get_reward", sent)[1]["rewards"] == 1.0
+    text = {"type": "output_text", "text": f"```\n{program}```"}
+    tests = {"inputs": [[10**5000]], "outputs": [10**5000 + 1], "fn_name": "f"}
+    sent = {"response": {"output": [{"type": "message", "content": [text]}]}, "n": 10**5000,
+            "verifier_metadata": {"unit_tests": tests}}  # fmt: skip
+    status, told, _ = server.ask("/verify", sent)
+    assert (status, told["reward"], told["n"]) == (200, 1.0, 10**5000)
+    for given, why in (((10**50_000), "more than 50,000 digits"), (1 << 150_000, "arguments are too large")):
+        wrong = problem | {"tests": [{"input": [given], "output": 1}]}
+        status, told, _ = server.ask("/judge", {"program": program, "problem": wrong})
+        assert status == 422 and why in told["error"]
+    assert server.ask("/run_code", {"code": "", "language": "python", "run_timeout": 10**5000})[0] == 422
+    lines = {"inputs": ["[" * 99_999], "outputs": ["1"], "fn_name": "f"}
+    status, told, _ = server.ask("/verify", sent | {"verifier_metadata": {"unit_tests": lines}})
+    assert status == 422 and "test 1: not JSON" in told["error"]
+
+
 def test_what_is_not_json_is_refused(server: Served) -> None:
     assert server.ask("/judge", body=b'{"program": ')[0] == 422
     assert server.ask("/judge", body=b"{}", headers={"Content-Type": "text/plain"})[0] == 415
+    packed = server.ask("/judge", body=b"{}", headers={"Content-Encoding": "gzip"})
+    assert packed[0] == 415 and "Content-Encoding 'gzip' is not read" in packed[1]["error"]
     assert server.ask("/judge")[0] == 405
     assert server.ask("/nowhere", {})[0] == 404
 
@@ -207,7 +242,15 @@ def test_nemo_gym(server: Served) -> None:
     call = {"inputs": ["[1, 2]\n3", "[4]\n1"], "outputs": ["6", "5"], "fn_name": "f"}
     assert ask("```python\nclass Solution:\n    def f(self, a, b): return sum(a) + b\n```", call)[1]["reward"] == 1.0
     assert ask("```python\ndef f(a, b): return sum(a) + b\n```", call)[1]["reward"] == 1.0
-    assert ask(good, stdio | {"outputs": ["3"]})[0] == 422
+    assert ask(good, call | {"difficulty": 1})[1]["verifier_metadata"]["unit_tests"]["difficulty"] == 1
+    for wrong, why in (
+        (stdio | {"outputs": ["3"]}, "as many of both"),
+        (call | {"outputs": ["NaN", "5"]}, "test 1: the problem format has no form for float nan"),
+        (call | {"fn_name": "a b"}, "entry_point"),
+        (stdio | {"func_name": "f"}, "func_name: unknown field: the function's name goes into `fn_name`"),
+    ):
+        status, answer = ask(good, wrong)
+        assert status == 422 and why in answer["error"], answer
 
 
 def test_openrlhf(server: Served) -> None:
@@ -233,7 +276,8 @@ def test_openrlhf(server: Served) -> None:
         ({"prompts": []}, 422, "as many of each"),
         ({"query": [], "prompts": [], "labels": []}, 422, "at least 1 item"),
         ({"labels": [3]}, 422, "labels.0: a problem is an object or a text"),
-        ({"labels": ["nix"]}, 404, "no problem 'nix'"),
+        ({"labels": ["nix"]}, 404, "labels.0: no problem 'nix'"),
+        ({"labels": [{"style": "stdin"}]}, 422, "labels.0: problem: tests: missing"),
     ):
         status, told, _ = server.ask("/get_reward", sent | changed)
         assert (status, text in told["error"]) == (got, True), told

@@ -51,5 +51,39 @@ def to_json(value: Any) -> Any:
     raise ValueError(f"the problem format has no form for {type(value).__name__} {value!r:.60}")
 
 
+def plain_keys(value: Any) -> Any:
+    """Data of the format with `$dict` for each dictionary whose keys are not texts, which JSON would make texts."""
+    if isinstance(value, list | tuple):
+        return [plain_keys(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if all(isinstance(key, str) for key in value):
+        return {key: plain_keys(part) for key, part in value.items()}
+    return {"$dict": [[key, plain_keys(part)] for key, part in value.items()]}
+
+
+def integer_keys(value: Any) -> Any:
+    """A value, or a list of arguments, with integers as keys of a dictionary where JSON made all of them texts.
+
+    As the harness of APPS undoes it: of the value, or of the first in the list. ValueError where two keys are the same
+    integer: that harness then loses one.
+    """
+    if isinstance(value, list):
+        return [_with_integers(value[0]), *value[1:]] if value else value
+    return _with_integers(value)
+
+
+def _with_integers(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    try:
+        found = {int(key): part for key, part in value.items()}
+    except ValueError:
+        return value
+    if len(found) < len(value):
+        raise ValueError(f"two keys of a dictionary are one as integers: {', '.join(value):.60}")
+    return found
+
+
 def _tagged(value: dict[str, Any]) -> bool:
     return len(value) == 1 and next(iter(value)).startswith("$")
