@@ -77,6 +77,7 @@ class End:
     peak_mib: float
     late: bool
     wall_s: float
+    lost_s: float  # wall-clock seconds in which the fork server itself got no processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +221,8 @@ class ForkServer:
         reply = _receive(self._control)
         if reply[:1] != ENDED:
             raise InfraError(f"the fork server could not start a program: {reply[1:].decode(errors='replace')}")
-        code, cpu, begun, before, peak, late = END.unpack(reply[1:])
-        end = End(code, cpu, begun, before, peak, late, time.monotonic() - start)
+        code, cpu, begun, before, peak, late, lost = END.unpack(reply[1:])
+        end = End(code, cpu, begun, before, peak, late, time.monotonic() - start, lost)
         if end.code and not board.count(self.board):
             self._raise_trouble()
         if end.code == -signal.SIGKILL and not end.late:

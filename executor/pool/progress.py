@@ -26,6 +26,7 @@ class Progress:
     forged: bool = False  # lines that cannot be recorded, or a monitor that was tampered with
     cpu_s: float = 0.0
     peak_mib: float = 0.0
+    lost_s: float = 0.0  # of the last process: wall-clock time in which nothing ran
     refusal: Judgement | None = None  # of a program that does not compile
     ordinary: bool = False
     answers: dict[int, Any] = field(default_factory=dict)  # by the number of the test, which a checker has to judge

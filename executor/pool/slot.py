@@ -168,6 +168,7 @@ class Slot:
         part = {"first": 0, "suite": plan.wire_of(first)} if job["alone"] else {"first": first}
         end = server.run(plan, job | part, tests, left_s, self._config)
         progress.cpu_s += end.cpu_s
+        progress.lost_s = end.lost_s
         progress.peak_mib = max(progress.peak_mib, end.peak_mib)
         frames = board.read(server.board, tests + 1, self._config.output_kib << 10, self._config.result_kib << 10)
         if job["code"] is None:
@@ -238,7 +239,7 @@ class Slot:
         progress.forged |= "unwatched" in says
         cpu, wall = _seconds(says.get("cpu")), _seconds(says.get("wall"))
         number, text = len(progress.outcomes), frame.output.decode("utf-8", "surrogateescape")
-        if cpu >= self._config.cpu_s or wall >= self._config.wall_s:
+        if cpu >= self._config.cpu_s or wall - progress.lost_s >= self._config.wall_s:
             found = judge.late(self._config)
         else:
             found = judge.of_answer(case, says, text, self._config, progress.compare)

@@ -7,8 +7,8 @@ import struct
 # is less than the fork server's (bytes, else 0).
 JOB = struct.Struct("<??IQdIdQ")
 # Exit code (negative for a signal), CPU seconds, whether the program itself began, CPU seconds before that, peak MiB,
-# killed by the clock.
-END = struct.Struct("<id?dd?")
+# killed by the clock, wall-clock seconds that are not the program's.
+END = struct.Struct("<id?dd?d")
 BEGUN = struct.Struct("<dd")  # CPU and monotonic seconds at which a program began
 ENDED, FORK_FAILED = b"E", b"F"
 # Of the compiler: ORDINARY as COMPILED, of a program whose tests can share a process (sharing.ordinary).

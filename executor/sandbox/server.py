@@ -59,6 +59,7 @@ class Server:
 
         Clocks start when the process says that its program begins. Where an ordinary program goes from test to test
         they start anew when an answer is seen on the board, at most a tick late; no other can choose when it answers.
+        Time in which a busy machine lets nobody watch is not the program's.
         Most programs end within the first tick; what runs until then copies pages from under the program, so it is
         little.
         """
@@ -66,16 +67,19 @@ class Server:
         limits, answers, late, begun = self.options.limits, 0, False, None
         tick, cpu_start, wall_start = min(0.05, test_s / 20), 0.0, time.monotonic()
         cpu_busy, wall_busy = 0.0, wall_start  # when it was last seen to do something
+        looked, lost = wall_start, 0.0  # seconds in which this process got no processor, as then the program did not
         while True:
             signal.sigtimedwait(_CHILD_ENDS, tick)  # may also be the compiler's
             ended, status, usage = os.wait4(pid, os.WNOHANG)
             if begun is None and (begun := self._began()) is not None:
-                cpu_start, wall_start = begun
+                cpu_start, wall_start = begun[0], begun[1] - lost
+            now = time.monotonic()
+            looked, lost = now, lost + max(0.0, now - looked - 2 * tick)
             if ended:
                 total = usage.ru_utime + usage.ru_stime
                 code, before = os.waitstatus_to_exitcode(status), begun[0] if begun else 0.0
-                return END.pack(code, total, begun is not None, before, usage.ru_maxrss / 1024, late)
-            cpu, wall = time.clock_gettime((~pid << 3) | 2), time.monotonic()  # clock_getcpuclockid
+                return END.pack(code, total, begun is not None, before, usage.ru_maxrss / 1024, late, lost)
+            cpu, wall = time.clock_gettime((~pid << 3) | 2), now - lost  # clock_getcpuclockid
             compiling = apart and begun is None
             cpu_s = limits.compile_s if compiling else test_s
             wall_s = limits.wall_s + limits.compile_s if compiling else limits.wall_s

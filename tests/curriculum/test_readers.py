@@ -310,16 +310,14 @@ def test_a_check_with_nothing_but_remarks_has_no_tests() -> None:
 
 def test_a_bad_byte_or_a_broken_line_costs_one_entry(tmp_path: Path) -> None:
     rows = [json.dumps(PLUS | {"id": n}).encode() for n in range(4)]
-    rows[1] = rows[1].replace(b"Double", b"Doubl\xe9")
-    rows[2] = rows[2][:-9]
+    rows[1:3] = rows[1].replace(b"Double", b"Doubl\xe9"), rows[2][:-9]
     lines, array = tmp_path / "rows.jsonl", tmp_path / "rows.json"
     lines.write_bytes(b"\n\n".join(rows))
     array.write_bytes(b"[" + b",\n".join(rows) + b"]")
     assert reasons(read("apps_plus", lines)) == [None, Reason.NON_UTF8, Reason.BAD_JSON, None]
     assert reasons(read("apps_plus", array)) == [None, Reason.NON_UTF8, Reason.BAD_JSON]  # the end of it is lost
     array.write_bytes(b"[" + rows[0] + b", 5, " + rows[3])
-    cut = [None, Reason.BAD_JSON, None, Reason.BAD_JSON]  # the last is the missing end
-    assert reasons(read("apps_plus", array)) == cut
+    assert reasons(read("apps_plus", array)) == [None, Reason.BAD_JSON, None, Reason.BAD_JSON]  # no end
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -349,5 +347,4 @@ def test_real_data_sets_are_read_whole_and_survive_the_native_format(
     assert len(found) == count
     path = tmp_path / "native.jsonl"
     path.write_text("".join(problem_line(entry.problem) + "\n" for entry in found), encoding="utf-8")
-    again = [entry.problem if isinstance(entry, Record) else entry for entry in read("native", path)]
-    assert again == [entry.problem for entry in found]
+    assert [e.problem if isinstance(e, Record) else e for e in read("native", path)] == [e.problem for e in found]

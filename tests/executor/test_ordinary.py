@@ -1,7 +1,9 @@
 """Which programs are proven to leave nothing behind, and what becomes of the tests of the others."""
 
+import time
 from typing import Any
 
+import psutil
 import pytest
 
 from stepcoder.executor.config import ExecutorConfig
@@ -150,6 +152,22 @@ def test_a_program_that_only_waits_is_cut_off() -> None:
         patient = pool.run("import time\nfor _ in range(20): time.sleep(0.1)\nprint(input())", suite)
     assert stalled.verdict is Verdict.TIMEOUT and stalled.wall_s < config.wall_s
     assert patient.passed
+
+
+def test_time_without_a_processor_is_not_the_programs() -> None:
+    """As on a machine that is asleep, or far too busy: fork server and program stand still for longer than allowed."""
+    config = ExecutorConfig(workers=1, wall_s=4.0, memory_mib=256)
+    with LocalPool(config) as pool:
+        waiting = pool.submit("import time\nprint(input())\ntime.sleep(1)", Suite("stdin", (Case("7\n", "7\n"),)))
+        time.sleep(0.5)
+        stopped = psutil.Process().children(recursive=True)
+        for process in stopped:
+            process.suspend()
+        time.sleep(4.5)
+        for process in stopped:
+            process.resume()
+        report = waiting.result()
+    assert report.passed and report.tests[0].wall_s > config.wall_s, report
 
 
 def test_positions_in_shared_files_start_anew() -> None:
