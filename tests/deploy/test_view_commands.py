@@ -39,7 +39,7 @@ def test_what_is_not_there_is_said_with_what_is(made: Path, tmp_path: Path, caps
         (["show", str(made), "--problem", "made/calculate/4", "--sample", "9"], "--sample: there is no completion 9"),
         (["show", str(tmp_path / "none"), "--problem", "x"], "there is no such directory"),
         (["view", str(tmp_path / "none")], "there is no such directory"),
-        (["show", str(tmp_path), "--problem", "x"], f"'stepcoder runs {tmp_path}' lists"),
+        (["show", str(tmp_path), "--problem", "x"], f"{tmp_path}: there is no run there."),
         (["view", str(made), "--host", "192.0.2.1"], "Give another --host"),
         (["view", str(tmp_path)], "there is no run at or below it"),
         (["view", str(made), "--port", "99999"], "--port: 99999 is no port"),
