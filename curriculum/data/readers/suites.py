@@ -50,8 +50,8 @@ def paired_suite(tests: Any, starter_code: str, solutions: Sequence[str], compar
 def listed_suite(tests: Any, name: Any, starter_code: str, solutions: Sequence[str]) -> Suite:
     """The suite of a list of tests with `input`, `output` and their kind; `name` is the function where no test says it.
 
-    `testtype`, as LiveCodeBench has it: an argument a line, each in JSON. `type`: a list of arguments. An output that is
-    a text is JSON where the input is one. A test says its function in `fn_name`, or in the `func_name` of its `metadata`.
+    `testtype`, as LiveCodeBench has it: an argument a line, each in JSON. `type`: a list of arguments. An output that
+    is a text is JSON where the input is one. A test says its function in `fn_name`, or in its metadata.
     """
     tests = objects(tests)
     if not isinstance(tests, list) or not tests:
