@@ -140,6 +140,9 @@ def test_arguments_in_lines_are_read_where_a_function_is_called(tmp_path: Path) 
     assert not isinstance(problem, Rejected)
     assert problem.suite.cases == (Case([1, "a"], [2]), Case([2, "b"], [4]))
     assert problem.suite.compare.type == "strict"  # the lists are not only around the values
+    words = ENTRIES["nemotron", "stdin"] | {"verifier_metadata": {"unit_tests": tests | {"inputs": ["N = 3", "1"]}}}
+    (refused,) = from_rows(tmp_path, words)
+    assert isinstance(refused, Rejected) and refused.detail.endswith("(char 0), in 'N = 3'")
     blank = ENTRIES["nemotron", "stdin"] | {"verifier_metadata": {"unit_tests": tests | {"outputs": ["[2]", ""]}}}
     assert reasons(from_rows(tmp_path, blank)) == [Reason.MISSING_OUTPUT]
 
