@@ -73,6 +73,7 @@ def test_what_nothing_can_be_judged_by_is_refused(line: dict[str, Any], field: s
         "try:\n    f(None)\n    assert False\nexcept TypeError:\n    pass",
         "def check():\n    try:\n        assert f(1) == 2\n    except AssertionError:\n        return False\n    return True\nassert check()",
         f"{OF_UNITTEST}T().test_a()",
+        f"{OF_UNITTEST}T('test_a').debug()",
         f"{OF_UNITTEST}found = unittest.TestResult()\nunittest.makeSuite(T).run(found)\nassert found.wasSuccessful()",
         "assert sum([1, 2]) == 3",  # a program may define it
         "try:\n    f(1)\nexcept ValueError:\n    pass\nelse:\n    assert not 1 == 1",

@@ -72,8 +72,10 @@ class _Reached(ast.NodeVisitor):
                 for part in (*node.decorator_list, node.args):
                     self.visit(part)
             case ast.ClassDef() if any("TestCase" in ast.unparse(base) for base in node.bases):
-                self.lost = True  # unless a method is called by its name
+                self.lost = True  # unless a method is called by its name, or `debug` calls it
+                self._classes.append("debug")
                 self.generic_visit(node)
+                self._classes.pop()
             case ast.ClassDef():
                 self._classes.append(node.name)
                 self.generic_visit(node)
