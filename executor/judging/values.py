@@ -15,11 +15,13 @@ from stepcoder.executor.suite import Compare
 # Equal to nothing of another type: JSON has none of them.
 _APART = (Opaque, *(STANDARD.keys() - {Counter, OrderedDict, defaultdict, frozenset, bytearray}))
 _LISTS = (range, deque, type({}.keys()), type({}.values()), type({}.items()))  # count as a list where one is expected
+_SETS = (set, frozenset)  # count as a list whose order is free
 _MOST_MATCHED = 500  # items of an unordered list, each compared with each
 
 
 def same_data(expected: Any, actual: Any, how: Compare) -> bool:
-    """By type and content. A tuple, a range, a view, a deque or what an iterator gave equals a list of its items.
+    """By type and content. A tuple, a range, a view, a deque or what an iterator gave equals a list of its items, a set
+    one whose order is free.
 
     Two floats may differ by rounding, a float and an integer are equal exactly; with a tolerance any two numbers may
     differ by it.
@@ -45,7 +47,7 @@ class _Data:
     def same(self, expected: Any, actual: Any, free: bool = False) -> bool:
         """`free`: the order of this list is."""
         if isinstance(expected, list | tuple) and not self.exact:
-            actual = _listed(actual)
+            actual = list(actual) if (free or self.deep) and isinstance(actual, _SETS) else _listed(actual)
         if isinstance(expected, Opaque) or (isinstance(actual, _APART) and type(actual) is not type(expected)):
             return False
         if self._is_number(expected) or self._is_number(actual):
@@ -107,7 +109,7 @@ class _Data:
         """To sort by; the same for values that are equal."""
         if isinstance(value, bool | int | float):
             return (0, value) if value == value else (1, 0)
-        value = _listed(value)
+        value = list(value) if self.deep and isinstance(value, _SETS) else _listed(value)
         if isinstance(value, str):
             return 2, value
         if isinstance(value, list | tuple):

@@ -174,7 +174,7 @@ class Harness:
                 given, test = {}, None
                 if "code" in case:
                     given, test = dict(namespace), compile(case["code"], TEST_FILE, "exec", dont_inherit=True)
-                    self._pristine.prepare(imported(test))
+                    self._pristine.prepare([name for part in (test, self._setup) if part for name in imported(part)])
                 exec(code, namespace)
                 self._snapshot.restore_builtins()
                 frame = self._guarded(module, case, given, test) if test else self._answer(code, namespace, case)
@@ -238,10 +238,7 @@ class Harness:
         try:
             exec(code, names)
         except AssertionError as error:
-            trace = error.__traceback__
-            while trace is not None and trace.tb_next is not None:
-                trace = trace.tb_next
-            if trace is None or trace.tb_frame.f_code.co_filename != TEST_FILE:
+            if _asserted_by(error) != TEST_FILE:
                 raise
             return {"done": False}
         return {"done": case["seal"]}
@@ -279,6 +276,15 @@ class Harness:
         while written < size:
             chunk = self._read(self._streams.inputs, min(size - written, 1 << 20), place + written)
             written += os.pwrite(self._streams.stdin, chunk, written)
+
+
+def _asserted_by(error: AssertionError) -> str | None:
+    """The test or the program, whichever has asserted, perhaps by a function of the library."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        found, trace = file if file in (TEST_FILE, PROGRAM_FILE) else found, trace.tb_next
+    return found
 
 
 def _for_linecache(source: str) -> tuple[int, None, list[str], str]:

@@ -19,8 +19,8 @@ def is_json(text: str) -> bool:
 def asked(program: str, problem: Problem) -> dict[str, Any]:
     """`problem` or `problem_id` of a request to /judge.
 
-    A problem is an object in the native format, `{"inputs", "outputs", "fn_name"}`, JSON text of either, or an id.
-    ValueError for anything else.
+    A problem is an object in the native format, `{"inputs", "outputs", "fn_name"}`, `{"assert_case"}`, JSON text of any
+    of these, or an id. ValueError for anything else.
     """
     if isinstance(problem, str):
         if not is_json(problem):
@@ -33,6 +33,8 @@ def asked(program: str, problem: Problem) -> dict[str, Any]:
         raise ValueError(f"a problem is an object or a text, not {type(problem).__name__}")
     # Tables of rows give every row all columns, with None in those that it does not have.
     given = {name: value for name, value in problem.items() if value is not None}
+    if codes := unit_tests.asserts(given):
+        return {"problem": {"style": "assert", "tests": [{"code": code} for code in codes]}}
     try:
         return {"problem": _of_tests(given, program) if "inputs" in given else plain_keys(given)}
     except RecursionError as error:

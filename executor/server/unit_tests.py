@@ -31,7 +31,23 @@ class UnitTests(BaseModel):
         found = [name for name, value in (self.model_extra or {}).items() if name in _NAMES and value]
         if found and not self.fn_name:
             raise ValueError(f"{min(found)}: unknown field: the function's name goes into `fn_name`")
+        if asserts({**(self.model_extra or {}), "inputs": self.inputs, "outputs": self.outputs}):
+            raise ValueError("`assert_case`: tests of inputs and outputs were expected")
         return self
+
+
+def asserts(tests: dict[str, Any]) -> list[str]:
+    """verl's `assert_case`, code that runs after the program, a test each; empty where a row has none.
+
+    ValueError where inputs or outputs stand beside it: a program would have to pass both.
+    """
+    found = tests.get("assert_case") or []
+    if not isinstance(found, list) or not all(isinstance(code, str) for code in found):
+        raise ValueError("`assert_case` is no list of texts")
+    found = [code for code in found if code.strip()]
+    if found and any(part for name in ("inputs", "outputs") for part in tests.get(name) or []):
+        raise ValueError("`assert_case` stands beside inputs and outputs: give each kind a problem of its own")
+    return found
 
 
 def suite(tests: UnitTests, program: str) -> Suite:

@@ -112,6 +112,27 @@ def test_a_check_that_nothing_calls_is_no_test(tmp_path: Path) -> None:
     assert reasons(from_rows(tmp_path, ENTRIES["mbpp", "first"] | {"test_list": [never]})) == [Reason.BAD_TEST]
 
 
+def test_asserts_of_verl(tmp_path: Path) -> None:
+    def rows(truth: dict[str, Any]) -> list[Any]:
+        return from_rows(tmp_path, ENTRIES["verl", "stdin"] | {"reward_model": {"ground_truth": json.dumps(truth)}})
+
+    for beside in ({}, {"inputs": ["", ""], "outputs": [None, None]}):
+        (problem,) = rows({"assert_case": ASSERTS} | beside)
+        assert judged(problem, FUNCTION, "def f(x):\n    return 7\n") == [True, False]
+    assert reasons(rows(PAIRED | {"assert_case": ASSERTS})) == [Reason.NOT_KEPT]
+    assert reasons(rows(PAIRED | {"assert_case": None})) == [None]
+
+
+def test_an_output_is_the_value_itself_where_the_input_is_a_list(tmp_path: Path) -> None:
+    row, wrong = ENTRIES["primeintellect", "stdin"], "def f(x):\n    return 2 * int(x)\n"
+    row = row | {"gold_standard_solution": "def f(x):\n    return str(2 * int(x))\n"}
+    for output in ("2", ["2"]):
+        tests = [{"type": "function_call", "fn_name": "f", "input": ["1"], "output": output}]
+        (problem,) = from_rows(tmp_path, row | {"verification_info": {"language": "python", "test_cases": tests}})
+        assert not isinstance(problem, Rejected), problem
+        assert judged(problem, problem.solution, wrong) == [True, False]
+
+
 def test_arguments_in_lines_are_read_where_a_function_is_called(tmp_path: Path) -> None:
     tests = {"fn_name": "f", "inputs": ['1\n"a"', '2\n"b"'], "outputs": ["[2]", "[4]"]}
     row = ENTRIES["nemotron", "stdin"] | {"verifier_metadata": {"unit_tests": tests}}
@@ -119,6 +140,9 @@ def test_arguments_in_lines_are_read_where_a_function_is_called(tmp_path: Path) 
     assert not isinstance(problem, Rejected)
     assert problem.suite.cases == (Case([1, "a"], [2]), Case([2, "b"], [4]))
     assert problem.suite.compare.type == "strict"  # the lists are not only around the values
+    words = ENTRIES["nemotron", "stdin"] | {"verifier_metadata": {"unit_tests": tests | {"inputs": ["N = 3", "1"]}}}
+    (refused,) = from_rows(tmp_path, words)
+    assert isinstance(refused, Rejected) and refused.detail.endswith("(char 0), in 'N = 3'")
     blank = ENTRIES["nemotron", "stdin"] | {"verifier_metadata": {"unit_tests": tests | {"outputs": ["[2]", ""]}}}
     assert reasons(from_rows(tmp_path, blank)) == [Reason.MISSING_OUTPUT]
 

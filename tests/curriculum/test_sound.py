@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (tables of programs, a row each)
 """One definition of a sound problem: what loading refuses, for training and for judging."""
 
 import json
@@ -13,6 +14,15 @@ STDIN: dict[str, Any] = {"id": "a", "statement": "s", "style": "stdin", "tests":
 CALL = STDIN | {"style": "call", "entry_point": "f", "tests": [{"input": [1], "output": 2}]}
 ASSERT = STDIN | {"style": "assert", "tests": [{"code": "assert f(1) == 1"}]}
 UNCALLED = "class T:\n    def a(self):\n        assert f(1) == 2\n"
+OF_UNITTEST = "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(f(1), 2)\n"
+LOST = [
+    "try:\n    assert f(1) == 2\nexcept AssertionError:\n    print('failed')",
+    "try:\n    f(None)\n    assert False\nexcept (KeyError, Exception) as error:\n    print(error)",
+    "def test_a():\n    assert f(1) == 2\ntry:\n    test_a()\nexcept:\n    pass\nelse:\n    print('ok')",
+    "import contextlib\nwith contextlib.suppress(Exception):\n    assert f(1) == 2",
+    f"{OF_UNITTEST}unittest.TextTestRunner().run(unittest.defaultTestLoader.loadTestsFromTestCase(T))",
+    f"{OF_UNITTEST}unittest.main(exit=False)",
+]
 DEEP = json.loads("[" * 300 + "]" * 300)
 DEEPER = json.loads("[" * 600 + "]" * 600)
 
@@ -32,6 +42,7 @@ DEEPER = json.loads("[" * 600 + "]" * 600)
         (ASSERT | {"tests": [{"code": "def test_a():\n    assert f(1) == 2"}]}, "tests.0", "nothing runs them"),
         (ASSERT | {"tests": [{"code": f"{UNCALLED}if __name__ == '__main__': T()"}]}, "tests.0", "nothing runs them"),
         (ASSERT | {"tests": [{"code": f"{UNCALLED}while False:\n    T().a()"}]}, "tests.0", "nothing runs them"),
+        *((ASSERT | {"tests": [{"code": code}]}, "tests.0", "takes what its asserts raise") for code in LOST),
         (STDIN | {"checker": "def judge(): pass"}, "checker", "no function check"),
         (STDIN | {"style": "pytest", "module": "x = 1", "tests": [{"name": "test_a"}]}, "tests.0", "has no test"),
     ],
@@ -56,6 +67,14 @@ def test_what_nothing_can_be_judged_by_is_refused(line: dict[str, Any], field: s
         "def test_a():\n    assert f(1) == 2\nfor name in list(globals()):\n    globals()[name]()",
         "if False:\n    pass\nelse:\n    assert f(1) == 2",
         "import unittest\nunittest.TestCase().assertEqual(f(1), 2)",
+        "try:\n    assert f(1) == 2\nexcept AssertionError as error:\n    raise ValueError from error\nexcept Exception:\n    pass",
+        "wrong = 0\ntry:\n    assert f(1) == 2\nexcept Exception:\n    wrong += 1\nassert not wrong",
+        "import sys\ntry:\n    assert f(1) == 2\nexcept AssertionError:\n    sys.exit(1)",
+        "try:\n    f(None)\n    assert False\nexcept TypeError:\n    pass",
+        "def check():\n    try:\n        assert f(1) == 2\n    except AssertionError:\n        return False\n    return True\nassert check()",
+        f"{OF_UNITTEST}T().test_a()",
+        f"{OF_UNITTEST}T('test_a').debug()",
+        f"{OF_UNITTEST}found = unittest.TestResult()\nunittest.makeSuite(T).run(found)\nassert found.wasSuccessful()",
         "assert sum([1, 2]) == 3",  # a program may define it
         "try:\n    f(1)\nexcept ValueError:\n    pass\nelse:\n    assert not 1 == 1",
     ],

@@ -245,6 +245,15 @@ def test_the_last_whole_block_is_the_program(completion: str, program: str) -> N
         assert place < 0 or completion[at] == program[place]
 
 
+@pytest.mark.parametrize("beside", [{}, {"inputs": [""], "outputs": [None]}])
+def test_asserts_of_a_ground_truth(beside: dict[str, Any]) -> None:
+    judge = Judge(executor={"workers": 1})
+    problem = {"assert_case": ["assert f(1) == 2", " "]} | beside
+    for program, verdict in (("def f(x): return 2 * x", "passed"), ("def f(x): return x", "wrong_answer")):
+        assert judge.one(program, problem).verdict == judge.one(program, dumps(problem)).verdict == verdict
+    judge.close()
+
+
 def test_what_cannot_be_judged_is_told(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     for judge in (Judge(executor={"workers": 1}), Judge(server.url, "geheim")):
         for problem, text in (
@@ -255,6 +264,8 @@ def test_what_cannot_be_judged_is_told(server: Served, monkeypatch: pytest.Monke
             (str(PROBLEM), "^the problem is not JSON: Expecting property name"),
             ('{"style": "call", "tests": ' + "[" * 9999, "^the problem is not JSON: "),
             ({"inputs": ["1"]}, "^the problem: outputs: Field required$"),
+            (STDIN | {"assert_case": ["assert f(1)"]}, "^`assert_case` stands beside inputs"),
+            ({"assert_case": "assert f(1)"}, "^`assert_case` is no list of texts$"),
             ({"inputs": "1", "outputs": ["1"]}, "^the problem: inputs: Input should be a valid list$"),
         ):
             with pytest.raises(ValueError, match=text) as told:

@@ -96,6 +96,8 @@ VALUES = [  # expected, actual, how, same
     (1.0, "1.0", Compare(tolerance=1e-6), False), (1.0, None, Compare(tolerance=1e-6), False), (float("inf"), 10**400, Compare(tolerance=1e-6), False),
     ([1, 2, 3], [3, 1, 2], Compare(unordered=True), True), ([1, 2, 2], [2, 1, 1], Compare(unordered=True), False), ([1, 2], [1, 2, 3], Compare(unordered=True), False),
     ([[1, 2], [3]], [[3], [1, 2]], Compare(unordered=True), True), ([[1, 2], [3]], [[3], [2, 1]], Compare(unordered=True), False), ([[1, 2], [3]], [[3], [2, 1]], Compare(unordered="deep"), True),
+    ([2, 1], {1, 2}, Compare(unordered=True), True), ([2, 2], {2}, Compare(unordered=True), False), ([2, 1], frozenset({1, 2}), Compare(), False), ([[1, 2], [3]], [{1, 2}, {3}], Compare(unordered=True), False),
+    ([[3], [2, 1]], [{1, 2}, {3}], Compare(unordered="deep"), True), ([[3], [2, 1]], {frozenset({1, 2}), frozenset({3})}, Compare(unordered="deep"), True), ([[3], [2, 1]], {(3,), (2, 1)}, Compare(unordered=True), True),
     ([0.5, "a", None, [1]], [None, [1], "a", 0.5000000001], Compare(unordered=True), True), ([1, 1.0, True], [True, 1, 1.0], Compare(unordered=True), True),
     ([{"a": [2, 1]}, 3], [3, {"a": [1, 2]}], Compare(unordered="deep"), True), (["b", "a"], ITEMS, Compare(unordered=True), False), ([2, 1], ITEMS, Compare(unordered=True), True),
     ([1.0, 1.5], [1.5, 2.0], Compare(tolerance=0.25, unordered=True), False), ([1.0, 1.5], [1.5, 2.0], Compare(tolerance=0.5, unordered=True), True),

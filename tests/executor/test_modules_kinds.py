@@ -37,6 +37,11 @@ MODULES = {
     "what was raised": FROM + TEST + "def test_r():\n    with pytest.raises(TypeError) as error:\n        f(None)\n    error.match('no.e')\n    assert error.type is TypeError\n",
     "a static method": FROM + "class TestA:\n    @staticmethod\n    def test_a():\n        assert f(1) == 2\n",
     "a coroutine that raises": FROM + "import asyncio\n" + TEST + "def test_r():\n    async def go():\n        assert f(None)\n    with pytest.raises(TypeError):\n        asyncio.run(go())\n",
+    "a script's end": FROM + TEST + "if __name__ == '__main__':\n    import sys\n    sys.exit(pytest.main(['-v', __file__]))\n",
+    "marks that change nothing": "import pytest\nfrom solution import f\npytestmark = [pytest.mark.unit, pytest.mark.timeout(5)]\n@pytest.mark.edge_case\nclass TestA:\n    @pytest.mark.performance('a', b=1)\n    @pytest.mark.parametrize('a', [pytest.param(1, marks=pytest.mark.slow)])\n    def test_a(self, a): assert f(a) == a + 1\n",
+    "cases of a class": FROM + "@pytest.mark.parametrize('a', [1, 2])\nclass TestA:\n    @pytest.mark.parametrize('b', [0, 1])\n    def test_a(self, a, b): assert f(a) == a + 1 and f(b) == b + 1\n    def test_b(self, a): assert f(a) == a + 1\n",
+    "what a raised error says": FROM + TEST + "def test_r():\n    with pytest.raises(expected_exception=TypeError, check=lambda error: error.args) as error:\n        f(None)\n    assert error.typename == 'TypeError' and error.exconly() == 'TypeError: none' and 'none' in str(error)\n",
+    "arguments named as the helper's": UNIT + "def g(*, function=0, callable=0, match=0): return f(None)\nclass A(unittest.TestCase):\n    def test_a(self):\n        self.assertRaises(TypeError, g, function=1, callable=2, match='x')\n        self.assertRaisesRegex(TypeError, 'no', g, match='x')\n",
     "raise": FROM + "def test_a():\n    if f(1) != 2:\n        raise ValueError\n",
 }  # fmt: skip
 
@@ -53,6 +58,38 @@ def test_a_right_program_passes_and_a_wrong_one_fails(pool: LocalPool, source: s
     report = pool.run(RIGHT, suite)
     assert report.passed, report
     assert not pool.run(WRONG, suite).passed
+
+
+APPROXIMATE = {
+    "a complex number": "f(1j) == approx(1 + 1.0000000001j) and f(1j) != approx(1 + 1.1j)",
+    "a fraction": "f(Fraction(1, 3)) == approx(1.3333333333) and 1.3333333333 == approx(f(Fraction(1, 3)))",
+    "a decimal": "f(Decimal(1) / 3) == approx(Decimal('1.3333333333')) and f(Decimal(1)) != approx(Decimal('2.1'))",
+    "a decimal's tolerance": "f(Decimal(1)) == approx(Decimal('2.1'), abs=Decimal('0.1')) == f(Decimal('1.2'))",
+    "other containers": "deque([f(1.0)]) == approx([2]) and (f(1.0),) == approx(deque([2])) and [f(1)] == approx(range(2, 3))",
+    "no numbers": "[f(1), None, 'a', True] == approx([2, None, 'a', True]) and f(0) != approx(True)",
+}
+
+
+@pytest.mark.parametrize("test", APPROXIMATE.values(), ids=APPROXIMATE)
+def test_what_is_approximate(pool: LocalPool, test: str) -> None:
+    source = f"from collections import deque\nfrom decimal import Decimal\nfrom fractions import Fraction\n{FROM}from pytest import approx\ndef test_a():\n    assert {test}\n"
+    suite = Suite("pytest", (Case("test_a"),), module=source)
+    report = pool.run(RIGHT, suite)
+    assert report.passed, report
+    assert not pool.run(WRONG, suite).passed
+
+
+def test_names_of_the_program_are_not_those_that_a_module_is_carried_out_with(pool: LocalPool) -> None:
+    """Also where the module imports all of them by a star, which binds none."""
+    program = "class Counter:\n    x = 1\nDecimal = Fraction = deque = re = Counter\n"
+    test = "self.assertEqual(Counter.x + Decimal.x + Fraction.x + deque.x + re.x, 5)\n        assert 1 == pytest.approx(Counter.x)"
+    source = f"import pytest, unittest\nfrom solution import *\nclass A(unittest.TestCase):\n    def test_a(self):\n        {test}\n"
+    suite = Suite("pytest", (Case("A.test_a"),), module=source)
+    report = pool.run(program, suite)
+    assert report.passed, report
+    assert not pool.run(program.replace("x = 1", "x = 2"), suite).passed
+    report = pool.run(f"def x(): return Counter('a') and 1\n{program.replace('x = 1', 'x = x()')}", suite)
+    assert "Counter" in str(report.error), report
 
 
 def test_no_test_is_left_out_but_skipped_ones() -> None:

@@ -82,6 +82,8 @@ CASES: list[tuple[str, str, Suite, Verdict]] = [
     ("guarded", "class Pair:\n    def __init__(s, a): s.a = a\ndef f(x): return x.a", asserts("x = Pair(1)\nassert f(x) == 1"), PASSED),
     ("guarded, wrong", "def f(x): return 2", asserts("x = 1\nassert f(x) == 1"), WRONG),
     ("guarded, helper's assert", "def f(x):\n    assert x == 2\n    return 1", asserts("x = 1\nassert f(x) == 1"), RUNTIME),
+    ("guarded, an assert of the library", "def f(x): return 2", asserts("import unittest\nx = unittest.TestCase()\nx.assertEqual(f(1), 1)"), WRONG),
+    ("guarded, an assert of the program by the library", "import unittest\ndef f(x): unittest.TestCase().assertEqual(x, 2)", asserts("x = 1\nassert f(x) == 1"), RUNTIME),
     ("guarded, with a setup", "def f(x): return helper(x)", asserts("x = 1\nassert f(x) == 5", setup=SETUP), PASSED),
     ("guarded, later assert", "def f(x): return 1", asserts("x = 1\nassert f(x) == 1\nassert f(x) == 2"), WRONG),
 ]  # fmt: skip

@@ -25,6 +25,7 @@ _BETWEEN = re.compile(r"[ \t\r\n,]*")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _DECODER = json.JSONDecoder(parse_int=parse_int)
 _LITERAL, _PARTS = 64 << 20, 1_000_000  # characters and commas of a literal: its syntax tree is far larger
+_AROUND = 20  # characters before and after an error that are told
 _CUT = 16  # an error so near to the end of what has been read may be due to that end
 
 
@@ -56,7 +57,8 @@ def loads(text: str) -> Any:
     try:
         return _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
-        raise Refuse(Reason.BAD_JSON, str(error)) from error
+        place = max(0, getattr(error, "pos", 0) - _AROUND)
+        raise Refuse(Reason.BAD_JSON, f"{error}, in {text[place : place + 2 * _AROUND]!r}") from error
 
 
 def decoded(value: Any) -> Any:

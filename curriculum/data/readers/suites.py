@@ -50,8 +50,8 @@ def paired_suite(tests: Any, starter_code: str, solutions: Sequence[str], compar
 def listed_suite(tests: Any, name: Any, starter_code: str, solutions: Sequence[str]) -> Suite:
     """The suite of a list of tests with `input`, `output` and their kind; `name` is the function where no test says it.
 
-    `testtype`, as LiveCodeBench has it: an argument a line, each in JSON. `type`: a list of arguments. A test says its
-    function in `fn_name`, or in the `func_name` of its `metadata`.
+    `testtype`, as LiveCodeBench has it: an argument a line, each in JSON. `type`: a list of arguments. An output that
+    is a text is JSON where the input is one. A test says its function in `fn_name`, or in its metadata.
     """
     tests = objects(tests)
     if not isinstance(tests, list) or not tests:
@@ -69,8 +69,10 @@ def listed_suite(tests: Any, name: Any, starter_code: str, solutions: Sequence[s
         raise Refuse(Reason.MISSING_OUTPUT)
     if kinds == {"stdin"}:
         return Suite("stdin", stdin_cases(inputs, outputs), setup=SETUP, compare=TOKENS)
+    pairs = zip(inputs, outputs, strict=True)
+    outputs = [written_value(wanted) if isinstance(given, str) else wanted for given, wanted in pairs]
     inputs = [argument_lines(given) if "testtype" in tests[0] else decoded(given) for given in inputs]
-    cases = call_cases(inputs, list(map(written_value, outputs)))
+    cases = call_cases(inputs, outputs)
     return Suite("call", cases, entry_point(functions[0], starter_code, solutions), SETUP)
 
 

@@ -1,7 +1,8 @@
 """Rows for verl, such as Eurus-2-RL: a chat, and a ground truth in `reward_model`. Most have no solution.
 
-The ground truth is `{"inputs", "outputs", "fn_name"}`, a list of tests or of asserts, or as one text asserts or a
-module of tests. Rows merged from several sets may have the same `extra_info.index`: later ones get their row's number.
+The ground truth is `{"inputs", "outputs", "fn_name"}`, `{"assert_case"}`, a list of tests or of asserts, or as one text
+asserts or a module of tests. Rows merged from several sets may have the same `extra_info.index`: later ones get their
+row's number.
 """
 
 import ast
@@ -21,6 +22,7 @@ from stepcoder.curriculum.data.readers.suites import (
     paired_suite,
 )
 from stepcoder.curriculum.stages.conditionals import parse
+from stepcoder.executor.server.unit_tests import asserts
 from stepcoder.executor.suite import Suite
 
 COLUMNS = ("data_source", "prompt", "ability", "reward_model", "extra_info")
@@ -79,7 +81,9 @@ def _suite(truth: Any) -> tuple[Suite, bool]:
         if tree is None or not tree.body:
             raise refusal
         return _of_code(tests, tree, refusal), False
-    if isinstance(tests, dict) and "inputs" in tests:
+    if isinstance(tests, dict) and (codes := _asserts(tests)):
+        suite = assert_suite(codes)
+    elif isinstance(tests, dict) and "inputs" in tests:
         suite = paired_suite(tests, "", [])
     elif isinstance(tests, list) and all(isinstance(test, dict) for test in tests):
         suite = listed_suite(tests, None, "", [])
@@ -88,6 +92,13 @@ def _suite(truth: Any) -> tuple[Suite, bool]:
     else:
         suite = assert_suite(tests)
     return suite, may_be_wrapped(suite, tests)
+
+
+def _asserts(tests: dict[str, Any]) -> list[str]:
+    try:
+        return asserts(tests)
+    except ValueError as error:
+        raise Refuse(Reason.NOT_KEPT, str(error)) from None
 
 
 def _tests(node: ast.stmt) -> bool:

@@ -6,6 +6,7 @@ module imports the program as `solution`.
 """
 
 import ast
+import copy
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from stepcoder.executor.judging.suites.imports import Canonical
 
 _SUPPORT = {file.stem: file.read_text() for file in sorted((Path(__file__).parent / "support").glob("*.py"))}
 _OF_PYTEST = {"raises": "_raises", "approx": "_approx", "param": "_param", "fail": "_fail"}
-_IGNORED_MARKS = {"asyncio", "anyio", "timeout", "slow", "unit", "order", "filterwarnings"}
+_MARKS = {"parametrize", "skip", "skipif", "xfail", "usefixtures"}  # all others change nothing
 _SKIPPED = ("pytest.mark.skip", "unittest.skip")
 _ASSERTS = set(re.findall(r"(assert\w+)", _SUPPORT["unittests"])) | {"fail", "subTest"}
 _OF_UNITTEST = {"TestCase": "_TestCase", "IsolatedAsyncioTestCase": "_TestCase", "main": "_main"}
@@ -57,6 +58,7 @@ def module(source: str) -> Module:
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"the module does not compile: {error}") from error
     names = Canonical()
+    tree.body = _imported(tree.body)
     read = _Reader(tree := names.visit(tree))
     tree = ast.fix_missing_locations(read.visit(tree))
     read.coroutines = marked(tree)
@@ -73,6 +75,15 @@ def module(source: str) -> Module:
         raise ValueError("the module has no test: a function, or a method of a class, whose name begins with test")
     text = ast.unparse(tree)
     return Module("\n".join([*names.first, *_parts("\n".join([text, *calls.values()])), text]), calls)
+
+
+def _imported(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Without what a module does only where it is run as a script, such as `pytest.main()`."""
+    return [part for node in body for part in (node.orelse if isinstance(node, ast.If) and _script(node) else [node])]
+
+
+def _script(node: ast.If) -> bool:
+    return ast.unparse(node.test) in ("__name__ == '__main__'", "'__main__' == __name__")
 
 
 def _refuse_hidden(body: Iterable[ast.AST], inside: str = "") -> None:
@@ -97,7 +108,7 @@ def _parts(text: str) -> list[str]:
     ends += ["import asyncio"] if "asyncio.run" in text else []
     ends += ["_approx = _Approx"] if "_approx" in text else []
     ends += ["_main = lambda *_, **__: None"] if "_main" in text else []
-    ends += ["def _fail(reason=''):\n    raise AssertionError(reason)"] if "_fail" in text else []
+    ends += ["def _fail(reason='', **_):\n    raise AssertionError(reason)"] if "_fail" in text else []
     return [*(_SUPPORT[name] for name in wanted), *ends]
 
 
@@ -120,6 +131,8 @@ class _Reader(ast.NodeTransformer):
         return None if node.module == "solution" and node.names[0].name == "*" else node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if _idle(node):
+            return ast.copy_location(ast.Constant(None), node)
         match node:
             case ast.Attribute(value=ast.Attribute(value=ast.Name("pytest"), attr="mark"), attr=name):
                 raise ValueError(f"pytest.mark.{name} is not supported")
@@ -136,10 +149,17 @@ class _Reader(ast.NodeTransformer):
                     raise ValueError(f"self.{name} is not supported")
         return self.generic_visit(node)
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        return ast.copy_location(ast.Constant(None), node) if _idle(node) else self.generic_visit(node)
+
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         if any(_called(decorator) in _SKIPPED for decorator in node.decorator_list):
             self._skipped.add(node.name)
-        node.decorator_list = [d for d in node.decorator_list if _called(d) not in _SKIPPED]
+        cases = [decorator for decorator in node.decorator_list if _called(decorator) == "pytest.mark.parametrize"]
+        for part in node.body:
+            if isinstance(part, Function) and part.name.startswith("test"):
+                part.decorator_list += map(copy.deepcopy, cases)
+        node.decorator_list = [d for d in node.decorator_list if not (d in cases or _called(d) in _SKIPPED or _idle(d))]
         self._inside.append(node.name)
         found = self.generic_visit(node)
         self._inside.pop()
@@ -177,7 +197,7 @@ class _Reader(ast.NodeTransformer):
             elif text == "pytest.mark.parametrize" and isinstance(decorator, ast.Call):
                 decorator.args = [self.visit(argument) for argument in _of_parametrize(decorator, node.name)]
                 self._parametrized.setdefault(id(node), []).append(decorator)
-            elif text.startswith("pytest.") and text.removeprefix("pytest.mark.") not in _IGNORED_MARKS:
+            elif text.startswith("pytest.") and not _idle(decorator):
                 raise ValueError(f"{node.name} is not supported: {text}")
             elif not text.startswith("pytest."):
                 kept.append(decorator)
@@ -253,6 +273,12 @@ class _Reader(ast.NodeTransformer):
 
 def _called(decorator: ast.expr) -> str:
     return ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
+
+
+def _idle(node: ast.expr) -> bool:
+    """Whether it is a mark that changes nothing."""
+    text = _called(node)
+    return text.startswith("pytest.mark.") and text.removeprefix("pytest.mark.") not in _MARKS
 
 
 def _of_parametrize(decorator: ast.Call, test: str) -> list[ast.expr]:

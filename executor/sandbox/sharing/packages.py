@@ -26,7 +26,7 @@ _NUMPY = """
     sin sinc sinh size sort split sqrt square squeeze stack std str_ subtract sum swapaxes take take_along_axis tan tanh
     tensordot tile trace transpose trapezoid tri tril tril_indices triu triu_indices true_divide trunc uint uint16
     uint32 uint64 uint8 union1d unique unravel_index vander var vdot vsplit vstack where zeros zeros_like
-    fft linalg random
+    fft linalg random testing
 """
 LISTED = {
     "numpy": _NUMPY,
@@ -34,6 +34,8 @@ LISTED = {
     "numpy.linalg": "LinAlgError cholesky cond det eig eigh eigvals eigvalsh inv lstsq matrix_power matrix_rank norm "
     "pinv qr slogdet solve svd",
     "numpy.random": "choice normal permutation rand randint randn random random_sample seed shuffle uniform",
+    "numpy.testing": "assert_allclose assert_almost_equal assert_array_almost_equal assert_array_equal "
+    "assert_array_less assert_equal",
     "sortedcontainers": "SortedDict SortedItemsView SortedKeyList SortedKeysView SortedList SortedListWithKey "
     "SortedSet SortedValuesView",
 }

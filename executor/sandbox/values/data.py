@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
+from stepcoder.executor.sandbox.values.arrays import Arrays
 from stepcoder.executor.sandbox.values.standard import STANDARD
 
 _NOTHING_IN_IT = (type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented))
@@ -27,6 +28,24 @@ name_of, module_of, bases_of, flags_of, space_of = (
 )
 
 
+class _Known:
+    arrays: Arrays | None = None
+
+
+def know(numpy: Any) -> None:
+    """From now on the arrays of this module are data, too, and its numbers and types have nothing in them."""
+    _Known.arrays = Arrays(numpy)
+    ATOMS.update(map(id, _Known.arrays.atoms))
+    for kinds in (MUTABLE, _BASES):
+        kinds.add(id(_Known.arrays.kind))
+
+
+def array(kind: Any) -> Arrays | None:
+    """What reads values of this type of data, where they are arrays."""
+    arrays = _Known.arrays
+    return arrays if arrays is not None and kind is arrays.kind else None
+
+
 def is_class(value: Any) -> bool:
     return type in type.mro(type(value))
 
@@ -44,11 +63,16 @@ def parts_of(value: Any, kind: Any) -> list[Any]:
         return [[key, item] for key, item in dict.items(value)]
     if kind is OrderedDict:
         return [[key, item] for key, item in OrderedDict.items(value)]
+    if (arrays := array(kind)) is not None:
+        return arrays.parts(value)
     return list(kind.__iter__(value))
 
 
 def refill(value: Any, parts: list[Any], kind: Any) -> None:
     """Puts the parts into a container; untouched where it has the same ones."""
+    if (arrays := array(kind)) is not None:
+        arrays.refill(value, parts)
+        return
     old = parts_of(value, kind)
     if len(old) == len(parts) and all(a is b for a, b in zip(old, parts, strict=True)):
         return
@@ -66,6 +90,8 @@ def refill(value: Any, parts: list[Any], kind: Any) -> None:
 
 
 def empty(value: Any, kind: Any) -> Any:
+    if (arrays := array(kind)) is not None:
+        return arrays.empty(value)
     if kind is deque:
         return deque(maxlen=value.maxlen)
     return defaultdict(value.default_factory) if kind is defaultdict else kind()

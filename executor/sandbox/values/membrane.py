@@ -20,6 +20,7 @@ from stepcoder.executor.sandbox.values.data import (
     IMMUTABLE,
     MUTABLE,
     SCALARS,
+    array,
     base_of,
     empty,
     is_class,
@@ -154,6 +155,8 @@ class Membrane:
             return value.__mirrored__
         if id(kind) in MUTABLE:
             return self._lent(value, kind, memo)
+        if array(base := base_of(kind)) is not None:
+            return self._lent(value, base, memo)
         if id(kind) in IMMUTABLE:
             return self._rebuilt(value, kind, lambda part: self._inward(part, memo))
         if is_class(value):
@@ -272,6 +275,8 @@ class Membrane:
 
     def _stand(self, value: Any, kind: type, memo: dict[int, Any]) -> Any:
         base = base_of(kind)
+        if array(base) is not None:
+            return self._copied(value, base, memo)
         if id(base) in IMMUTABLE and base is not tuple:
             return self._rebuilt(value, base, lambda part: self.outward(part, memo))
         stand = self._stands.get(id(value), _none)()

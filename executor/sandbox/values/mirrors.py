@@ -19,7 +19,7 @@ from stepcoder.executor.sandbox.values.subclasses import METACLASSES, made_by_pr
 _HANDED_ON = (
     "__call__ __iter__ __len__ __getitem__ __setitem__ __delitem__ __missing__ __str__ __repr__ __format__ "
     "__enter__ __reversed__ __bytes__ __await__ __neg__ __pos__ __invert__ "
-    "__get__ __set__ __delete__ __set_name__ __aenter__ __aiter__ __anext__"
+    "__get__ __set__ __delete__ __set_name__ __aenter__ __aiter__ __anext__ __array__"
 ).split()
 _CONVERSIONS = "__abs__ __int__ __float__ __complex__ __index__ __round__ __floor__ __ceil__ __trunc__".split()
 _ARITHMETIC = "add sub mul matmul truediv floordiv mod pow and or xor lshift rshift".split()
@@ -28,6 +28,13 @@ _BINARY = [f"__{side}{name}__" for side in ("", "r", "i") for name in _ARITHMETI
 TARGET, _MIXED = "__target__", "__mixed__"
 STEP = next
 _get, _set = object.__getattribute__, object.__setattr__
+
+
+def _asked(owner: Any, name: str) -> Any:
+    """An attribute of the program's. Not those by which an object would answer in numpy's place."""
+    if name.startswith("__array_"):
+        raise AttributeError(name)
+    return getattr(owner, name)
 
 
 def _of_class(name: str) -> Any:
@@ -73,7 +80,7 @@ class Mirror(type):
         return cls.__mirrors__.call(cls.__mirrored__, args, kwargs)
 
     def __getattr__(cls, name: str) -> Any:
-        return cls.__mirrors__.call(getattr, (cls, name), {})
+        return cls.__mirrors__.call(_asked, (cls, name), {})
 
     def __iter__(cls) -> Iterator[Any]:
         return cls.__mirrors__.call(iter, (cls,), {})
@@ -147,7 +154,7 @@ class Mirrors:
         space["__deepcopy__"] = lambda stand, _: self.call(deepcopy, (stand,), {})
         if "__next__" in names:
             space["__next__"] = lambda stand: self.call(STEP, (stand,), {})
-        space["__getattr__"] = lambda stand, name: self.call(getattr, (stand, name), {})
+        space["__getattr__"] = lambda stand, name: self.call(_asked, (stand, name), {})
         space["__setattr__"] = lambda stand, name, value: self.call(setattr, (stand, name, value), {})
         space["__delattr__"] = lambda stand, name: self.call(delattr, (stand, name), {})
         space["__dict__"] = property(lambda stand: self.call(getattr, (stand, "__dict__"), {}))

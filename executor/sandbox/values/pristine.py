@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from stepcoder.executor.sandbox.values.data import flags_of, is_class, module_of, name_of
+from stepcoder.executor.sandbox.values.data import flags_of, is_class, know, module_of, name_of
 
 _COUNTERS, _HEAD = ctypes.c_char * 16, 16  # of a dictionary object, see sandbox.sharing.state
 # What tests say. Others are as programs leave them, but for those that a test imports itself.
@@ -37,6 +37,9 @@ class Pristine:
         self.modules = {name: sys.modules[name] for name in _NAMES if name in sys.modules}
         self.modules["builtins"] = builtins
         self.builtins = dict(vars(builtins))
+        self._roots = {name.partition(".")[0] for name in sys.modules} | sys.stdlib_module_names
+        if (numpy := sys.modules.get("numpy")) is not None:
+            know(numpy)
         self._imported: dict[str, types.ModuleType] = {}  # by a test, beyond `modules`
         self._spaces: list[_Space] = []
         self._library: dict[int, tuple[Any, type]] = {}  # its objects and their classes, by identity
@@ -57,8 +60,9 @@ class Pristine:
         self._counters = [space.counters for space in self._spaces]
 
     def prepare(self, names: Iterable[str]) -> None:
-        """Before a program runs: modules of the library that its test is going to import, with their parts."""
-        roots = {name.partition(".")[0] for name in names} & sys.stdlib_module_names - {*self.modules, "sys", "os"}
+        """Before a program runs: modules of the library, or of packages that are ready, that its test is going to
+        import, with their parts."""
+        roots = {name.partition(".")[0] for name in names} & self._roots - {*self.modules, "sys", "os"}
         for name in names if roots else ():
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)

@@ -2,8 +2,8 @@
 # pyright: reportUndefinedVariable=false, reportOperatorIssue=false, reportArgumentType=false
 """Stands before a test module with classes of unittest."""
 
-import re
-from collections import Counter
+import re as _re
+from collections import Counter as _Counter
 
 
 class _Nothing:
@@ -102,7 +102,7 @@ class _TestCase:
     def assertCountEqual(self, first, second, msg=None):
         one, two = list(first), list(second)
         try:
-            _require(Counter(one) == Counter(two), msg)
+            _require(_Counter(one) == _Counter(two), msg)
         except TypeError:
             for item in one:
                 _require(item in two, msg)
@@ -110,13 +110,13 @@ class _TestCase:
             _require(not two, msg)
 
     def assertRegex(self, text, expected_regex, msg=None):
-        _require(re.search(expected_regex, text), msg)
+        _require(_re.search(expected_regex, text), msg)
 
     def assertNotRegex(self, text, unexpected_regex, msg=None):
-        _require(not re.search(unexpected_regex, text), msg)
+        _require(not _re.search(unexpected_regex, text), msg)
 
-    def assertRaises(self, expected_exception, callable=None, *args, **kwargs):
-        return _raises(expected_exception, callable, *args, **kwargs)
+    def assertRaises(self, expected_exception, *args, **kwargs):
+        return _called(_Raises(expected_exception), args, kwargs)
 
-    def assertRaisesRegex(self, expected_exception, expected_regex, callable=None, *args, **kwargs):
-        return _raises(expected_exception, callable, *args, match=expected_regex, **kwargs)
+    def assertRaisesRegex(self, expected_exception, expected_regex, *args, **kwargs):
+        return _called(_Raises(expected_exception, expected_regex), args, kwargs)
