@@ -1,6 +1,7 @@
 """The `stepcoder` command.
 
-A mistake of the user is one message on stderr and exit code 2; a fault of ours is a traceback and exit code 1.
+A mistake of the user is one message on stderr and exit code 2; a fault of ours is a traceback and exit code 1. The
+codes are at the end of `stepcoder --help`.
 Only the standard library is imported before a subcommand is known, so that help and refusals come at once.
 """
 
@@ -49,7 +50,14 @@ start here:
   stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl   judge programs, sandboxed, without training
   stepcoder data convert --from apps APPS/train P.jsonl   one's own problems: then 'data refine', 'check', 'show'
 
-'stepcoder COMMAND --help' explains each command; 'stepcoder train --help' lists the sections of settings."""
+'stepcoder COMMAND --help' explains each command; 'stepcoder train --help' lists the sections of settings.
+
+exit codes of all commands:
+  0        done
+  1        done in part, or something was found: programs that the sandbox could not judge, failed runs of a study,
+           faults that doctor or data check name; a traceback is a fault of StepCoder
+  2        a mistake in what was given, told in one message; or nothing came out: no problem kept, none evaluated
+  128 + N  ended by signal N, such as 130 after Ctrl-C and 143 after SIGTERM; 141 where nobody reads the output"""
 
 
 class CurrentStderr(logging.StreamHandler[IO[str]]):

@@ -150,6 +150,11 @@ def executor_config(command: str, options: argparse.Namespace, settings: list[st
     return config
 
 
+def nothing_kept(source: object, count: int, out: Path) -> UserError:
+    """A command that keeps none of the problems that it read has failed: nobody can train on its output."""
+    return UserError(f"{source}: none of its {plural(count, 'problem')} is kept, so that {out} is not written")
+
+
 def kind_option(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """`--from`: the format of a data set."""
     from stepcoder.curriculum.data.readers import FORMATS

@@ -108,7 +108,7 @@ def test_a_reader_of_ones_own_needs_no_change_here(tmp_path: Path, monkeypatch: 
     assert [problem.id for problem in load_problems("problems.jsonl")] == ["mine/0", "mine/3"]
     assert [line["reason"] for line in lines(tmp_path / "problems.jsonl.rejected.jsonl")] == ["no_tests", "bad_json"]
     against = ["--against", "mine_of_docs:read:tasks.jsonl", "--keep-duplicates"]
-    assert main(["data", "refine", "problems.jsonl", "kept.jsonl", *against]) == 0
+    assert main(["data", "refine", "problems.jsonl", "kept.jsonl", *against]) == 2  # nothing is kept
     assert [line["reason"] for line in lines(tmp_path / "kept.jsonl.rejected.jsonl")] == ["contaminated"] * 2
 
 
