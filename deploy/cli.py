@@ -10,13 +10,13 @@ import importlib
 import importlib.util
 import logging
 import os
-import select
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import IO, Any
 
 from stepcoder.deploy.commands.common import stopped
+from stepcoder.ending import leave
 from stepcoder.errors import UserError, disk_full, nearest
 from stepcoder.paths import source_tree
 
@@ -128,6 +128,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             return _run(argv)
+        except KeyboardInterrupt as ended:
+            print("; ".join(("stepcoder: stopped", *map(str, ended.args))), file=sys.stderr)
+            return stopped(ended)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -139,15 +142,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _unread() -> bool:
     """Whether it was standard output that broke; what is left of it then leads nowhere."""
     try:
-        output = sys.stdout.fileno()
+        return leave(sys.stdout.fileno())
     except (OSError, ValueError):  # no file at all
         return False
-    poll = select.poll()
-    poll.register(output, select.POLLOUT)
-    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
-    if gone:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
-    return gone
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -176,10 +173,6 @@ def _run(argv: Sequence[str] | None) -> int:
         missing = f"{options.command} needs {error.name}, which is not installed: pip install 'stepcoder[train]'"
         print(f"stepcoder: {missing}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt as ended:
-        goes_on = "; the same command goes on from the last checkpoint" if options.command in ("train", "sft") else ""
-        print(f"stepcoder: stopped{goes_on}", file=sys.stderr)
-        return stopped(ended)
 
 
 def complete_streams() -> None:

@@ -1,11 +1,12 @@
 """What several commands share."""
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -63,14 +64,30 @@ def no_file(config: "BaseConfig") -> str:
 class Terminated(KeyboardInterrupt):
     """A request to end, such as SIGTERM to a stopped job: unwinds as Ctrl-C does, so that nothing is left running."""
 
+    signum = int(signal.SIGTERM)
+
 
 def stop(signum: int, frame: object) -> None:
-    raise Terminated
+    ended = Terminated()
+    ended.signum = signum
+    raise ended
 
 
 def stopped(ended: KeyboardInterrupt) -> int:
     """The exit code of a command that was told to end."""
-    return 128 + (signal.SIGTERM if isinstance(ended, Terminated) else signal.SIGINT)
+    return 128 + (ended.signum if isinstance(ended, Terminated) else signal.SIGINT)
+
+
+@contextlib.contextmanager
+def told_where_it_goes_on(directory: str) -> Iterator[None]:
+    """Ctrl-C during a run says what the same command does afterwards."""
+    from stepcoder.deploy.run.directory import goes_on
+
+    try:
+        yield
+    except KeyboardInterrupt as ended:
+        ended.args = (goes_on(directory),)
+        raise
 
 
 def _resume(text: str) -> str:
@@ -91,10 +108,11 @@ def run_options(parser: argparse.ArgumentParser, settings_help: type[SettingsHel
     parser.add_argument("-h", "--help", action=settings_help)
 
 
-def asked_to_stop(done: int, steps: int) -> str:
-    """How far a run came that was told to stop, and how it goes on."""
+def asked_to_stop(signum: int, done: int, steps: int) -> str:
+    """How far a run came that was told to stop by a signal, and how it goes on."""
     kept = f"the checkpoint of step {done} of {steps} is written" if done else "before its first checkpoint"
-    return f"by SIGTERM, {kept}; the same command goes on from there"
+    after = "goes on from there" if done else "begins at the first step"
+    return f"by {signal.Signals(signum).name}, {kept}; the same command {after}"
 
 
 def check_installed(command: str, extra: str, packages: tuple[str, ...]) -> None:

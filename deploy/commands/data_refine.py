@@ -1,7 +1,6 @@
 """`stepcoder data refine`: of a data set, the problems that can be trained on."""
 
 import argparse
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from stepcoder.deploy.commands.common import (
     stop,
     stopped,
 )
+from stepcoder.ending import on_request
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
                 not options.keep_duplicates, contamination, options.split, options.salt, options.keep_unsolved
             )
             job = Refinement(source, options.out, config, effort, choices)
-            signal.signal(signal.SIGTERM, stop)
+            on_request(stop)
             outcome = refine(job, evaluation, version(), progress, anew=options.force)
         except KeyboardInterrupt as ended:
             again = "the same command without --force" if options.force else "the same command"

@@ -189,6 +189,7 @@ def test_a_process_of_a_study_ends_when_the_study_is_killed(tmp_path: Path) -> N
     while not number.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     child = psutil.Process(int(number.read_text()))
+    assert os.getpgid(child.pid) == child.pid  # no Ctrl-C of a terminal reaches it: the study tells it to end
     study.send_signal(signal.SIGKILL)
     study.wait()
     assert psutil.wait_procs([child], timeout=HANG_S)[1] == []
