@@ -6,6 +6,7 @@ Only the standard library is imported before a subcommand is known, so that help
 """
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import logging
@@ -140,11 +141,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _unread() -> bool:
-    """Whether it was standard output that broke; what is left of it then leads nowhere."""
-    try:
-        return leave(sys.stdout.fileno())
-    except (OSError, ValueError):  # no file at all
-        return False
+    """Whether it was a standard stream that broke; what is left of it then leads nowhere."""
+    gone = []
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # no file at all
+            gone.append(leave(stream.fileno()))
+    return any(gone)
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -201,6 +201,6 @@ def place(path: Path) -> str:
 
 def console() -> "Console":
     """For tables: as wide as the terminal, or wide enough for a file."""
-    from rich.console import Console
+    from stepcoder.terminal import Terminal
 
-    return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+    return Terminal(width=None if sys.stdout.isatty() else 110, highlight=False)
