@@ -123,7 +123,7 @@ def test_a_seed_stays_with_the_kind_of_processor_it_was_begun_on(plan: Plan, mon
 def test_two_studies_in_one_directory_are_refused(plan: Plan) -> None:
     plan.directory.mkdir(parents=True)
     lock = RunLock(plan.directory)
-    with pytest.raises(UserError, match="another driver is writing"):
+    with pytest.raises(UserError, match="^directory: another driver is writing .* give another --directory"):
         ran(plan)
     lock.release()
 
