@@ -1,21 +1,23 @@
 """The `stepcoder` command.
 
-A mistake of the user is one message on stderr and exit code 2; a fault of ours is a traceback and exit code 1.
+A mistake of the user is one message on stderr and exit code 2; a fault of ours is a traceback and exit code 1. The
+codes are at the end of `stepcoder --help`.
 Only the standard library is imported before a subcommand is known, so that help and refusals come at once.
 """
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import logging
 import os
-import select
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import IO, Any
 
 from stepcoder.deploy.commands.common import stopped
+from stepcoder.ending import leave
 from stepcoder.errors import UserError, disk_full, nearest
 from stepcoder.paths import source_tree
 
@@ -49,7 +51,14 @@ start here:
   stepcoder grade --problems P.jsonl --samples S.jsonl --out R.jsonl   judge programs, sandboxed, without training
   stepcoder data convert --from apps APPS/train P.jsonl   one's own problems: then 'data refine', 'check', 'show'
 
-'stepcoder COMMAND --help' explains each command; 'stepcoder train --help' lists the sections of settings."""
+'stepcoder COMMAND --help' explains each command; 'stepcoder train --help' lists the sections of settings.
+
+exit codes of all commands:
+  0        done
+  1        done in part, or something was found: programs that the sandbox could not judge, failed runs of a study,
+           faults that doctor or data check name; a traceback is a fault of StepCoder
+  2        a mistake in what was given, told in one message; or nothing came out: no problem kept, none evaluated
+  128 + N  ended by signal N, such as 130 after Ctrl-C and 143 after SIGTERM; 141 where nobody reads the output"""
 
 
 class CurrentStderr(logging.StreamHandler[IO[str]]):
@@ -120,6 +129,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             return _run(argv)
+        except KeyboardInterrupt as ended:
+            print("; ".join(("stepcoder: stopped", *map(str, ended.args))), file=sys.stderr)
+            return stopped(ended)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -129,17 +141,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _unread() -> bool:
-    """Whether it was standard output that broke; what is left of it then leads nowhere."""
-    try:
-        output = sys.stdout.fileno()
-    except (OSError, ValueError):  # no file at all
-        return False
-    poll = select.poll()
-    poll.register(output, select.POLLOUT)
-    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
-    if gone:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
-    return gone
+    """Whether it was a standard stream that broke; what is left of it then leads nowhere."""
+    gone = []
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # no file at all
+            gone.append(leave(stream.fileno()))
+    return any(gone)
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -168,10 +175,6 @@ def _run(argv: Sequence[str] | None) -> int:
         missing = f"{options.command} needs {error.name}, which is not installed: pip install 'stepcoder[train]'"
         print(f"stepcoder: {missing}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt as ended:
-        goes_on = "; the same command goes on from the last checkpoint" if options.command in ("train", "sft") else ""
-        print(f"stepcoder: stopped{goes_on}", file=sys.stderr)
-        return stopped(ended)
 
 
 def complete_streams() -> None:

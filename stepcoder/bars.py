@@ -3,9 +3,9 @@
 import time
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from stepcoder.terminal import Terminal
 from stepcoder.words import duration, plural, rate
 
 PLAIN_LINE_S = 10.0
@@ -18,7 +18,7 @@ class WorkProgress:
     """
 
     def __init__(self, unit: str = "programs") -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Terminal(stderr=True, highlight=False)
         self.unit = unit
         self.done = self.total = self._before = 0
         self._started = self._told = time.monotonic()

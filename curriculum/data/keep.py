@@ -62,7 +62,7 @@ def evaluation_texts(files: Sequence[tuple[str, Location]], threshold: float) ->
 def sort_out(
     job: Refinement, findings: Iterable[Finding], against: EvaluationTexts, pool: LocalPool, progress: WorkProgress
 ) -> Outcome:
-    """Writes OUT, OUT.rejected.jsonl and, for a split, the held-out file."""
+    """Writes OUT.rejected.jsonl and, unless nothing is kept, OUT and, for a split, the held-out file."""
     source, choices, outcome = job.source, job.choices, Outcome()
     aside, rest = LineFile(beside(job.out, "rejected.jsonl")), LineFile(held_out_file(job.out))
     with LineFile(job.out) as file, aside, rest, Duplicates(pool) as duplicates:
@@ -80,8 +80,12 @@ def sort_out(
             later = held_out(finding.id, choices.held_out, choices.salt)
             (rest if later else file).write(made.line)
             outcome.kept.append(Kept(finding, later, made.length))
-        for written in (file, aside, rest) if choices.held_out else (file, aside):
-            written.commit()
+        aside.commit()
+        for written in (file, rest) if choices.held_out else (file,):
+            if outcome.kept:
+                written.commit()
+            else:
+                written.path.unlink(missing_ok=True)  # of other choices
     return outcome
 
 

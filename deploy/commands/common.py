@@ -1,11 +1,12 @@
 """What several commands share."""
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -63,14 +64,30 @@ def no_file(config: "BaseConfig") -> str:
 class Terminated(KeyboardInterrupt):
     """A request to end, such as SIGTERM to a stopped job: unwinds as Ctrl-C does, so that nothing is left running."""
 
+    signum = int(signal.SIGTERM)
+
 
 def stop(signum: int, frame: object) -> None:
-    raise Terminated
+    ended = Terminated()
+    ended.signum = signum
+    raise ended
 
 
 def stopped(ended: KeyboardInterrupt) -> int:
     """The exit code of a command that was told to end."""
-    return 128 + (signal.SIGTERM if isinstance(ended, Terminated) else signal.SIGINT)
+    return 128 + (ended.signum if isinstance(ended, Terminated) else signal.SIGINT)
+
+
+@contextlib.contextmanager
+def told_where_it_goes_on(directory: str) -> Iterator[None]:
+    """Ctrl-C during a run says what the same command does afterwards."""
+    from stepcoder.deploy.run.directory import goes_on
+
+    try:
+        yield
+    except KeyboardInterrupt as ended:
+        ended.args = (goes_on(directory),)
+        raise
 
 
 def _resume(text: str) -> str:
@@ -91,10 +108,11 @@ def run_options(parser: argparse.ArgumentParser, settings_help: type[SettingsHel
     parser.add_argument("-h", "--help", action=settings_help)
 
 
-def asked_to_stop(done: int, steps: int) -> str:
-    """How far a run came that was told to stop, and how it goes on."""
+def asked_to_stop(signum: int, done: int, steps: int) -> str:
+    """How far a run came that was told to stop by a signal, and how it goes on."""
     kept = f"the checkpoint of step {done} of {steps} is written" if done else "before its first checkpoint"
-    return f"by SIGTERM, {kept}; the same command goes on from there"
+    after = "goes on from there" if done else "begins at the first step"
+    return f"by {signal.Signals(signum).name}, {kept}; the same command {after}"
 
 
 def check_installed(command: str, extra: str, packages: tuple[str, ...]) -> None:
@@ -150,6 +168,11 @@ def executor_config(command: str, options: argparse.Namespace, settings: list[st
     return config
 
 
+def nothing_kept(source: object, count: int, out: Path) -> UserError:
+    """A command that keeps none of the problems that it read has failed: nobody can train on its output."""
+    return UserError(f"{source}: none of its {plural(count, 'problem')} is kept, so that {out} is not written")
+
+
 def kind_option(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """`--from`: the format of a data set."""
     from stepcoder.curriculum.data.readers import FORMATS
@@ -178,6 +201,6 @@ def place(path: Path) -> str:
 
 def console() -> "Console":
     """For tables: as wide as the terminal, or wide enough for a file."""
-    from rich.console import Console
+    from stepcoder.terminal import Terminal
 
-    return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+    return Terminal(width=None if sys.stdout.isatty() else 110, highlight=False)

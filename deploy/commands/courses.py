@@ -59,9 +59,9 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     if not sys.stdout.isatty():
         print(json.dumps([{"stage": c.stage, "line": c.line, "prefix": c.prefix} for c in found]))
         return 0
-    from rich.console import Console
+    from stepcoder.terminal import Terminal
 
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(marked(problem.solution, found), soft_wrap=True)
     note = "" if parse(problem.solution) else "; the solution does not parse, so that it has no start points"
     console.print(f"{problem.id}: {plural(len(found), 'stage')}{note}", markup=False, style="dim")

@@ -1,11 +1,19 @@
 """`stepcoder data refine`: of a data set, the problems that can be trained on."""
 
 import argparse
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import chosen_format, console, executor_config, kind_option, stop, stopped
+from stepcoder.deploy.commands.common import (
+    chosen_format,
+    console,
+    executor_config,
+    kind_option,
+    nothing_kept,
+    stop,
+    stopped,
+)
+from stepcoder.ending import on_request
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -33,7 +41,7 @@ examples:
   stepcoder data refine raw.jsonl train.jsonl --split 0.1 --mutants 5 --executor.cpu_s 10
 
 Every setting of 'stepcoder train --help executor' may follow. Exit code: 0, also where problems are dropped; 1
-where the sandbox failed for some; 2 for a mistake in files or options; 130 after Ctrl-C."""
+where the sandbox failed for some; 2 for a mistake in files or options, or where all are dropped; 130 after Ctrl-C."""
 
 
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -130,7 +138,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
                 not options.keep_duplicates, contamination, options.split, options.salt, options.keep_unsolved
             )
             job = Refinement(source, options.out, config, effort, choices)
-            signal.signal(signal.SIGTERM, stop)
+            on_request(stop)
             outcome = refine(job, evaluation, version(), progress, anew=options.force)
         except KeyboardInterrupt as ended:
             again = "the same command without --force" if options.force else "the same command"
@@ -139,7 +147,11 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     if options.report is not None:
         write_text(options.report, page(outcome, job, [Path(name).name for name in options.against]))
     _tell(options, outcome)
-    return 1 if any(rejection.reason == "not_judged" for rejection in outcome.dropped) else 0
+    if any(rejection.reason == "not_judged" for rejection in outcome.dropped):
+        return 1
+    if not outcome.kept:
+        raise nothing_kept(options.input, outcome.entries, options.out)
+    return 0
 
 
 def _check_outputs(options: argparse.Namespace, locations: "list[Location]", ours: bool) -> None:
@@ -168,8 +180,9 @@ def _tell(options: argparse.Namespace, outcome: "Outcome") -> None:
     print(f"{kept:,} of {plural(outcome.entries, 'problem is', 'problems are')} kept ({kept / outcome.entries:.1%})")
     if unsolved := sum(problem.finding.solution == NO_SOLUTION for problem in outcome.kept):
         print(f"{unsolved:,} of them without a solution, so that nothing was run for them")
-    print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
-    if options.split:
+    if kept:
+        print(f"kept      {options.out}" + (f" ({kept - later:,})" if options.split else ""))
+    if kept and options.split:
         print(f"held out  {held_out_file(options.out)} ({later:,})")
     if outcome.dropped:
         print(f"dropped   {beside(options.out, 'rejected.jsonl')}")

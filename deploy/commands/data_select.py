@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import console
+from stepcoder.deploy.commands.common import console, nothing_kept
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
@@ -71,13 +71,16 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
     rates, bounds = probe(config, ready, options.samples), Bounds(options.full, options.last)
     kept = selected(ready.train, rates, bounds)
-    with LineFile(options.out) as file:
-        for problem in kept:
-            file.write(problem_line(problem))
-        file.commit()
+    if kept:
+        with LineFile(options.out) as file:
+            for problem in kept:
+                file.write(problem_line(problem))
+            file.commit()
     if options.rates is not None:
         write_text(options.rates, "".join(_lines(rates)))
     tell(rates, bounds)
+    if not kept:
+        raise nothing_kept(options.problems, len(ready.train), options.out)
     print(f"problems   {options.out}: {len(kept):,} of {plural(len(ready.train), 'problem')}")
     return 0
 

@@ -20,17 +20,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, settings: list[str]) -> int:
-    from rich.console import Console
-
     from stepcoder.deploy.checks.doctor import findings, report
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.config.sft import root_of
+    from stepcoder.terminal import Terminal
 
     config = load_config(options.config, settings, root=root_of(options.config))
     if options.config is None:
         print(no_file(config), file=sys.stderr)
     found = list(findings(config))
-    Console(width=None if sys.stdout.isatty() else 120).print(report(found))
+    Terminal(width=None if sys.stdout.isatty() else 120).print(report(found))
     given = [] if options.config is None else ["--config", options.config]
     broken = [item.what for item in found if item.state == "problem"]
     print(

@@ -1,10 +1,10 @@
 """`stepcoder eval`."""
 
 import argparse
-import signal
 from pathlib import Path
 
 from stepcoder.deploy.commands.common import console, stop
+from stepcoder.ending import on_request
 from stepcoder.errors import UserError
 
 EXAMPLES = """\
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
         raise UserError("there is nothing to evaluate: data.heldout names no file, and eval.train_limit is 0")
     config, _ = settle(config)
     ready = preflight(config, writes=False, trains=False)
-    signal.signal(signal.SIGTERM, stop)
+    on_request(stop)
     from stepcoder.deploy.training.evaluation import evaluate
 
     result = evaluate(config, ready, options.programs and options.programs.absolute())

@@ -3,12 +3,12 @@
 import argparse
 import hashlib
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from stepcoder.deploy.commands.common import console, executor_config, judging_options, stop, stopped
+from stepcoder.ending import on_request
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
                 for record in read_results(options.out):
                     tally.add(record)
             else:
-                signal.signal(signal.SIGTERM, stop)
+                on_request(stop)
                 progress.message(f"{plural(inputs.total, 'program')} for {plural(len(inputs.per_problem), 'problem')}")
                 with LocalPool(config) as pool:
                     if options.force:

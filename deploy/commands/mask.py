@@ -49,9 +49,9 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     lines = parse_lines(options.lines, len(line_spans(program)), name)
     spans = executed_spans(program, lines)
     if sys.stdout.isatty():
-        from rich.console import Console
+        from stepcoder.terminal import Terminal
 
-        console = Console(highlight=False)
+        console = Terminal(highlight=False)
         console.print(coloured(program, spans), soft_wrap=True)
     print(json.dumps({"executed": spans}))
     return 0

@@ -4,7 +4,15 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import SettingsHelp, announcement, asked_to_stop, console, place, run_options
+from stepcoder.deploy.commands.common import (
+    SettingsHelp,
+    announcement,
+    asked_to_stop,
+    console,
+    place,
+    run_options,
+    told_where_it_goes_on,
+)
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -53,7 +61,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.checks.preflight import preflight
     from stepcoder.deploy.config.load import load_config
     from stepcoder.deploy.config.sft import SFTRunConfig
-    from stepcoder.deploy.run.directory import RunDirectory
+    from stepcoder.deploy.run.directory import RunDirectory, goes_on
     from stepcoder.deploy.run.provenance import record
     from stepcoder.deploy.run.resume import check_resume, settings_before, settle_resume
     from stepcoder.deploy.training.sft_data import prepare
@@ -80,8 +88,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
     if (began := settle_resume(options.resume, config.run.directory)) is not None:
         print(f"{config.run.directory}: {began}", file=sys.stderr)
-    stopping = Stopping(config.run.grace_s).install()
-    with RunDirectory.open(config, notes, updates) as run:
+    stopping = Stopping(config.run.grace_s, lambda: goes_on(config.run.directory)).install()
+    with told_where_it_goes_on(config.run.directory), RunDirectory.open(config, notes, updates) as run:
         for message in (*notes, *run.messages):
             print(f"{run.place}: {message}", file=sys.stderr)
         if not run.finished:
@@ -89,12 +97,12 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
             record(run.path)
             fine_tune(config, run, ready, data, stopping)
-        finish(config, run, asked=stopping.asked)
+        finish(config, run, stopping.signum)
     return stopping.exit_code
 
 
-def finish(config: "SFTRunConfig", run: "RunDirectory", asked: bool = False) -> None:
-    """The end of a run for a person: table, picture, where the model is. `asked`: it was told to stop."""
+def finish(config: "SFTRunConfig", run: "RunDirectory", asked: int | None = None) -> None:
+    """The end of a run for a person: table, picture, where the model is. `asked`: the signal that stopped it."""
     from stepcoder.deploy.run.checkpoint import POLICY, named
     from stepcoder.deploy.shown.plot import sft_curve
     from stepcoder.deploy.shown.summary import report, table
@@ -106,8 +114,9 @@ def finish(config: "SFTRunConfig", run: "RunDirectory", asked: bool = False) -> 
     if result["splits"]:
         console().print(table(result))
     where = run.uri or place(run.path)
-    if asked:
-        print(f"stopped         {asked_to_stop(max((s for s, _ in named(run.checkpoints)), default=0), run.steps)}")
+    if asked is not None:
+        last = max((step for step, _ in named(run.checkpoints)), default=0)
+        print(f"stopped         {asked_to_stop(asked, last, run.steps)}")
         return
     print(f"learning curve  {where}/{picture.name}\nrun directory   {where}")
     print(f"take the model  stepcoder export --run {where} --out my-model")

@@ -1,12 +1,12 @@
 """`stepcoder study`."""
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepcoder.deploy.commands.common import stop, stopped
+from stepcoder.ending import on_request
 from stepcoder.errors import UserError
 from stepcoder.words import plural
 
@@ -79,7 +79,7 @@ def start(options: argparse.Namespace, file: Path) -> int:
             print(f"{arm.name:12} {plural(len(arm.seeds), 'seed')}: {differs}")
         print(f"{plural(len(trials), 'run')}, {sum(done(trial.path) for trial in trials)} done: {plan.directory}")
         return 0
-    signal.signal(signal.SIGTERM, stop)
+    on_request(stop)
     try:
         code = Study(plan, launcher(options, plan), lambda text: print(text, file=sys.stderr, flush=True)).run()
     except KeyboardInterrupt as ended:

@@ -4,7 +4,14 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from stepcoder.deploy.commands.common import announcement, asked_to_stop, console, place, run_options
+from stepcoder.deploy.commands.common import (
+    announcement,
+    asked_to_stop,
+    console,
+    place,
+    run_options,
+    told_where_it_goes_on,
+)
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
@@ -38,7 +45,7 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
     from stepcoder.deploy.checks.formats import settle
     from stepcoder.deploy.checks.preflight import preflight
     from stepcoder.deploy.config.load import load_config
-    from stepcoder.deploy.run.directory import RunDirectory
+    from stepcoder.deploy.run.directory import RunDirectory, goes_on
     from stepcoder.deploy.run.provenance import record
     from stepcoder.deploy.run.resume import check_resume, settings_before, settle_resume
     from stepcoder.deploy.training.stopping import Stopping
@@ -57,8 +64,8 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
     if (began := settle_resume(options.resume, config.run.directory)) is not None:
         print(f"{config.run.directory}: {began}", file=sys.stderr)
-    stopping = Stopping(config.run.grace_s).install()
-    with RunDirectory.open(config, notes) as run:
+    stopping = Stopping(config.run.grace_s, lambda: goes_on(config.run.directory)).install()
+    with told_where_it_goes_on(config.run.directory), RunDirectory.open(config, notes) as run:
         for message in (*notes, *run.messages):
             print(f"{run.place}: {message}", file=sys.stderr)
         if not run.finished:
@@ -66,12 +73,12 @@ def run(options: argparse.Namespace, settings: list[str]) -> int:
 
             record(run.path)
             controller.train(config, run, ready, stopping)
-        finish(config, run, asked=stopping.asked)
+        finish(config, run, stopping.signum)
     return stopping.exit_code
 
 
-def finish(config: "Config", run: "RunDirectory", asked: bool = False) -> None:
-    """The end of a run for a person: table, picture, where the checkpoint is. `asked`: it was told to stop."""
+def finish(config: "Config", run: "RunDirectory", asked: int | None = None) -> None:
+    """The end of a run for a person: table, picture, where the checkpoint is. `asked`: the signal that stopped it."""
     from stepcoder.deploy.run.checkpoint import named
     from stepcoder.deploy.run.metrics import read_metrics
     from stepcoder.deploy.shown.plot import learning_curve
@@ -88,8 +95,8 @@ def finish(config: "Config", run: "RunDirectory", asked: bool = False) -> None:
     if result["splits"]:
         console().print(table(result))
     where = run.uri or place(run.path)
-    if asked:
-        print(f"stopped         {asked_to_stop(last, config.run.steps)}")
+    if asked is not None:
+        print(f"stopped         {asked_to_stop(asked, last, config.run.steps)}")
     elif ended == "minutes" and config.run.max_minutes is not None:
         print(f"stopped         {cut_short(last, config.run.steps, config.run.max_minutes)}")
     print(f"learning curve  {where}/{picture.name}\nrun directory   {where}")

@@ -47,8 +47,8 @@ def entry(leaf: Leaf, width: int) -> str:
 
 
 def terminal() -> int:
-    """Columns to write in."""
-    return min(110, shutil.get_terminal_size((100, 24)).columns)
+    """Columns to write in; a narrower terminal wraps."""
+    return max(60, min(110, shutil.get_terminal_size((100, 24)).columns))
 
 
 def settings_overview(root: type[BaseConfig]) -> str:

@@ -271,6 +271,13 @@ def begun(directory: str) -> bool:
     return any((path / "checkpoints").glob("step-*")) or any(True for _ in read_metrics(path / METRICS))
 
 
+def goes_on(directory: str) -> str:
+    """What the same command does after a run that is stopped now."""
+    for step, _ in named(local_part(directory) / "checkpoints"):
+        return f"the same command goes on from the checkpoint of step {step}"
+    return "there is no checkpoint yet: the same command begins at the first step"
+
+
 def refuse_others(before: dict[str, Any], config: BaseConfig) -> None:
     """Raise UserError where a run that began with the settings `before` can't go on with those of `config`."""
     if changed := differences(translated(before, type(config)), config.settings()):

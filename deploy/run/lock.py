@@ -18,12 +18,12 @@ LOCK = "driver.lock"
 
 
 class RunLock:
-    """Held from construction to `release()`; raises UserError while another driver holds it.
+    """Held from construction to `release()`; raises UserError while another driver holds it. `option` names the place.
 
     `took_over_from` is the process id of a driver that died without releasing, else None.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, option: str = "run.directory") -> None:
         self.path = directory / LOCK
         self._file = self.path.open("a+", encoding="utf-8")
         note = self._note()
@@ -33,8 +33,8 @@ class RunLock:
             self._file.close()
             who = f"process {note.get('pid', '?')} on {note.get('host', '?')}, since {note.get('since', '?')}"
             raise UserError(
-                f"run.directory: another driver is writing to {directory} ({who}). "
-                "Wait for it, stop it, or give another --run.directory."
+                f"{option}: another driver is writing to {directory} ({who}). "
+                f"Wait for it, stop it, or give another --{option}."
             ) from None
         self.took_over_from: int | None = note.get("pid")
         self._write({"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})

@@ -24,7 +24,9 @@ def meant(place: str) -> str:
         return f" It is in the run {around}."
     if model := next((folder for folder in (path, path / POLICY) if (folder / "config.json").is_file()), None):
         return f" {model} is a model: 'stepcoder eval --model {model}' evaluates it."
-    if below := run_places(place):
+    if (below := run_places(place)) == [str(path)]:
+        return f" {path} is a run that has not come to its first checkpoint, or has none any more."
+    if below:
         more = ", ..." if len(below) > _LISTED else ""
         return f" Runs below it: {', '.join(below[:_LISTED])}{more}."
     return ""

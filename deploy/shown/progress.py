@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
+from stepcoder.terminal import Terminal
 from stepcoder.words import duration
 
 LINE_EVERY_S = 60.0
@@ -45,7 +46,7 @@ class RunProgress:
         self, total: int = 0, done: int = 0, console: Console | None = None, ends: float | None = None
     ) -> None:
         """`ends`: when the command's time is over, as a time of `time.monotonic()`."""
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console = console or Terminal(stderr=True, highlight=False)
         self.total = total
         self.done = done
         self.ends = ends

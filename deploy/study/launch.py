@@ -44,6 +44,7 @@ class Process:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "stepcoder", *line], env=environment() | {"PYTHONPATH": path},
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_end_with_parent,
+                process_group=0,  # Ctrl-C and a terminal that closes are the study's to tell it
             )  # fmt: skip
 
     def poll(self) -> int | None:

@@ -42,7 +42,7 @@ class Study:
     def run(self) -> int:
         """Everything that is left to do; the exit code."""
         self.plan.directory.mkdir(parents=True, exist_ok=True)
-        lock = RunLock(self.plan.directory)
+        lock = RunLock(self.plan.directory, "directory")
         try:
             write_whole(self.plan.directory / STUDY, yaml.safe_dump(self.plan.record(), sort_keys=False))
             model = self._start_model()

@@ -4,14 +4,12 @@ import asyncio
 import json
 import logging
 import os
-import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 from ray.exceptions import AuthenticationError, GetTimeoutError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -34,6 +32,7 @@ from stepcoder.deploy.training.executors import A_PROCESS, free_cores, sites
 from stepcoder.deploy.training.guardian import watch_over
 from stepcoder.deploy.training.placement import Placement, Who, placement
 from stepcoder.deploy.training.reservation import NOTHING, Reservation, bundles, reserve
+from stepcoder.deploy.training.starting import own_cluster, own_handlers, whole_or_gone
 from stepcoder.deploy.training.turns import Turns
 from stepcoder.errors import UserError
 from stepcoder.executor.config import ExecutorConfig
@@ -53,16 +52,9 @@ LOOK_S = 120.0  # a new process on each node
 PASSED_ON = ("HF_", "NCCL_", "STEPCODER_")  # what begins so, the actors need as the driver does
 
 
-def own_cluster() -> list[psutil.Process]:
-    """Ray's processes that this driver has just started."""
-    return [p for p in psutil.Process().children(recursive=True) if p.is_running()]
-
-
 def join_cluster(config: BaseConfig) -> None:
     """Join the named cluster, that of the submitted job, or start one on this machine that ends with this process."""
-    handler = signal.getsignal(signal.SIGTERM)
     _join(config)
-    signal.signal(signal.SIGTERM, handler)  # Ray takes it, and aborts the process
     if own_machine(config) or (config.learner.device != "cpu" and gpus()):
         return  # nodes with GPUs are looked at when these are reserved
     alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
@@ -84,23 +76,21 @@ def _join(config: BaseConfig) -> None:
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            ray.init(
-                address="local",  # not a cluster that someone once started on this machine
-                num_cpus=r.num_cpus,
-                include_dashboard=r.dashboard,
-                dashboard_host=r.dashboard_host,
-                dashboard_port=r.dashboard_port,
-                object_store_memory=None if r.object_store_mib is None else r.object_store_mib << 20,
-                **common,
-            )
+            with whole_or_gone(), own_handlers():
+                ray.init(
+                    address="local",  # not a cluster that someone once started on this machine
+                    num_cpus=r.num_cpus,
+                    include_dashboard=r.dashboard,
+                    dashboard_host=r.dashboard_host,
+                    dashboard_port=r.dashboard_port,
+                    object_store_memory=None if r.object_store_mib is None else r.object_store_mib << 20,
+                    **common,
+                )
             break
         except Exception as error:
             # Ray gives its processes 30 s to find each other, which a busy machine may exceed.
             if not any(said in str(error) for said in UNSTARTED):
                 raise
-            for process in own_cluster():
-                process.kill()
-            ray.shutdown()
             if attempt == START_ATTEMPTS:
                 raise UserError(
                     f"Ray did not start here, at {START_ATTEMPTS} attempts: the machine is too busy, or /tmp is full. "
@@ -112,7 +102,8 @@ def _join(config: BaseConfig) -> None:
 def _enter(address: str, **options: Any) -> None:
     """Join a running cluster; its refusals as UserError."""
     try:
-        ray.init(address=address, **options)
+        with own_handlers():
+            ray.init(address=address, **options)
     except Exception as error:
         said = str(error).strip()
         if isinstance(error, AuthenticationError) or "unauthenticated" in said.lower() or "InvalidAuthToken" in said:

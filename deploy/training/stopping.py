@@ -1,4 +1,4 @@
-"""A request to end: SIGTERM from a stopped job, a scheduler, a spot machine that is taken back.
+"""A request to end: SIGTERM from a stopped job, a scheduler, a spot machine that is taken back; a terminal that closes.
 
 The run then ends with a checkpoint of the last step that is done, and goes on from there. A step that is being trained
 is ended first; what is being written or evaluated is given up, since its subtasks are in the checkpoint. Where that
@@ -8,9 +8,11 @@ takes longer than the grace, or at a second request, the process unwinds at once
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import NoReturn, TypeVar
+
+from stepcoder.ending import on_request
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +26,17 @@ class StopRequested(Exception):
 class Stopping:
     """Whether the run is to end, and for how long it may go on until then: `grace_s` (seconds; 0 ends it at once)."""
 
-    def __init__(self, grace_s: float = 0.0) -> None:
+    def __init__(self, grace_s: float = 0.0, goes_on: Callable[[], str] = str) -> None:
+        """`goes_on` says what the same command does where the run ends at once."""
         self.grace_s = grace_s
+        self._goes_on = goes_on
         self.signum: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
 
     def install(self) -> "Stopping":
-        """Take SIGTERM, and the process's timer once it has come. Only in the main thread."""
-        signal.signal(signal.SIGTERM, self._request)
+        """Take requests to end, and the process's timer once one has come. Only in the main thread."""
+        on_request(self._request)
         return self
 
     def begin(self) -> None:
@@ -74,12 +78,12 @@ class Stopping:
             await asyncio.gather(task, asked, return_exceptions=True)
 
     def _request(self, signum: int, frame: FrameType | None) -> None:
-        loop, wake = self._loop, self._wake
+        loop, wake, name = self._loop, self._wake, signal.Signals(signum).name
         if loop is None or wake is None or loop.is_closed() or self.asked or self.grace_s <= 0:
-            log.warning("asked to end by signal %d: at once; the same command goes on from the last checkpoint", signum)
+            log.warning("asked to end by %s: at once; %s", name, self._goes_on())
             raise SystemExit(128 + signum)
         self.signum = signum
-        log.warning("asked to end by signal %d: a checkpoint follows, within run.grace_s = %g s", signum, self.grace_s)
+        log.warning("asked to end by %s: a checkpoint follows, within run.grace_s = %g s", name, self.grace_s)
         signal.signal(signal.SIGALRM, self._late)
         signal.setitimer(signal.ITIMER_REAL, self.grace_s)
         loop.call_soon_threadsafe(wake.set)

@@ -50,6 +50,10 @@ def test_what_is_kept_and_every_rate_are_written(
     assert "0, full generation" in printed and "5 of 6 problems" in printed
     assert main(words) == 2
     assert "exists; give another file, or --force" in capsys.readouterr().err
+    words[3], none = str(tmp_path / "none.jsonl"), tmp_path / "none.rates.jsonl"
+    assert main([*words, "--full", "0", "--last", "1", "--rates", str(none), "--data.limit", "1"]) == 2
+    assert "starter:train: none of its 1 problem is kept" in capsys.readouterr().err
+    assert none.read_text() and not Path(words[3]).exists()
 
 
 @pytest.mark.parametrize("words", [["--samples", "0"], ["--full", "1.5"], ["--last", "-1"]])

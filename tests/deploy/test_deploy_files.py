@@ -1,6 +1,7 @@
 """The files that bring a run to a cluster: each by its own schema or checker, and each says only what there is."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -16,6 +17,7 @@ import yaml
 from stepcoder.deploy.cli import parser
 from stepcoder.deploy.config.load import load_config
 from tests.tools.loop import ROOT
+from tests.tools.patience import HANG_S, until
 
 DEPLOY = ROOT / "deploy"
 MANIFESTS = [DEPLOY / "kuberay" / "rayjob.yaml", DEPLOY / "kuberay" / "raycluster.yaml"]
@@ -100,6 +102,50 @@ def test_the_slurm_script_is_sound_and_leaves_time_for_a_checkpoint() -> None:
         pytest.skip("no shellcheck on PATH (Debian's package has it)")
     done = subprocess.run(["shellcheck", script], text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+SLURM = {
+    "scontrol": """[ "$1" = show ] && { echo here; exit; }; [ "$AT" != requeue ] || reached; echo "$@" >> told""",
+    "srun": "case $* in *hostname*) echo 127.0.0.1;; esac",
+    "ray": "[ $AT != joining ] || reached; echo ' node_1'",
+    "sleep": ":",
+    "stepcoder": """trap 'echo checkpoint >> told; exit 143' TERM; echo driver >> told
+        touch running; until [ -e told_to_end ]; do read -t 0.1 <> <(:); done; exit 0""",
+}
+
+
+@pytest.mark.parametrize(
+    ("at", "told", "code"),
+    [
+        ("joining", ["requeue 7"], 143),
+        ("running", ["driver", "checkpoint", "requeue 7"], 143),
+        ("requeue", ["driver", "checkpoint", "requeue 7"], 143),  # and before that, while it runs
+        ("never", ["driver"], 0),
+    ],
+)
+def test_the_slurm_script_goes_back_into_the_queue_whenever_it_is_told_to_end(
+    tmp_path: Path, at: str, told: list[str], code: int
+) -> None:
+    """Slurm, Ray and the driver are scripts that write down what they are told; `reached` waits for the signal."""
+    wait = "reached() { touch $AT; until [ -e signalled ]; do read -t 0.1 <> <(:); done; }"
+    for name, body in SLURM.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{wait}\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    known = {"CONFIG": "c.yaml", "RUN": "run", "BIN": str(tmp_path), "SLURM_JOB_NODELIST": "here", "SLURM_JOB_ID": "7"}
+    script = subprocess.Popen(
+        ["bash", DEPLOY / "slurm" / "train.sbatch"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        env=os.environ | known | {"AT": at, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    for place in {"requeue": ["running", "requeue"], "never": ["running"]}.get(at, [at]):
+        until(lambda place=place: (tmp_path / place).exists(), lambda: "not reached")
+        if at == "never":
+            (tmp_path / "told_to_end").touch()
+        else:
+            script.terminate()
+    (tmp_path / "signalled").touch()
+    _, errors = script.communicate(timeout=HANG_S)
+    assert (script.returncode, errors) == (code, "")
+    assert (tmp_path / "told").read_text().splitlines() == told
 
 
 def test_what_the_image_copies_is_there_and_complete() -> None:

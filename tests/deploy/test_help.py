@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from stepcoder.deploy.cli import main
 from tests.deploy.test_cli import ROOT, refused
 from tests.tools.patience import HANG_S
 
@@ -50,3 +51,14 @@ def test_help_of_a_section_or_a_setting_shows_it_alone() -> None:
     assert "--algorithm" in heavy_imports("train", "--help", "top")[1]
     assert "did you mean learner.loss?" in refused("train", "--help", "learner.los")
     assert "there are top, data, run" in refused("sft", "--help", "elsewhere")
+
+
+@pytest.mark.parametrize("words", [["train"], ["train", "all"], ["sft", "learner"], ["eval"]])
+@pytest.mark.parametrize("columns", ["1", "30"])
+def test_help_is_whole_in_a_terminal_of_any_width(
+    words: list[str], columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(SystemExit) as ended:
+        main([words[0], "--help", *words[1:]])
+    assert ended.value.code == 0 and capsys.readouterr().out

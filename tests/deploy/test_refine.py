@@ -77,6 +77,21 @@ def test_choices_are_changed_without_running_anything_again(tmp_path: Path, caps
     assert refined(raw, "--force") == (["double"], {})
 
 
+def test_where_nothing_is_kept_the_reasons_are_written_and_no_problems(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, out, report = write_lines(tmp_path / "raw.jsonl", DOUBLE, ECHO), tmp_path / "out.jsonl", tmp_path / "r.html"
+    assert len(refined(raw, "--split", "0.5")[0]) < 2 and out.exists()
+    capsys.readouterr()
+    words = ["data", "refine", str(raw), str(out), "--workers", "2", "--executor.cpu_s=1", "--report", str(report)]
+    assert main([*words, "--split", "0.5", "--against", str(raw)]) == 2
+    said = capsys.readouterr()
+    assert said.err.endswith(f"stepcoder: {raw}: none of its 2 problems is kept, so that {out} is not written\n")
+    assert "contaminated" in said.out and f"dropped   {out}.rejected.jsonl" in said.out and "kept  " not in said.out
+    assert len(lines(Path(f"{out}.rejected.jsonl"))) == 2 and "of 2 problems are kept" in report.read_text()
+    assert not out.exists() and not (tmp_path / "out.heldout.jsonl").exists()
+
+
 def test_of_several_solutions_the_preferred_one_that_passes_is_kept(tmp_path: Path) -> None:
     row = APPS | {"problem_id": 9, "question": "Say twice.", "starter_code": "def twice(n):\n"}
     calls = {"fn_name": "twice", "inputs": [[2], [3]], "outputs": [[4], [6]]}

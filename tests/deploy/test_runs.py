@@ -229,3 +229,9 @@ def test_what_is_no_run_is_told_with_what_it_is(
             continue  # these take what is below
         assert main([*words, place]) == 2
         assert said in capsys.readouterr().err, place
+
+
+def test_a_run_before_its_first_checkpoint_is_not_told_as_one_below_itself(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("run: {steps: 3}\n")
+    with pytest.raises(UserError, match=f"{tmp_path} is a run that has not come to its first checkpoint"):
+        find_checkpoint(str(tmp_path))

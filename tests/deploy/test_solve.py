@@ -33,7 +33,7 @@ def test_conversion_and_check_count_them(tmp_path: Path, capsys: pytest.CaptureF
     assert [bool(problem.solution) for problem in load_problems(out)] == [True, False]
     assert main(["data", "check", out]) == 0
     assert "2 problems are sound" in capsys.readouterr().out
-    assert main(["data", "refine", out, str(tmp_path / "kept.jsonl")]) == 0
+    assert main(["data", "refine", out, str(tmp_path / "kept.jsonl")]) == 2
     refused = {line["reason"] for line in lines(tmp_path / "kept.jsonl.rejected.jsonl")}
     assert "no_solution" in refused and "data solve" in capsys.readouterr().out
 

@@ -6,7 +6,10 @@ A whole run with its engines and programs is stopped in `tests/whole/test_loop.p
 import asyncio
 import json
 import os
+import pty
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,20 +17,24 @@ from typing import Any
 
 import pytest
 
+from stepcoder.deploy.commands.common import asked_to_stop, told_where_it_goes_on
+from stepcoder.deploy.run.directory import goes_on
 from stepcoder.deploy.training.stopping import Stopping, StopRequested
 from tests.deploy.test_resume import assert_same_end
+from tests.tools.loop import ROOT
 from tests.tools.one_process import STEPS, SUBTASKS, Learner, Rollout, checkpoint, configured, go
+from tests.tools.patience import HANG_S
 
 LONG_S = 600.0
 
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    kept = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGALRM)
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)}
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGTERM, kept[0])
-    signal.signal(signal.SIGALRM, kept[1])
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 def ask_at(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, call: int) -> None:
@@ -120,12 +127,62 @@ def test_the_grace_does_not_run_on_when_what_there_was_to_save_is_saved() -> Non
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0 and stopping.asked
 
 
-def test_before_there_is_anything_to_save_it_ends_at_once_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    stopping = Stopping(LONG_S).install()
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_before_there_is_anything_to_save_it_ends_at_once_and_says_so(
+    number: signal.Signals, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopping = Stopping(LONG_S, lambda: "what follows").install()
     with pytest.raises(SystemExit) as caught:
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert caught.value.code == 128 + signal.SIGTERM and not stopping.asked
-    assert "asked to end by signal 15: at once; the same command goes on" in caplog.text
+        os.kill(os.getpid(), number)
+    assert caught.value.code == 128 + number and not stopping.asked
+    assert f"asked to end by {number.name}: at once; what follows" in caplog.text
+
+
+def test_what_the_same_command_does_is_told_by_the_checkpoints_that_there_are(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / ".writing-step-00000004-1").mkdir(parents=True)
+    assert "begins at the first step" in goes_on(str(tmp_path)) and "begins" in asked_to_stop(signal.SIGTERM, 0, 4)
+    for step in (2, 10):
+        (tmp_path / "checkpoints" / f"step-{step:08d}").mkdir()
+    assert goes_on(str(tmp_path)) == "the same command goes on from the checkpoint of step 10"
+    assert asked_to_stop(signal.SIGHUP, 2, 4).startswith(
+        "by SIGHUP, the checkpoint of step 2 of 4 is written; the same"
+    )
+    with pytest.raises(KeyboardInterrupt, match="goes on from the checkpoint of step 10"):
+        with told_where_it_goes_on(str(tmp_path)):
+            raise KeyboardInterrupt
+
+
+def test_a_terminal_that_closes_ends_it_and_takes_no_word(tmp_path: Path) -> None:
+    """What is told on the way out, to a terminal that is not there, is no error; under nohup nothing happens at all."""
+    said = tmp_path / "said"
+    script = f"""
+import os, signal, sys, time
+from stepcoder.deploy.commands.common import stop, stopped
+from stepcoder.ending import on_request
+on_request(stop)
+try:
+    print("ready", flush=True)
+    time.sleep(1 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else 1000)
+    code = 7
+except KeyboardInterrupt as ended:
+    code = stopped(ended)
+print("out", flush=True)
+print("err", file=sys.stderr, flush=True)
+open({str(said)!r}, "w").write(str(code))
+"""
+    for ignoring, code in ((False, 129), (True, 7)):
+        said.unlink(missing_ok=True)
+        ours, its = pty.openpty()
+        process = subprocess.Popen(
+            ["setsid", "--ctty", *["nohup"][: int(ignoring)], sys.executable, "-c", script],
+            stdin=its, stdout=subprocess.PIPE if ignoring else its, stderr=subprocess.DEVNULL if ignoring else its,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        os.close(its)
+        assert b"ready" in (process.stdout.readline() if process.stdout else os.read(ours, 100))
+        os.close(ours)
+        process.wait(HANG_S)
+        assert said.read_text() == str(code)
 
 
 @pytest.mark.parametrize("grace_s", [LONG_S, 0.05, 0.0])

@@ -123,7 +123,7 @@ def test_a_seed_stays_with_the_kind_of_processor_it_was_begun_on(plan: Plan, mon
 def test_two_studies_in_one_directory_are_refused(plan: Plan) -> None:
     plan.directory.mkdir(parents=True)
     lock = RunLock(plan.directory)
-    with pytest.raises(UserError, match="another driver is writing"):
+    with pytest.raises(UserError, match="^directory: another driver is writing .* give another --directory"):
         ran(plan)
     lock.release()
 
@@ -189,6 +189,7 @@ def test_a_process_of_a_study_ends_when_the_study_is_killed(tmp_path: Path) -> N
     while not number.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     child = psutil.Process(int(number.read_text()))
+    assert os.getpgid(child.pid) == child.pid  # no Ctrl-C of a terminal reaches it: the study tells it to end
     study.send_signal(signal.SIGKILL)
     study.wait()
     assert psutil.wait_procs([child], timeout=HANG_S)[1] == []

@@ -78,6 +78,27 @@ def test_every_named_file_exists(page: Path) -> None:
     assert [name for name in named if not any(ROOT.glob(name.rstrip("/")))] == []
 
 
+def spelt_out(name: str) -> list[str]:
+    """`{a,b}.py` is `a.py` and `b.py`."""
+    if (found := re.search(r"\{([^{}]*)\}", name)) is None:
+        return [name]
+    before, after = name[: found.start()], name[found.end() :]
+    return [file for part in found[1].split(",") for file in spelt_out(before + part + after)]
+
+
+def test_every_file_to_touch_is_named_from_the_root_or_a_folder_of_its_row() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("\n| change | touch |\n")[2]
+    rows = [re.findall(r"`([^`]+)`", row.partition(" | ")[2]) for row in table.partition("\n\n")[0].splitlines()[1:]]
+    assert len(rows) > 20
+    lost = []
+    for words in rows:
+        folders = [folder for word in words if word.endswith("/") and (folder := ROOT / word).is_dir()]
+        named = [file for word in words if re.fullmatch(r"[a-z_/.,{}]+\.py", word) for file in spelt_out(word)]
+        clear = [file for file in named if folders or "/" in file]  # else of the folder that the row is about
+        lost += [file for file in clear if not any((folder / file).is_file() for folder in (ROOT, *folders))]
+    assert lost == []
+
+
 @each_page
 def test_every_name_that_is_said_to_be_in_a_file_is_there(page: Path) -> None:
     pairs = re.findall(r"`(\w+)`,? (?:in|of) `(\S+\.py)`", page.read_text(encoding="utf-8"))
