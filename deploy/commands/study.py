@@ -94,12 +94,12 @@ def start(options: argparse.Namespace, file: Path) -> int:
 
 def launcher(options: argparse.Namespace, plan: "Plan") -> "Launcher":
     from stepcoder.deploy.study.launch import Here
+    from stepcoder.deploy.study.runner import grace_s
 
     if options.address is None:
-        return Here()
+        return Here(grace_s(plan))
     from stepcoder.deploy.jobs.upload import Upload
     from stepcoder.deploy.study.jobs import Jobs
-    from stepcoder.deploy.study.runner import grace_s
 
     return Jobs(options.address, options.jobs or 2, Upload(Path(".")), plan.directory, grace_s(plan))
 

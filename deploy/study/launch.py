@@ -38,7 +38,9 @@ class Launcher(Protocol):
 
 
 class Process:
-    def __init__(self, line: Sequence[str], log: Path) -> None:
+    def __init__(self, line: Sequence[str], log: Path, grace_s: float) -> None:
+        """`grace_s`: of its `run`, within which it writes a checkpoint."""
+        self._grace_s = grace_s
         path = os.pathsep.join([str(IMPORT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -55,7 +57,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
-            self._process.wait(STOP_S)
+            self._process.wait(self._grace_s + STOP_S)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             self._process.kill()
             self._process.wait()
@@ -72,7 +74,11 @@ class Here:
     at_once = 1
     here = True
 
+    def __init__(self, grace_s: float) -> None:
+        """`grace_s`: the longest of the study's commands."""
+        self._grace_s = grace_s
+
     def start(self, name: str, line: Sequence[str], log: Path) -> Handle:
         with log.open("a", encoding="utf-8") as output:
             output.write(f"$ stepcoder {' '.join(line)}\n")
-        return Process(line, log)
+        return Process(line, log, self._grace_s)

@@ -21,7 +21,7 @@ from stepcoder.deploy.run.checkpoint import POLICY, latest_complete
 from stepcoder.deploy.run.listing import held
 from stepcoder.deploy.run.lock import RunLock
 from stepcoder.deploy.study.launch import Handle, Launcher
-from stepcoder.deploy.study.plan import STUDY, Plan, Trial, named
+from stepcoder.deploy.study.plan import STUDY, Plan, Trial, named, words
 from stepcoder.deploy.study.trials import done, foreign, minutes_left, progress
 from stepcoder.errors import UserError
 from stepcoder.files import write_whole
@@ -179,5 +179,8 @@ def start_model(plan: Plan) -> Path | None:
 
 
 def grace_s(plan: Plan) -> float:
-    """How long the longest command may take to end."""
-    return load_config(plan.sft, [], {}, root=SFTRunConfig).run.grace_s if plan.sft else 25.0
+    """The longest `run.grace_s` of the study's commands: how long one may take to write its checkpoint."""
+    commands = [load_config(plan.config, words(arm.settings), {}).run for arm in plan.arms]
+    if plan.sft is not None:
+        commands.append(load_config(plan.sft, [], {}, root=SFTRunConfig).run)
+    return max(run.grace_s for run in commands)

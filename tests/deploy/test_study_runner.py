@@ -182,7 +182,7 @@ def test_a_process_of_a_study_ends_when_the_study_is_killed(tmp_path: Path) -> N
     script = (
         "import sys, time; from pathlib import Path; from stepcoder.deploy.study.launch import Here\n"
         f"sys.executable = {str(sleeper)!r}\n"
-        f"Here().start('x', ['train'], Path({str(tmp_path / 'log')!r})); time.sleep(1000)\n"
+        f"Here(0.0).start('x', ['train'], Path({str(tmp_path / 'log')!r})); time.sleep(1000)\n"
     )
     study = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + HANG_S
@@ -195,8 +195,14 @@ def test_a_process_of_a_study_ends_when_the_study_is_killed(tmp_path: Path) -> N
     assert psutil.wait_procs([child], timeout=HANG_S)[1] == []
 
 
+def test_a_run_has_the_time_that_its_own_settings_give_it_to_end(tmp_path: Path) -> None:
+    assert runner.grace_s(load_plan(written(tmp_path))) == 25.0
+    slow = GOOD.replace("both: {{", "both: {{run: {{grace_s: 300}}, ")
+    assert runner.grace_s(load_plan(written(tmp_path, slow))) == 300.0
+
+
 def test_a_process_of_this_machine_logs_its_command_and_gives_its_code(tmp_path: Path) -> None:
-    handle = Here().start("x", ["runs", str(tmp_path)], tmp_path / "log")
+    handle = Here(0.0).start("x", ["runs", str(tmp_path)], tmp_path / "log")
     deadline = time.monotonic() + HANG_S
     while (code := handle.poll()) is None and time.monotonic() < deadline:
         time.sleep(0.05)
