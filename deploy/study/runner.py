@@ -180,7 +180,6 @@ def start_model(plan: Plan) -> Path | None:
 
 def grace_s(plan: Plan) -> float:
     """The longest `run.grace_s` of the study's commands: how long one may take to write its checkpoint."""
-    commands = [load_config(plan.config, words(arm.settings), {}).run for arm in plan.arms]
-    if plan.sft is not None:
-        commands.append(load_config(plan.sft, [], {}, root=SFTRunConfig).run)
-    return max(run.grace_s for run in commands)
+    found = [load_config(plan.config, words(arm.settings), {}).run.grace_s for arm in plan.arms]
+    found += [load_config(plan.sft, [], {}, root=SFTRunConfig).run.grace_s] if plan.sft else []
+    return max(found)
