@@ -1,6 +1,6 @@
 # make train   builds .venv, then trains the starter model (about half an hour on 2 cores)
 # make test    builds .venv, then runs the tests (ten minutes on 2 cores)
-# make test-slow  runs those that need a minute or more each: kills, restarts, jobs on a cluster
+# make test-slow  runs those that need half a minute or more each: kills, restarts, jobs on a cluster
 # make test-all  runs all, with those that repeat at length what others check
 # make setup   builds .venv only; does nothing when it is up to date
 # make check   linter, type checker, direction of imports

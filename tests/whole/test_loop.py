@@ -165,6 +165,7 @@ def test_every_other_way_to_learn_goes_through_the_loop(model: Path, tmp_path: P
     assert_evaluated(tmp_path / "ways", 2)
 
 
+@pytest.mark.slow
 def test_generation_may_run_ahead_of_training_and_equal_groups_are_replaced(model: Path, tmp_path: Path):
     config = write_config(tmp_path, model, "ahead", max_staleness=2, eval={"at_start": False, "at_end": False})
     refilling = "--learner.drop_equal_groups true --refill_rounds 12 --executor.reward tests.tools.loop:coin"
