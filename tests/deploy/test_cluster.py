@@ -3,15 +3,12 @@
 import asyncio
 import gc
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-import psutil
 import pytest
 import ray
 from ray.exceptions import AuthenticationError, NodeDiedError, ObjectLostError, RaySystemError
@@ -40,8 +37,7 @@ from stepcoder.learner.service import RankHangs
 from stepcoder.rollout.config import RolloutConfig
 from stepcoder.waiting import WaitedTooLong, watched, within
 from tests.tools.cluster import cluster_with_gpus
-from tests.tools.loop import ROOT
-from tests.tools.patience import HANG_S, until
+from tests.tools.patience import until
 
 RUN: Any = SimpleNamespace(checkpoint=None, checkpoints=Path("nowhere"), note=lambda text: None)
 PROGRESS: Any = SimpleNamespace(message=lambda text: None)
@@ -245,43 +241,6 @@ def test_a_machine_on_which_ray_does_not_start_is_told(failure: Exception, monke
     monkeypatch.setattr(starting, "own_cluster", list)
     with pytest.raises(UserError, match="Ray did not start here, at 3 attempts"):
         cluster.join_cluster(load_config(None, [], {}))
-
-
-@pytest.mark.parametrize("starts", [True, False])
-def test_a_signal_while_ray_starts_leaves_nothing_and_is_answered_as_at_any_other_time(
-    starts: bool, tmp_path: Path
-) -> None:
-    """In Ray's place: it takes SIGTERM, and a process of its own has ended before what that one has started."""
-    number = tmp_path / "number"
-    script = f"""
-import os, signal, subprocess, sys, time
-import ray
-from ray._private.utils import set_sigterm_handler
-from pathlib import Path
-from stepcoder.deploy.config.load import load_config
-from stepcoder.deploy.training.cluster import join_cluster
-from stepcoder.deploy.training.stopping import Stopping
-
-def init(**_):
-    if {starts}:
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(15))  # as the core does
-        return
-    ray._private.utils.set_sigterm_handler(lambda *_: os._exit(15))
-    subprocess.run(["sh", "-c", "sleep 1000 & echo $! > {number}"])
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(1000)
-
-ray.init = init
-Stopping(60.0, lambda: "and then").install()
-join_cluster(load_config(None, [], {{}}))
-os.kill(os.getpid(), signal.SIGTERM)
-"""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG_S, env=environment
-    )
-    assert (done.returncode, done.stderr.splitlines()[-1:]) == (143, ["asked to end by SIGTERM: at once; and then"])
-    assert starts or not psutil.pid_exists(int(number.read_text()))
 
 
 def test_a_cluster_is_looked_at_when_it_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
