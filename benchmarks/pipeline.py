@@ -127,7 +127,7 @@ def simulated(staleness: list[int], steps: int, step_s: float) -> None:
         f"learner and executors at full load: {step_s:g} s a step each"
     )
     print("staleness  s/step  times  engines   places  learner  executors  finished      judging  mean age")
-    print("                           idle    empty     idle       idle  groups        programs  (updates)")
+    print("                           idle    empty     idle       idle  groups        programs  (steps)")
     strict_s = 0.0
     with tempfile.TemporaryDirectory(prefix="stepcoder-pipeline-") as folder:
         for each in staleness:

@@ -60,8 +60,8 @@ class Config(BaseConfig):
     subtasks_per_step: int = Field(default=512, ge=1)
     """Subtasks of a step; each gets rollout.group_size completions (subtasks)."""
     max_staleness: int = Field(default=1, ge=0)
-    """Weight updates that a trajectory may be behind when it is trained on (updates), and steps that are generated
-    ahead: 0 is strict on-policy. The more, the less do training and generation wait for each other, and for the longest
+    """Age that a trajectory's weights may have when it is trained on (steps), and steps that are generated ahead:
+    0 is strict on-policy. The more, the less do training and generation wait for each other, and for the longest
     completions."""
     placement: Literal["auto", "split", "colocated"] = "auto"
     """Where learner and engines compute on GPUs. split: on GPUs of their own. colocated: on the same ones, where an
