@@ -1,23 +1,12 @@
 """The program in a completion, and the place of each of its characters there."""
 
-import numpy as np
-
-from stepcoder.executor.grading.fences import blocks
+from stepcoder.executor.grading.fences import answer_begins
 from stepcoder.rollout.text.extract import Extracted, extract
 
 
 def program_in(completion: str) -> Extracted:
-    """The last complete fenced block; else what follows an open fence; else the whole text."""
-    whole = [block for block in blocks(completion) if block.closing]
-    if not whole:
-        return extract("", completion, "instruct")
-    last = whole[-1]
-    written = np.zeros(len(completion), dtype=bool)
-    written[last.start : last.end] = True
-    for start, end in last.margins(completion):
-        written[start:end] = False
-    positions = np.where(written, np.cumsum(written) - 1, -1).astype(np.int32)
-    return Extracted(last.program(completion), positions, last.closing, 0)
+    """The program in the last fenced block of the answer, as in training; without one the text after the thoughts."""
+    return extract("", completion, "instruct", answer_begins(completion))
 
 
 def text_of(completion: object) -> str:

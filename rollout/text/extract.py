@@ -2,7 +2,8 @@
 
 The program is the given part of the solution followed by what the policy wrote, up to the
 closing fence. Invariant: wherever `positions[i] >= 0`, `program[positions[i]] == response[i]`;
-nothing is trimmed or reindented, so that a line of the program maps back to sampled tokens.
+nothing is trimmed or reindented but the margin of an indented fence, so that a line of the program
+maps back to sampled tokens.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ import numpy as np
 from jaxtyping import Int32
 
 from stepcoder.curriculum.config import PromptForm
-from stepcoder.executor.grading.fences import closing_fence, last_opening_fence
+from stepcoder.executor.grading.fences import Block, answer_blocks
+
+_CLOSING = "\n```"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,17 +40,25 @@ def extract(given: str, response: str, form: PromptForm = "prefill", answer: int
     on, opens its own fences, after prose or not. The last of them holds the program, which either goes on below `given`
     or repeats it; without a fence the answer is the program.
     """
-    opening = (0, 0) if form == "prefill" else last_opening_fence(response, answer)
-    start = opening[1]
-    fence = closing_fence(response, start, at_line_start=form == "instruct")
-    end = len(response) if fence is None else fence[0]
-    body = response[start:end]
-    head = given
+    block = _block(response, form, answer)
+    body, head = block.program(response), given
     if form == "instruct":
         head = "" if _repeats(body, given) else f"{given}\n" if given and not body.startswith("\n") else given
-    positions = np.full(len(response), -1, dtype=np.int32)
-    positions[start:end] = np.arange(len(head), len(head) + len(body), dtype=np.int32)
-    return Extracted(head + body, positions, fence, len(head), opening)
+    written = np.zeros(len(response), dtype=bool)
+    written[block.start : block.end] = True
+    for start, end in block.margins(response):
+        written[start:end] = False
+    positions = np.where(written, len(head) + np.cumsum(written) - 1, -1).astype(np.int32)
+    return Extracted(head + body, positions, block.closing, len(head), (block.opening, block.start))
+
+
+def _block(response: str, form: PromptForm, answer: int) -> Block:
+    """Where the program stands; `opening` is `start` where the response opens no fence."""
+    if form == "instruct":
+        return [Block("", 0, answer, answer, len(response), None), *answer_blocks(response, answer)][-1]
+    end = response.find(_CLOSING)
+    closing = None if end < 0 else (end + 1, end + len(_CLOSING))
+    return Block("", 0, 0, 0, end + 1 if closing else len(response), closing)
 
 
 def _repeats(body: str, given: str) -> bool:
