@@ -223,28 +223,6 @@ def test_the_mask_counts_executed_tokens_in_the_completion() -> None:
         executed_mask(completion, {"executed_lines": None}, offsets)
 
 
-DOCSTRING = 'def f():\n    """\n    ```\n    a\n    ```\n    """\n'
-
-
-@pytest.mark.parametrize(
-    ("completion", "program"),
-    [
-        ("```python\na\n```\ntext\n```\nb\n```\n", "b\n"),
-        ("```py\na\n", "a\n"),
-        ("a = 1\n", "a = 1\n"),
-        ("```python\na\n```\nlike ``` this", "a\n"),
-        ("1. So:\n\n   ```python\n   if a:\n       b\n\n   ```\n2. Or", "if a:\n    b\n\n"),
-        (f"```python\n{DOCSTRING}```", DOCSTRING),
-        ("````md\n```python\na\n```\n````\n~~~python\nb\n~~~\n```\nc", "b\n"),
-    ],
-)
-def test_the_last_whole_block_is_the_program(completion: str, program: str) -> None:
-    found = program_in(completion)
-    assert found.program == program
-    for at, place in enumerate(found.positions):
-        assert place < 0 or completion[at] == program[place]
-
-
 @pytest.mark.parametrize("beside", [{}, {"inputs": [""], "outputs": [None]}])
 def test_asserts_of_a_ground_truth(beside: dict[str, Any]) -> None:
     judge = Judge(executor={"workers": 1})

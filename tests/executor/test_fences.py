@@ -40,6 +40,8 @@ INDENTED = 'def f():\n    """\n    ```\n    >>> f()\n    ```\n    """\n'
         ("So:\n~~~\nx\n~~~\n~~~py\nprint(1)\n~~~\n", "print(1)\n", "print(1)\n"),
         ("So:\n  ```\n  print(1)\n", "print(1)\n", "print(1)\n"),
         ("So:\n````py\nx = 1\n```\n````\n", "x = 1\n```\n", "x = 1\n```\n"),
+        ("```python\na\n```\nlike ``` this", "a\n", "a\n"),
+        ("````md\n```python\na\n```\n````\n~~~python\nb\n~~~\n```\nc", "b\n", "c"),
         ("", "", ""),
     ],
 )
