@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from stepcoder.deploy.commands.common import stopped
 from stepcoder.ending import leave
-from stepcoder.errors import UserError, disk_full, nearest
+from stepcoder.errors import UserError, disk_fault, mended, nearest
 from stepcoder.paths import source_tree
 
 COMMANDS = (
@@ -164,16 +164,16 @@ def _run(argv: Sequence[str] | None) -> int:
         for line in str(error).split("\n"):
             print(line if line.startswith(" ") else f"stepcoder: {line}", file=sys.stderr)
         return 2
-    except OSError as error:
-        if (reason := disk_full(error)) is None:
-            raise
-        print(f"stepcoder: {reason}. Make room there and give the same command again.", file=sys.stderr)
-        return 2
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in TRAINING:
             raise
         missing = f"{options.command} needs {error.name}, which is not installed: pip install 'stepcoder[train]'"
         print(f"stepcoder: {missing}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if (fault := disk_fault(error)) is None:
+            raise
+        print(f"stepcoder: {fault}. {mended(fault)} and give the same command again.", file=sys.stderr)
         return 2
 
 
