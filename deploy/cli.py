@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import IO, Any
 
 from stepcoder.deploy.commands.common import stopped
-from stepcoder.ending import leave
+from stepcoder.ending import lead_nowhere, leave
 from stepcoder.errors import UserError, disk_fault, mended, nearest
 from stepcoder.paths import source_tree
 
@@ -138,6 +138,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not _unread():
             raise
         return 141
+    except Exception as error:
+        if (fault := disk_fault(error)) is None:
+            raise
+        try:
+            sys.stdout.flush()
+        except OSError:  # it is the file that the output goes to
+            lead_nowhere(sys.stdout.fileno())
+            fault.filename = "standard output"
+        print(f"stepcoder: {fault}. {mended(fault)} and give the same command again.", file=sys.stderr)
+        return 2
 
 
 def _unread() -> bool:
@@ -169,11 +179,6 @@ def _run(argv: Sequence[str] | None) -> int:
             raise
         missing = f"{options.command} needs {error.name}, which is not installed: pip install 'stepcoder[train]'"
         print(f"stepcoder: {missing}", file=sys.stderr)
-        return 2
-    except Exception as error:
-        if (fault := disk_fault(error)) is None:
-            raise
-        print(f"stepcoder: {fault}. {mended(fault)} and give the same command again.", file=sys.stderr)
         return 2
 
 

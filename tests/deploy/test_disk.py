@@ -4,8 +4,11 @@ In the place of a full disk: files may not be longer than so many bytes.
 """
 
 import errno
+import os
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +27,8 @@ from stepcoder.errors import UserError, disk_fault
 from stepcoder.files import write_whole
 from stepcoder.learner.networks.state import save
 from tests.deploy.test_run_directory import configured
+from tests.tools.loop import ROOT
+from tests.tools.patience import HANG_S
 
 WEIGHTS = {"weight": torch.zeros(50_000)}
 
@@ -100,3 +105,17 @@ def test_what_is_no_fault_of_the_disk_is_none() -> None:
     assert disk_fault(OSError(errno.EINVAL, "[Errno 28]")) is None
     gathered = shutil.Error([("a", "b", "[Errno 2] none: 'a'"), ("c", "d", "[Errno 28] No space left on device")])
     assert (found := disk_fault(gathered)) is not None and found.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("command", ["--version", "train --help all"])
+def test_an_output_that_goes_to_a_full_disk_is_told(command: str) -> None:
+    """Where it is buffered it fails at the end, and would once more when Python ends."""
+    words = [sys.executable, "-m", "stepcoder", *command.split()]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=HANG_S, cwd=ROOT, env=environment
+        )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    where = "" if "all" in command else ": 'standard output'"
+    assert done.stderr.startswith(f"stepcoder: [Errno 28] No space left on device{where}. Make room there")
