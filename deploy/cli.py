@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import IO, Any
 
 from stepcoder.deploy.commands.common import stopped
-from stepcoder.ending import leave
-from stepcoder.errors import UserError, disk_full, nearest
+from stepcoder.ending import lead_nowhere, leave
+from stepcoder.errors import UserError, disk_fault, mended, nearest
 from stepcoder.paths import source_tree
 
 COMMANDS = (
@@ -138,6 +138,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not _unread():
             raise
         return 141
+    except Exception as error:
+        if (fault := disk_fault(error)) is None:
+            raise
+        try:
+            sys.stdout.flush()
+        except OSError:  # it is the file that the output goes to
+            lead_nowhere(sys.stdout.fileno())
+            fault.filename = "standard output"
+        print(f"stepcoder: {fault}. {mended(fault)} and give the same command again.", file=sys.stderr)
+        return 2
 
 
 def _unread() -> bool:
@@ -163,11 +173,6 @@ def _run(argv: Sequence[str] | None) -> int:
     except UserError as error:
         for line in str(error).split("\n"):
             print(line if line.startswith(" ") else f"stepcoder: {line}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if (reason := disk_full(error)) is None:
-            raise
-        print(f"stepcoder: {reason}. Make room there and give the same command again.", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in TRAINING:

@@ -21,7 +21,7 @@ from stepcoder.learner.networks.adapters import add_adapters, plain_weights
 from stepcoder.learner.networks.engine import FrozenModel, TrainedModel, join_ranks
 from stepcoder.learner.networks.models import Policy, add_value_head, frozen, load_critic, load_policy
 from stepcoder.learner.networks.networks import Network, Networks, unadapted
-from stepcoder.learner.networks.state import copied
+from stepcoder.learner.networks.state import copied, save
 from stepcoder.learner.tally import Reduce
 from stepcoder.learner.trained import Trained
 from stepcoder.learner.update import PolicyUpdate
@@ -190,15 +190,13 @@ class LearnerRank:
         """
         folder = Path(directory)
         files = [network.write(folder / "learner", name) for name, network in self._update.networks.trained.items()]
-        files.append(folder / "learner" / f"random-{self.rank}.pt")
-        torch.save(self._random, files[-1])
+        files.append(save(self._random, folder / "learner" / f"random-{self.rank}.pt"))
         if self.rank == 0:
             (folder / "learner" / KL_STATE).write_text(json.dumps({"factor": self._factor}), encoding="utf-8")
             self._save_hugging_face(folder / "policy", self._weights)
             files += [folder / "learner" / KL_STATE, *(folder / "policy").iterdir()]
             if self._reference:
-                torch.save(self._reference, folder / "learner" / REFERENCE)
-                files.append(folder / "learner" / REFERENCE)
+                files.append(save(self._reference, folder / "learner" / REFERENCE))
         if not self._copied:
             self._weights = {}
             for network in self._update.networks.trained.values():

@@ -16,6 +16,7 @@ it samples nothing before it has the weights of the others.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -186,8 +187,9 @@ class Crew:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        closing = [asyncio.ensure_future(_answer(member.actor.close.remote())) for member in self.members]
-        await asyncio.wait(closing, timeout=patience_s)  # a worker may still be starting, or be dead
+        closing = asyncio.gather(*(_answer(member.actor.close.remote()) for member in self.members))
+        with contextlib.suppress(TimeoutError):  # a worker may still be starting, or be dead
+            await asyncio.wait_for(closing, patience_s)
         for member in self.members:
             ray.kill(member.actor)
 

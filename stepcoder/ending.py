@@ -28,7 +28,12 @@ def leave(descriptor: int) -> bool:
     poll.register(descriptor, select.POLLOUT)
     gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
     if gone:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, descriptor)
-        os.close(nowhere)
+        lead_nowhere(descriptor)
     return gone
+
+
+def lead_nowhere(descriptor: int) -> None:
+    """What is written to an output from now on is lost, and no error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

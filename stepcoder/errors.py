@@ -1,12 +1,29 @@
 """Errors for the person who started the command: what was wrong, where, and what to do."""
 
 import errno
+import os
+import re
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (*_FULL, errno.EFBIG, errno.EROFS, errno.EIO)
+_NUMBER = re.compile(r"\[Errno (\d+)\]|\(os error (\d+)\)")  # as Python and Rust have it in a text
 
 
-def disk_full(error: BaseException | None) -> OSError | None:
-    """That the disk is full, where that is what went wrong, here or in a task of Ray's."""
-    reason = getattr(error, "cause", error)
-    return reason if isinstance(reason, OSError) and reason.errno in (errno.ENOSPC, errno.EDQUOT) else None
+def disk_fault(error: BaseException | None) -> OSError | None:
+    """What a disk said that is full, or takes nothing, where that is what went wrong, here or in a task of Ray's.
+
+    Of libraries that have errors of their own, and of those that gather several, it is in the text.
+    """
+    reason = getattr(error, "cause", None) or error
+    if isinstance(reason, OSError) and reason.errno is not None:
+        return reason if reason.errno in _REFUSED else None
+    numbers = [int(found[1] or found[2]) for found in _NUMBER.finditer(str(reason))]
+    return next((OSError(number, os.strerror(number)) for number in numbers if number in _REFUSED), None)
+
+
+def mended(fault: OSError, full: str = "Make room there") -> str:
+    """What to do about it, and in its place where it is no want of room."""
+    return full if fault.errno in _FULL else "Put that right"
 
 
 class UserError(Exception):

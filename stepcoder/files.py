@@ -42,7 +42,9 @@ class Whole:
         self.stream: IO[bytes] = self._aside.open("wb")
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(self.path)  # what a write says has none
         with contextlib.suppress(OSError):  # what is not committed is thrown away
             self.stream.close()
         self._aside.unlink(missing_ok=True)

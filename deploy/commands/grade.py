@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -150,6 +149,7 @@ def _check_out(options: argparse.Namespace) -> None:
 def _tell(options: argparse.Namespace, tally: "Tally", ks: tuple[int, ...], here: int, seconds: float) -> None:
     """The figures at the end, for a person on stdout and for a program in --summary."""
     from stepcoder.executor.grading.summary import summarise, tables
+    from stepcoder.files import write_json
     from stepcoder.words import duration, rate
 
     summary = summarise(tally, ks)
@@ -159,7 +159,7 @@ def _tell(options: argparse.Namespace, tally: "Tally", ks: tuple[int, ...], here
         print(f"{plural(here, 'program')} in {duration(seconds)}, {rate(here, seconds)} programs/s")
     print(f"results  {options.out}")
     if options.summary is not None:
-        options.summary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        write_json(options.summary, summary)
     if tally.infra_errors:
         print(
             f"stepcoder: {plural(tally.infra_errors, 'program')} could not be judged (infra_error, no reward): the "

@@ -15,7 +15,7 @@ from stepcoder.deploy.commands.common import (
 from stepcoder.words import plural
 
 if TYPE_CHECKING:
-    from stepcoder.deploy.config.run import Config
+    from stepcoder.deploy.config.run import Config, RunConfig
     from stepcoder.deploy.run.directory import RunDirectory
 
 
@@ -97,8 +97,8 @@ def finish(config: "Config", run: "RunDirectory", asked: int | None = None) -> N
     where = run.uri or place(run.path)
     if asked is not None:
         print(f"stopped         {asked_to_stop(asked, last, config.run.steps)}")
-    elif ended == "minutes" and config.run.max_minutes is not None:
-        print(f"stopped         {cut_short(last, config.run.steps, config.run.max_minutes)}")
+    elif ended != "steps" and (limit := cut_short(config.run, ended == "tokens")):
+        print(f"stopped         after {last} of {plural(config.run.steps, 'step')}: {limit}")
     print(f"learning curve  {where}/{picture.name}\nrun directory   {where}")
     print(f"take the model  stepcoder export --run {where} --out my-model")
 
@@ -111,9 +111,13 @@ def how_it_ended(config: "Config", steps: int, tokens: int) -> str:
     return "tokens" if limit is not None and tokens >= limit else "minutes"
 
 
-def cut_short(done: int, steps: int, minutes: float) -> str:
-    """How far a run came whose time was over, and how it goes on."""
+def cut_short(run: "RunConfig", tokens: bool) -> str:
+    """By which limit a run was cut short, that of its tokens or of its time, and how it goes on."""
+    if tokens:
+        return f"run.max_tokens = {run.max_tokens}; the same command goes on where that is raised"
+    if run.max_minutes is None:
+        return ""
     return (
-        f"after {done} of {plural(steps, 'step')}: run.max_minutes = {minutes:g}; the same command goes on for as long "
-        "again, with --run.max_minutes N for N minutes"
+        f"run.max_minutes = {run.max_minutes:g}; the same command goes on for as long again, "
+        "with --run.max_minutes N for N minutes"
     )

@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from stepcoder.deploy.checks.machine import package_version
 from stepcoder.deploy.run.manifest import ManifestError, seal, verify
-from stepcoder.errors import UserError
+from stepcoder.errors import UserError, disk_fault, mended
 from stepcoder.files import publish
 
 STATE = "state.json"
@@ -119,10 +119,14 @@ def told(run: Path, step: int) -> Iterator[None]:
         yield
     except TimeoutError:  # an OSError too, and no fault of the disk: a service is lost
         raise
-    except OSError as error:
+    except Exception as error:
+        fault = disk_fault(error)
+        if fault is None and not isinstance(error, OSError):
+            raise
+        advice = f"Make room in {run}" if fault is None else mended(fault, f"Make room in {run}")
         raise UserError(
             f"run.directory: the checkpoint of step {step} can't be written: {getattr(error, 'cause', error)}.\n"
-            f"Make room in {run} and give the same command again."
+            f"{advice} and give the same command again."
         ) from error
 
 

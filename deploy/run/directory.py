@@ -36,8 +36,8 @@ from stepcoder.deploy.run.metrics import METRICS, MetricsWriter, read_metrics, s
 from stepcoder.deploy.run.programs import programs_file
 from stepcoder.deploy.run.remote import connect, fetch, fetch_names, pull, push
 from stepcoder.deploy.run.settings import FORMATS, best_metric, differences
-from stepcoder.errors import UserError, disk_full
-from stepcoder.files import write_whole
+from stepcoder.errors import UserError, disk_fault, mended
+from stepcoder.files import read_text, write_whole
 from stepcoder.words import plural
 
 CONFIG = "config.yaml"
@@ -124,14 +124,13 @@ class RunDirectory:
         settings = self.config.settings()
         file = self.path / CONFIG
         notes = "".join(f"# {note}\n" for note in self.notes)
-        if file.is_file():
-            old = file.read_text(encoding="utf-8")
-            kept = parse_kept(old, file)
-            before = translated(kept, type(self.config))
-            if all(before.get(key) == flat(settings).get(key) for key in FORMATS):
-                notes = notes or _comments(old)
-            if self._begun():
-                refuse_others(kept, self.config)
+        old = read_text(file) if file.is_file() else ""
+        kept = parse_kept(old, file)
+        before = translated(kept, type(self.config))
+        if all(before.get(key) == flat(settings).get(key) for key in FORMATS):
+            notes = notes or _comments(old)
+        if self._begun():
+            refuse_others(kept, self.config)
         write_whole(file, notes + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         self.checkpoint = latest_complete(self.checkpoints)
         if self.checkpoint is None:
@@ -248,12 +247,12 @@ class RunDirectory:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
-        reason = disk_full(error)
-        if reason is not None:
+        fault = None if isinstance(error, UserError) else disk_fault(error)
+        if fault is not None:
             self._lock.release()
+            room = f"Make room in {self.path}, and in /tmp, where Ray writes,"
             raise UserError(
-                f"run.directory: {reason}. Make room in {self.path}, and in /tmp, where Ray writes, and give the same "
-                "command again."
+                f"run.directory: {fault}. {mended(fault, room)} and give the same command again."
             ) from error
         self.close()
 
@@ -278,12 +277,21 @@ def goes_on(directory: str) -> str:
     return "there is no checkpoint yet: the same command begins at the first step"
 
 
-def refuse_others(before: dict[str, Any], config: BaseConfig) -> None:
-    """Raise UserError where a run that began with the settings `before` can't go on with those of `config`."""
+def refuse_others(before: dict[str, Any], config: BaseConfig, asked: str = "") -> None:
+    """Raise UserError where a run that began with the settings `before` can't go on with those of `config`.
+
+    `asked`: what named it, where that was not run.directory.
+    """
+    place = asked or f"run.directory: {config.run.directory}"
+    if not before:
+        raise UserError(
+            f"{place} holds a run without its settings ({CONFIG}), as a copy in part does.\n"
+            "Copy that file there too, or give another --run.directory for a new run."
+        )
     if changed := differences(translated(before, type(config)), config.settings()):
         listed = "\n  ".join(changed)
         raise UserError(
-            f"run.directory: {config.run.directory} holds a run with other settings:\n  {listed}\n"
+            f"{place} holds a run with other settings:\n  {listed}\n"
             "Set them back to go on with it, or give another --run.directory for a new run."
         )
 
@@ -334,7 +342,7 @@ def make_directory(path: Path, mirror: bool) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> UserError:
+    advice = mended(error, "make room there") if disk_fault(error) else "change its rights"
     return UserError(
-        f"run.directory: can't write to {path} ({error.strerror or error}). "
-        "Give another --run.directory or change its rights."
+        f"run.directory: can't write to {path} ({error.strerror or error}). Give another --run.directory or {advice}."
     )

@@ -15,7 +15,7 @@ from stepcoder.deploy.run.manifest import ManifestError
 from stepcoder.deploy.run.meant import meant, split
 from stepcoder.deploy.run.metrics import METRICS, scores
 from stepcoder.deploy.run.settings import best_metric
-from stepcoder.errors import UserError
+from stepcoder.errors import UserError, disk_fault
 from stepcoder.files import publish
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def export(checkpoint: Checkpoint, out: Path, dtype: str | None = None) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
-        raise UserError(f"--out {out}: can't write there ({error.strerror or error}).") from None
+        raise _unwritable(out, error) from None
     try:
         shutil.copytree(checkpoint.policy, scratch, dirs_exist_ok=True)
         scratch.chmod(0o755)
@@ -94,9 +94,17 @@ def export(checkpoint: Checkpoint, out: Path, dtype: str | None = None) -> Path:
         if out.exists():
             out.rmdir()
         publish(scratch, out)
+    except Exception as error:
+        if (fault := disk_fault(error)) is None:
+            raise
+        raise _unwritable(out, fault) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return out
+
+
+def _unwritable(out: Path, error: OSError) -> UserError:
+    return UserError(f"--out {out}: can't write there ({error.strerror or error}).")
 
 
 def cast(directory: Path, dtype: str) -> None:

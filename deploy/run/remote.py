@@ -51,19 +51,32 @@ def fetch(uri: str, target: Path, wanted: Callable[[str], bool]) -> None:
 
 
 def push(path: Path, uri: str) -> None:
-    """Copy new and changed files to a run's URI and drop deleted checkpoints there."""
+    """Copy new and changed files to a run's URI and drop deleted checkpoints there.
+
+    A checkpoint whose manifest is another one there, or none, is of an earlier try: nothing of it is kept.
+    """
     system, root = connect(uri)
     remote = {name: entry["size"] for name, entry in listing(system, root).items()}
     local = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
     names = [name for name in local if name != LOCK and not any(part.startswith(".") for part in Path(name).parts)]
+    sealed = {str(Path(name).parent) for name in names if name.startswith("checkpoints/") and name.endswith(MANIFEST)}
+    there = {_checkpoint(name) for name in remote} - {""}
+    for folder in sorted(sealed & there):
+        manifest = f"{folder}/{MANIFEST}"
+        if manifest not in remote or system.cat_file(f"{root}/{manifest}") != local[manifest].read_bytes():
+            system.rm(f"{root}/{folder}", recursive=True)
+            remote = {name: size for name, size in remote.items() if _checkpoint(name) != folder}
     for name in sorted(names, key=lambda name: (name.endswith(MANIFEST), name)):
-        sealed = name.startswith("checkpoints/")
-        if not sealed or remote.get(name) != local[name].stat().st_size:
+        if not _checkpoint(name) or (_checkpoint(name) in sealed and remote.get(name) != local[name].stat().st_size):
             system.makedirs(f"{root}/{Path(name).parent.as_posix()}", exist_ok=True)
             system.put_file(str(local[name]), f"{root}/{name}")
-    gone = {"/".join(name.split("/")[:2]) for name in remote if name.startswith("checkpoints/") and name not in local}
-    for folder in sorted(gone):
+    for folder in sorted(there - {_checkpoint(name) for name in local}):
         system.rm(f"{root}/{folder}", recursive=True)
+
+
+def _checkpoint(name: str) -> str:
+    """The folder of the checkpoint that a file belongs to, relative to the run; empty for other files."""
+    return "/".join(name.split("/")[:2]) if name.startswith("checkpoints/") else ""
 
 
 def pull(path: Path, uri: str) -> None:

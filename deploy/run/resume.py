@@ -8,11 +8,11 @@ from typing import Any
 
 from stepcoder.deploy.config.shared import BaseConfig
 from stepcoder.deploy.run.checkpoint import Checkpoint
-from stepcoder.deploy.run.directory import CONFIG, begun, kept_settings, refuse_others
+from stepcoder.deploy.run.directory import CONFIG, begun, kept_settings, refuse_others, unwritable
 from stepcoder.deploy.run.export import find_checkpoint
 from stepcoder.deploy.run.meant import split
 from stepcoder.deploy.run.metrics import METRICS, read_metrics
-from stepcoder.errors import UserError
+from stepcoder.errors import UserError, disk_fault
 from stepcoder.files import publish, write_whole
 
 
@@ -25,7 +25,12 @@ def settle_resume(resume: str, directory: str) -> str | None:
     if not copies(resume, directory):
         return None
     checkpoint = find_checkpoint(resume, asked=f"--resume {resume}")
-    copy(checkpoint, Path(directory).expanduser().absolute())
+    try:
+        copy(checkpoint, Path(directory).expanduser().absolute())
+    except OSError as error:
+        if (fault := disk_fault(error)) is None:
+            raise
+        raise unwritable(Path(directory), fault) from None
     return f"begins with step {checkpoint.step} of {resume}"
 
 
@@ -50,8 +55,8 @@ def check_resume(resume: str, config: BaseConfig, before: dict[str, Any] | None)
     copied = copies(resume, config.run.directory)
     if copied and before is None:
         find_checkpoint(resume, asked=f"--resume {resume}")
-    if before is not None and (copied or begun(config.run.directory)):
-        refuse_others(before, config)
+    if copied or begun(config.run.directory):
+        refuse_others(before or {}, config, f"--resume {resume}: it" if copied else "")
 
 
 def settings_before(resume: str, directory: str) -> dict[str, Any] | None:
@@ -62,13 +67,15 @@ def settings_before(resume: str, directory: str) -> dict[str, Any] | None:
 
 
 def copy(checkpoint: Checkpoint, target: Path) -> None:
-    """A run directory with this checkpoint alone; the checkpoint takes its name last."""
+    """A run directory with this checkpoint alone, or none yet."""
     source, folder = checkpoint.path.parent.parent, target / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     if (source / CONFIG).is_file():
         shutil.copyfile(source / CONFIG, target / CONFIG)
     kept = [line for line in read_metrics(source / METRICS) if line["step"] <= checkpoint.step]
-    write_whole(target / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as aside:
-        shutil.copytree(checkpoint.path, Path(aside) / checkpoint.path.name)
-        publish(Path(aside) / checkpoint.path.name, folder / checkpoint.path.name)
+        numbers, copied = Path(aside) / METRICS, Path(aside) / checkpoint.path.name
+        write_whole(numbers, "".join(json.dumps(line) + "\n" for line in kept))
+        shutil.copytree(checkpoint.path, copied)
+        publish(copied, folder / checkpoint.path.name)
+        publish(numbers, target / METRICS)  # numbers without a checkpoint would be a run that has lost it

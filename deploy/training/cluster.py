@@ -46,6 +46,8 @@ from stepcoder.rollout.service import RolloutService
 from stepcoder.waiting import WaitedTooLong, within
 from stepcoder.words import plural
 
+log = logging.getLogger(__name__)
+
 START_ATTEMPTS = 3
 UNSTARTED = ("timed out during startup", "Failed to connect to GCS")  # what Ray says of such a start
 LOOK_S = 120.0  # a new process on each node
@@ -96,6 +98,7 @@ def _join(config: BaseConfig) -> None:
                     f"Ray did not start here, at {START_ATTEMPTS} attempts: the machine is too busy, or /tmp is full. "
                     "Give the same command again when it has less to do."
                 ) from None
+            log.warning("Ray did not start here, at attempt %d of %d: once more", attempt, START_ATTEMPTS)
     watch_over(own_cluster())
 
 

@@ -57,10 +57,20 @@ def write(tensors: Whole, schedule: dict[str, Any], folder: Path) -> Path:
     """This rank's part of a network's state; needs no other rank. Returns its file, raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"part-{dist.get_rank():05d}-of-{dist.get_world_size():05d}.pt"
+    return save({"schedule": schedule, "parameters": dict(tensors)}, file)
+
+
+def save(content: object, file: Path) -> Path:
+    """torch.save with the disk's own word for what it refuses: OSError, where torch has a RuntimeError."""
     try:
-        torch.save({"schedule": schedule, "parameters": dict(tensors)}, file)
-    except RuntimeError as error:  # what torch makes of a full disk
-        raise OSError(f"{file}: {error}") from error
+        torch.save(content, file)
+    except RuntimeError as error:
+        try:
+            with file.open("ab") as more:
+                more.write(bytes(1 << 20))
+        except OSError as refused:
+            raise OSError(refused.errno, refused.strerror, str(file)) from error
+        raise
     return file
 
 

@@ -233,7 +233,9 @@ def test_what_a_cluster_refuses_at_its_door_is_one_message(
     ],
     ids=["node", "GCS"],
 )
-def test_a_machine_on_which_ray_does_not_start_is_told(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_on_which_ray_does_not_start_is_told(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def init(**_: object) -> None:
         raise failure
 
@@ -241,6 +243,8 @@ def test_a_machine_on_which_ray_does_not_start_is_told(failure: Exception, monke
     monkeypatch.setattr(starting, "own_cluster", list)
     with pytest.raises(UserError, match="Ray did not start here, at 3 attempts"):
         cluster.join_cluster(load_config(None, [], {}))
+    told = [f"Ray did not start here, at attempt {n} of 3: once more" for n in (1, 2)]  # each takes half a minute
+    assert [record.getMessage() for record in caplog.records] == told
 
 
 def test_a_cluster_is_looked_at_when_it_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from stepcoder.deploy.training.time_limit import CLOSING_S, StartTimes, TimeLimi
 from stepcoder.errors import UserError
 from stepcoder.learner.rank import LearnerRank
 from stepcoder.rollout.service import IssuedGroup
+from stepcoder.words import plural
 from tests.tools.one_process import (
     STEPS,
     Learner,
@@ -213,7 +214,7 @@ def test_an_evaluation_that_leaves_little_time_is_said_before_the_first_step(
 
 @pytest.mark.parametrize("staleness", [0, 1])
 def test_a_run_ends_with_the_step_that_generates_the_last_of_its_tokens(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleness: int
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], staleness: int
 ) -> None:
     whole, _ = go(configured(tmp_path / "whole", model, "ppo", staleness, steps=3), model, monkeypatch)
     tokens = [line["tokens/generated"] for line in read_metrics(whole / "metrics.jsonl")]
@@ -224,6 +225,10 @@ def test_a_run_ends_with_the_step_that_generates_the_last_of_its_tokens(
         with RunDirectory.open(config) as again:
             assert again.finished and "raise run.max_tokens to go on" in again.messages[0]
             finish(config, again)
+        told = (
+            f"stopped         after {steps} of {plural(STEPS, 'step')}: run.max_tokens = {int(limit)}; the same command"
+        )
+        assert told in capsys.readouterr().out
         assert json.loads((run / "report.json").read_text())["ended"] == "tokens"
         assert listed(str(run))[0].state == "finished"
 

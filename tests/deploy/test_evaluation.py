@@ -168,7 +168,8 @@ def test_the_result_is_shown_also_where_the_disk_is_full(
     assert main(["eval", "--model", str(model), "--out", str(tmp_path / "out"), *words, "400"]) == 2
     shown = capsys.readouterr()
     assert "25.0 %" in shown.out and not list(tmp_path.iterdir())
-    assert shown.err.endswith("No space left on device. Make room there and give the same command again.\n")
+    said = f"No space left on device: '{tmp_path / 'out'}'. Make room there and give the same command again.\n"
+    assert shown.err.endswith(said)
 
 
 def test_sets_of_which_no_prompt_is_short_enough_are_refused_before_anything_starts(model: Path) -> None:

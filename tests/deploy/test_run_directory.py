@@ -15,6 +15,7 @@ from stepcoder.deploy.config.run import Config
 from stepcoder.deploy.run.checkpoint import CheckpointWriter
 from stepcoder.deploy.run.directory import RunDirectory, check_writable
 from stepcoder.deploy.run.metrics import MetricsWriter
+from stepcoder.deploy.run.resume import check_resume, settings_before
 from stepcoder.deploy.run.settings import differences
 from stepcoder.errors import UserError
 
@@ -155,7 +156,7 @@ def test_a_full_disk_is_told_with_the_place_and_the_directory_is_free_again(tmp_
             with RunDirectory.open(configured(tmp_path)):
                 raise error
     with pytest.raises(OSError, match="other"), RunDirectory.open(configured(tmp_path)):
-        raise OSError(errno.EIO, "other")
+        raise OSError(errno.EINVAL, "other")
 
 
 def test_a_run_at_a_uri_goes_on_where_its_mirror_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,3 +177,23 @@ def test_a_run_at_a_uri_goes_on_where_its_mirror_is_gone(tmp_path: Path, monkeyp
     with RunDirectory.open(configured(uri)) as run:
         assert run.resumed_step == 6
         assert run.checkpoint is not None and run.checkpoint.state() == {"step": 6}
+
+
+@pytest.mark.parametrize("left", [None, ""])
+def test_a_run_without_its_settings_is_not_gone_on_with(tmp_path: Path, left: str | None) -> None:
+    """As of a directory that was copied in part: nobody knows whether they are those that were given."""
+    with RunDirectory.open(configured(tmp_path)) as run:
+        work(run, 20)
+    if left is None:
+        (tmp_path / "config.yaml").unlink()
+    else:
+        (tmp_path / "config.yaml").write_text(left)
+    config = configured(tmp_path, "--learner.token_budget", "512")
+    refusals = (
+        lambda: RunDirectory.open(config),
+        lambda: check_resume("auto", config, settings_before("auto", str(tmp_path))),
+    )
+    for refuse in refusals:
+        with pytest.raises(UserError, match="holds a run without its settings"):
+            refuse()
+    assert (tmp_path / "config.yaml").is_file() == (left is not None)

@@ -1,5 +1,6 @@
 """A run at a URI: everything that it writes is there, and it goes on from there alone."""
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 
 from stepcoder.deploy.checks.preflight import preflight
 from stepcoder.deploy.commands.train import finish
+from stepcoder.deploy.run.checkpoint import CheckpointWriter, latest_complete
 from stepcoder.deploy.run.directory import RunDirectory, local_part
+from stepcoder.deploy.run.remote import pull, push
 from stepcoder.deploy.run.trajectories import write_trajectories
 from stepcoder.errors import UserError
 from tests.deploy.test_resume import assert_same_end
@@ -72,3 +75,31 @@ def test_a_uri_that_can_not_be_reached_is_one_of_the_first_checks_faults(
     with pytest.raises(UserError, match=rf"run.directory: can't use {uri}: .*{said}"):
         preflight(there)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+@pytest.mark.parametrize("cut", ["manifest.json", "state.json"])
+def test_what_an_earlier_try_has_left_of_a_checkpoint_is_not_kept_under_a_new_one(
+    tmp_path: Path, scheme: str, cut: str
+) -> None:
+    """Left by a driver that was killed while it copied; the step done again has files of the same size, and others."""
+    uri = {"memory": f"memory://bucket{tmp_path}/run", "file": f"file://{tmp_path}/bucket/run"}[scheme]
+    system, root = fsspec.core.url_to_fs(uri)
+    mirror = tmp_path / "mirror"
+    for step, content in ((2, "first"), (4, "first"), (4, "other")):
+        with CheckpointWriter(mirror / "checkpoints", step) as writer:
+            writer.write_state({"wrote": content})
+            (writer.path / f"part-{content}").write_text(content)
+        push(mirror, uri)
+        if content == "first" and step == 4:
+            system.rm(f"{root}/checkpoints/step-00000004/{cut}")
+    pulled = tmp_path / "pulled"
+    pulled.mkdir()
+    pull(pulled, uri)
+    assert (newest := latest_complete(pulled / "checkpoints")) is not None
+    assert newest.step == 4 and newest.state() == {"wrote": "other"}
+    shutil.rmtree(mirror / "checkpoints" / "step-00000002")
+    (mirror / "checkpoints" / "step-00000004" / "manifest.json").unlink()  # damaged, as it was found: it stays there
+    push(mirror, uri)
+    left = {name.removeprefix(f"{root}/checkpoints/") for name in system.find(f"{root}/checkpoints")}
+    assert left == {f"step-00000004/{name}" for name in ("manifest.json", "state.json", "part-other")}

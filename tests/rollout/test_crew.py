@@ -5,6 +5,7 @@ import os
 import random
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -20,7 +21,7 @@ from stepcoder.executor.config import ExecutorConfig
 from stepcoder.executor.suite import Case, Suite
 from stepcoder.learner.service import LearnerService
 from stepcoder.rollout.config import HeartbeatConfig, RolloutConfig
-from stepcoder.rollout.crew import Member
+from stepcoder.rollout.crew import Crew, Member
 from stepcoder.rollout.names import free
 from stepcoder.rollout.service import IssuedGroup, RolloutService
 from tests.tools.learner import learner_config
@@ -75,6 +76,18 @@ async def ended(scenario: Coroutine[Any, Any, None], rollout: RolloutService, le
         rollout.executor.close()
         learner.close()
         await free("learner-0", *rollout.names)
+
+
+def test_a_crew_that_is_closed_while_it_starts_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else asyncio says on the way out that a task was destroyed."""
+    monkeypatch.setattr("stepcoder.rollout.crew.ray.kill", lambda _: None)
+
+    async def life() -> None:
+        never = SimpleNamespace(close=SimpleNamespace(remote=asyncio.Future))
+        await Crew(lambda _: never, ENGINES, HeartbeatConfig(), Faults(1), HANG_S).close(0.01)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(life())
 
 
 @pytest.mark.slow
