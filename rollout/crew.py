@@ -187,7 +187,7 @@ class Crew:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        closing = asyncio.gather(*(_answer(member.actor.close.remote()) for member in self.members))
+        closing = asyncio.gather(*(_answer(one.actor.close.remote()) for one in self.members), return_exceptions=True)
         with contextlib.suppress(TimeoutError):  # a worker may still be starting, or be dead
             await asyncio.wait_for(closing, patience_s)
         for member in self.members:
