@@ -22,6 +22,7 @@ LOST = [
     "import contextlib\nwith contextlib.suppress(Exception):\n    assert f(1) == 2",
     f"{OF_UNITTEST}unittest.TextTestRunner().run(unittest.defaultTestLoader.loadTestsFromTestCase(T))",
     f"{OF_UNITTEST}unittest.main(exit=False)",
+    "import threading\ndef check():\n    assert f(1) == 2\nthreading.Thread(target=check).start()",
     "def check():\n    try:\n        assert f(1) == 2\n    finally:\n        return\ncheck()",
 ]
 TRUE = [
@@ -93,6 +94,9 @@ def test_what_nothing_can_be_judged_by_is_refused(line: dict[str, Any], field: s
         "def check():\n    assert f(1) == 2\n    yield\nlist(check())",
         "def check():\n    if f(0):\n        return\n    assert f(1) == 2\ncheck()",
         "def check(asked):\n    assert f(asked) == 2\n    return\nfor n in [1]: check(n)",
+        "import threading\ngot = []\nthreading.Thread(target=lambda: got.append(f(1))).start()\nassert got == [2]",
+        "from numpy.testing import assert_array_equal\nassert_array_equal(f(1), 2)",
+        "if f(1) != 2: exit(1)",
         "assert f(1) == 2 and [1]",
         "assert [*f(1)]",
         "assert {**f(1)}",

@@ -11,8 +11,8 @@ _BY_ANY_NAME = {"globals", "locals", "vars", "dir", "getattr", "eval", "exec"}
 NOTHING = "the code has no assert that asks anything, so it could not fail"
 UNCALLED = "its asserts stand where nothing runs them, as in a function that is not called, so it could not fail"
 LOST = (
-    "an `except` takes what its asserts raise, or they stand in a class of unittest, which belongs in `pytest` style, "
-    "so it could not fail"
+    "an `except` takes what its asserts raise, a thread runs them, or they stand in a class of unittest, which belongs "
+    "in `pytest` style, so it could not fail"
 )
 _TAKING = {"AssertionError", "Exception", "BaseException"}  # of an assert that fails
 _LEAVING = (ast.Return, ast.Break, ast.Continue)
@@ -103,9 +103,12 @@ class _Reached(ast.NodeVisitor):
                 self._each(node.orelse)
             case ast.For(iter=over) if truth(over) is False:
                 self._each(node.orelse)
-            case ast.Expr(ast.Call(func=ast.Name(id=name), args=args, keywords=keywords)) if self._heard:
+            case ast.Expr(ast.Call(func=ast.Name(id=name)) as call) if self._heard:
+                self.asks = self.asks or _can_fail(call)
                 self._begun.add(name)
-                self._each([*args, *keywords])
+                self._each([*call.args, *call.keywords])
+            case ast.Call(args=args, keywords=keywords) if _name(node) == "Thread":
+                self._unheard([*args, *keywords])
             case ast.Name(id=name, ctx=ast.Load()):
                 self._say(name)
             case ast.Attribute(attr=name):
