@@ -44,6 +44,31 @@ OWN_NODE = (
 KEYS = call("f", Case([1], 3, {"b": 2}), Case([], 30, {"a": 10, "b": 20}), Case([5], 6))
 SETUP = "import math\nclass P:\n    side = 4\ndef helper(x):\n    return x + P.side\n"
 
+MEMBERS = """\
+import abc, typing
+@typing.runtime_checkable
+class Runs(typing.Protocol):
+    def run(self): ...
+class Shape(abc.ABC):
+    @classmethod
+    def __subclasshook__(cls, kind): return hasattr(kind, 'area') or NotImplemented
+class Base(abc.ABC): pass
+class A:
+    def run(self): return 1
+    def area(self): return 4
+class B: pass
+Base.register(A)
+def f(): return A()
+"""
+MEMBER = [f"assert {check}" for one in ("A()", "f()") for check in (
+    f"isinstance({one}, Runs)", f"isinstance({one}, Shape)", f"isinstance({one}, (Base, int))",
+)] + [
+    "assert issubclass(A, Base) and issubclass(A, Shape) and not issubclass(B, Shape)",
+    "assert not isinstance(B(), Runs) and not isinstance(5, Base)",
+    "class T:\n    def run(self): return 2\nassert isinstance(T(), Runs) and not isinstance(T(), Shape)",
+    "class T: pass\nBase.register(T)\nassert isinstance(T(), Base)",
+]  # fmt: skip
+
 CASES: list[tuple[str, str, Suite, Verdict]] = [
     ("keywords", "def f(a, b=1): return a + b", KEYS, PASSED),
     ("keywords by other names", "def f(x, y=1): return x + y", KEYS, RUNTIME),
@@ -82,6 +107,8 @@ CASES: list[tuple[str, str, Suite, Verdict]] = [
     ("names by text", "def f(x): return x + 1", asserts("assert eval('f(1)') == 2", "assert 'f' in globals()", "assert 'g' not in globals()", "assert globals().get('f')(1) == 2 and globals().get('g') is None"), PASSED),
     ("names by text, wrong", "def f(x): return x", asserts("assert eval('f(1)') == 2"), WRONG),
     ("a program's own eval", "def eval(text): return len(text)", asserts("assert eval('abc') == 3"), PASSED),
+    ("classes that say what belongs to them", MEMBERS, asserts(*MEMBER), PASSED),
+    ("what does not belong to them", MEMBERS.replace("def run(self): return", "def ran(self): return"), asserts("assert isinstance(A(), Runs)"), WRONG),
     ("a method in an assert", "class S:\n    def f(self, x, k=0): return x + k", asserts("assert S().f(1, k=2) == 3"), PASSED),
     ("a built-in's name", "def sum(a, b): return a * b", asserts("assert sum(10, 15) == 150"), PASSED),
     ("guarded", "class Pair:\n    def __init__(s, a): s.a = a\ndef f(x): return x.a", asserts("x = Pair(1)\nassert f(x) == 1"), PASSED),
