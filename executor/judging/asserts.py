@@ -62,6 +62,7 @@ _VIEWS |= dict.fromkeys(("all", "any", "frozenset", "list", "max", "min", "set",
 _VIEWS |= dict.fromkeys(("math.fabs", "math.isclose", "math.isnan", "math.sqrt"), "float")
 _VIEWS |= {"math.floor": "floor", "math.ceil": "ceil"}
 _MEMBER = ast.In | ast.NotIn
+_BY_TEXT = {"globals", "locals", "vars", "dir", "eval", "exec"}  # the program's names are asked for otherwise
 _NUMBERS = int | float | complex | Fraction | decimal.Decimal
 _CONSTANTS = {"math.inf": math.inf, "math.nan": math.nan, "math.pi": math.pi, "math.e": math.e, "inf": math.inf}
 
@@ -151,8 +152,8 @@ def program_call(body: list[ast.stmt]) -> ast.Call:
     own = [node for node in calls if _program_function(node) and ast.unparse(node.func) not in _FUNCTIONS]
     if not own:  # a program may be asked for a function that is called like a built-in one
         own = [node for node in calls if _program_function(node) and not _nested(node, calls)]
-    if len(own) != 1:
-        raise Unsupported(f"{len(own)} calls of the program")
+    if len(own) != 1 or ast.unparse(own[0].func) in _BY_TEXT:
+        raise Unsupported(f"{len(own)} calls of the program, or one by text")
     return own[0]
 
 

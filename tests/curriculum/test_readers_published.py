@@ -219,6 +219,11 @@ def test_codecontests_plus(tmp_path: Path) -> None:
         (rcmp, Compare("tokens", 1.5e-6)),
     ]:
         assert one("codecontests", tmp_path, row | {"checker": checker}).suite.compare == compare
+    dcmp = 'const double EPS = 1E-6; setName("compare two doubles, maximal absolute or relative error = %.10f", EPS);'
+    assert one("codecontests", tmp_path, row | {"checker": dcmp}).suite.compare == Compare("tokens", 1e-6)
+    tokens = 'setName("compare sequences of tokens");'
+    for own in ("int n = inf.readInt();", "auto m = matrix(inf, n);", "sort(a.begin(), a.end());", "multiset<int> a;"):
+        assert read("codecontests", tmp_path, row | {"checker": f"{tokens} {own}"}) == [Reason.CHECKER]
     assert read("codecontests", tmp_path, row | {"checker": 'setName("a path");'}) == [Reason.CHECKER]
     for shape in ({"in": []}, "[1]", [["1", "2"]]):
         old = {"name": "x", "description": "D.", "solutions": programs, "private_tests": shape}

@@ -22,6 +22,19 @@ LOST = [
     "import contextlib\nwith contextlib.suppress(Exception):\n    assert f(1) == 2",
     f"{OF_UNITTEST}unittest.TextTestRunner().run(unittest.defaultTestLoader.loadTestsFromTestCase(T))",
     f"{OF_UNITTEST}unittest.main(exit=False)",
+    "import threading\ndef check():\n    assert f(1) == 2\nthreading.Thread(target=check).start()",
+    "def check():\n    try:\n        assert f(1) == 2\n    finally:\n        return\ncheck()",
+]
+TRUE = [
+    "f(1) == 2 or True", "True or f(1)", "[f(1) == 2]", "{f(1): 2}", "lambda: f(1) == 2", "(f(n) == n for n in [1])",
+    "not ()", "f'f: {f(1)}'", "(found := [f(1)])", "f(1) == 2 if False else True", "not (f(1) != 2 and False)",
+]  # fmt: skip
+UNREACHED = [
+    "for n in []:\n    assert f(n) == 2",
+    "def check():\n    return\n    assert f(1) == 2\ncheck()",
+    "def check():\n    assert f(1) == 2\n    yield\ncheck()",
+    "async def check():\n    assert f(1) == 2\ncheck()",
+    "if f(1) and False:\n    assert f(1) == 2",
 ]
 DEEP = json.loads("[" * 300 + "]" * 300)
 DEEPER = json.loads("[" * 600 + "]" * 600)
@@ -42,6 +55,8 @@ DEEPER = json.loads("[" * 600 + "]" * 600)
         (ASSERT | {"tests": [{"code": "def test_a():\n    assert f(1) == 2"}]}, "tests.0", "nothing runs them"),
         (ASSERT | {"tests": [{"code": f"{UNCALLED}if __name__ == '__main__': T()"}]}, "tests.0", "nothing runs them"),
         (ASSERT | {"tests": [{"code": f"{UNCALLED}while False:\n    T().a()"}]}, "tests.0", "nothing runs them"),
+        *((ASSERT | {"tests": [{"code": f"assert {code}"}]}, "tests.0", "asks anything") for code in TRUE),
+        *((ASSERT | {"tests": [{"code": code}]}, "tests.0", "nothing runs them") for code in UNREACHED),
         *((ASSERT | {"tests": [{"code": code}]}, "tests.0", "takes what its asserts raise") for code in LOST),
         (STDIN | {"checker": "def judge(): pass"}, "checker", "no function check"),
         (STDIN | {"style": "pytest", "module": "x = 1", "tests": [{"name": "test_a"}]}, "tests.0", "has no test"),
@@ -76,6 +91,16 @@ def test_what_nothing_can_be_judged_by_is_refused(line: dict[str, Any], field: s
         f"{OF_UNITTEST}T('test_a').debug()",
         f"{OF_UNITTEST}found = unittest.TestResult()\nunittest.makeSuite(T).run(found)\nassert found.wasSuccessful()",
         "assert sum([1, 2]) == 3",  # a program may define it
+        "def check():\n    assert f(1) == 2\n    yield\nlist(check())",
+        "def check():\n    if f(0):\n        return\n    assert f(1) == 2\ncheck()",
+        "def check(asked):\n    assert f(asked) == 2\n    return\nfor n in [1]: check(n)",
+        "import threading\ngot = []\nthreading.Thread(target=lambda: got.append(f(1))).start()\nassert got == [2]",
+        "from numpy.testing import assert_array_equal\nassert_array_equal(f(1), 2)",
+        "if f(1) != 2: exit(1)",
+        "assert f(1) == 2 and [1]",
+        "assert [*f(1)]",
+        "assert {**f(1)}",
+        "assert f(1) if f(2) else True",
         "try:\n    f(1)\nexcept ValueError:\n    pass\nelse:\n    assert not 1 == 1",
     ],
 )

@@ -44,6 +44,31 @@ OWN_NODE = (
 KEYS = call("f", Case([1], 3, {"b": 2}), Case([], 30, {"a": 10, "b": 20}), Case([5], 6))
 SETUP = "import math\nclass P:\n    side = 4\ndef helper(x):\n    return x + P.side\n"
 
+MEMBERS = """\
+import abc, typing
+@typing.runtime_checkable
+class Runs(typing.Protocol):
+    def run(self): ...
+class Shape(abc.ABC):
+    @classmethod
+    def __subclasshook__(cls, kind): return hasattr(kind, 'area') or NotImplemented
+class Base(abc.ABC): pass
+class A:
+    def run(self): return 1
+    def area(self): return 4
+class B: pass
+Base.register(A)
+def f(): return A()
+"""
+MEMBER = [f"assert {check}" for one in ("A()", "f()") for check in (
+    f"isinstance({one}, Runs)", f"isinstance({one}, Shape)", f"isinstance({one}, (Base, int))",
+)] + [
+    "assert issubclass(A, Base) and issubclass(A, Shape) and not issubclass(B, Shape)",
+    "assert not isinstance(B(), Runs) and not isinstance(5, Base)",
+    "class T:\n    def run(self): return 2\nassert isinstance(T(), Runs) and not isinstance(T(), Shape)",
+    "class T: pass\nBase.register(T)\nassert isinstance(T(), Base)",
+]  # fmt: skip
+
 CASES: list[tuple[str, str, Suite, Verdict]] = [
     ("keywords", "def f(a, b=1): return a + b", KEYS, PASSED),
     ("keywords by other names", "def f(x, y=1): return x + y", KEYS, RUNTIME),
@@ -77,6 +102,13 @@ CASES: list[tuple[str, str, Suite, Verdict]] = [
     ("asserts as data", "def f(x): return x / 3", asserts("assert abs(f(1) - 0.333) < 0.01", "assert f(3) == 1", "assert not f(0)"), PASSED),
     ("an answer that equals all", "class E(int):\n    def __eq__(s, o): return True\n    def __abs__(s): return 0\n    def __sub__(s, o): return s\n    def __bool__(s): return True\ndef f(x): return E(0)", asserts("assert abs(f(1) - 1) < 0.1"), WRONG),
     ("an iterable that contains all", "class E:\n    def __contains__(s, o): return True\n    def __len__(s): return 2\ndef f(x): return E()", asserts("assert 2 in f(1)"), WRONG),
+    ("an item that a class of the program looks up", "class D(dict):\n    def __missing__(s, k): return k * 2\nclass L(list):\n    def __getitem__(s, i): return list.__getitem__(s, i % 2)\ndef f(): return L([3, 4])", asserts("assert D(a=1)['b'] == 'bb'", "assert f()[5] == 4", "assert L([1, 2])[2] == 1", "assert D(a=1)['a'] == 1", "assert D(a=1) == {'a': 1}"), PASSED),
+    ("no item of a subclass", "class L(list): pass\ndef f(): return L([3, 4])", asserts("assert f()[1] == 4 and 1", "assert f()[0] == 4"), WRONG),
+    ("names by text", "def f(x): return x + 1", asserts("assert eval('f(1)') == 2", "assert 'f' in globals()", "assert 'g' not in globals()", "assert globals().get('f')(1) == 2 and globals().get('g') is None"), PASSED),
+    ("names by text, wrong", "def f(x): return x", asserts("assert eval('f(1)') == 2"), WRONG),
+    ("a program's own eval", "def eval(text): return len(text)", asserts("assert eval('abc') == 3"), PASSED),
+    ("classes that say what belongs to them", MEMBERS, asserts(*MEMBER), PASSED),
+    ("what does not belong to them", MEMBERS.replace("def run(self): return", "def ran(self): return"), asserts("assert isinstance(A(), Runs)"), WRONG),
     ("a method in an assert", "class S:\n    def f(self, x, k=0): return x + k", asserts("assert S().f(1, k=2) == 3"), PASSED),
     ("a built-in's name", "def sum(a, b): return a * b", asserts("assert sum(10, 15) == 150"), PASSED),
     ("guarded", "class Pair:\n    def __init__(s, a): s.a = a\ndef f(x): return x.a", asserts("x = Pair(1)\nassert f(x) == 1"), PASSED),

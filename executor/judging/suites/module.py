@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from stepcoder.executor.judging.suites import asking
 from stepcoder.executor.judging.suites.ended import REQUIRED, left_to, mark, marked
 from stepcoder.executor.judging.suites.fixtures import Fixture, Function, Made, fixture, hook, parameters
 from stepcoder.executor.judging.suites.imports import Canonical
@@ -30,9 +31,11 @@ _OF_TEST_CASE = {"skipTest", "addCleanup", "addClassCleanup", "addTypeEqualityFu
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """`source`: what stands before the call of a test. `calls`: the code that runs a test, by its name."""
+    """`source`: what stands before the call of a test, of which `body` is the module's own. `calls`: the code that runs
+    a test, by its name."""
 
     source: str
+    body: list[ast.stmt]
     calls: dict[str, str] = field(default_factory=dict)
 
 
@@ -48,6 +51,12 @@ def code(source: str, name: str) -> str:
         listed = ", ".join(list(found.calls)[:10])
         raise ValueError(f"the module has no test {name!r}; it has {listed or 'none'}")
     return f"{found.source}\n{found.calls[name]}\n"
+
+
+def can_fail(source: str, tests: Iterable[str]) -> bool:
+    """Whether any of these tests asks something where it runs, and is heard when it fails."""
+    found = module(source)
+    return any(asking.fault([*found.body, *ast.parse(found.calls[name]).body]) is None for name in tests)
 
 
 @lru_cache(maxsize=8)
@@ -74,7 +83,7 @@ def module(source: str) -> Module:
     if not calls:
         raise ValueError("the module has no test: a function, or a method of a class, whose name begins with test")
     text = ast.unparse(tree)
-    return Module("\n".join([*names.first, *_parts("\n".join([text, *calls.values()])), text]), calls)
+    return Module("\n".join([*names.first, *_parts("\n".join([text, *calls.values()])), text]), tree.body, calls)
 
 
 def _imported(body: list[ast.stmt]) -> list[ast.stmt]:
@@ -208,6 +217,8 @@ class _Reader(ast.NodeTransformer):
         """The calls of a test, one a case where the number of cases can be seen; none of a test that is skipped."""
         if not self._skipped.isdisjoint([id(node), *(self._line(owner) if owner else [])]):
             return
+        if isinstance(node, ast.FunctionDef) and asking.later(node):
+            raise ValueError(f"{node.name} is not supported: yield")
         marks = self._parametrized.get(id(node), [])
         sets = ", ".join(f"({ast.unparse(mark.args[0])}, {ast.unparse(mark.args[1])})" for mark in marks)
         name = f"{owner.name}.{node.name}" if owner else node.name

@@ -9,7 +9,7 @@ JSON form: scalars and lists as they are; everything else a one-key object with 
 import json
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ _VIEWS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "ceil": (math.ceil, ("__ceil__", "__float__", "__index__")),
     "truth": (lambda value, _: bool(value), ("__bool__", "__len__")),
 }
+_ITEM = {"__getitem__", "__missing__"}
 _PLAIN = {type(None), bool, int, float, str, list, tuple, dict, set, bytes, complex, LinkedList, BinaryTree, *STANDARD}
 
 
@@ -129,10 +130,17 @@ def own_operators(names: set[str]) -> list[str]:
     return [operator for operator, methods in _OPERATORS.items() if not names.isdisjoint(methods)]
 
 
+def _looks_up(mro: Sequence[type]) -> bool:
+    """Whether a class of the program, made from a built-in one, gives its items in its own way."""
+    own = [part for part in mro if part not in _PLAIN]
+    return len(own) < len(mro) and any(not _ITEM.isdisjoint(_namespace(part)) for part in own)
+
+
 class _Encoder:
     def __init__(self, depth: int, parts: int, views: Iterable[str], listed: bool = False) -> None:
         self.nodes, self.most, self.deepest, self.views, self.listed = 0, parts, depth, tuple(views), listed
         self.as_text = not {"str", "repr"}.isdisjoint(self.views)
+        self.by_item = any(view.startswith("item ") for view in self.views)
 
     def encode(self, value: Any, depth: int = 0) -> Any:
         self.nodes += 1
@@ -142,7 +150,7 @@ class _Encoder:
         if value is None or kind is bool:
             return value
         mro = type.mro(kind) if kind is not type else ()
-        if self.as_text and kind not in _PLAIN:
+        if kind not in _PLAIN and (self.as_text or (self.by_item and not depth and _looks_up(mro))):
             return self._opaque(value, kind, str(type.__getattribute__(kind, "__name__")), depth)
         if int in mro:
             plain = int.__add__(value, 0)

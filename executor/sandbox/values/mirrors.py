@@ -57,10 +57,15 @@ class Mirror(type):
         return make(name, parents, space, keywords, mirrors.call)
 
     def __instancecheck__(cls, value: Any) -> bool:
-        return type.__instancecheck__(cls, value) or cls.__mirrored__ in type.mro(type(value))
+        known = type.__instancecheck__(cls, value) or cls.__mirrored__ in type.mro(type(value))
+        return known or cls._says(isinstance, value)
 
     def __subclasscheck__(cls, kind: type) -> bool:
-        return type.__subclasscheck__(cls, kind) or cls.__mirrored__ in type.mro(kind)
+        return type.__subclasscheck__(cls, kind) or cls.__mirrored__ in type.mro(kind) or cls._says(issubclass, kind)
+
+    def _says(cls, ask: Callable[..., bool], member: Any) -> bool:
+        """What the program's class says, where it has a say: an abstract one or a protocol, or by its metaclass."""
+        return type(cls.__mirrored__) is not type and cls.__mirrors__.call(ask, (member, cls), {}) is True
 
     __annotations__, __abstractmethods__, __flags__ = map(
         _of_class, ("__annotations__", "__abstractmethods__", "__flags__")

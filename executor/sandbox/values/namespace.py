@@ -42,9 +42,22 @@ class Names(dict[str, Any]):
             super().__setitem__(name, self._membrane.outward(self._program[name]))
 
     def __missing__(self, name: str) -> Any:
-        if name not in self._program or name in self._hidden:
+        if not self._is_theirs(name):
             raise KeyError(name)
         return self._membrane.outward(self._program[name])
+
+    def _is_theirs(self, name: object) -> bool:
+        return name in self._program and name not in self._hidden
+
+    def __contains__(self, name: object) -> bool:
+        return self.has(name) or self._is_theirs(name)
+
+    def has(self, name: object) -> bool:
+        """Whether it is a name of the test's own."""
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default
 
     def __setitem__(self, name: str, value: Any) -> None:
         """A program may refer to functions and classes of a test; other values are not shown to it."""
@@ -132,16 +145,16 @@ def test_namespace(
     def about(kind: type) -> bool:
         """Of a function's name a program could make a class, but hardly of one with a capital."""
         name = name_of(kind)
-        return name in classes and (name in lent or name not in names) and vars(module).get(name) is kind
+        return name in classes and (name in lent or not names.has(name)) and vars(module).get(name) is kind
 
     membrane = Membrane(pristine, about, stops="StopIteration" in asked)
     names = Names(membrane, module, asked - given.keys())
     if setup is not None:
         exec(setup, names)
     for name, value in given.items():
-        if name in names and vars(module).get(name) is not value:
+        if names.has(name) and vars(module).get(name) is not value:
             del names[name]
-        elif name in names and is_class(value) and not membrane.pristine.of_library(value):
+        elif names.has(name) and is_class(value) and not membrane.pristine.of_library(value):
             membrane.trust(value)
             dict.__setitem__(names, name, value)
     names.lend(lent)
