@@ -167,10 +167,10 @@ class LineFile:
         self._file: Any = gzip.GzipFile("", "wb", _LEVEL, stream, mtime=0) if packed else stream  # no name, no time
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         with contextlib.suppress(OSError):  # what is not committed is thrown away
             self._file.close()
-        self._whole.__exit__()
+        self._whole.__exit__(kind, error, trace)
 
     def write(self, line: str) -> None:
         with _written(self.path):
