@@ -246,7 +246,8 @@ def test_a_finished_run_shows_its_result_and_starts_nothing(model: Path, tmp_pat
 
 def test_a_run_with_other_settings_is_refused(model: Path, run: Path) -> None:
     words = ["--model", str(model), "--run.directory", str(run), "--rollout.group_size", "6"]
-    (run / "config.yaml").write_text(stepcoder("train", *STARTER, *words, "--check").stdout, encoding="utf-8")
+    begun = stepcoder("train", *STARTER, *words, "--run.directory", f"{run}-1", "--check").stdout
+    (run / "config.yaml").write_text(begun, encoding="utf-8")
     for more in ([], ["--check", "--model", "./no-such-model"], ["--resume", str(run), "--run.directory", f"{run}-2"]):
         message = refused("train", *STARTER, *words, "--rollout.group_size", "4", *more)
         assert "holds a run with other settings:\n" in message and "  rollout.group_size: 6 -> 4\n" in message
