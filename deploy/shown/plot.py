@@ -1,7 +1,7 @@
 """Learning curves as pictures, drawn from metrics files alone."""
 
-from collections.abc import Mapping, Sequence
-from itertools import cycle
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,13 @@ SPLIT_COLOURS = {"train": "#1f6feb", "heldout": "#e8590c"}
 SPLIT_NAMES = {"train": "training problems", "heldout": "held-out problems"}
 OTHER_COLOURS = ("#2f9e44", "#9c36b5")
 RUN_COLOURS = ("#1f6feb", "#e8590c", "#2f9e44", "#9c36b5", "#616e7c", "#c92a2a")
+LINES = ("-", "--", ":", "-.")
+
+
+def strokes(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """How a line of each run or arm is drawn: other colours, and other dashes where all colours are taken."""
+    ways = product(LINES, RUN_COLOURS)
+    return {name: {"color": colour, "linestyle": line} for name, (line, colour) in zip(names, ways, strict=False)}
 
 
 def smooth(values: Sequence[float], weight: float = 0.8) -> list[float]:
@@ -75,7 +82,7 @@ def comparison(runs: Mapping[str, Path], out: Path) -> Path:
     splits = list(dict.fromkeys(split for found in rates.values() for split in found))
     figure = Figure(figsize=(5 * (len(splits) + 1), 4.2), dpi=150, facecolor="white", layout="constrained")
     *panels, last = figure.subplots(1, len(splits) + 1, squeeze=False)[0]
-    colours = dict(zip(records, cycle(RUN_COLOURS), strict=False))
+    lines = strokes(records)
     for axes, split in zip(panels, splits, strict=True):
         style(axes, f"Pass rate, {SPLIT_NAMES.get(split, split)} (95% interval)", "")
         percent(axes)
@@ -84,18 +91,20 @@ def comparison(runs: Mapping[str, Path], out: Path) -> Path:
                 continue
             around = [interval(result) for _, result in results]
             x = [step + 0.4 * (index - (len(rates) - 1) / 2) for step, _ in results]
-            y, colour = [item.mean for item in around], colours[name]
+            y = [item.mean for item in around]
             errors = [[item.mean - item.low for item in around], [item.high - item.mean for item in around]]
-            axes.errorbar(x, y, yerr=errors, color=colour, marker="o", linewidth=2, capsize=3, elinewidth=1, label=name)
+            axes.errorbar(x, y, errors, **lines[name], marker="o", linewidth=2, capsize=3, elinewidth=1, label=name)
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper left", frameon=False, fontsize=9)
-    _rewards_or_losses(last, records, colours)
+    _rewards_or_losses(last, records, lines)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
     return out
 
 
-def _rewards_or_losses(axes: Any, records: Mapping[str, Sequence[dict[str, Any]]], colours: Mapping[str, str]) -> None:
+def _rewards_or_losses(
+    axes: Any, records: Mapping[str, Sequence[dict[str, Any]]], drawn: Mapping[str, Mapping[str, str]]
+) -> None:
     """Rewards where a run has any; runs of supervised fine-tuning alone show their losses."""
 
     def lines(key: str) -> dict[str, tuple[list[int], list[float]]]:
@@ -108,8 +117,8 @@ def _rewards_or_losses(axes: Any, records: Mapping[str, Sequence[dict[str, Any]]
     title = "Mean reward while training, with prefixes" if rewards else "Loss on the tokens of solutions (nats a token)"
     style(axes, title, "")
     for name, (x, y) in (rewards or losses).items():
-        axes.plot(x, y, color=colours[name], alpha=0.2, linewidth=1)
-        axes.plot(x, smooth(y), color=colours[name], linewidth=2, label=name)
+        axes.plot(x, y, **drawn[name], alpha=0.2, linewidth=1)
+        axes.plot(x, smooth(y), **drawn[name], linewidth=2, label=name)
     axes.legend(loc="best", frameon=False, fontsize=9)
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from stepcoder.deploy.cli import main
 from stepcoder.deploy.run.metrics import MetricsWriter, read_metrics, scores, truncate
 from stepcoder.deploy.shown.counting import counted
-from stepcoder.deploy.shown.plot import learning_curve, smooth
+from stepcoder.deploy.shown.plot import learning_curve, smooth, strokes
 from stepcoder.deploy.shown.progress import RunProgress
 from stepcoder.deploy.shown.summary import difference, evaluation, interval, report, sampling_error, table
 from stepcoder.words import duration
@@ -339,3 +339,8 @@ def test_the_time_left_is_no_more_than_the_commands(monkeypatch: pytest.MonkeyPa
         now[0] = 60.0
         progress.step(1, {})
     assert out.getvalue().rstrip().endswith("60.0 s  9 min left")
+
+
+def test_no_two_runs_of_a_picture_are_drawn_alike() -> None:
+    drawn = strokes(map(str, range(24)))
+    assert len({(line["color"], line["linestyle"]) for line in drawn.values()}) == len(drawn) == 24
