@@ -4,8 +4,8 @@
     python -m benchmarks.pass_at_k rates.json programs.jsonl --peer DIR
 
 `DIR` is a clone of github.com/openai/human-eval, whose `estimate_pass_at_k` is imported and called with the
-counts of each problem. Both means are printed with all their digits. The two functions multiply in another order: exit
-code 1 where they differ by more than the last bits.
+counts of each problem. Both means are printed with all their digits. The peer rounds each factor of a product, we one
+quotient: exit code 1 where they differ by more than the last bits.
 """
 
 import argparse

@@ -24,7 +24,8 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
     """
     if not 1 <= k <= samples:
         raise ValueError(f"pass@{k} cannot be estimated from {plural(samples, 'sample')}")
-    return 1.0 - comb(samples - passed, k) / comb(samples, k)
+    draws = comb(samples, k)
+    return (draws - comb(samples - passed, k)) / draws  # rounded once
 
 
 @dataclass(slots=True)

@@ -179,6 +179,14 @@ class HereService:
     def close(self) -> None: ...
 
 
+def outcome(place: Path) -> tuple[dict[int, dict[str, Any]], dict[str, torch.Tensor]]:
+    timeless = {
+        step: {key: value for key, value in line.items() if "seconds" not in key and "per_s" not in key}
+        for step, line in step_lines(place).items()
+    }
+    return timeless, load_file(place / "checkpoints" / "step-00000006" / "policy" / "model.safetensors")
+
+
 def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,13 +213,6 @@ def test_a_run_killed_at_any_step_ends_as_if_it_had_not_been(
             if not run.finished:
                 driver.fine_tune(config, run, ready, data)
             return run
-
-    def outcome(place: Path) -> tuple[dict[int, dict[str, Any]], dict[str, torch.Tensor]]:
-        timeless = {
-            step: {key: value for key, value in line.items() if "seconds" not in key and "per_s" not in key}
-            for step, line in step_lines(place).items()
-        }
-        return timeless, load_file(place / "checkpoints" / "step-00000006" / "policy" / "model.safetensors")
 
     # the checkpoints gone on from: none, after the first step, at the end of a pass, before the last step
     killed_at = (1, 2, 4, 6)
