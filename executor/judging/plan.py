@@ -84,6 +84,8 @@ def plan(suite: Suite) -> Plan:
         raise ValueError(f"the suite's setup does not compile: {error}") from error
     make = {"stdin": _stdin, "call": _call, "assert": _assertion, "pytest": _of_module}[suite.style]
     cases = tuple(make(case, suite, number) for number, case in enumerate(suite.cases, 1))
+    if suite.style == "pytest" and not module.can_fail(suite.module, [str(case.input) for case in suite.cases]):
+        raise ValueError("no test of the module has an assert that runs and whose failure is heard: none could fail")
     checker = source(suite.checker) if suite.checker else ""
     place = 0
     for case in cases:
@@ -207,9 +209,6 @@ def _of_module(case: Case, suite: Suite, number: int) -> PlannedCase:
         code = module.code(suite.module, str(case.input))
     except ValueError as error:
         raise ValueError(f"test {number}: {error}") from None
-    last = number == len(suite.cases)  # the names of all are known
-    if last and not module.can_fail(suite.module, [str(each.input) for each in suite.cases]):
-        raise ValueError("no test of the module has an assert that runs and whose failure is heard: none could fail")
     return _guarded(code)
 
 
